@@ -1,0 +1,3 @@
+//! Core benchmark.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! pulsewire
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Scenarios.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Build and test orchestration.
+#![forbid(unsafe_code)]
+fn main() {}
