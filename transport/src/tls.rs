@@ -207,6 +207,9 @@ pub(crate) fn from_rustls(error: &rustls::Error, name: Option<&str>) -> Transpor
         E::InvalidCertificate(CertificateError::UnknownIssuer) => {
             format!("TLS: the certificate of {host} is signed by no authority that is trusted here")
         }
+        E::InvalidCertificate(CertificateError::BadSignature) => format!(
+            "TLS: the certificate of {host} is signed by no authority that is trusted here (one of that name is, with another key)"
+        ),
         E::InvalidCertificate(CertificateError::NotValidForName) => {
             format!("TLS: the certificate is not for {host}")
         }
@@ -224,6 +227,7 @@ pub(crate) fn from_rustls(error: &rustls::Error, name: Option<&str>) -> Transpor
             alert @ (AlertDescription::BadCertificate
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
