@@ -155,6 +155,7 @@ impl Server {
 
 async fn upgrade<S: OverTcp>(stream: S, ledger: Ledger) {
     let mut path = String::new();
+    #[allow(clippy::result_large_err, reason = "the signature is of tungstenite")]
     let accepted = accept_hdr_async(stream, |request: &Request, response: Response| {
         request.uri().path().clone_into(&mut path);
         refusal(&path).map_or(Ok(response), Err)
