@@ -1,3 +1,41 @@
-//! Build and test orchestration.
+//! `cargo xtask TASK`: see `cargo xtask help`.
 #![forbid(unsafe_code)]
-fn main() {}
+#![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
+
+use anyhow::Result;
+use std::process::ExitCode;
+use xtask::{golden, pulsar, python};
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
+  python             the interpreter that has the official client
+  golden             makes tests/golden/*.json anew from Pulsar's own Java classes
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match task(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task(arguments: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["golden"] => golden::generate()?,
+        ["pulsar"] => pulsar::foreground()?,
+        ["python"] => println!("{}", python::python()?.display()),
+        ["help" | "--help" | "-h"] | [] => print!("{HELP}"),
+        _ => {
+            eprint!("{HELP}");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
