@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
 
+pub mod compat;
 pub mod golden;
 pub mod pulsar;
 pub mod python;

@@ -4,13 +4,14 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{golden, pulsar, python};
+use xtask::{compat, golden, pulsar, python};
 
 const HELP: &str = "\
 cargo xtask TASK
 
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
   python             the interpreter that has the official client
+  compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   golden             makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 
@@ -28,6 +29,16 @@ fn main() -> ExitCode {
 fn task(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["compat"] => {
+            let outcome = compat::run(false)?;
+            println!("COMPAT.md: {} green, {} red", outcome.green, outcome.red);
+        }
+        ["compat", "--check"] => {
+            if compat::run(true)?.changed {
+                println!("COMPAT.md is not what the results say; make it anew with: cargo xtask compat");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         ["golden"] => golden::generate()?,
         ["pulsar"] => pulsar::foreground()?,
         ["python"] => println!("{}", python::python()?.display()),
