@@ -64,3 +64,52 @@ pub fn generate() -> Result<()> {
     java.arg("-cp").arg(class_path(&classes, &lib)).args(["Golden", "merge"]);
     run(java.arg(work.path().join(base)).arg(work.path().join(NEWER)).arg(golden))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    fn read(name: &str) -> Value {
+        let text = std::fs::read_to_string(root().join("tests/golden").join(name)).expect("the file");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Whoever makes the vectors anew with less in them is told here.
+    #[test]
+    fn every_command_and_every_message_has_vectors() {
+        let schema = read("schema.json");
+        let vectors = read("vectors.json");
+        let vectors = vectors.as_array().expect("an array");
+        let names: BTreeSet<&str> = vectors.iter().filter_map(|vector| vector["name"].as_str()).collect();
+        assert_eq!(names.len(), vectors.len(), "names are unique");
+
+        let types = schema["enums"]["BaseCommand.Type"]["values"].as_array().expect("the types");
+        let numbers: Vec<u64> = types.iter().filter_map(|value| value["number"].as_u64()).collect();
+        let expected = (2..=40).chain(50..=68).chain(70..=81);
+        assert_eq!(numbers, expected.collect::<Vec<u64>>());
+
+        let commands =
+            types.iter().map(|value| format!("BaseCommand.{}", value["name"].as_str().expect("a name")));
+        let messages = schema["messages"].as_object().expect("messages").keys().cloned();
+        for subject in commands.chain(messages.filter(|name| name != "BaseCommand")) {
+            for variant in ["minimal", "maximal", "extreme", "zero"] {
+                let plain = format!("{subject}/{variant}");
+                let with_member = format!("{plain}_");
+                assert!(
+                    names.contains(plain.as_str()) || names.iter().any(|name| name.starts_with(&with_member)),
+                    "{plain}"
+                );
+            }
+        }
+        for vector in vectors {
+            let hex = vector["hex"].as_str().expect("hex");
+            assert!(
+                hex.len() % 2 == 0 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()),
+                "{}",
+                vector["name"]
+            );
+        }
+    }
+}

@@ -4,14 +4,18 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{compat, golden, pulsar, python};
+use xtask::{compat, dev, golden, pulsar, purity, python, setup, test};
 
 const HELP: &str = "\
 cargo xtask TASK
 
+  dev [ARGUMENTS]    builds what changed and runs `pulsewire dev` with the console (npm start)
+  test [WORDS]       all suites, or those whose names contain a word (npm test)
+  setup              installs what tests and builds need
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
   python             the interpreter that has the official client
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
+  purity             checks that the cores do no I/O
   golden             makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 
@@ -29,6 +33,14 @@ fn main() -> ExitCode {
 fn task(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["dev", ..] => return dev::run(&arguments[1..]),
+        ["test", ..] => return test::run(&arguments[1..]),
+        ["setup"] => setup::everything()?,
+        ["purity"] => {
+            if purity::check()?.failed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         ["compat"] => {
             let outcome = compat::run(false)?;
             println!("COMPAT.md: {} green, {} red", outcome.green, outcome.red);

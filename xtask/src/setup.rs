@@ -104,73 +104,46 @@ pub fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// How code for `wasm32-unknown-unknown` is compiled on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WasmToolchain {
-    /// The usual toolchain has the target.
-    Rustup,
-    /// Debian's own Rust builds the standard library itself. It needs a target directory of its own.
-    Debian {
-        /// Debian's `wasm-ld`.
-        linker: PathBuf,
-    },
-}
-
-impl WasmToolchain {
-    /// `cargo`, made ready to build for the target: give it a subcommand with [`WasmToolchain::arguments`] behind it.
-    pub fn cargo(&self) -> Command {
-        let mut command = Command::new("cargo");
-        if let Self::Debian { linker } = self {
-            command = Command::new("/usr/bin/cargo");
-            let path = std::env::var("PATH").unwrap_or_default();
-            command
-                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env("PATH", format!("/usr/bin:{path}"))
-                .env("CARGO_TARGET_DIR", crate::util::root().join("target/debian-wasm"))
-                .env_remove("RUSTUP_TOOLCHAIN")
-                .env_remove("RUSTC");
-        }
-        command
-    }
-
-    /// What follows the subcommand.
-    pub fn arguments(&self) -> &'static [&'static str] {
-        match self {
-            Self::Rustup => &["--target", "wasm32-unknown-unknown"],
-            Self::Debian { .. } => &["--target", "wasm32-unknown-unknown", "-Zbuild-std=std,panic_abort"],
-        }
-    }
-}
-
-/// The WebAssembly target: rustup's where it can be had, Debian's Rust otherwise.
-pub fn wasm() -> Result<WasmToolchain> {
+/// The WebAssembly target: rustup's where it can be had, otherwise Debian's Rust, which builds the standard library
+/// itself. The build finds out by itself which of the two is there.
+pub fn wasm_target() -> Result<()> {
     let target = "wasm32-unknown-unknown";
     let usual = output(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
     if usual.is_ok_and(|dir| has_std(Path::new(dir.trim()))) {
-        return Ok(WasmToolchain::Rustup);
+        return Ok(());
     }
     if which("rustup").is_some() {
         println!("adding the Rust target {target}: pages run WebAssembly");
         if run(Command::new("rustup").args(["target", "add", target])).is_ok() {
-            return Ok(WasmToolchain::Rustup);
+            return Ok(());
         }
         println!("rustup could not fetch it; Debian's own Rust is the second way");
     }
-    let linker = PathBuf::from("/usr/lib/llvm-22/bin/wasm-ld");
-    let sources = output(Command::new("dpkg-query").args(["-W", "rust-web-src"])).is_ok();
-    if !linker.is_file() || !Path::new("/usr/bin/cargo").is_file() || !sources {
-        let packages = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
-        install(&packages, "pages run WebAssembly, and rustup's target cannot be fetched")?;
+    let packages = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
+    let installed = output(Command::new("dpkg-query").args(["-W", "-f", "${Status}\n"]).args(packages))
+        .is_ok_and(|states| {
+            states.lines().filter(|state| state.ends_with(" installed")).count() == packages.len()
+        });
+    if installed {
+        return Ok(());
     }
-    if !linker.is_file() {
-        bail!("no {}; mend it with: rustup target add {target}", linker.display());
-    }
-    Ok(WasmToolchain::Debian { linker })
+    install(&packages, "pages run WebAssembly, and rustup cannot add its target")
+        .map_err(|error| error.context(format!("rustup target add {target} failed")))
 }
 
 fn has_std(libdir: &Path) -> bool {
     std::fs::read_dir(libdir).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
     })
+}
+
+/// All of it, ahead of time: afterwards tests need no network.
+pub fn everything() -> Result<()> {
+    wasm_target()?;
+    chromedriver()?;
+    jdk()?;
+    crate::pulsar::distribution()?;
+    crate::python::python()?;
+    println!("everything is there");
+    Ok(())
 }
