@@ -1,7 +1,7 @@
 //! `cargo xtask golden`: makes `tests/golden/*.json` anew, from Apache Pulsar's own Java classes.
 
 use crate::util::{TempDir, cache_dir, root, run};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,8 +35,29 @@ fn newer_jars(pom: &Path) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Compiles the generator, runs it against both versions and merges what they say.
+/// The files that the vectors are kept in.
+const FILES: [&str; 2] = ["vectors.json", "schema.json"];
+
+/// Makes the files anew in `tests/golden`.
 pub fn generate() -> Result<()> {
+    generate_into(&root().join("tests/golden"))
+}
+
+/// Makes them anew elsewhere, and says whether they are the same as those in `tests/golden`.
+pub fn check() -> Result<()> {
+    let fresh = TempDir::new("golden-check")?;
+    generate_into(fresh.path())?;
+    for name in FILES {
+        let kept = std::fs::read(root().join("tests/golden").join(name))?;
+        if kept != std::fs::read(fresh.path().join(name))? {
+            bail!("tests/golden/{name} is not what Java makes; make it anew with: cargo xtask golden");
+        }
+    }
+    Ok(())
+}
+
+/// Compiles the generator, runs it against both versions and merges what they say.
+fn generate_into(target: &Path) -> Result<()> {
     crate::setup::jdk()?;
     let home = crate::pulsar::distribution()?;
     let golden = root().join("tests/golden");
@@ -62,7 +83,7 @@ pub fn generate() -> Result<()> {
     }
     let mut java = Command::new("java");
     java.arg("-cp").arg(class_path(&classes, &lib)).args(["Golden", "merge"]);
-    run(java.arg(work.path().join(base)).arg(work.path().join(NEWER)).arg(golden))
+    run(java.arg(work.path().join(base)).arg(work.path().join(NEWER)).arg(target))
 }
 
 #[cfg(test)]

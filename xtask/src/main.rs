@@ -16,7 +16,7 @@ cargo xtask TASK
   python             the interpreter that has the official client
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   purity             checks that the cores do no I/O
-  golden             makes tests/golden/*.json anew from Pulsar's own Java classes
+  golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +51,7 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        ["golden", "--check"] => golden::check()?,
         ["golden"] => golden::generate()?,
         ["pulsar"] => pulsar::foreground()?,
         ["python"] => println!("{}", python::python()?.display()),

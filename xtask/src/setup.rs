@@ -25,7 +25,7 @@ fn install(packages: &[&str], why: &str) -> Result<()> {
     println!("installing {}: {why}", packages.join(", "));
     let mut refreshed = REFRESHED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !*refreshed {
-        run(Command::new("apt-get").args(["update", "-qq"]))?;
+        output(Command::new("apt-get").args(["update", "-qq"]))?;
         *refreshed = true;
     }
     let mut command = Command::new("apt-get");
@@ -35,8 +35,8 @@ fn install(packages: &[&str], why: &str) -> Result<()> {
         "-qq",
         "--no-install-recommends",
     ]);
-    match run(command.args(packages)) {
-        Ok(()) => Ok(()),
+    match output(command.args(packages)) {
+        Ok(_) => Ok(()),
         Err(error) => bail!("{why}, and installing failed ({error}); mend it with: {mend}"),
     }
 }
