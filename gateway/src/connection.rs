@@ -10,7 +10,7 @@
 //!   closed           closed               turned away, 1013     turned away, 1011/1013  winding up
 //! ```
 //!
-//! * **accepted**, **http**: one request, no keep-alive, all of it within the handshake timeout. Nothing
+//! * **accepted**, **http**: one request (a refusal says `connection: close`), all of it within the handshake timeout. Nothing
 //!   has been sent to the upstream. A shutdown drops the connection.
 //! * **upgraded**: from here on every ending is told as a close code and reason. The upstream is dialled
 //!   only now, after the upgrade: browsers hide an HTTP status from scripts but show a close.
@@ -41,7 +41,7 @@ use tracing::{Instrument, debug, info, info_span};
 
 use crate::config::{Limits, Upstream};
 use crate::dial::dial;
-use crate::ending::Ending;
+use crate::ending::{DialFailed, Ending};
 use crate::origin::Origin;
 use crate::pump::{Carried, ClientSocket, Pump, turn_away, websocket_config};
 use crate::stream::Stream;
@@ -120,7 +120,6 @@ async fn handshake(shared: &Arc<Shared>, tcp: TcpStream) -> Option<(ClientSocket
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.handshake_timeout)
-        .keep_alive(false)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
@@ -158,7 +157,12 @@ fn answer(
             grant.response
         }
         Err(refused) => {
-            info!(status = refused.status.as_u16(), reason = refused.name, "request refused");
+            info!(
+                status = refused.status.as_u16(),
+                reason = refused.name,
+                detail = refused.sentence,
+                "request refused"
+            );
             refused.response()
         }
     }
@@ -210,7 +214,7 @@ async fn carry(
 
 async fn reach(shared: &Shared) -> Result<Stream, Ending> {
     // The upgrade is refused without an upstream; nothing is forwarded if that check were missing.
-    let Some(upstream) = &shared.upstream else { return Err(Ending::Shutdown) };
+    let Some(upstream) = &shared.upstream else { return Err(Ending::Dial(DialFailed::Unreachable)) };
     let deadline = Instant::now() + shared.limits.connect_timeout;
     dial(upstream, shared.connector.as_ref(), deadline).await.map_err(Ending::Dial)
 }

@@ -305,25 +305,26 @@ impl Pump {
         if !self.forward {
             self.pending_up = Bytes::new();
         }
+        let mut in_order = ending == Ending::ClientClosed;
         if let Some(frame) = close
             && Pin::new(&mut self.client).start_send(Message::Close(Some(frame))).is_ok()
         {
             self.unflushed_down = true;
-            poll_fn(|cx| self.poll_answer(cx)).await;
+            in_order = poll_fn(|cx| self.poll_answer(cx)).await;
         }
         let Pump { client, upstream, upstream_ended, .. } = self;
-        tokio::join!(end_client(client), end_upstream(upstream, upstream_ended.is_some()));
+        tokio::join!(end_client(client, in_order), end_upstream(upstream, upstream_ended.is_some()));
     }
 
-    /// Ready once the client has answered our close, or cannot.
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once the client has answered our close (true), or cannot (false).
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.upstream_ended.is_none()
             && let Poll::Ready(ending) = poll_discard(&mut self.upstream, cx)
         {
             self.upstream_ended = Some(ending);
         }
         let flushed = match self.poll_flush_client(cx) {
-            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Err(_)) => return Poll::Ready(false),
             Poll::Ready(Ok(())) => true,
             Poll::Pending => false,
         };
@@ -337,8 +338,9 @@ impl Pump {
                     self.pending_up = Bytes::new();
                 }
                 // The client cannot be read any more (a frame too large, for one); it is still told.
-                Poll::Ready(_) if !flushed => return self.poll_flush_client(cx).map(drop),
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(Ending::ClientClosed) => return Poll::Ready(true),
+                Poll::Ready(_) if !flushed => return self.poll_flush_client(cx).map(|_| false),
+                Poll::Ready(_) => return Poll::Ready(false),
             }
         }
     }
@@ -347,23 +349,26 @@ impl Pump {
 /// Tells a client that has no upstream why, and ends its connection in order.
 pub(crate) async fn turn_away(mut client: ClientSocket, close: Option<CloseFrame>, limits: &Limits) {
     let farewell = async {
+        let mut in_order = false;
         if client.send(Message::Close(close)).await.is_ok() {
             while let Some(Ok(message)) = poll_fn(|cx| Pin::new(&mut client).poll_next(cx)).await {
                 if message.is_close() {
+                    in_order = true;
                     break;
                 }
             }
         }
-        end_client(&mut client).await;
+        end_client(&mut client, in_order).await;
     };
     // As in `Pump::finish`.
     let _ = timeout(limits.close_timeout, farewell).await;
 }
 
-/// Flushes what is queued, ends our direction, and reads the client's to its end: closing a socket
-/// over unread bytes would reset it and could take the close frame with it.
-async fn end_client(client: &mut ClientSocket) {
-    if client.flush().await.is_ok() && client.get_mut().shutdown().await.is_ok() {
+/// Flushes what is queued and ends our direction. Unless the client's close was its last word, what it
+/// still sends is read to its end: closing a socket over unread bytes resets the connection, and could
+/// take our close with it.
+async fn end_client(client: &mut ClientSocket, in_order: bool) {
+    if client.flush().await.is_ok() && client.get_mut().shutdown().await.is_ok() && !in_order {
         let _ = poll_fn(|cx| poll_discard(client.get_mut(), cx)).await;
     }
 }

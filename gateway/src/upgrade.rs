@@ -41,7 +41,7 @@ pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     /// Stable, for logs and for programs.
     pub(crate) name: &'static str,
-    /// For people.
+    /// For people, in the answer and in the log: of what was sent it holds parsed origins only.
     pub(crate) sentence: String,
 }
 
@@ -60,6 +60,9 @@ impl Refused {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // A connection has one request. (Not by switching keep-alive off in the HTTP library: it would
+        // say `close` in the answer to an upgrade as well.)
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if self.status == StatusCode::UPGRADE_REQUIRED {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
