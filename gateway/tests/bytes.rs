@@ -121,6 +121,7 @@ async fn bytes_sent_with_the_upgrade_are_not_lost() {
         }
     })
     .await;
+    drop(tcp);
     gateway.stop().await;
 }
 
@@ -188,13 +189,14 @@ async fn a_flood_one_way_leaves_the_other_prompt() {
         let report = report.clone();
         async move {
             let (mut read, mut write) = tcp.into_split();
-            tokio::spawn(async move {
+            let flood = tokio::spawn(async move {
                 let block = vec![7; 256 * 1024];
                 while write.write_all(&block).await.is_ok() {}
             });
             while let Ok(byte) = read.read_u8().await {
                 let _ = report.send(byte).await;
             }
+            flood.abort();
         }
     })
     .await;

@@ -40,6 +40,7 @@ async fn a_message_too_large_is_refused() {
     let sending = client.send(Message::binary(vec![0; 64 << 20]));
     let _ = timeout(Duration::from_millis(200), sending).await;
     assert_closed(&mut client, 1009, "message-too-large").await;
+    drop(client);
 
     let mut client = connect(gateway.addr).await;
     let block = Bytes::from(vec![0; 40 * 1024]);
@@ -74,13 +75,12 @@ async fn the_upstream_is_named_when_told_so() {
 #[tokio::test]
 async fn an_unresolvable_upstream() {
     let gateway = start(nobody().await, |config| {
-        config.upstream = Some("pulsar://nowhere.invalid".parse().expect("an upstream"));
+        // A label too long for DNS: no resolver needs to be asked.
+        let name = "x".repeat(70);
+        config.upstream = Some(format!("pulsar://{name}.invalid").parse().expect("an upstream"));
     })
     .await;
-    let (code, reason, _) = closed(&mut connect(gateway.addr).await).await;
-    assert_eq!(code, 1013);
-    // Without any network, resolvers take their time to say so.
-    assert!(reason.starts_with("upstream-unresolved") || reason.starts_with("upstream-timeout"), "{reason}");
+    assert_closed(&mut connect(gateway.addr).await, 1013, "upstream-unresolved").await;
     gateway.stop().await;
 }
 
