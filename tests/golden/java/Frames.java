@@ -28,13 +28,14 @@ final class Frames {
         byte[] text = "the quick brown fox".getBytes(StandardCharsets.UTF_8);
         MessageMetadata plain = new MessageMetadata();
         plain.setProducerName("producer-1").setSequenceId(7).setPublishTime(1_700_000_000_123L);
-        MessageMetadata full = (MessageMetadata) Filler.filled(MessageMetadata.class, Filler.Variant.MAXIMAL, null);
 
         for (ChecksumType checksum : new ChecksumType[] {ChecksumType.Crc32c, ChecksumType.None}) {
             String suffix = checksum == ChecksumType.Crc32c ? "" : "_no_checksum";
             send(golden, "send" + suffix, Commands.newSend(1, 7, 1, checksum, plain, buffer(text)), plain, text);
             send(golden, "send_empty" + suffix, Commands.newSend(1, 7, 1, checksum, plain, buffer(new byte[0])), plain,
                     new byte[0]);
+            // Anew each time: writing a message consumes the buffers of its byte fields.
+            MessageMetadata full = (MessageMetadata) Filler.filled(MessageMetadata.class, Filler.Variant.MAXIMAL, null);
             send(golden, "send_full" + suffix, Commands.newSend(0xfffffffffffffff0L, Long.MAX_VALUE, 3, checksum, full,
                     buffer(text)), full, text);
         }
