@@ -1,12 +1,11 @@
 //! What whoever runs the broker may ask and order: the admin API without HTTP.
 
-use pulsewire_proto::wire::{Command, CommandCloseProducer, MessageIdData};
+use pulsewire_proto::wire::MessageIdData;
 
 use super::Broker;
 use super::error::Refusal;
 use super::names::{TopicName, parse_namespace};
 use super::positions::{Target, type_name};
-use super::producing::NO_REQUEST;
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{SubKey, TopicKey};
