@@ -1,4 +1,4 @@
-//! Runs the scenarios natively: `pulsewire-scenarios ENDPOINTS.json RESULTS.jsonl [WORD...]`.
+//! Runs the scenarios natively: `pulsewire-scenarios WORLD.json RESULTS.jsonl [WORD...]`.
 //!
 //! All run concurrently, each on its own topic. The last line is `N passed, N failed`.
 #![forbid(unsafe_code)]
@@ -17,16 +17,22 @@ use tokio::task::JoinSet;
 /// A scenario that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Scenarios at a time.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 64;
+
+/// What `pulsewire-test-world` wrote.
+#[derive(serde::Deserialize)]
+struct World {
+    endpoints: Vec<Endpoint>,
+}
 
 #[tokio::main]
 async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let (Some(endpoints), Some(results)) = (args.next(), args.next()) else {
-        return Err("usage: pulsewire-scenarios ENDPOINTS.json RESULTS.jsonl [WORD...]".into());
+    let (Some(world), Some(results)) = (args.next(), args.next()) else {
+        return Err("usage: pulsewire-scenarios WORLD.json RESULTS.jsonl [WORD...]".into());
     };
     let words: Vec<String> = args.collect();
-    let endpoints: Vec<Endpoint> = serde_json::from_str(&std::fs::read_to_string(endpoints)?)?;
+    let World { endpoints } = serde_json::from_str(&std::fs::read_to_string(world)?)?;
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut set = JoinSet::new();
