@@ -1,0 +1,234 @@
+import type { CoreError, CoreState, Engine, Sink } from "./core.js";
+import { RECEIPT_WORDS } from "./core.js";
+import { alreadyClosed, type PulsarError, toPulsarError } from "./errors.js";
+import { type Instance, isTrap } from "./instance.js";
+import { MessageId } from "./message-id.js";
+
+interface Waiting<T> {
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+/** What a producer or consumer hears from its session. @internal */
+export interface Member {
+  /** Messages wait. */
+  ready?(): void;
+  /** Messages that were taken and not delivered come again. */
+  reset?(): void;
+  /** It is over. */
+  ended(error: PulsarError): void;
+}
+
+/** What a client hears from its session. @internal */
+export interface SessionOwner {
+  state(event: CoreState): void;
+  fatal(error: PulsarError): void;
+}
+
+/**
+ * One engine inside the module and the promises that belong to it.
+ *
+ * @internal
+ */
+export class Session implements Sink {
+  readonly #instance: Instance;
+  readonly #owner: SessionOwner;
+  readonly #engine: Engine;
+  readonly #ops = new Map<number, Waiting<unknown>>();
+  readonly #sends = new Map<number, Waiting<MessageId>>();
+  readonly #members = { producer: new Map<number, Member>(), consumer: new Map<number, Member>() };
+  readonly #unsubscribe: () => void;
+  #over: PulsarError | undefined;
+
+  constructor(instance: Instance, serviceUrl: string, options: object, owner: SessionOwner) {
+    this.#instance = instance;
+    this.#owner = owner;
+    try {
+      this.#engine = instance.core.createEngine(serviceUrl, options, this);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+    this.#unsubscribe = instance.onTrap((error) => {
+      this.#finish(error);
+      owner.fatal(error);
+    });
+  }
+
+  /** Calls into the engine; what it throws becomes an error of this package. */
+  call<T>(work: (engine: Engine) => T): T {
+    if (this.#over) throw this.#over;
+    try {
+      return work(this.#engine);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown): PulsarError {
+    if (isTrap(error)) {
+      this.#instance.trapped(error);
+      if (this.#over) return this.#over;
+    }
+    return toPulsarError(error);
+  }
+
+  /**
+   * Starts a control operation. With a signal the promise rejects as soon as it is aborted; the operation then goes on
+   * without a listener, and `late` is given its value, to undo it.
+   */
+  start<T>(work: (engine: Engine) => number, signal?: AbortSignal, late?: (value: T) => void): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    let op: number;
+    try {
+      op = this.call(work);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return new Promise<T>((resolve, reject) => {
+      const ops = this.#ops as Map<number, Waiting<T>>;
+      if (!signal) {
+        ops.set(op, { resolve, reject });
+        return;
+      }
+      const abort = (): void => {
+        ops.set(op, { resolve: late ?? ignore, reject: ignore });
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      ops.set(op, {
+        resolve: (value) => {
+          signal.removeEventListener("abort", abort);
+          resolve(value);
+        },
+        reject: (error) => {
+          signal.removeEventListener("abort", abort);
+          reject(error);
+        },
+      });
+    });
+  }
+
+  /** Waits for the receipt of a send. */
+  receipt(token: number, signal: AbortSignal | undefined): Promise<MessageId> {
+    return new Promise<MessageId>((resolve, reject) => {
+      if (!signal) {
+        this.#sends.set(token, { resolve, reject });
+        return;
+      }
+      const abort = (): void => {
+        this.#sends.delete(token);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      this.#sends.set(token, {
+        resolve: (id) => {
+          signal.removeEventListener("abort", abort);
+          resolve(id);
+        },
+        reject: (error) => {
+          signal.removeEventListener("abort", abort);
+          reject(error);
+        },
+      });
+    });
+  }
+
+  join(kind: "producer" | "consumer", handle: number, member: Member): void {
+    this.#members[kind].set(handle, member);
+  }
+
+  leave(kind: "producer" | "consumer", handle: number): void {
+    this.#members[kind].delete(handle);
+  }
+
+  /** Closes the engine in order, then frees it. */
+  async close(): Promise<void> {
+    if (this.#over) return;
+    try {
+      await this.start<void>((engine) => engine.close());
+    } finally {
+      this.#finish(alreadyClosed("client"), true);
+    }
+  }
+
+  #finish(error: PulsarError, free = false): void {
+    if (this.#over) return;
+    this.#over = error;
+    this.#unsubscribe?.();
+    for (const waiting of this.#ops.values()) waiting.reject(error);
+    for (const waiting of this.#sends.values()) waiting.reject(error);
+    this.#ops.clear();
+    this.#sends.clear();
+    for (const members of Object.values(this.#members)) {
+      for (const member of members.values()) member.ended(error);
+      members.clear();
+    }
+    if (!free) return;
+    // Not inside a callback of the module, which would free what it stands on.
+    queueMicrotask(() => {
+      try {
+        this.#engine.free();
+      } catch (thrown) {
+        if (isTrap(thrown)) this.#instance.trapped(thrown);
+      }
+    });
+  }
+
+  completed(op: number, error: CoreError | null, value: unknown): void {
+    const waiting = this.#ops.get(op);
+    if (!waiting) return;
+    this.#ops.delete(op);
+    if (error) waiting.reject(toPulsarError(error));
+    else waiting.resolve(value);
+  }
+
+  receipts(packed: Uint32Array, errors: readonly CoreError[]): void {
+    const signed = new Int32Array(packed.buffer, packed.byteOffset, packed.length);
+    for (let at = 0; at + RECEIPT_WORDS <= packed.length; at += RECEIPT_WORDS) {
+      const token = word(packed, at + 1) + word(packed, at + 2) * 0x1_0000_0000;
+      const waiting = this.#sends.get(token);
+      if (!waiting) continue;
+      this.#sends.delete(token);
+      const status = word(packed, at + 3);
+      if (status !== 0) {
+        waiting.reject(toPulsarError(errors[status - 1]));
+        continue;
+      }
+      waiting.resolve(
+        new MessageId(
+          word(packed, at + 4),
+          word(packed, at + 5),
+          word(packed, at + 6),
+          word(packed, at + 7),
+          signed[at + 8] ?? -1,
+          signed[at + 9] ?? -1,
+          word(packed, at + 10),
+        ),
+      );
+    }
+  }
+
+  ready(consumer: number): void {
+    this.#members.consumer.get(consumer)?.ready?.();
+  }
+
+  reset(consumer: number): void {
+    this.#members.consumer.get(consumer)?.reset?.();
+  }
+
+  ended(kind: "producer" | "consumer", handle: number, error: CoreError): void {
+    const member = this.#members[kind].get(handle);
+    this.#members[kind].delete(handle);
+    member?.ended(toPulsarError(error));
+  }
+
+  state(event: CoreState): void {
+    this.#owner.state(event);
+  }
+}
+
+function word(packed: Uint32Array, at: number): number {
+  return packed[at] ?? 0;
+}
+
+function ignore(): void {}
