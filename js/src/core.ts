@@ -9,7 +9,6 @@
  * - No view of the module's memory crosses: what arrives here is copied and stays valid.
  *
  * @module
- * @internal
  */
 
 /** An error as the core tells it. */

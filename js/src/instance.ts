@@ -113,7 +113,7 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
 
 /** Exports that only this package calls, through {@link Instance.trapped}, or that the glue calls inside those. */
 function isHot(name: string): boolean {
-  return name.startsWith("engine_") || /^__wbindgen_(malloc|realloc|free|start|export_\d+$)/.test(name);
+  return name.startsWith("engine_") || /^__(wbindgen_(malloc|realloc|free|start)|externref_table)/.test(name);
 }
 
 /** Whether an error means that the instance is lost. @internal */
