@@ -124,6 +124,7 @@ export class FakeCore implements Core {
   readonly failures: CoreError[] = [];
   /** When set, control operations wait for it. */
   gate: Promise<void> | undefined;
+  ledger = 4_611_686_018_427_387_904n;
   maxMessageSize = 5 * 1024 * 1024;
   #entry = 0n;
 
@@ -136,7 +137,7 @@ export class FakeCore implements Core {
       publishTime: Date.now(),
       producerName: "fake",
       ...message,
-      ledger: 4_611_686_018_427_387_904n,
+      ledger: this.ledger,
       entry: this.#entry++,
       topic,
     };
