@@ -1,0 +1,96 @@
+//! Batches: repeated `[u32 size][SingleMessageMetadata][payload]`, in one entry.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::codec::Reader;
+use super::{DecodeError, SingleMessageMetadata};
+
+/// One message of a batch: where its parts stand in the (decompressed) payload of the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Start of the encoded [`SingleMessageMetadata`].
+    pub metadata_start: u32,
+    /// Its end, where the payload starts.
+    pub payload_start: u32,
+    /// End of the payload.
+    pub payload_end: u32,
+    /// Taken away by compaction: there is no message in this place any more.
+    pub compacted_out: bool,
+    /// The message has no value (a tombstone).
+    pub null_value: bool,
+}
+
+/// Walks a batch, message by message.
+#[derive(Debug)]
+pub struct BatchReader {
+    pos: usize,
+}
+
+impl BatchReader {
+    /// Starts at the beginning of a batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { pos: 0 }
+    }
+
+    /// Starts at a place where an earlier walk stopped ([`Slot::payload_end`]).
+    #[must_use]
+    pub fn at(pos: u32) -> Self {
+        Self { pos: pos as usize }
+    }
+
+    /// The next message of `batch`.
+    ///
+    /// # Errors
+    /// Sizes that reach beyond the batch, or malformed metadata.
+    pub fn next(&mut self, batch: &[u8]) -> Result<Slot, DecodeError> {
+        let prefix =
+            batch.get(self.pos..).and_then(<[u8]>::first_chunk::<4>).ok_or(DecodeError::BatchSizes)?;
+        let size = u32::from_be_bytes(*prefix) as usize;
+        let start = self.pos + 4;
+        if size > batch.len() - start {
+            return Err(DecodeError::BatchSizes);
+        }
+        let end = start + size;
+        let mut payload_size = None;
+        let mut compacted_out = false;
+        let mut null_value = false;
+        let mut reader = Reader::new(batch, start, end);
+        while !reader.is_empty() {
+            match reader.tag()? {
+                (3, 0) => payload_size = Some(reader.varint()? as i32),
+                (4, 0) => compacted_out = reader.varint()? != 0,
+                (9, 0) => null_value = reader.varint()? != 0,
+                (_, wire) => reader.skip_value(wire)?,
+            }
+        }
+        let payload_size = payload_size.ok_or(DecodeError::MissingField { number: 3 })?;
+        // A null value is written with payload size 0 by Java and -1 by others.
+        let payload_size = usize::try_from(payload_size.max(0)).map_err(|_| DecodeError::BatchSizes)?;
+        if payload_size > batch.len() - end {
+            return Err(DecodeError::BatchSizes);
+        }
+        self.pos = end + payload_size;
+        Ok(Slot {
+            metadata_start: start as u32,
+            payload_start: end as u32,
+            payload_end: self.pos as u32,
+            compacted_out,
+            null_value,
+        })
+    }
+}
+
+impl Default for BatchReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Appends one message to a batch. `metadata.payload_size` is set from `payload`.
+pub fn push(batch: &mut BytesMut, metadata: &mut SingleMessageMetadata, payload: &Bytes) {
+    metadata.payload_size = payload.len() as i32;
+    batch.put_u32(metadata.encoded_len() as u32);
+    metadata.encode(batch);
+    batch.put_slice(payload);
+}
