@@ -25,10 +25,7 @@ function works(program, ...args) {
 function checkTools() {
   const major = Number(process.versions.node.split(".")[0]);
   if (major < 20) {
-    stop(
-      `Node 20 or later is needed, this is ${process.versions.node}`,
-      "npx --yes node@22 scripts/start.mjs",
-    );
+    stop(`Node 20 or later is needed, this is ${process.versions.node}`, "npx --yes node@22 scripts/start.mjs");
   }
   const cargoBin = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "bin");
   if (existsSync(cargoBin) && !(process.env.PATH ?? "").split(delimiter).includes(cargoBin)) {

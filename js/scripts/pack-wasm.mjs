@@ -53,8 +53,7 @@ function toFactory(glue) {
   if (/^\s*import\b/m.test(glue)) fail("it imports other modules (snippets?)");
   const names = [];
   const list = /^export \{([^}]*)\};?\s*$/m.exec(glue);
-  if (!list || !/\b__wbg_init as default\b/.test(list[1]))
-    fail("it does not export __wbg_init as its default");
+  if (!list || !/\b__wbg_init as default\b/.test(list[1])) fail("it does not export __wbg_init as its default");
   const body = glue
     .replace(list[0], "")
     .replace(/^export (async function|function|class|const|let) (\w+)/gm, (_, kind, name) => {

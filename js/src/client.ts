@@ -28,9 +28,7 @@ export abstract class ClientBase extends EventTarget {
     super();
     const { serviceUrl, ...rest } = options ?? {};
     if (typeof serviceUrl !== "string" || serviceUrl === "") {
-      throw invalidArgument(
-        "serviceUrl is missing: give the URL of a pulsewire gateway, such as ws://localhost:8080",
-      );
+      throw invalidArgument("serviceUrl is missing: give the URL of a pulsewire gateway, such as ws://localhost:8080");
     }
     checkScheme(serviceUrl);
     this.#loader = loader;
@@ -169,11 +167,7 @@ export abstract class ClientBase extends EventTarget {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
-  override addEventListener(
-    type: string,
-    listener: unknown,
-    options?: boolean | AddEventListenerOptions,
-  ): void {
+  override addEventListener(type: string, listener: unknown, options?: boolean | AddEventListenerOptions): void {
     super.addEventListener(type, listener as EventListener | null, options);
   }
 
@@ -187,11 +181,7 @@ export abstract class ClientBase extends EventTarget {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | EventListenerOptions,
   ): void;
-  override removeEventListener(
-    type: string,
-    listener: unknown,
-    options?: boolean | EventListenerOptions,
-  ): void {
+  override removeEventListener(type: string, listener: unknown, options?: boolean | EventListenerOptions): void {
     super.removeEventListener(type, listener as EventListener | null, options);
   }
 }
@@ -219,14 +209,12 @@ function requireWebSocket(): void {
 }
 
 function checked<T extends object>(options: T, method: string): T {
-  if (typeof options !== "object" || options === null)
-    throw invalidArgument(`${method} takes an options object`);
+  if (typeof options !== "object" || options === null) throw invalidArgument(`${method} takes an options object`);
   return options;
 }
 
 function text(value: unknown, name: string): void {
-  if (typeof value !== "string" || value === "")
-    throw invalidArgument(`${name} must be a string that is not empty`);
+  if (typeof value !== "string" || value === "") throw invalidArgument(`${name} must be a string that is not empty`);
 }
 
 /** Undoes what completed after its caller had given up; a failure of that has nobody to go to. */

@@ -55,7 +55,7 @@ export class Consumer implements AsyncIterable<Message> {
     this.subscription = subscription;
     this.#session = session;
     this.#handle = opened.handle;
-    session.join("consumer", opened.handle, {
+    session.joinConsumer(opened.handle, {
       ready: () => {
         this.#more = true;
         this.#pump();
@@ -271,9 +271,16 @@ export class Consumer implements AsyncIterable<Message> {
       this.#end(alreadyClosed("consumer"));
       this.#closing = this.#session
         .start<void>((engine) => engine.closeConsumer(this.#handle))
-        .finally(() => this.#session.leave("consumer", this.#handle));
+        .finally(() => this.#session.leaveConsumer(this.#handle));
     }
     return abortable(this.#closing, options?.signal);
+  }
+
+  /** Deletes the subscription with its cursor, then closes the consumer. */
+  async unsubscribe(options?: WaitOptions): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    await this.#session.start<void>((engine) => engine.unsubscribe(this.#handle), options?.signal);
+    await this.close(options);
   }
 
   /** Closes it at the end of an `await using` block. */

@@ -35,8 +35,8 @@ export interface Sink {
   /** A control operation has ended. */
   completed(op: number, error: CoreError | null, value: unknown): void;
   /**
-   * Sends have ended: records of {@link RECEIPT_WORDS} words. A record's status is 0 for success, else 1 + an index
-   * into `errors`.
+   * Sends have ended: records of {@link RECEIPT_WORDS} words, mostly in the order of the sends. A record's status is 0
+   * for success, else 1 + an index into `errors`.
    */
   receipts(packed: Uint32Array, errors: readonly CoreError[]): void;
   /** Messages wait to be taken by a consumer. */
@@ -72,7 +72,6 @@ export interface CoreSendMeta {
   properties?: readonly string[] | undefined;
   eventTime?: number | undefined;
   sequenceId?: bigint | undefined;
-  deliverAt?: number | undefined;
   nullValue?: boolean | undefined;
 }
 
@@ -80,6 +79,7 @@ export interface CoreSendMeta {
 export interface Engine {
   createProducer(options: object): number;
   subscribe(options: object): number;
+  /** Returns the token of the send: the n-th of its producer, from 0. */
   send(producer: number, payload: Uint8Array, meta: CoreSendMeta | undefined): number;
   take(consumer: number, maxMessages: number, maxBytes: number): Uint8Array | undefined;
   delivered(consumer: number, messages: number): void;
@@ -106,6 +106,7 @@ export interface Engine {
   ): void;
   closeProducer(producer: number): number;
   closeConsumer(consumer: number): number;
+  unsubscribe(consumer: number): number;
   partitions(topic: string): number;
   topics(namespace: string): number;
   close(): number;

@@ -5,48 +5,71 @@ import type { CoreError } from "./core.js";
  * operation.
  */
 export type PulsarErrorCode =
-  /** An argument has the wrong type or a value out of range. */
+  // The caller's side.
+  /** An argument has the wrong type. */
   | "InvalidArgument"
+  /** An option is out of its range. */
+  | "InvalidOption"
   /** The service URL cannot be read, or its scheme cannot be used here. */
   | "InvalidServiceUrl"
   /** The topic's name is not one. */
   | "InvalidTopicName"
+  /** The message id is not one. */
+  | "InvalidMessageId"
+  /** The payload is larger than the broker takes. */
+  | "MessageTooLarge"
+  /** Pending messages use up the client's memory limit. */
+  | "QueueFull"
   /** The client, producer or consumer was closed. */
   | "AlreadyClosed"
+  /** This version cannot do it. */
+  | "NotSupported"
+  // The runtime's.
   /** The runtime has no `WebSocket`. */
   | "NoWebSocket"
   /** The WebAssembly module could not be loaded or compiled. */
   | "ModuleLoadFailed"
   /** The WebAssembly module has failed; the client is lost, a new one can be made. */
   | "Fatal"
-  /** The gateway or broker cannot be reached, or refused the connection. */
-  | "ConnectionFailed"
-  /** The connection was lost. */
-  | "Disconnected"
+  /** A bug in this package: please report it. */
+  | "Internal"
+  // The network's.
   /** No answer within the time allowed. */
   | "Timeout"
-  /** The payload is larger than the broker takes. */
-  | "MessageTooBig"
-  /** Too many sends are pending. */
-  | "ProducerQueueFull"
+  /** The gateway or broker could not be reached. */
+  | "ConnectError"
+  /** The gateway or a proxy refused the connection. */
+  | "ConnectionRefused"
+  /** The connection was lost. */
+  | "Disconnected"
+  /** The peer broke the protocol. */
+  | "ProtocolError"
+  /** A message could not be unpacked. */
+  | "Corrupted"
+  // The broker's.
+  | "AuthenticationError"
+  | "AuthorizationError"
+  | "ChecksumError"
+  | "ConsumerAssignError"
+  /** The subscription is taken by another consumer. */
+  | "ConsumerBusy"
+  | "ConsumerNotFound"
+  | "IncompatibleSchema"
+  | "MetadataError"
+  | "NotAllowed"
+  | "PersistenceError"
+  | "ProducerBlockedQuotaExceeded"
   /** A producer of that name exists already. */
   | "ProducerBusy"
-  /** The subscription has an exclusive consumer already. */
-  | "ConsumerBusy"
   /** Another producer has taken over. */
   | "ProducerFenced"
+  | "ServiceNotReady"
+  | "SubscriptionNotFound"
+  | "TooManyRequests"
   | "TopicNotFound"
   | "TopicTerminated"
-  | "SubscriptionNotFound"
-  | "AuthenticationFailed"
-  | "AuthorizationFailed"
-  | "IncompatibleSchema"
-  | "ServiceNotReady"
-  | "TooManyRequests"
-  /** The peer broke the protocol. */
-  | "Protocol"
-  /** The broker answered with an error without a code of its own here. */
-  | "Broker"
+  | "UnknownBrokerError"
+  | "UnsupportedVersion"
   | (string & {});
 
 /** Every error of this package that is not an abort (an abort rejects with the signal's own reason). */
@@ -85,12 +108,17 @@ export function toPulsarError(error: unknown): PulsarError {
     return new PulsarError(error.code, error.message, { retryable: error.retryable });
   }
   const message = error instanceof Error ? error.message : String(error);
-  return new PulsarError("Fatal", message, { cause: error });
+  return new PulsarError("Internal", message, { cause: error });
 }
 
 /** @internal */
 export function invalidArgument(message: string): PulsarError {
   return new PulsarError("InvalidArgument", message);
+}
+
+/** @internal */
+export function invalidMessageId(message: string): PulsarError {
+  return new PulsarError("InvalidMessageId", message);
 }
 
 /** @internal */

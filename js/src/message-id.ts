@@ -1,4 +1,4 @@
-import { invalidArgument } from "./errors.js";
+import { invalidMessageId } from "./errors.js";
 
 const MASK = 0xffff_ffffn;
 const ALL_ONES = 0xffff_ffff;
@@ -68,12 +68,12 @@ export class MessageId {
   /**
    * Reads `ledger:entry`, `ledger:entry:partition` or `ledger:entry:partition:batchIndex`.
    *
-   * @throws PulsarError with code `InvalidArgument` when the text is not an id.
+   * @throws PulsarError with code `InvalidMessageId` when the text is not an id.
    */
   static parse(text: string): MessageId {
     const parts = text.split(":");
     if (parts.length < 2 || parts.length > 4 || !parts.every((part) => /^-?\d{1,20}$/.test(part))) {
-      throw invalidArgument(
+      throw invalidMessageId(
         `'${text}' is not a message id; expected ledger:entry[:partition[:batchIndex]] in decimal`,
       );
     }
@@ -87,7 +87,7 @@ export class MessageId {
   /**
    * Reads the bytes that {@link MessageId.serialize} of this or of another official client made.
    *
-   * @throws PulsarError with code `InvalidArgument` when they are not an id.
+   * @throws PulsarError with code `InvalidMessageId` when they are not an id.
    */
   static deserialize(bytes: Uint8Array): MessageId {
     const reader = new ProtoReader(bytes);
@@ -106,7 +106,7 @@ export class MessageId {
       else reader.skip(tag);
     }
     if (ledger === undefined || entry === undefined) {
-      throw invalidArgument("the bytes are not a message id: ledger or entry is missing");
+      throw invalidMessageId("the bytes are not a message id: ledger or entry is missing");
     }
     return MessageId.of(ledger, entry, { partition, batchIndex, batchSize });
   }
@@ -165,7 +165,7 @@ function compare(a: bigint, b: bigint): number {
 function long(text: string, whole: string): bigint {
   const value = BigInt(text);
   if (BigInt.asIntN(64, value) !== value && BigInt.asUintN(64, value) !== value) {
-    throw invalidArgument(`'${whole}' is not a message id: ${text} does not fit in 64 bits`);
+    throw invalidMessageId(`'${whole}' is not a message id: ${text} does not fit in 64 bits`);
   }
   return value;
 }
@@ -173,7 +173,7 @@ function long(text: string, whole: string): bigint {
 function int(text: string, whole: string): number {
   const value = Number(text);
   if (value < -1 || value > 0x7fff_ffff) {
-    throw invalidArgument(`'${whole}' is not a message id: ${text} does not fit in 31 bits`);
+    throw invalidMessageId(`'${whole}' is not a message id: ${text} does not fit in 31 bits`);
   }
   return value;
 }
@@ -205,11 +205,11 @@ class ProtoReader {
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw invalidArgument("the bytes are not a message id: they end too early");
+      if (byte === undefined) throw invalidMessageId("the bytes are not a message id: they end too early");
       value |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return BigInt.asUintN(64, value);
     }
-    throw invalidArgument("the bytes are not a message id: a number is too long");
+    throw invalidMessageId("the bytes are not a message id: a number is too long");
   }
 
   skip(tag: number): void {
@@ -218,13 +218,13 @@ class ProtoReader {
     else if (wire === 1) this.#forward(8);
     else if (wire === 2) this.#forward(Number(this.varint()));
     else if (wire === 5) this.#forward(4);
-    else throw invalidArgument(`the bytes are not a message id: wire type ${wire}`);
+    else throw invalidMessageId(`the bytes are not a message id: wire type ${wire}`);
   }
 
   #forward(count: number): void {
     this.#at += count;
     if (this.#at > this.#bytes.length) {
-      throw invalidArgument("the bytes are not a message id: they end too early");
+      throw invalidMessageId("the bytes are not a message id: they end too early");
     }
   }
 }

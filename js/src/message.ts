@@ -28,10 +28,7 @@ export class Block {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.count = this.view.getUint32(0, true);
     if (BLOCK_HEADER + this.count * RECORD_SIZE > bytes.length) {
-      throw new PulsarError(
-        "Fatal",
-        `a packed block of ${bytes.length} bytes cannot hold ${this.count} messages`,
-      );
+      throw new PulsarError("Fatal", `a packed block of ${bytes.length} bytes cannot hold ${this.count} messages`);
     }
   }
 
@@ -137,8 +134,7 @@ export class Message {
   /** The key's bytes, if the message has one. */
   get keyBytes(): Uint8Array | undefined {
     const bytes = this.block.slice(this.at + RECORD.key);
-    if (!bytes || (this.block.view.getUint32(this.at + RECORD.flags, true) & FLAG_KEY_BASE64) === 0)
-      return bytes;
+    if (!bytes || (this.block.view.getUint32(this.at + RECORD.flags, true) & FLAG_KEY_BASE64) === 0) return bytes;
     return Uint8Array.from(atob(decoder.decode(bytes)), (char) => char.charCodeAt(0));
   }
 

@@ -15,8 +15,17 @@ export interface ClientOptions {
   connectionTimeout?: number;
   /** How often a silent connection is asked whether it lives, in milliseconds. Default 30 000. */
   keepAliveInterval?: number;
-  /** What the broker shows as this client's version, after the package's own. */
-  description?: string;
+  /** The first delay before a lost connection is made again, in milliseconds. Default 100. */
+  initialBackoff?: number;
+  /** The longest such delay, in milliseconds. Default 60 000. */
+  maxBackoff?: number;
+  /**
+   * How many bytes of messages may wait for their receipts, in all producers together, before `send` fails with
+   * `QueueFull`. Default 64 MiB.
+   */
+  memoryLimit?: number;
+  /** The advertised listener to ask the brokers for. */
+  listenerName?: string;
 }
 
 /** Options of {@link ClientBase.createProducer}. */
@@ -27,9 +36,7 @@ export interface ProducerOptions {
   name?: string;
   /** How long a send may take, in milliseconds; 0 for no limit. Default 30 000. */
   sendTimeout?: number;
-  /** How many sends may wait for their receipts before `send` fails with `ProducerQueueFull`. Default 1000. */
-  maxPendingMessages?: number;
-  /** Sequence id of the first message, less one. */
+  /** Sequence id of the first message, in place of the one after the broker's last. */
   initialSequenceId?: bigint;
   /** Properties of the producer, shown in the topic's stats. */
   properties?: Readonly<Record<string, string>>;
@@ -74,8 +81,8 @@ export interface SubscribeOptions {
   name?: string;
   /** After what time a negatively acknowledged message is asked for again, in milliseconds. Default 60 000. */
   negativeAckRedeliveryDelay?: number;
-  /** `false` for a subscription that ends with its consumer. Default `true`. */
-  durable?: boolean;
+  /** Who is served first in a shared subscription: 0, the default, before 1 and so on. */
+  priorityLevel?: number;
   /** Properties of the consumer, shown in the topic's stats. */
   properties?: Readonly<Record<string, string>>;
 }

@@ -7,6 +7,11 @@ import type { Session } from "./session.js";
 
 const encoder = new TextEncoder();
 
+interface Waiter {
+  resolve(id: MessageId): void;
+  reject(reason: unknown): void;
+}
+
 /** Publishes to one topic. Made by {@link ClientBase.createProducer}. */
 export class Producer {
   /** The topic that it publishes to, by its full name. */
@@ -15,6 +20,10 @@ export class Producer {
   readonly name: string;
   readonly #session: Session;
   readonly #handle: number;
+  /** The sends that wait, by token less `#first`; a hole for one that has ended before those ahead of it. */
+  #waiting: (Waiter | undefined)[] = [];
+  #first = 0;
+  #head = 0;
   #closing: Promise<void> | undefined;
   #ended: PulsarError | undefined;
 
@@ -24,9 +33,13 @@ export class Producer {
     this.name = opened.name;
     this.#session = session;
     this.#handle = opened.handle;
-    session.join("producer", opened.handle, {
+    session.joinProducer(opened.handle, {
+      sent: (token, id, error) => this.#sent(token, id, error),
       ended: (error) => {
         this.#ended ??= error;
+        const left = this.#waiting;
+        this.#waiting = [];
+        for (const waiter of left) waiter?.reject(error);
       },
     });
   }
@@ -52,7 +65,53 @@ export class Producer {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#session.receipt(token, signal);
+    return this.#receipt(token, signal);
+  }
+
+  #receipt(token: number, signal: AbortSignal | undefined): Promise<MessageId> {
+    return new Promise<MessageId>((resolve, reject) => {
+      if (!signal) {
+        this.#wait(token, { resolve, reject });
+        return;
+      }
+      // After an abort the receipt still comes, to a promise that is settled: that does nothing.
+      const abort = (): void => reject(signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      this.#wait(token, {
+        resolve: (id) => {
+          signal.removeEventListener("abort", abort);
+          resolve(id);
+        },
+        reject: (error) => {
+          signal.removeEventListener("abort", abort);
+          reject(error);
+        },
+      });
+    });
+  }
+
+  /** Tokens count up by one, so a plain array holds the waiting sends: no hashing on the hot path. */
+  #wait(token: number, waiter: Waiter): void {
+    if (this.#waiting.length === 0) this.#first = token;
+    this.#waiting[token - this.#first] = waiter;
+  }
+
+  #sent(token: number, id: MessageId | undefined, error: PulsarError | undefined): void {
+    const at = token - this.#first;
+    const waiter = this.#waiting[at];
+    if (!waiter) return;
+    this.#waiting[at] = undefined;
+    if (id) waiter.resolve(id);
+    else waiter.reject(error);
+    while (this.#head < this.#waiting.length && this.#waiting[this.#head] === undefined) this.#head += 1;
+    if (this.#head === this.#waiting.length) {
+      this.#waiting.length = 0;
+      this.#head = 0;
+    } else if (this.#head >= 1024 && this.#head * 2 >= this.#waiting.length) {
+      this.#waiting.splice(0, this.#head);
+      this.#first += this.#head;
+      this.#head = 0;
+    }
   }
 
   /** Whether {@link Producer.close} was called or the producer has ended by itself. */
@@ -67,7 +126,7 @@ export class Producer {
       this.#ended = alreadyClosed("producer");
       this.#closing = this.#session
         .start<void>((engine) => engine.closeProducer(this.#handle))
-        .finally(() => this.#session.leave("producer", this.#handle));
+        .finally(() => this.#session.leaveProducer(this.#handle));
     }
     return abortable(this.#closing, options?.signal);
   }

@@ -9,6 +9,11 @@ interface Waiting<T> {
   reject(reason: unknown): void;
 }
 
+/** How a producer learns what became of its sends. @internal */
+export interface SendMember extends Member {
+  sent(token: number, id: MessageId | undefined, error: PulsarError | undefined): void;
+}
+
 /** What a producer or consumer hears from its session. @internal */
 export interface Member {
   /** Messages wait. */
@@ -35,8 +40,8 @@ export class Session implements Sink {
   readonly #owner: SessionOwner;
   readonly #engine: Engine;
   readonly #ops = new Map<number, Waiting<unknown>>();
-  readonly #sends = new Map<number, Waiting<MessageId>>();
-  readonly #members = { producer: new Map<number, Member>(), consumer: new Map<number, Member>() };
+  readonly #producers = new Map<number, SendMember>();
+  readonly #consumers = new Map<number, Member>();
   readonly #unsubscribe: () => void;
   #over: PulsarError | undefined;
 
@@ -108,37 +113,20 @@ export class Session implements Sink {
     });
   }
 
-  /** Waits for the receipt of a send. */
-  receipt(token: number, signal: AbortSignal | undefined): Promise<MessageId> {
-    return new Promise<MessageId>((resolve, reject) => {
-      if (!signal) {
-        this.#sends.set(token, { resolve, reject });
-        return;
-      }
-      const abort = (): void => {
-        this.#sends.delete(token);
-        reject(signal.reason);
-      };
-      signal.addEventListener("abort", abort, { once: true });
-      this.#sends.set(token, {
-        resolve: (id) => {
-          signal.removeEventListener("abort", abort);
-          resolve(id);
-        },
-        reject: (error) => {
-          signal.removeEventListener("abort", abort);
-          reject(error);
-        },
-      });
-    });
+  joinProducer(handle: number, member: SendMember): void {
+    this.#producers.set(handle, member);
   }
 
-  join(kind: "producer" | "consumer", handle: number, member: Member): void {
-    this.#members[kind].set(handle, member);
+  leaveProducer(handle: number): void {
+    this.#producers.delete(handle);
   }
 
-  leave(kind: "producer" | "consumer", handle: number): void {
-    this.#members[kind].delete(handle);
+  joinConsumer(handle: number, member: Member): void {
+    this.#consumers.set(handle, member);
+  }
+
+  leaveConsumer(handle: number): void {
+    this.#consumers.delete(handle);
   }
 
   /** Closes the engine in order, then frees it. */
@@ -156,10 +144,8 @@ export class Session implements Sink {
     this.#over = error;
     this.#unsubscribe?.();
     for (const waiting of this.#ops.values()) waiting.reject(error);
-    for (const waiting of this.#sends.values()) waiting.reject(error);
     this.#ops.clear();
-    this.#sends.clear();
-    for (const members of Object.values(this.#members)) {
+    for (const members of [this.#producers, this.#consumers]) {
       for (const member of members.values()) member.ended(error);
       members.clear();
     }
@@ -185,40 +171,39 @@ export class Session implements Sink {
   receipts(packed: Uint32Array, errors: readonly CoreError[]): void {
     const signed = new Int32Array(packed.buffer, packed.byteOffset, packed.length);
     for (let at = 0; at + RECEIPT_WORDS <= packed.length; at += RECEIPT_WORDS) {
+      const producer = this.#producers.get(word(packed, at));
+      if (!producer) continue;
       const token = word(packed, at + 1) + word(packed, at + 2) * 0x1_0000_0000;
-      const waiting = this.#sends.get(token);
-      if (!waiting) continue;
-      this.#sends.delete(token);
       const status = word(packed, at + 3);
       if (status !== 0) {
-        waiting.reject(toPulsarError(errors[status - 1]));
+        producer.sent(token, undefined, toPulsarError(errors[status - 1]));
         continue;
       }
-      waiting.resolve(
-        new MessageId(
-          word(packed, at + 4),
-          word(packed, at + 5),
-          word(packed, at + 6),
-          word(packed, at + 7),
-          signed[at + 8] ?? -1,
-          signed[at + 9] ?? -1,
-          word(packed, at + 10),
-        ),
+      const id = new MessageId(
+        word(packed, at + 4),
+        word(packed, at + 5),
+        word(packed, at + 6),
+        word(packed, at + 7),
+        signed[at + 8] ?? -1,
+        signed[at + 9] ?? -1,
+        word(packed, at + 10),
       );
+      producer.sent(token, id, undefined);
     }
   }
 
   ready(consumer: number): void {
-    this.#members.consumer.get(consumer)?.ready?.();
+    this.#consumers.get(consumer)?.ready?.();
   }
 
   reset(consumer: number): void {
-    this.#members.consumer.get(consumer)?.reset?.();
+    this.#consumers.get(consumer)?.reset?.();
   }
 
   ended(kind: "producer" | "consumer", handle: number, error: CoreError): void {
-    const member = this.#members[kind].get(handle);
-    this.#members[kind].delete(handle);
+    const members = kind === "producer" ? this.#producers : this.#consumers;
+    const member = members.get(handle);
+    members.delete(handle);
     member?.ended(toPulsarError(error));
   }
 

@@ -32,10 +32,7 @@ export type WasmSource =
 let source: WasmSource | undefined;
 const loader = /* @__PURE__ */ new Loader(async () => {
   if (source === undefined) {
-    throw new PulsarError(
-      "ModuleLoadFailed",
-      "call init() of pulsewire/slim before the first call of a client",
-    );
+    throw new PulsarError("ModuleLoadFailed", "call init() of pulsewire/slim before the first call of a client");
   }
   return compile(await source);
 });

@@ -52,7 +52,7 @@ export class Client extends BaseClient {
     super(options, { ready: async () => instanceOf(core) });
     if (options.serviceUrl.includes("refused")) {
       core.failures.push({
-        code: "ConnectionFailed",
+        code: "ConnectError",
         message: `cannot connect to ${options.serviceUrl}: the WebSocket was closed before it was open (1006)`,
         retryable: true,
       });

@@ -20,7 +20,8 @@ export function advise(error: unknown, doing: string, gateway: string): Advice {
 
 function remedy(code: string, gateway: string): string {
   switch (code) {
-    case "ConnectionFailed":
+    case "ConnectError":
+    case "ConnectionRefused":
     case "Disconnected":
       return (
         `No connection to ${gateway}. Check that the gateway runs at that address ` +
@@ -30,15 +31,16 @@ function remedy(code: string, gateway: string): string {
       return "The broker did not answer in time. Check that the gateway can reach it, then try again.";
     case "InvalidServiceUrl":
     case "InvalidArgument":
+    case "InvalidOption":
       return "Correct the value and try again.";
     case "InvalidTopicName":
       return "Use a plain name such as orders, or the full form persistent://tenant/namespace/topic.";
-    case "MessageTooBig":
+    case "MessageTooLarge":
       return "Send a smaller payload; the broker's limit is its maxMessageSize.";
-    case "ProducerQueueFull":
+    case "QueueFull":
       return "The broker stores slower than you publish. Wait for the pending messages, or send fewer copies.";
-    case "AuthenticationFailed":
-    case "AuthorizationFailed":
+    case "AuthenticationError":
+    case "AuthorizationError":
       return "The cluster does not let this client do that. Ask for access to the topic, or choose another one.";
     case "TopicNotFound":
       return "The topic does not exist and the broker does not create topics by itself. Create it, or choose another one.";

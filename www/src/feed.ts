@@ -132,10 +132,7 @@ export class Feed {
     this.#rows.style.height = `${entries.length * height}px`;
     this.#empty.hidden = entries.length > 0 || this.#idle === "";
     const first = Math.max(0, Math.floor(this.#feed.scrollTop / height) - SPARE);
-    const last = Math.min(
-      entries.length,
-      Math.ceil((this.#feed.scrollTop + this.#feed.clientHeight) / height) + SPARE,
-    );
+    const last = Math.min(entries.length, Math.ceil((this.#feed.scrollTop + this.#feed.clientHeight) / height) + SPARE);
     let used = 0;
     for (let position = first; position < last; position++) {
       const entry = entries[entries.length - 1 - position];
@@ -265,10 +262,7 @@ export class Feed {
       list.append(make("dt", { text: name }), make("dd", { text: value }));
     };
     line("Published", new Date(message.publishTime).toISOString());
-    line(
-      "Event time",
-      message.eventTime === undefined ? undefined : new Date(message.eventTime).toISOString(),
-    );
+    line("Event time", message.eventTime === undefined ? undefined : new Date(message.eventTime).toISOString());
     line("Key", message.key);
     for (const [name, value] of Object.entries(message.properties)) line(name, value);
     line("Producer", message.producerName);

@@ -127,11 +127,7 @@ async function connect(): Promise<void> {
   settle();
   let made: Client;
   try {
-    made = new Client({
-      serviceUrl: gatewayField.value.trim(),
-      description: "pulsewire console",
-      operationTimeout: 10_000,
-    });
+    made = new Client({ serviceUrl: gatewayField.value.trim(), operationTimeout: 10_000 });
   } catch (error) {
     fail(error, "connect");
     return;
@@ -181,8 +177,17 @@ function forget(): void {
   listTopics();
 }
 
+/** Leaves the open topic, and no subscription behind. */
+async function leave(): Promise<void> {
+  const closing = [producer?.close(), consumer?.unsubscribe()];
+  producer = undefined;
+  consumer = undefined;
+  await Promise.allSettled(closing);
+}
+
 async function disconnect(): Promise<void> {
   const closing = client;
+  await leave();
   forget();
   refresh();
   await closing?.close().catch(() => {});
@@ -194,24 +199,17 @@ async function openTopic(): Promise<void> {
   settle();
   const using = client;
   const topic = topicField.value.trim();
-  const old = [producer, consumer];
-  producer = undefined;
-  consumer = undefined;
-  await Promise.allSettled(old.map((one) => one?.close()));
+  await leave();
   try {
     const opened = await using.subscribe({
       topic,
       subscription: `pulsewire-console-${crypto.randomUUID().slice(0, 8)}`,
-      // It leaves nothing behind on the broker.
-      durable: false,
       initialPosition: earliest.checked ? "earliest" : "latest",
     });
-    const made = await using
-      .createProducer({ topic, maxPendingMessages: IN_FLIGHT * 2 })
-      .catch(async (error) => {
-        await opened.close().catch(() => {});
-        throw error;
-      });
+    const made = await using.createProducer({ topic }).catch(async (error) => {
+      await opened.close().catch(() => {});
+      throw error;
+    });
     consumer = opened;
     producer = made;
   } catch (error) {
@@ -258,9 +256,7 @@ async function publish(draft: Draft): Promise<void> {
     let last: MessageId | undefined;
     for (let sent = 0; sent < draft.copies; sent += IN_FLIGHT) {
       const some = Math.min(IN_FLIGHT, draft.copies - sent);
-      const ids = await Promise.all(
-        Array.from({ length: some }, () => to.send(draft.payload, draft.options)),
-      );
+      const ids = await Promise.all(Array.from({ length: some }, () => to.send(draft.payload, draft.options)));
       throughput.published += some;
       last = ids.at(-1);
     }
@@ -303,7 +299,7 @@ topicField.addEventListener("focus", async () => {
 element("notice-close").addEventListener("click", settle);
 setUpPublish(publish);
 setUpTheme(() => throughput.draw());
-addEventListener("pagehide", () => void client?.close().catch(() => {}));
+addEventListener("pagehide", () => void disconnect().catch(() => {}));
 addEventListener("pageshow", (event) => {
   // From the back-forward cache: the sockets are gone.
   if (event.persisted) location.reload();

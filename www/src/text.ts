@@ -34,8 +34,7 @@ export function full(message: Message): { text: string; kind: string } {
   } catch {
     // Not text.
   }
-  if (text === undefined || !isText(text))
-    return { text: dump(bytes.subarray(0, 4096)), kind: `binary${suffix}` };
+  if (text === undefined || !isText(text)) return { text: dump(bytes.subarray(0, 4096)), kind: `binary${suffix}` };
   if (!part && /^\s*[[{]/.test(text)) {
     try {
       return { text: JSON.stringify(JSON.parse(text), null, 2), kind: "JSON" };
@@ -59,9 +58,7 @@ function dump(bytes: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < bytes.length; at += 16) {
     const line = bytes.subarray(at, at + 16);
-    const shown = Array.from(line, (byte) =>
-      byte >= 32 && byte < 127 ? String.fromCharCode(byte) : ".",
-    ).join("");
+    const shown = Array.from(line, (byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
     lines.push(`${at.toString(16).padStart(6, "0")}  ${hex(line, " ").padEnd(47)}  ${shown}`);
   }
   return lines.join("\n");

@@ -160,7 +160,7 @@ export class FakeCore implements Core {
 class FakeEngine implements Engine {
   readonly #core: FakeCore;
   readonly #sink: Sink;
-  readonly #producers = new Map<number, string>();
+  readonly #producers = new Map<number, { topic: string; sent: number }>();
   readonly #consumers = new Map<number, FakeConsumer>();
   #next = 1;
   #receipts: number[] = [];
@@ -189,7 +189,7 @@ class FakeEngine implements Engine {
     return this.#op(() => {
       const handle = this.#next++;
       const topic = fullName(options.topic);
-      this.#producers.set(handle, topic);
+      this.#producers.set(handle, { topic, sent: 0 });
       if (!this.#core.topics.has(topic)) this.#core.topics.set(topic, []);
       return { handle, topic, name: options.name ?? `fake-${handle}` };
     });
@@ -210,15 +210,14 @@ class FakeEngine implements Engine {
   }
 
   send(producer: number, payload: Uint8Array, meta: CoreSendMeta | undefined): number {
-    const topic = this.#producers.get(producer);
-    if (!topic)
-      throw { code: "AlreadyClosed", message: "no such producer", retryable: false } satisfies CoreError;
+    const state = this.#producers.get(producer);
+    if (!state) throw { code: "AlreadyClosed", message: "no such producer", retryable: false } satisfies CoreError;
     if (payload.length > this.#core.maxMessageSize) {
       const message = `the payload has ${payload.length} bytes, the broker takes ${this.#core.maxMessageSize}`;
-      throw { code: "MessageTooBig", message, retryable: false } satisfies CoreError;
+      throw { code: "MessageTooLarge", message, retryable: false } satisfies CoreError;
     }
-    const token = this.#next++;
-    const stored = this.#core.publish(topic, {
+    const token = state.sent++;
+    const stored = this.#core.publish(state.topic, {
       payload: payload.slice(),
       ...(meta?.key === undefined ? {} : { key: meta.key }),
       ...(meta?.properties === undefined ? {} : { properties: meta.properties }),
@@ -260,10 +259,7 @@ class FakeEngine implements Engine {
     if (state) state.delivered += messages;
   }
 
-  acknowledge(
-    consumer: number,
-    ...id: [number, number, number, number, number, number, number, boolean]
-  ): void {
+  acknowledge(consumer: number, ...id: [number, number, number, number, number, number, number, boolean]): void {
     const [ledgerLo, ledgerHi, entryLo, entryHi] = id;
     const ledger = (BigInt(ledgerHi) << 32n) | BigInt(ledgerLo);
     const entry = (BigInt(entryHi) << 32n) | BigInt(entryLo);
@@ -280,6 +276,10 @@ class FakeEngine implements Engine {
 
   closeConsumer(consumer: number): number {
     return this.#op(() => this.#drop(consumer));
+  }
+
+  unsubscribe(): number {
+    return this.#op(() => undefined);
   }
 
   #drop(handle: number): void {

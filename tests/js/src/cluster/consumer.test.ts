@@ -17,10 +17,7 @@ test("c01_exclusive_refuses_a_second_consumer", async (context) => {
   const client = context.client();
   const topic = context.topic();
   await client.subscribe({ topic, subscription: "s" });
-  await rejects(
-    context.client({ operationTimeout: 4000 }).subscribe({ topic, subscription: "s" }),
-    "ConsumerBusy",
-  );
+  await rejects(context.client({ operationTimeout: 4000 }).subscribe({ topic, subscription: "s" }), "ConsumerBusy");
 });
 
 test("c01_shared_divides_the_messages", async (context) => {

@@ -150,8 +150,7 @@ const tests: Record<string, (page: Page, url: string) => Promise<void>> = {
 
   async console_themes_go_round(page, url) {
     await page.goto(url);
-    const ground = (): Promise<string> =>
-      page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const ground = (): Promise<string> => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     await page.emulateMedia({ colorScheme: "dark" });
     const dark = await ground();
     await page.click("#theme");
@@ -175,9 +174,7 @@ function run(shell: string, env: Record<string, string>): Promise<void> {
       env: { ...process.env, ...env },
     });
     child.on("error", reject);
-    child.on("exit", (code) =>
-      code === 0 ? resolve() : reject(new Error(`the witness ended with ${code}`)),
-    );
+    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`the witness ended with ${code}`))));
   });
 }
 

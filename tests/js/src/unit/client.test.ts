@@ -190,7 +190,7 @@ unit("errors_of_the_core_are_typed", async () => {
 unit("bad_input_is_refused_with_a_typed_error", async () => {
   const { client, producer, core } = await opened();
   core.maxMessageSize = 10;
-  await rejects(producer.send(new Uint8Array(11)), "MessageTooBig");
+  await rejects(producer.send(new Uint8Array(11)), "MessageTooLarge");
   await rejects(producer.send(5 as never), "InvalidArgument");
   await rejects(producer.send(null as never), "InvalidArgument");
   await rejects(producer.send("x", { key: "a", keyBytes: new Uint8Array(1) }), "InvalidArgument");

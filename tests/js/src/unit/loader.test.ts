@@ -37,9 +37,7 @@ unit("loader_tries_again_after_a_failure", async () => {
 });
 
 unit("loader_names_the_policy_that_forbids_wasm", async () => {
-  const loader = new Loader(() =>
-    Promise.reject(new Error("violates the Content Security Policy directive")),
-  );
+  const loader = new Loader(() => Promise.reject(new Error("violates the Content Security Policy directive")));
   const error = await rejects(loader.ready(), "ModuleLoadFailed");
   ok(error.message.includes("'wasm-unsafe-eval'"), error.message);
 });
