@@ -36,12 +36,7 @@ if (flags.includes("--no-opt")) {
 }
 
 writeFileSync(join(target, "pulsewire.js"), toFactory(readFileSync(join(source, "pulsewire.js"), "utf8")));
-writeFileSync(
-  join(target, "pulsewire.d.ts"),
-  "export default function start(module: WebAssembly.Module, host: unknown): Promise<unknown>;\n",
-);
-// The exports as wasm-bindgen sees them; the tests hold core.ts against it.
-writeFileSync(join(target, "bindings.d.ts"), readFileSync(join(source, "pulsewire.d.ts"), "utf8"));
+writeFileSync(join(target, "pulsewire.d.ts"), toTypes(readFileSync(join(source, "pulsewire.d.ts"), "utf8")));
 
 const zipped = gzipSync(readFileSync(module), { level: 9 });
 writeFileSync(join(target, "inline.js"), `export default "${zipped.toString("base64")}";\n`);
@@ -72,6 +67,23 @@ function toFactory(glue) {
     "await __wbg_init({ module_or_path: module });",
     `return { ${names.join(", ")} };`,
     "}",
+    "",
+  ].join("\n");
+}
+
+/** The types of what the function resolves with: the compiler holds core.ts against what Rust exports. */
+function toTypes(types) {
+  const end = types.indexOf("export type InitInput");
+  if (end < 0) fail("its types do not declare InitInput");
+  const names = [...types.slice(0, end).matchAll(/^export (?:class|function) (\w+)/gm)].map((match) => match[1]);
+  return [
+    types
+      .slice(0, end)
+      .replace(/^export /gm, "declare ")
+      .trim(),
+    "",
+    `export interface Glue { ${names.map((name) => `${name}: typeof ${name}`).join("; ")} }`,
+    "export default function start(module: WebAssembly.Module, host: unknown): Promise<Glue>;",
     "",
   ].join("\n");
 }

@@ -142,14 +142,16 @@ export class Consumer implements AsyncIterable<Message> {
     this.#pumping = true;
     queueMicrotask(() => {
       this.#pumping = false;
-      try {
-        for (const waiter of this.#waiters) {
-          const message = this.#ended ? undefined : this.#takeOne();
+      for (const waiter of this.#waiters) {
+        if (this.#ended) return;
+        try {
+          const message = this.#takeOne();
           if (!message) return;
           waiter.resolve(message);
+        } catch (error) {
+          // One message that cannot be read, or the end of everything: the next turn tells which.
+          waiter.reject(error);
         }
-      } catch (error) {
-        for (const waiter of this.#waiters) waiter.reject(error);
       }
     });
   }

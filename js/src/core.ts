@@ -81,6 +81,10 @@ export interface Engine {
   subscribe(options: object): number;
   /** Returns the token of the send: the n-th of its producer, from 0. */
   send(producer: number, payload: Uint8Array, meta: CoreSendMeta | undefined): number;
+  /**
+   * The next messages as a packed block, `undefined` when none wait. Throws the error of a message that cannot be read,
+   * in its turn: the next call goes on behind it.
+   */
   take(consumer: number, maxMessages: number, maxBytes: number): Uint8Array | undefined;
   delivered(consumer: number, messages: number): void;
   acknowledge(

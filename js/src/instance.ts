@@ -1,5 +1,5 @@
 import start from "../wasm/pulsewire.js";
-import type { Core, Engine, Sink } from "./core.js";
+import type { Core } from "./core.js";
 import { PulsarError } from "./errors.js";
 
 /** A living instance of the module. @internal */
@@ -20,12 +20,6 @@ interface Host {
   ) => WebSocket;
   /** Given the instance's exports once; what it returns is used in their place. */
   guard(exports: WebAssembly.Exports): WebAssembly.Exports;
-}
-
-/** What the glue exports. */
-interface Glue {
-  Engine: new (serviceUrl: string, options: object, sink: Sink) => Engine;
-  setPanicHandler(handler: (message: string) => void): void;
 }
 
 /**
@@ -94,7 +88,7 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
     };
   };
 
-  const glue = (await start(module, host)) as Glue;
+  const glue = await start(module, host);
   if (dead) throw dead;
   glue.setPanicHandler((message) => {
     panic = message;

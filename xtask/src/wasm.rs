@@ -3,16 +3,16 @@
 //!
 //! Each step is skipped while a hash over the contents of its inputs is unchanged.
 
-use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
-type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+use crate::util::{output, run};
 
 /// The target of the module.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -86,14 +86,12 @@ pub fn size_report(root: &Path) -> Result<()> {
 
 fn build_module(root: &Path) -> Result<()> {
     let target_dir = root.join("target/wasm");
-    run(
-        cargo_for_wasm(root)?
-            .args(["build", "--target", TARGET, "--profile", "wasm"])
-            .args(["--package", "pulsewire", "--lib", "--no-default-features", "--features", "js"])
-            // A directory of its own: its profile and flags would evict what the native builds made.
-            .arg("--target-dir")
-            .arg(&target_dir),
-    )?;
+    run(cargo_for_wasm(root)?
+        .args(["build", "--target", TARGET, "--profile", "wasm"])
+        .args(["--package", "pulsewire", "--lib", "--no-default-features", "--features", "js"])
+        // A directory of its own: its profile and flags would evict what the native builds made.
+        .arg("--target-dir")
+        .arg(&target_dir))?;
     let bindgen = target_dir.join("bindgen");
     Bindgen::new()
         .input_path(target_dir.join(TARGET).join("wasm/pulsewire.wasm"))
@@ -113,22 +111,21 @@ fn cargo_for_wasm(root: &Path) -> Result<Command> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let libdir = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
-    let libdir = String::from_utf8_lossy(&libdir.stdout).trim().to_owned();
-    if !libdir.is_empty() && Path::new(&libdir).is_dir() {
+    let libdir = output(Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]));
+    if libdir.is_ok_and(|libdir| Path::new(libdir.trim()).is_dir()) {
         return Ok(cargo);
     }
     let (debian, linker) = (Path::new("/usr/bin/cargo"), debian_linker());
     let (true, Some(linker)) = (debian.is_file(), linker) else {
-        return Err(format!(
+        bail!(
             "Rust's standard library for {TARGET} is not installed; run: rustup target add {TARGET}\n\
              (or, on Debian: apt-get install --no-install-recommends rustc-web cargo-web rust-web-src lld-22)"
-        )
-        .into());
+        );
     };
     let mut cargo = Command::new(debian);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(PathBuf::from("/usr/bin")).chain(std::env::split_paths(&path)))?;
+    let path =
+        std::env::join_paths(std::iter::once(PathBuf::from("/usr/bin")).chain(std::env::split_paths(&path)))?;
     cargo
         .current_dir(root)
         .env("PATH", path)
@@ -142,7 +139,8 @@ fn cargo_for_wasm(root: &Path) -> Result<Command> {
 
 /// The newest `wasm-ld` that Debian's LLVM packages brought.
 fn debian_linker() -> Option<PathBuf> {
-    let version = |path: &Path| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("llvm-")?.parse().ok() };
+    let version =
+        |path: &Path| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("llvm-")?.parse().ok() };
     fs::read_dir("/usr/lib")
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -190,7 +188,7 @@ impl Step<'_> {
         let mut hasher = DefaultHasher::new();
         for file in files {
             file.strip_prefix(self.root)?.hash(&mut hasher);
-            fs::read(&file)?.hash(&mut hasher);
+            fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?.hash(&mut hasher);
         }
         Ok(format!("{:016x}", hasher.finish()))
     }
@@ -213,17 +211,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 /// Runs a script of the workspace with Node.
 fn node<A: AsRef<OsStr>>(root: &Path, script: &str, args: impl IntoIterator<Item = A>) -> Result<()> {
     if !root.join(script).is_file() {
-        return Err(format!("{script} is missing; run: npm ci").into());
+        bail!("{script} is missing; run: npm ci");
     }
     run(Command::new("node").current_dir(root).arg(script).args(args))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|error| format!("cannot run {program}: {error}"))?;
-    if status.success() {
-        return Ok(());
-    }
-    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    Err(format!("{program} {} failed ({status})", args.join(" ")).into())
 }
