@@ -332,13 +332,7 @@ impl Client {
         for op in tasks {
             self.end_op(op, Error::closed("client"));
         }
-        let owners: Vec<Owner> = self
-            .producers
-            .keys()
-            .map(|id| Owner::Producer(*id))
-            .chain(self.consumers.keys().map(|id| Owner::Consumer(*id)))
-            .collect();
-        for owner in owners {
+        for owner in self.owners() {
             self.close_owner(owner, now);
         }
         self.finish_shutdown();
@@ -441,8 +435,9 @@ impl Client {
             }
             Some(OpKind::Request) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {
-                self.producers.clear();
-                self.consumers.clear();
+                for owner in self.owners() {
+                    self.forget(owner, &error);
+                }
                 self.finish_shutdown();
             }
             None => {}
@@ -460,6 +455,11 @@ impl Client {
             self.disconnect(conn, "the client is closed");
         }
         self.complete(op, Ok(Output::Done));
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        let producers = self.producers.keys().map(|id| Owner::Producer(*id));
+        producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
     }
 
     fn emit(&mut self, event: Event) {
