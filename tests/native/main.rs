@@ -1,4 +1,5 @@
-//! Runs the scenarios natively: `pulsewire-scenarios WORLD.json RESULTS.jsonl [WORD...]`.
+//! Runs the scenarios natively: `pulsewire-scenarios [WORD...]`, in the world that
+//! `PULSEWIRE_WORLD` (else `target/world.json`) describes; results go to `target/results`.
 //!
 //! All run concurrently, each on its own topic. The last line is `N passed, N failed`.
 #![forbid(unsafe_code)]
@@ -27,11 +28,8 @@ struct World {
 
 #[tokio::main]
 async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let (Some(world), Some(results)) = (args.next(), args.next()) else {
-        return Err("usage: pulsewire-scenarios WORLD.json RESULTS.jsonl [WORD...]".into());
-    };
-    let words: Vec<String> = args.collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let world = std::env::var("PULSEWIRE_WORLD").unwrap_or_else(|_| "target/world.json".to_owned());
     let World { endpoints } = serde_json::from_str(&std::fs::read_to_string(world)?)?;
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
@@ -45,7 +43,8 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
             }
         }
     }
-    let mut file = std::fs::File::create(results)?;
+    std::fs::create_dir_all("target/results")?;
+    let mut file = std::fs::File::create("target/results/rust-native.jsonl")?;
     let mut counts: BTreeMap<bool, usize> = BTreeMap::new();
     while let Some(joined) = set.join_next().await {
         let (scenario, endpoint, outcome, seconds) = joined?;
