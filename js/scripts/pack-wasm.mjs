@@ -55,7 +55,11 @@ function toFactory(glue) {
       names.push(name);
       return `${kind} ${name}`;
     })
-    .replace(/^\/\* @ts-self-types=.*\*\/\s*/m, "");
+    // Comments that stand on lines of their own: they would travel with every page.
+    .replace(/^\s*\/\*[\s\S]*?\*\/\s*$/gm, "")
+    .replace(/^\s*\/\/.*$/gm, "")
+    .replace(/^ +/gm, "")
+    .replace(/\n{2,}/g, "\n");
   if (/^export\b/m.test(body)) fail("it has an export of an unknown form");
   const assignment = /\bwasm = (\w+)\.exports;/;
   if (!assignment.test(body)) fail("it does not assign the instance's exports");

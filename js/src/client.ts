@@ -17,7 +17,7 @@ export abstract class ClientBase extends EventTarget {
   readonly #loader: Loader;
   readonly #serviceUrl: string;
   readonly #options: object;
-  readonly #connections = new Map<number, CoreState["state"]>();
+  readonly #connections = new Map<string, CoreState["state"]>();
   #session: Promise<Session> | undefined;
   #state: ClientState = "idle";
   #closing: Promise<void> | undefined;
@@ -128,26 +128,20 @@ export abstract class ClientBase extends EventTarget {
   }
 
   #connection(event: CoreState): void {
-    if (event.state === "closed") this.#connections.delete(event.connection);
-    else this.#connections.set(event.connection, event.state);
+    // While it closes, connections end as they should.
+    if (this.#closing) return;
+    this.#connections.set(event.url, event.state);
     const states = [...this.#connections.values()];
     let state: ClientState = "connected";
     if (states.includes("disconnected")) state = "disconnected";
     else if (states.includes("connecting")) state = "connecting";
-    else if (states.length === 0) state = "idle";
-    this.#change(
-      new StateEvent(state, {
-        url: event.url,
-        error: event.error && toPulsarError(event.error),
-        retryIn: event.retryIn,
-      }),
-    );
+    this.#change(new StateEvent(state, event.url, event.error && toPulsarError(event.error)));
   }
 
   #fatal(error: PulsarError): void {
     this.#failed = error;
     this.#connections.clear();
-    this.#change(new StateEvent("failed", { error }));
+    this.#change(new StateEvent("failed", undefined, error));
     queueMicrotask(() => this.dispatchEvent(new FatalEvent(error)));
   }
 

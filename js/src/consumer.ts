@@ -42,6 +42,8 @@ export class Consumer implements AsyncIterable<Message> {
   readonly #waiters: Set<Waiter> = new Set();
   #block: Block | undefined;
   #next = 0;
+  /** Handed to the application and not told yet. */
+  #delivered = 0;
   /** Whether the core may have messages that were not taken. */
   #more = true;
   #pumping = false;
@@ -115,7 +117,14 @@ export class Consumer implements AsyncIterable<Message> {
     });
   }
 
-  /** The next message that needs no waiting. Its permit goes back to the broker: it is the application's now. */
+  /** The permits of messages that the application has go back to the broker, a quarter of a block at a time. */
+  #tellDelivered(): void {
+    const messages = this.#delivered;
+    this.#delivered = 0;
+    this.#session.call((engine) => engine.delivered(this.#handle, messages));
+  }
+
+  /** The next message that needs no waiting. */
   #takeOne(): Message | undefined {
     let block = this.#block;
     if (!block) {
@@ -131,8 +140,13 @@ export class Consumer implements AsyncIterable<Message> {
       this.#next = 0;
     }
     const message = block.message(this.#next++);
-    if (this.#next >= block.count) this.#block = undefined;
-    this.#session.call((engine) => engine.delivered(this.#handle, 1));
+    this.#delivered += 1;
+    if (this.#next >= block.count) {
+      this.#block = undefined;
+      this.#tellDelivered();
+    } else if (this.#delivered * 4 >= block.count) {
+      this.#tellDelivered();
+    }
     return message;
   }
 

@@ -20,14 +20,10 @@ export interface CoreError {
 
 /** A change in one connection's life. */
 export interface CoreState {
-  /** Number of the connection, not used again. */
-  readonly connection: number;
-  /** Where it goes, as the user or the broker gave it. */
+  /** Where it goes. */
   readonly url: string;
-  readonly state: "connecting" | "connected" | "disconnected" | "closed";
+  readonly state: "connecting" | "connected" | "disconnected";
   readonly error?: CoreError | undefined;
-  /** Milliseconds until the next attempt, when one is planned. */
-  readonly retryIn?: number | undefined;
 }
 
 /** What the module calls. */

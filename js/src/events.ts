@@ -2,7 +2,7 @@ import type { PulsarError } from "./errors.js";
 
 /**
  * State of a client: `idle` before the first call, `connecting` while a connection is being made (again), `connected`
- * while all its connections stand, `disconnected` while one is lost and the next attempt waits, `closed` after
+ * while its connections stand, `disconnected` while one is lost and the next attempt waits, `closed` after
  * `close()`, `failed` when the module has failed.
  */
 export type ClientState = "idle" | "connecting" | "connected" | "disconnected" | "closed" | "failed";
@@ -15,19 +15,12 @@ export class StateEvent extends Event {
   readonly url: string | undefined;
   /** Why a connection was lost or could not be made. */
   readonly error: PulsarError | undefined;
-  /** Milliseconds until the next attempt. */
-  readonly retryIn: number | undefined;
-
   /** @internal */
-  constructor(
-    state: ClientState,
-    detail?: { url?: string | undefined; error?: PulsarError | undefined; retryIn?: number | undefined },
-  ) {
+  constructor(state: ClientState, url?: string, error?: PulsarError) {
     super("state");
     this.state = state;
-    this.url = detail?.url;
-    this.error = detail?.error;
-    this.retryIn = detail?.retryIn;
+    this.url = url;
+    this.error = error;
   }
 }
 

@@ -90,7 +90,7 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
 
   const glue = await start(module, host);
   if (dead) throw dead;
-  glue.setPanicHandler((message) => {
+  glue.setPanicHandler((message: string) => {
     panic = message;
   });
 

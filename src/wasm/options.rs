@@ -36,7 +36,7 @@ pub(crate) fn client_config(service_url: &str, options: &JsValue) -> Result<Clie
             "keepAliveInterval" => config.keep_alive_interval = millis(name, value)?,
             "initialBackoff" => config.initial_backoff = millis(name, value)?,
             "maxBackoff" => config.max_backoff = millis(name, value)?,
-            "memoryLimit" => config.memory_limit = whole(name, value, f64::from(u32::MAX))? as usize,
+            "memoryLimit" => config.memory_limit = whole(name, value, u32::MAX.into())? as usize,
             "listenerName" => config.listener_name = Some(text(name, value)?),
             _ => return Ok(false),
         }
@@ -87,10 +87,10 @@ pub(crate) fn consumer_config(options: &JsValue) -> Result<ConsumerConfig, Error
                 }
             }
             "receiverQueueSize" => {
-                config.receiver_queue_size = whole(name, value, f64::from(i32::MAX))? as u32;
+                config.receiver_queue_size = whole(name, value, MAX_INT)? as u32;
             }
             "negativeAckRedeliveryDelay" => config.negative_ack_redelivery_delay = millis(name, value)?,
-            "priorityLevel" => config.priority_level = whole(name, value, f64::from(i32::MAX))? as i32,
+            "priorityLevel" => config.priority_level = whole(name, value, MAX_INT)? as i32,
             "properties" => config.properties = pairs(name, value)?,
             _ => return Ok(false),
         }
@@ -129,7 +129,7 @@ impl Meta {
                     read.properties =
                         flat.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
                 }
-                "eventTime" => read.event_time = Some(whole(name, value, MAX_SAFE)? as u64),
+                "eventTime" => read.event_time = Some(whole(name, value, MAX_SAFE)?),
                 "sequenceId" => read.sequence_id = Some(big(name, value)?),
                 "nullValue" => read.null_value = value.is_truthy(),
                 _ => return Ok(false),
@@ -141,7 +141,9 @@ impl Meta {
 }
 
 /// The largest integer up to which doubles are exact.
-const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+const MAX_SAFE: u64 = (1 << 53) - 1;
+/// What the wire has 31 bits for.
+const MAX_INT: u64 = i32::MAX as u64;
 
 struct Options(Object);
 
@@ -182,15 +184,17 @@ fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>, Error> {
     value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec).ok_or_else(|| wrong(name, "is a Uint8Array"))
 }
 
-fn whole(name: &str, value: &JsValue, max: f64) -> Result<f64, Error> {
+fn whole(name: &str, value: &JsValue, max: u64) -> Result<u64, Error> {
     value
         .as_f64()
-        .filter(|number| number.fract() == 0.0 && (0.0..=max).contains(number))
+        .filter(|number| number.fract() == 0.0 && (0.0..=max as f64).contains(number))
+        .map(|number| number as u64)
+        // Told as an integer: formatting of floats is 14 KB of code.
         .ok_or_else(|| wrong(name, &format!("is an integer from 0 to {max}")))
 }
 
 fn millis(name: &str, value: &JsValue) -> Result<Duration, Error> {
-    Ok(Duration::from_millis(whole(name, value, MAX_SAFE)? as u64))
+    Ok(Duration::from_millis(whole(name, value, MAX_SAFE)?))
 }
 
 fn big(name: &str, value: &JsValue) -> Result<u64, Error> {

@@ -70,12 +70,11 @@ function settle(): void {
 
 function showState(event: StateEvent): void {
   const host = hostOf(gatewayField.value);
-  const wait = event.retryIn === undefined ? "" : `, next attempt in ${Math.ceil(event.retryIn / 1000)} s`;
   const text: Record<typeof event.state, string> = {
     idle: `Connected to ${host}`,
     connecting: `Connecting to ${host}`,
     connected: `Connected to ${host}`,
-    disconnected: `Connection lost${wait}`,
+    disconnected: "Connection lost, trying again",
     closed: "Not connected",
     failed: "Client failed",
   };

@@ -3,7 +3,7 @@
 //!
 //! Each step is skipped while a hash over the contents of its inputs is unchanged.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -124,8 +124,10 @@ pub fn size_report(root: &Path) -> Result<()> {
 fn build_module(root: &Path) -> Result<()> {
     let target_dir = root.join("target/wasm");
     run(cargo_for_wasm(root)?
-        .args(["build", "--target", TARGET, "--profile", "wasm"])
-        .args(["--package", "pulsewire", "--lib", "--no-default-features", "--features", "js"])
+        .env("CARGO_ENCODED_RUSTFLAGS", remapped(root))
+        .args(["rustc", "--target", TARGET, "--profile", "wasm"])
+        // A cdylib here only: native builds would link one for nothing.
+        .args(["--package", "pulsewire", "--lib", "--crate-type", "cdylib", "--features", "js"])
         // A directory of its own: its profile and flags would evict what the native builds made.
         .arg("--target-dir")
         .arg(&target_dir))?;
@@ -140,6 +142,30 @@ fn build_module(root: &Path) -> Result<()> {
         .remove_name_section(true)
         .generate(&bindgen)?;
     node(root, "js/scripts/pack-wasm.mjs", [&bindgen])
+}
+
+/// Panic messages name source files: without the directories of the machine that built them.
+fn remapped(root: &Path) -> OsString {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home =
+        cargo_home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let mut flags = OsString::new();
+    let mut remap = |from: &Path, to: &str| {
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    };
+    remap(root, "pulsewire");
+    // Its registry has one directory for each index, in which the crates lie.
+    let indexes = cargo_home.iter().filter_map(|home| fs::read_dir(home.join("registry/src")).ok());
+    for index in indexes.flatten().flatten() {
+        remap(&index.path(), "crates");
+    }
+    flags
 }
 
 /// Cargo for wasm32: the default toolchain's where its target is installed, else Debian's, which builds

@@ -168,7 +168,7 @@ class FakeEngine implements Engine {
   constructor(core: FakeCore, sink: Sink) {
     this.#core = core;
     this.#sink = sink;
-    const event = { connection: 1, url: "ws://fake" };
+    const event = { url: "ws://fake" };
     queueMicrotask(() => sink.state({ ...event, state: "connecting" }));
     setTimeout(() => sink.state({ ...event, state: "connected" }), 1);
   }
