@@ -82,11 +82,12 @@ impl Client {
                 Timer::Keepalive(conn) => {
                     let interval = self.config.keep_alive_interval;
                     let Some(c) = self.pool.get_mut(conn) else { continue };
-                    if c.keep_alive(&self.config, now) {
-                        self.timers.arm(Timer::Keepalive(conn), now.time + interval);
-                    } else {
-                        let why = format!("nothing came for {:?}", interval * 2);
-                        self.give_up(conn, Error::new(ErrorKind::Disconnected, why), now);
+                    match c.keep_alive(&self.config, now) {
+                        Some(at) => self.timers.arm(Timer::Keepalive(conn), at),
+                        None => {
+                            let why = format!("nothing came for {:?}", interval * 2);
+                            self.give_up(conn, Error::new(ErrorKind::Disconnected, why), now);
+                        }
                     }
                 }
                 Timer::Request(id) => self.request_timed_out(id, now),

@@ -133,16 +133,20 @@ impl Connection {
         self.last_received = now.time;
     }
 
-    /// Looks whether the connection is alive; `false` when it must be given up.
-    pub(crate) fn keep_alive(&mut self, config: &ClientConfig, now: Now) -> bool {
+    /// Looks whether the connection is alive: when to look again, or `None` when it must be given up.
+    pub(crate) fn keep_alive(&mut self, config: &ClientConfig, now: Now) -> Option<Time> {
+        let interval = config.keep_alive_interval;
         let silence = now.time - self.last_received;
-        if silence >= config.keep_alive_interval * 2 {
-            return false;
+        if silence >= interval * 2 {
+            return None;
         }
-        if silence >= config.keep_alive_interval && self.state == State::Ready {
+        if silence < interval {
+            return Some(self.last_received + interval);
+        }
+        if self.state == State::Ready {
             self.write(CommandPing::default());
         }
-        true
+        Some(self.last_received + interval * 2)
     }
 
     /// Notes that `producer` has frames for this connection.
