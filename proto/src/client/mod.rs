@@ -332,17 +332,16 @@ impl Client {
         for op in tasks {
             self.end_op(op, Error::closed("client"));
         }
-        let owners: Vec<Owner> = self
-            .producers
-            .keys()
-            .map(|id| Owner::Producer(*id))
-            .chain(self.consumers.keys().map(|id| Owner::Consumer(*id)))
-            .collect();
-        for owner in owners {
+        for owner in self.owners() {
             self.close_owner(owner, now);
         }
         self.finish_shutdown();
         op
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        let producers = self.producers.keys().map(|id| Owner::Producer(*id));
+        producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
     }
 
     /// Whether the client is closed or being closed.
@@ -355,7 +354,10 @@ impl Client {
     /// [`Client::poll_transmit`] gave.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.shutdown == Shutdown::Done && self.actions.is_empty() && self.events.is_empty()
+        self.shutdown == Shutdown::Done
+            && self.actions.is_empty()
+            && self.events.is_empty()
+            && self.sent.is_empty()
     }
 
     // ---- polls ----
@@ -441,8 +443,10 @@ impl Client {
             }
             Some(OpKind::Request) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {
-                self.producers.clear();
-                self.consumers.clear();
+                let closed = Error::closed("client");
+                for owner in self.owners() {
+                    self.forget(owner, &closed);
+                }
                 self.finish_shutdown();
             }
             None => {}
@@ -460,6 +464,12 @@ impl Client {
             self.disconnect(conn, "the client is closed");
         }
         self.complete(op, Ok(Output::Done));
+        // What still waits for an answer will not get it: nobody drives the client any more.
+        while let Some((&op, _)) = self.ops.first_key_value() {
+            self.complete(op, Err(Error::closed("client")));
+        }
+        self.tasks.clear();
+        self.timers = Timers::default();
     }
 
     fn emit(&mut self, event: Event) {
