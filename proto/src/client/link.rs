@@ -170,6 +170,13 @@ impl Client {
         self.write(conn, command);
     }
 
+    /// PRODUCER_SUCCESS that says: not yet. Its turn comes however late, so its deadline is void.
+    pub(super) fn link_waits(&mut self, owner: Owner) {
+        if let Some(op) = self.link(owner).and_then(|link| link.created) {
+            self.timers.cancel(Timer::Operation(op));
+        }
+    }
+
     /// PRODUCER_SUCCESS, or SUCCESS for SUBSCRIBE.
     pub(super) fn link_opened(
         &mut self,
