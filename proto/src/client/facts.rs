@@ -222,7 +222,7 @@ impl Client {
                     self.replied(conn, request, failed.map_or(Ok(r.into()), Err), now);
                 }
             }
-            Command::SendError(error) => return self.send_error(&error),
+            Command::SendError(error) => return self.send_error(conn, &error, now),
             Command::CloseProducer(close) => {
                 let assigned =
                     self.assigned(close.assigned_broker_service_url, close.assigned_broker_service_url_tls);
@@ -242,23 +242,30 @@ impl Client {
     }
 
     /// The broker could not store a message.
-    fn send_error(&mut self, error: &CommandSendError) -> Result<(), Error> {
+    fn send_error(&mut self, conn: ConnId, error: &CommandSendError, now: Now) -> Result<(), Error> {
         let failed = Error::broker(error.error, &error.message);
         let id = ProducerId(error.producer_id);
-        let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
-        let oldest = producer.ring.front().map(|p| p.sequence_id);
-        // These are about this message alone; the broker goes on with the next.
-        let alone = matches!(error.error, ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR);
-        if !alone || failed.is_retryable() {
-            // As Java: the messages go out again on a new connection.
-            return Err(failed);
+        let Some(producer) = self.producers.get_mut(&id).filter(|p| p.link.conn() == Some(conn)) else {
+            return Ok(());
+        };
+        match error.error {
+            // These are about this message alone; the broker goes on with the next.
+            ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR => {
+                if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
+                    && let Some((token, pending)) = producer.ring.pop()
+                {
+                    self.settle(id, token, pending.frame_len as usize, Err(failed));
+                }
+                Ok(())
+            }
+            ServerError::TOPIC_TERMINATED_ERROR => {
+                self.link_failed(Owner::Producer(id), failed, now);
+                Ok(())
+            }
+            // As Java: the messages go out again on a new connection. Others on this one are not to
+            // blame, so to them it is lost and no more.
+            _ => Err(Error::new(ErrorKind::Disconnected, format!("a message was not stored: {failed}"))),
         }
-        if oldest == Some(error.sequence_id)
-            && let Some((token, pending)) = producer.ring.pop()
-        {
-            self.settle(id, token, pending.frame_len as usize, Err(failed));
-        }
-        Ok(())
     }
 
     /// PRODUCER or SUBSCRIBE failed.

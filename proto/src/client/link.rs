@@ -84,7 +84,9 @@ impl Link {
         (self.generation == generation).then(|| self.state.clone())
     }
 
-    fn conn(&self) -> Option<ConnId> {
+    /// The connection that it uses or waits for.
+    #[inline]
+    pub(crate) fn conn(&self) -> Option<ConnId> {
         match self.state {
             LinkState::Waiting(conn)
             | LinkState::Opening(conn, _)
