@@ -106,7 +106,7 @@ impl Client {
         match number {
             SEND_RECEIPT if ready => {
                 let receipt = hot::read_receipt(&frame.command).map_err(Error::protocol)?;
-                self.receipt(&receipt)
+                self.receipt(conn, &receipt)
             }
             MESSAGE if ready => self.message(conn, frame),
             _ => {
@@ -116,17 +116,22 @@ impl Client {
         }
     }
 
-    fn receipt(&mut self, receipt: &hot::Receipt) -> Result<(), Error> {
+    fn receipt(&mut self, conn: ConnId, receipt: &hot::Receipt) -> Result<(), Error> {
         let id = ProducerId(receipt.producer_id);
         let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
+        // One that was closed meanwhile, or has moved to another broker.
+        if producer.link.conn() != Some(conn) {
+            return Ok(());
+        }
         match producer.receipt(receipt) {
             Received::Sent(token, pending, message_id) => {
                 self.settle(id, token, pending.frame_len as usize, Ok(message_id));
                 Ok(())
             }
             Received::Ignored => Ok(()),
+            // Something was lost. A new connection helps all that are on this one.
             Received::Ahead => Err(Error::new(
-                ErrorKind::Protocol,
+                ErrorKind::Disconnected,
                 format!("a receipt for sequence id {} came before its turn", receipt.sequence_id),
             )),
         }
