@@ -162,6 +162,10 @@ impl Client {
             Command::LookupTopicResponse(response) => {
                 match failure(response.error, response.message.as_deref()) {
                     Some(error) => Err(error),
+                    None if response.response == Some(LookupResult::FAILED) => Err(Error::broker(
+                        ServerError::UNKNOWN_ERROR,
+                        response.message.as_deref().unwrap_or(""),
+                    )),
                     None => Ok(Answer::Lookup(response)),
                 }
             }
