@@ -55,7 +55,7 @@ pub(crate) struct Link {
     /// The last failure, for the message when time runs out.
     last_error: Option<Error>,
     /// The broker that was named when it closed the link.
-    assigned: Option<Endpoint>,
+    assigned: Option<PoolKey>,
 }
 
 impl Link {
@@ -116,8 +116,7 @@ impl Client {
         link.state = LinkState::Locating;
         let generation = link.generation;
         let first = link.created.is_some();
-        if let Some(endpoint) = link.assigned.take() {
-            let key = self.broker_key(&endpoint, false);
+        if let Some(key) = link.assigned.take() {
             return self.link_located(owner, generation, Ok(key), now);
         }
         self.locate(Locate::new(owner, generation, topic, first), now);
@@ -287,6 +286,9 @@ impl Client {
         assigned: Option<Endpoint>,
         now: Now,
     ) {
+        // The next broker is behind the same proxy as this one.
+        let proxied = self.pool.get(conn).is_some_and(|c| c.key.proxy_to.is_some());
+        let assigned = assigned.map(|endpoint| self.broker_key(&endpoint, proxied));
         let Some(link) = self.link(owner).filter(|l| l.open_conn() == Some(conn)) else { return };
         link.assigned = assigned;
         self.link_failed(owner, Error::new(ErrorKind::Disconnected, "the broker closed it"), now);
