@@ -203,7 +203,8 @@ impl Client {
                 producer.max_message_size = limit.unwrap_or(producer.max_message_size);
                 output = Output::Producer { name: producer.name().to_owned() };
                 self.fail_oversized(id);
-                if let Some(c) = self.pool.get_mut(conn) {
+                let pending = self.producers.get(&id).is_some_and(|p| !p.ring.is_empty());
+                if let Some(c) = self.pool.get_mut(conn).filter(|_| pending) {
                     c.mark_dirty(id);
                 }
             }

@@ -378,7 +378,7 @@ impl Client {
         c.take(out);
     }
 
-    /// Whether [`Client::poll_transmit`] would give anything.
+    /// Whether [`Client::poll_transmit`] may give anything.
     #[must_use]
     pub fn wants_transmit(&self, conn: ConnId) -> bool {
         self.pool.get(conn).is_some_and(|c| !c.dirty.is_empty() || !c.outbox.is_empty())
