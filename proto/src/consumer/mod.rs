@@ -19,7 +19,7 @@ use acks::BatchAcks;
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
-use queue::{Queue, Taken};
+use queue::{Queue, Taken, open_bits};
 
 use crate::client::link::Link;
 use crate::config::{ConsumerConfig, InitialPosition};
@@ -150,7 +150,9 @@ impl Consumer {
                 ..Default::default()
             });
         }
-        let permits = u32::try_from(unpack.batch.unwrap_or(1)).unwrap_or(1);
+        // What the broker counted; it goes by the same words.
+        let declared = u32::try_from(unpack.batch.unwrap_or(1)).unwrap_or(0);
+        let permits = open_bits(&delivery.ack_set, declared).max(1);
         if let Some(why) = unsupported(&unpack) {
             self.queue
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
@@ -171,11 +173,11 @@ impl Consumer {
         match unpack.batch {
             None => self.queue.push_one(Message::whole(data, unpack.null_value)),
             Some(_) if batch_size == 0 => {
-                self.queue.push_unreadable(unreadable("an empty batch".to_owned()), permits.max(1));
+                self.queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
             }
             Some(_) => {
                 self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
-                self.queue.push_batch(data, delivery.ack_set);
+                self.queue.push_batch(data, declared, delivery.ack_set);
             }
         }
         Arrival::Queued(self.announce())
