@@ -148,7 +148,11 @@ impl Client {
         match consumer.arrived(delivery, Entry::parse(&frame.entry).map_err(Error::protocol)) {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
-            Arrival::Damaged(ack) => self.write(conn, ack.into()),
+            Arrival::Damaged(ack) => {
+                self.write(conn, ack.into());
+                // The user sees nothing of it, so its permits go back from here.
+                self.delivered(id, 0);
+            }
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ impl Consumer {
             }
         };
         if entry.checksum == Checksum::Wrong {
-            self.returned += 1;
+            self.returned = self.returned.saturating_add(damaged_permits(&entry, &delivery.ack_set));
             return Arrival::Damaged(CommandAck {
                 consumer_id: self.id.0,
                 ack_type: AckType::INDIVIDUAL,
@@ -250,6 +250,13 @@ impl Consumer {
             .collect();
         (commands, self.nacks.next())
     }
+}
+
+/// What the broker counted for a damaged entry, if its damaged metadata can be believed.
+fn damaged_permits(entry: &Entry, ack_set: &[i64]) -> u32 {
+    let claimed = Unpack::read(&entry.metadata).ok().and_then(|unpack| unpack.batch);
+    let claimed = claimed.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+    if claimed as usize > entry.payload.len() { 1 } else { open_bits(ack_set, claimed).max(1) }
 }
 
 /// Why this version cannot unpack an entry.
