@@ -45,6 +45,8 @@ pub(crate) struct Consumer {
     queue: Queue,
     acks: BatchAcks,
     nacks: Nacks,
+    /// Messages of this subscription that were taken and not reported as delivered.
+    taken: u32,
     /// Permits to give back with the next FLOW.
     returned: u32,
     /// The user was told that messages wait.
@@ -70,6 +72,7 @@ impl Consumer {
             queue: Queue::default(),
             acks: BatchAcks::default(),
             nacks: Nacks::default(),
+            taken: 0,
             returned: 0,
             announced: false,
             config,
@@ -109,6 +112,7 @@ impl Consumer {
         self.queue.clear();
         self.acks.clear();
         self.nacks.clear();
+        self.taken = 0;
         self.returned = 0;
         self.announced = false;
     }
@@ -191,7 +195,10 @@ impl Consumer {
     pub(crate) fn take(&mut self) -> Option<Result<Message, Error>> {
         loop {
             match self.queue.take() {
-                Some(Taken::Message(message)) => return Some(Ok(message)),
+                Some(Taken::Message(message)) => {
+                    self.taken = self.taken.saturating_add(1);
+                    return Some(Ok(message));
+                }
                 Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),
                 Some(Taken::Unreadable(error, permits)) => {
                     self.returned = self.returned.saturating_add(permits);
@@ -211,6 +218,9 @@ impl Consumer {
 
     /// The user has `n` messages more: the permits for a FLOW that is due now.
     pub(crate) fn delivered(&mut self, n: u32) -> Option<u32> {
+        // What a lost subscription delivered was paid for there.
+        let n = n.min(self.taken);
+        self.taken -= n;
         self.returned = self.returned.saturating_add(n);
         if self.returned < self.config.receiver_queue_size.div_ceil(2) {
             return None;
