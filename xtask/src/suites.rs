@@ -96,7 +96,7 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World],
+        needs: &[Need::RealPulsar, Need::World, Need::Python],
         minutes: 10,
     },
     Suite {
