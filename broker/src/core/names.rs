@@ -28,7 +28,9 @@ impl TopicName {
         let (persistent, rest) = match name.split_once("://") {
             Some(("persistent", rest)) => (true, rest),
             Some(("non-persistent", rest)) => (false, rest),
-            Some(_) => return Err(invalid()),
+            Some((domain, _)) => {
+                return Err(format!("Invalid topic name: Invalid topic domain: '{domain}'"));
+            }
             None if name.contains('/') => (true, name),
             None => return Self::from_parts(true, "public", "default", name).ok_or_else(invalid),
         };
@@ -117,7 +119,8 @@ mod tests {
         assert_eq!(full("t/n/a").as_deref(), Ok("persistent://t/n/a"));
         assert_eq!(full("non-persistent://t/n/a b").as_deref(), Ok("non-persistent://t/n/a b"));
         assert_eq!(full("persistent://t/n/a/b").as_deref(), Ok("persistent://t/n/a/b"));
-        for bad in ["", "t/n", "kafka://t/n/a", "persistent://t/n", "persistent://t/n/", "persistent:///n/a"] {
+        for bad in ["", "t/n", "kafka://t/n/a", "persistent://t/n", "persistent://t/n/", "persistent:///n/a"]
+        {
             assert!(full(bad).is_err(), "{bad}");
         }
     }

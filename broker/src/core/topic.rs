@@ -47,7 +47,6 @@ pub(super) struct Producer {
     pub(super) id: u64,
     pub(super) name: String,
     pub(super) epoch: u64,
-    pub(super) user_named: bool,
     pub(super) access: ProducerAccessMode,
     pub(super) topic_epoch: Option<u64>,
     /// Answered when a producer that waits gets its turn.
@@ -117,8 +116,9 @@ impl Topic {
     pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, Refusal> {
         let mut admission = Admission::default();
         let taken = self.exclusive.is_some() || !self.waiting.is_empty();
-        let existing =
-            || format!("Topic has an existing exclusive producer: {}", self.exclusive.as_deref().unwrap_or(""));
+        let existing = || {
+            format!("Topic has an existing exclusive producer: {}", self.exclusive.as_deref().unwrap_or(""))
+        };
         match producer.access {
             ProducerAccessMode::SHARED if taken => {
                 return Err(Refusal::new(ServerError::PRODUCER_BUSY, existing()));
@@ -135,6 +135,8 @@ impl Topic {
                 admission.topic_epoch = Some(self.next_epoch(producer.topic_epoch)?);
             }
             ProducerAccessMode::WAIT_FOR_EXCLUSIVE if taken || !self.producers.is_empty() => {
+                // One that was fenced out must not wait for its next chance to write.
+                self.next_epoch(producer.topic_epoch)?;
                 admission.waits = true;
                 self.waiting.push_back(producer);
                 return Ok(admission);
@@ -175,9 +177,7 @@ impl Topic {
         match (known, self.epoch) {
             (Some(known), Some(current)) if known < current => Err(Refusal::new(
                 ServerError::PRODUCER_FENCED,
-                format!(
-                    "Topic epoch has already moved. Current epoch: {current}, Producer epoch: {known}"
-                ),
+                format!("Topic epoch has already moved. Current epoch: {current}, Producer epoch: {known}"),
             )),
             (Some(known), _) => Ok(known),
             (None, current) => Ok(current.map_or(0, |epoch| epoch + 1)),

@@ -37,9 +37,15 @@ pub(super) async fn route(call: &Call, urls: &Urls, handle: &Handle) -> Result<A
             let namespace = namespace_name(tenant, namespace)?;
             topics(call, *domain == "persistent", namespace, rest, handle).await
         }
-        ["lookup", "v2", "topic", domain @ ("persistent" | "non-persistent"), tenant, namespace, topic @ ..]
-            if !topic.is_empty() =>
-        {
+        [
+            "lookup",
+            "v2",
+            "topic",
+            domain @ ("persistent" | "non-persistent"),
+            tenant,
+            namespace,
+            topic @ ..,
+        ] if !topic.is_empty() => {
             topic_name(*domain == "persistent", tenant, namespace, &topic.join("/"))?;
             get(call, lookup(urls))
         }
@@ -191,7 +197,8 @@ async fn topics(
             Ok(Answer::Json(json!(list)))
         }
         ("GET", ["partitioned"]) => {
-            let list = ask(handle, move |broker, _| broker.partitioned_topics(&namespace, persistent)).await?;
+            let list =
+                ask(handle, move |broker, _| broker.partitioned_topics(&namespace, persistent)).await?;
             Ok(Answer::Json(json!(list)))
         }
         (_, [local, rest @ ..]) => {
@@ -220,13 +227,15 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         }
         ("GET", ["partitions"]) => {
             let lenient = call.flag("checkAllowAutoCreation");
+            let full = name.to_string();
+            let missing = || error(404, format!("Topic {full} not found"));
             let count = ask(handle, move |broker, _| {
                 let count = broker.partitions(&name);
                 let known = count > 0 || broker.stats(&name).is_ok() || name.partition().is_some();
                 (known || (lenient && broker.config().auto_create_topics)).then_some(count)
             })
             .await?
-            .ok_or_else(|| error(404, "Partitioned Topic not found"))?;
+            .ok_or_else(missing)?;
             return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
         }
         ("GET", ["stats"]) => {
