@@ -1,2 +1,252 @@
-//! Placeholder
+//! The gateway of pulsewire: the Pulsar binary protocol over WebSocket.
+//!
+//! No released Pulsar broker or proxy speaks its binary protocol over WebSocket, and a browser speaks
+//! nothing else. The gateway stands between: one binary WebSocket at [`PATH`] is one TCP or TLS connection
+//! to the one configured [`Upstream`]. It carries bytes and does not look at them; the boundaries of
+//! WebSocket messages mean nothing.
+//!
+//! It denies by default. Without an upstream nothing is forwarded; a client never names a host; a page
+//! may connect only if its origin is the gateway's own or listed exactly; a request without an origin only
+//! if that is configured.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use pulsewire_gateway::{Gateway, GatewayConfig};
+//!
+//! let mut config = GatewayConfig::new("127.0.0.1:8080".parse()?);
+//! config.upstream = Some("pulsar://127.0.0.1:6650".parse()?);
+//! config.allow_origins = vec!["https://app.example".parse()?];
+//! let gateway = Gateway::bind(config).await?;
+//! println!("listening on {}", gateway.local_addr());
+//! gateway.run(async { drop(tokio::signal::ctrl_c().await) }).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a client is told
+//!
+//! Before the upgrade by status and body, `name: sentence`:
+//!
+//! | status | name | why |
+//! |---|---|---|
+//! | 400 | `bad-request`, `bad-host`, `bad-upgrade` | not a proper WebSocket upgrade |
+//! | 403 | `origin-refused`, `origin-missing` | the page, or a program without a page, may not connect |
+//! | 404 | `not-found` | any path but [`PATH`] |
+//! | 405 | `method-not-allowed` | not GET |
+//! | 426 | `upgrade-required` | not an upgrade, or another version of WebSocket |
+//! | 503 | `no-upstream` | nothing is configured to forward to |
+//!
+//! After it by close code and reason, `name: sentence`. The names are stable:
+//!
+//! | code | name | why |
+//! |---|---|---|
+//! | 1001 | `upstream-closed` | the upstream ended the connection in order |
+//! | 1001 | `idle-timeout` | nothing was carried either way for `idle_timeout` |
+//! | 1002 | `websocket-protocol` | the client broke RFC 6455 |
+//! | 1003 | `text-message` | the client sent text |
+//! | 1008 | `slow-client` | the client did not take one buffer within `slow_client_timeout` |
+//! | 1009 | `message-too-large` | a message over `max_frame_bytes` |
+//! | 1011 | `upstream-lost` | the connection to the upstream broke |
+//! | 1011 | `upstream-tls` | TLS to the upstream failed |
+//! | 1012 | `gateway-shutdown` | the gateway stops |
+//! | 1013 | `too-many-connections` | all `max_connections` places are taken |
+//! | 1013 | `upstream-refused`, `upstream-unreachable`, `upstream-timeout`, `upstream-unresolved` | the upstream cannot be reached |
+//! | 1013 | `upstream-stalled` | the upstream took nothing for `idle_timeout` |
+//!
+//! Code 1014 (bad gateway) would say some of it better, but WebSocket libraries in use take it for a
+//! protocol violation and hide the reason.
+//!
+//! # Logs
+//!
+//! By `tracing`, in a span `connection` with the connection's `id` and `peer`: opening, closing with its
+//! reason and the bytes carried, refusals. No bytes, headers or query strings are logged here. The
+//! WebSocket library logs frames through the `log` crate at its level `trace`: do not bridge that level.
 #![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+mod accept;
+mod address;
+mod admin;
+mod config;
+mod connection;
+mod dial;
+mod ending;
+mod error;
+mod origin;
+mod pump;
+mod stream;
+mod tls;
+mod upgrade;
+
+pub use config::{GatewayConfig, Limits, ListenTls, Pem, Upstream, UpstreamError, UpstreamTls};
+pub use error::{ConfigError, ConfigErrors, GatewayError, Problem};
+pub use origin::{Origin, OriginError};
+pub use upgrade::PATH;
+
+use accept::accept;
+use admin::Admin;
+use config::Prepared;
+use connection::{Shared, serve};
+use origin::OriginRule;
+use upgrade::Rules;
+
+/// Connections that are not WebSockets yet, or are being told that there is no place, beyond
+/// `max_connections`.
+const SLOTS_FOR_HANDSHAKES: usize = 256;
+
+/// On top of the close timeout before a shutdown stops waiting.
+const SHUTDOWN_SLACK: Duration = Duration::from_secs(1);
+
+/// A gateway that listens. It serves while [`Gateway::run`] is polled.
+pub struct Gateway {
+    config: GatewayConfig,
+    prepared: Prepared,
+    public: (TcpListener, SocketAddr),
+    admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway")
+            .field("listening", &self.local_addr())
+            .field("admin", &self.admin_addr())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Checks the configuration, reads the certificates and listens.
+    ///
+    /// # Errors
+    /// All that is wrong with the configuration at once, before anything listens; or an address that
+    /// cannot be listened on.
+    pub async fn bind(config: GatewayConfig) -> Result<Gateway, GatewayError> {
+        let prepared = config.prepare()?;
+        let public = listen("listen", config.listen).await?;
+        let admin = match config.admin_listen {
+            None => None,
+            Some(address) => Some(listen("admin_listen", address).await?),
+        };
+        Ok(Gateway { config, prepared, public, admin })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.public.1
+    }
+
+    /// Where `/healthz` and `/readyz` are served.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address)| *address)
+    }
+
+    /// The URL of the WebSocket, with the address listened on as its host.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.prepared.acceptor.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{}{PATH}", self.local_addr())
+    }
+
+    /// Serves until `shutdown` is ready, then ends in order: no more clients are taken, `/readyz` says
+    /// so, every connection is closed with 1012 `gateway-shutdown` and has the close timeout to end.
+    ///
+    /// Dropping the future instead drops every connection at once.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Gateway { config, prepared, public: (listener, address), admin } = self;
+        let (stop, stopping) = watch::channel(false);
+        // The admin listener outlives the public one: it tells that the gateway is stopping.
+        let (close_admin, admin_closed) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        if let Some((listener, address)) = admin {
+            info!(%address, "admin listening");
+            let admin = Admin { has_upstream: config.upstream.is_some(), stopping: stopping.clone() };
+            tasks.spawn(admin::run(listener, admin, admin_closed));
+        }
+
+        info!(%address, tls = prepared.acceptor.is_some(), upstream = ?config.upstream.as_ref().map(ToString::to_string), "listening");
+        let close_timeout = config.limits.close_timeout;
+        let slots = Arc::new(Semaphore::new(config.limits.max_connections + SLOTS_FOR_HANDSHAKES));
+        let shared = Arc::new(Shared {
+            rules: Rules {
+                origins: OriginRule {
+                    allowed: config.allow_origins,
+                    allow_missing: config.allow_missing_origin,
+                },
+                has_upstream: config.upstream.is_some(),
+            },
+            acceptor: prepared.acceptor,
+            upstream: config.upstream,
+            connector: prepared.connector,
+            reveal_upstream: config.reveal_upstream,
+            places: Arc::new(Semaphore::new(config.limits.max_connections)),
+            limits: config.limits,
+            next_id: AtomicU64::new(1),
+            stopping,
+        });
+
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(ended) = connections.join_next() => note_panic(ended),
+                (slot, tcp, peer) = accept(&listener, &slots) => {
+                    let shared = Arc::clone(&shared);
+                    connections.spawn(async move {
+                        serve(shared, tcp, peer).await;
+                        drop(slot);
+                    });
+                }
+            }
+        }
+
+        drop(listener);
+        info!(connections = connections.len(), "stopping");
+        stop.send_replace(true);
+        let all_ended = async {
+            while let Some(ended) = connections.join_next().await {
+                note_panic(ended);
+            }
+        };
+        if timeout(close_timeout + SHUTDOWN_SLACK, all_ended).await.is_err() {
+            warn!(connections = connections.len(), "connections that did not end in time are dropped");
+            connections.shutdown().await;
+        }
+        close_admin.send_replace(true);
+        while let Some(ended) = tasks.join_next().await {
+            note_panic(ended);
+        }
+        info!("stopped");
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayError> {
+    let failed = |source| GatewayError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// A panic ends one connection, not the gateway; it is a bug and is said so.
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "a connection's task panicked, this is a bug");
+    }
+}

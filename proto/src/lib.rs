@@ -1,4 +1,33 @@
-//! The protocol of Apache Pulsar, with no I/O at all.
+//! The protocol of Apache Pulsar and the state of a client, with no I/O at all.
+//!
+//! [`Client`] is the door: commands and facts go in, actions, bytes and events come out. It has no
+//! clock, no randomness of its own, no lock, no task: the crate `pulsewire` drives it, natively and
+//! in WebAssembly. [`wire`] is the protocol's definition, which the embedded broker shares.
 #![forbid(unsafe_code)]
 
+mod client;
+mod config;
+mod connection;
+mod consumer;
+mod error;
+mod event;
+mod ids;
+mod producer;
+mod service_url;
+mod time;
+mod timer;
+mod topic;
 pub mod wire;
+
+pub use client::Client;
+pub use config::{
+    Authentication, ClientConfig, ConsumerConfig, InitialPosition, ProducerConfig, SubscriptionType,
+};
+pub use consumer::Message;
+pub use error::{Error, ErrorKind, Fault};
+pub use event::{Action, ConnectionState, Event, Output, SendOutcome};
+pub use ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
+pub use producer::{Key, Outgoing, Payload};
+pub use service_url::{Endpoint, Scheme, ServiceUrl};
+pub use time::{Now, Time};
+pub use topic::TopicName;

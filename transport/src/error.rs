@@ -63,3 +63,21 @@ impl fmt::Display for TransportError {
 }
 
 impl std::error::Error for TransportError {}
+
+/// The failure behind an error of the operating system, or of TLS where that is inside.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn from_io(error: &std::io::Error, doing: &str) -> TransportError {
+    use std::io::ErrorKind as Io;
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return crate::tls::from_rustls(tls, None);
+    }
+    let kind = match error.kind() {
+        Io::ConnectionRefused => ErrorKind::Refused,
+        Io::HostUnreachable | Io::NetworkUnreachable | Io::NetworkDown | Io::AddrNotAvailable => {
+            ErrorKind::Unreachable
+        }
+        Io::TimedOut => ErrorKind::TimedOut,
+        _ => ErrorKind::Reset,
+    };
+    TransportError::new(kind, format!("{doing}: {error}"))
+}

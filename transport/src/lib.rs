@@ -15,6 +15,35 @@ use bytes::Bytes;
 mod error;
 pub use error::{ErrorKind, TransportError};
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod memory;
+mod segments;
+
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(not(target_family = "wasm"))]
+mod stream;
+#[cfg(not(target_family = "wasm"))]
+pub mod tcp;
+#[cfg(not(target_family = "wasm"))]
+pub mod tls;
+#[cfg(not(target_family = "wasm"))]
+pub mod websocket;
+#[cfg(not(target_family = "wasm"))]
+pub use native::{NativeConnecting, NativeConnector, NativeTransport, TokioClock, TokioSleep};
+#[cfg(not(target_family = "wasm"))]
+pub use stream::StreamTransport;
+
+#[cfg(target_family = "wasm")]
+mod web;
+#[cfg(target_family = "wasm")]
+mod web_clock;
+#[cfg(target_family = "wasm")]
+pub use web::{WebConnecting, WebConnector, WebTransport};
+#[cfg(target_family = "wasm")]
+pub use web_clock::{WebClock, WebSleep};
+
 /// What carries the bytes to a [`Target`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
@@ -39,6 +68,24 @@ pub struct Target {
     pub port: u16,
     /// Path and query of a WebSocket URL, with its leading slash; empty for TCP and TLS.
     pub path: String,
+}
+
+impl Target {
+    /// The URL to open, with the path `/pulsar` when the target has none. TCP and TLS read as the
+    /// WebSocket schemes `ws` and `wss`.
+    pub fn websocket_url(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Tcp | Scheme::Ws => "ws",
+            Scheme::Tls | Scheme::Wss => "wss",
+        };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        let path = match self.path.as_str() {
+            "" => "/pulsar",
+            path => path,
+        };
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        format!("{scheme}://{open}{}{close}:{}{slash}{path}", self.host, self.port)
+    }
 }
 
 /// An open duplex byte stream.

@@ -1,3 +1,72 @@
-//! Build and test orchestration.
+//! `cargo xtask TASK`: see `cargo xtask help`.
 #![forbid(unsafe_code)]
-fn main() {}
+#![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
+
+use anyhow::Result;
+use std::process::ExitCode;
+use xtask::{artifacts, compat, dev, golden, pulsar, purity, python, setup, test, world};
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  dev [ARGUMENTS]    builds what changed and runs `pulsewire dev` with the console (npm start)
+  test [WORDS]       all suites, or those whose names contain a word (npm test)
+  build              the npm package, the console and the scenarios as WebAssembly, what changed of them
+  setup              installs what tests and builds need
+  world              a real Pulsar, the embedded broker and gateways, in the foreground, for the scenarios
+  pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
+  python             the interpreter that has the official client
+  compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
+  purity             checks that the cores do no I/O
+  golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match task(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task(arguments: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["dev", ..] => return dev::run(&arguments[1..]),
+        ["test", ..] => return test::run(&arguments[1..]),
+        ["setup"] => setup::everything()?,
+        ["purity"] => {
+            if purity::check()?.failed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        ["compat"] => {
+            let outcome = compat::run(false)?;
+            println!("COMPAT.md: {} green, {} red", outcome.green, outcome.red);
+        }
+        ["compat", "--check"] => {
+            if compat::run(true)?.changed {
+                println!("COMPAT.md is not what the results say; make it anew with: cargo xtask compat");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        ["golden", "--check"] => golden::check()?,
+        ["golden"] => golden::generate()?,
+        ["pulsar"] => pulsar::foreground()?,
+        ["world"] => return world::foreground(),
+        ["build"] => {
+            artifacts::scenarios()?;
+            artifacts::console()?;
+        }
+        ["python"] => println!("{}", python::python()?.display()),
+        ["help" | "--help" | "-h"] | [] => print!("{HELP}"),
+        _ => {
+            eprint!("{HELP}");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -193,7 +193,7 @@ pub fn write_send_head(
 
 /// Writes all up to the metadata; returns where the checksum's magic stands.
 fn begin_send(send: Send, metadata_len: usize, payload_len: usize, out: &mut BytesMut) -> usize {
-    let body = 4 + varint_len(send.producer_id) + varint_len(send.sequence_id);
+    let body = 2 + varint_len(send.producer_id) + varint_len(send.sequence_id);
     let command = 4 + body;
     let total = 4 + command + 6 + 4 + metadata_len + payload_len;
     out.reserve(total + 4);
@@ -203,8 +203,6 @@ fn begin_send(send: Send, metadata_len: usize, payload_len: usize, out: &mut Byt
     put_varint(out, send.producer_id);
     out.put_u8(0x10);
     put_varint(out, send.sequence_id);
-    // num_messages, which Java writes always.
-    out.put_slice(&[0x18, 1]);
     let start = out.len();
     out.put_slice(&[0x0e, 0x01, 0, 0, 0, 0]);
     out.put_u32(metadata_len as u32);

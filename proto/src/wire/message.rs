@@ -1,6 +1,6 @@
 //! The macros that turn a table of fields into a message.
 //!
-//! Fields stand in the order in which Java writes them, so that our bytes equal Java's.
+//! Fields stand in the order of their numbers, in which Java writes them: our bytes equal Java's.
 
 /// What is known of a field, for checks against the definition of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,9 +19,9 @@ messages! {
     CommandConnect {
         1 client_version: required String,
         2 auth_method: optional AuthMethod,
-        5 auth_method_name: optional String,
         3 auth_data: optional Bytes,
         4 protocol_version: optional i32,
+        5 auth_method_name: optional String,
         6 proxy_to_broker_url: optional String,
         7 original_principal: optional String,
         8 original_auth_data: optional String,

@@ -1,0 +1,341 @@
+//! What the gateway is told.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::address::{self, AddressError, Host};
+use crate::error::{ConfigError, ConfigErrors, Problem};
+use crate::origin::Origin;
+use crate::tls;
+
+/// The configuration of a [`Gateway`](crate::Gateway). Made by [`GatewayConfig::new`], then changed
+/// field by field.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GatewayConfig {
+    /// Where clients connect. Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Where `/healthz` and `/readyz` are served, if anywhere. Not meant for strangers: keep it on
+    /// loopback or inside.
+    pub admin_listen: Option<SocketAddr>,
+    /// The one Pulsar proxy or broker behind the gateway. Without it nothing is forwarded and every
+    /// upgrade is answered 503.
+    pub upstream: Option<Upstream>,
+    /// Trust for a `pulsar+ssl://` upstream; the system's trust store when `None`.
+    pub upstream_tls: Option<UpstreamTls>,
+    /// Whether close reasons sent to clients name the upstream's address. For development.
+    pub reveal_upstream: bool,
+    /// Origins whose pages may connect, besides same-origin ones. Exact.
+    pub allow_origins: Vec<Origin>,
+    /// Whether requests without an `Origin` header (programs, not browsers) may connect.
+    pub allow_missing_origin: bool,
+    /// Makes the public listener speak TLS (`wss://`).
+    pub tls: Option<ListenTls>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl GatewayConfig {
+    /// A gateway that forwards nothing yet: no upstream, no origin beyond same-origin.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        GatewayConfig {
+            listen,
+            admin_listen: None,
+            upstream: None,
+            upstream_tls: None,
+            reveal_upstream: false,
+            allow_origins: Vec::new(),
+            allow_missing_origin: false,
+            tls: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Checks everything without listening, reading the certificate files too.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        self.prepare().map(drop)
+    }
+
+    /// Checks everything and makes what the checks need to make anyway.
+    pub(crate) fn prepare(&self) -> Result<Prepared, ConfigErrors> {
+        let mut errors = Vec::new();
+        if let Some(admin) = self.admin_listen
+            && admin == self.listen
+            && admin.port() != 0
+        {
+            errors.push(ConfigError { key: "admin_listen", problem: Problem::SameAsListen });
+        }
+        self.limits.check(&mut errors);
+        let acceptor = match &self.tls {
+            None => None,
+            Some(listen) => tls::acceptor(listen, &mut errors),
+        };
+        let connector = match &self.upstream {
+            Some(upstream) if upstream.tls => {
+                tls::connector(upstream, self.upstream_tls.as_ref(), &mut errors)
+            }
+            _ => {
+                if self.upstream_tls.is_some() {
+                    errors.push(ConfigError { key: "upstream_tls", problem: Problem::UpstreamIsNotTls });
+                }
+                None
+            }
+        };
+        if errors.is_empty() { Ok(Prepared { acceptor, connector }) } else { Err(ConfigErrors(errors)) }
+    }
+}
+
+/// What checking a configuration has made.
+pub(crate) struct Prepared {
+    pub(crate) acceptor: Option<tokio_rustls::TlsAcceptor>,
+    pub(crate) connector: Option<tls::UpstreamConnector>,
+}
+
+/// The Pulsar proxy or broker behind the gateway: `pulsar://host[:port]` or `pulsar+ssl://host[:port]`,
+/// with the default ports 6650 and 6651.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub(crate) tls: bool,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+}
+
+impl Upstream {
+    /// Whether it is a `pulsar+ssl://` one.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The host, IPv6 without brackets.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.host.bare()
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pulsar{}://{}:{}", if self.tls { "+ssl" } else { "" }, self.host, self.port)
+    }
+}
+
+/// Why a text is not an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// Neither `pulsar://` nor `pulsar+ssl://`.
+    Scheme,
+    /// A user name or password: credentials are the clients' own.
+    UserInfo,
+    /// Several hosts: the gateway has one upstream.
+    SeveralHosts,
+    /// A path, query or fragment.
+    Path,
+    /// No host.
+    NoHost,
+    /// Not a host name or address.
+    BadHost,
+    /// A port that is not between 1 and 65535.
+    BadPort,
+}
+
+impl fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UpstreamError::Scheme => "expected pulsar://host:port or pulsar+ssl://host:port",
+            UpstreamError::UserInfo => "credentials do not belong into the upstream, clients bring their own",
+            UpstreamError::SeveralHosts => "several hosts, but the gateway has exactly one upstream",
+            UpstreamError::Path => "something follows the host and port",
+            UpstreamError::NoHost => "the host is missing",
+            UpstreamError::BadHost => "the host is not a host name or address",
+            UpstreamError::BadPort => "the port is not a number between 1 and 65535",
+        })
+    }
+}
+
+impl std::error::Error for UpstreamError {}
+
+impl FromStr for Upstream {
+    type Err = UpstreamError;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamError> {
+        let (scheme, rest) = text.split_once("://").ok_or(UpstreamError::Scheme)?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "pulsar" => false,
+            "pulsar+ssl" => true,
+            _ => return Err(UpstreamError::Scheme),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains('@') {
+            return Err(UpstreamError::UserInfo);
+        }
+        if rest.contains(['/', '?', '#']) {
+            return Err(UpstreamError::Path);
+        }
+        if rest.contains(',') {
+            return Err(UpstreamError::SeveralHosts);
+        }
+        let (host, port) = address::parse(rest).map_err(|error| match error {
+            AddressError::NoHost => UpstreamError::NoHost,
+            AddressError::BadHost => UpstreamError::BadHost,
+            AddressError::BadPort => UpstreamError::BadPort,
+        })?;
+        Ok(Upstream { tls, host, port: port.unwrap_or(if tls { 6651 } else { 6650 }) })
+    }
+}
+
+/// PEM text, or where to find it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Pem {
+    /// A file, read when the gateway is bound.
+    File(PathBuf),
+    /// The text itself. Never shown.
+    Text(Vec<u8>),
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pem::File(path) => f.debug_tuple("File").field(path).finish(),
+            Pem::Text(_) => f.write_str("Text(..)"),
+        }
+    }
+}
+
+/// TLS of the public listener.
+#[derive(Debug, Clone)]
+pub struct ListenTls {
+    /// The certificate chain, the server's own first.
+    pub certificates: Pem,
+    /// The private key.
+    pub key: Pem,
+}
+
+/// How a `pulsar+ssl://` upstream is verified. It always is.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct UpstreamTls {
+    /// The only certificate authorities to trust; the system's trust store when `None`.
+    pub authorities: Option<Pem>,
+    /// The name to verify in place of the upstream's host.
+    pub server_name: Option<String>,
+}
+
+/// What one client, or all of them, may take.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Open WebSockets at once. One more is closed with 1013 `too-many-connections`.
+    pub max_connections: usize,
+    /// From accepting a connection to the end of the upgrade: TLS and HTTP.
+    pub handshake_timeout: Duration,
+    /// To resolve and reach the upstream, its TLS handshake included.
+    pub connect_timeout: Duration,
+    /// Without a byte carried either way.
+    pub idle_timeout: Duration,
+    /// How long a client may take to accept one buffer.
+    pub slow_client_timeout: Duration,
+    /// How long a closing connection may take to end in order.
+    pub close_timeout: Duration,
+    /// Bytes from the upstream gathered into one WebSocket message, and so the most that is held for
+    /// a client that does not read.
+    pub buffer_bytes: usize,
+    /// The largest WebSocket message from a client, whole or in fragments, and so the most that is
+    /// held for an upstream that does not read.
+    pub max_frame_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_connections: 10_000,
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+            slow_client_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(5),
+            buffer_bytes: 64 * 1024,
+            // One whole Pulsar frame of the default largest message, and some.
+            max_frame_bytes: 6 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self, errors: &mut Vec<ConfigError>) {
+        let numbers = [
+            ("limits.max_connections", self.max_connections, 1, 1_000_000),
+            ("limits.buffer_bytes", self.buffer_bytes, 4 * 1024, 16 * 1024 * 1024),
+            ("limits.max_frame_bytes", self.max_frame_bytes, 1024, 256 * 1024 * 1024),
+        ];
+        for (key, value, low, high) in numbers {
+            if !(low..=high).contains(&value) {
+                errors.push(ConfigError { key, problem: Problem::OutOfRange { value, low, high } });
+            }
+        }
+        // The upper bound also keeps `Instant + Duration` from overflowing.
+        let (low, high) = (Duration::from_millis(10), Duration::from_secs(7 * 24 * 3600));
+        let durations = [
+            ("limits.handshake_timeout", self.handshake_timeout),
+            ("limits.connect_timeout", self.connect_timeout),
+            ("limits.idle_timeout", self.idle_timeout),
+            ("limits.slow_client_timeout", self.slow_client_timeout),
+            ("limits.close_timeout", self.close_timeout),
+        ];
+        for (key, value) in durations {
+            if !(low..=high).contains(&value) {
+                errors.push(ConfigError { key, problem: Problem::DurationOutOfRange { value, low, high } });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstream_urls() {
+        for (text, canonical) in [
+            ("pulsar://Broker:6650", "pulsar://broker:6650"),
+            ("pulsar://broker", "pulsar://broker:6650"),
+            ("PULSAR+SSL://broker/", "pulsar+ssl://broker:6651"),
+            ("pulsar+ssl://[::1]:1", "pulsar+ssl://[::1]:1"),
+        ] {
+            assert_eq!(text.parse::<Upstream>().map(|u| u.to_string()), Ok(canonical.to_owned()));
+        }
+        for (text, error) in [
+            ("http://broker:6650", UpstreamError::Scheme),
+            ("broker:6650", UpstreamError::Scheme),
+            ("pulsar://me:secret@broker", UpstreamError::UserInfo),
+            ("pulsar://a:1,b:2", UpstreamError::SeveralHosts),
+            ("pulsar://a/b", UpstreamError::Path),
+            ("pulsar://", UpstreamError::NoHost),
+            ("pulsar://a b", UpstreamError::BadHost),
+            ("pulsar://a:0", UpstreamError::BadPort),
+        ] {
+            assert_eq!(text.parse::<Upstream>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pem_text_is_never_shown() {
+        let shown = format!("{:?}", Pem::Text(b"PRIVATE".to_vec()));
+        assert_eq!(shown, "Text(..)");
+    }
+}

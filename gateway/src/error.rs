@@ -1,0 +1,173 @@
+//! What can be wrong before the gateway runs. What goes wrong with a connection afterwards is in
+//! the crate's table of endings.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The gateway could not be bound.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The configuration is wrong; everything that is wrong with it.
+    Config(ConfigErrors),
+    /// An address could not be listened on.
+    Listen {
+        /// The key of the configuration that named the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GatewayError::Config(errors) => errors.fmt(f),
+            GatewayError::Listen { key, address, source } => {
+                write!(f, "{key}: cannot listen on {address}: {source}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for GatewayError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            GatewayError::Config(errors) => Some(errors),
+            GatewayError::Listen { source, .. } => Some(source),
+        }
+    }
+}
+
+impl From<ConfigErrors> for GatewayError {
+    fn from(errors: ConfigErrors) -> Self {
+        GatewayError::Config(errors)
+    }
+}
+
+/// Everything that is wrong with a configuration, never empty. Displays as one line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub(crate) Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Each error.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a ConfigErrors {
+    type Item = &'a ConfigError;
+    type IntoIter = std::slice::Iter<'a, ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key it stands at, as `limits.max_connections`.
+    pub key: &'static str,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What can be wrong at a key.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A number outside its range.
+    OutOfRange {
+        /// What was given.
+        value: usize,
+        /// The least that is allowed.
+        low: usize,
+        /// The most that is allowed.
+        high: usize,
+    },
+    /// A duration outside its range.
+    DurationOutOfRange {
+        /// What was given.
+        value: Duration,
+        /// The least that is allowed.
+        low: Duration,
+        /// The most that is allowed.
+        high: Duration,
+    },
+    /// The public and the admin listener cannot share an address.
+    SameAsListen,
+    /// TLS options for an upstream that is not `pulsar+ssl://`, or for none.
+    UpstreamIsNotTls,
+    /// A server name that TLS cannot verify.
+    BadServerName(String),
+    /// A file that cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// PEM that cannot be read.
+    BadPem(String),
+    /// PEM without a single certificate.
+    NoCertificate,
+    /// PEM without a private key.
+    NoKey,
+    /// TLS refuses the certificate or the key, or they are not of one pair.
+    BadCertificate(String),
+    /// The system's trust store cannot be used.
+    NoSystemTrust(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::OutOfRange { value, low, high } => {
+                write!(f, "{value} is out of range, expected {low} to {high}")
+            }
+            Problem::DurationOutOfRange { value, low, high } => {
+                write!(f, "{value:?} is out of range, expected {low:?} to {high:?}")
+            }
+            Problem::SameAsListen => f.write_str("the same address as the public listener"),
+            Problem::UpstreamIsNotTls => {
+                f.write_str("TLS options are given but the upstream is not a pulsar+ssl:// one")
+            }
+            Problem::BadServerName(name) => write!(f, "{name:?} is not a name that TLS can verify"),
+            Problem::Unreadable { path, why } => write!(f, "cannot read {}: {why}", path.display()),
+            Problem::BadPem(why) => write!(f, "not PEM: {why}"),
+            Problem::NoCertificate => f.write_str("no certificate in the PEM"),
+            Problem::NoKey => f.write_str("no private key in the PEM"),
+            Problem::BadCertificate(why) => write!(f, "TLS refuses it: {why}"),
+            Problem::NoSystemTrust(why) => write!(f, "the system's trust store cannot be used: {why}"),
+        }
+    }
+}

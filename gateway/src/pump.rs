@@ -1,0 +1,405 @@
+//! The copy loop between one WebSocket and one upstream stream.
+//!
+//! # States
+//!
+//! ```text
+//! piping --client closes-------------------------------> winding up --both ends done--> gone
+//!        --client gone, text, too large, bad frames---->            --close timeout--->
+//!        --upstream ends, breaks, stops reading-------->
+//!        --slow client, idle, shutdown----------------->
+//! ```
+//!
+//! * **piping** ([`Pump::run`]). Two directions in one task, each with at most one buffer:
+//!   * *up*: one WebSocket message is held until the upstream has taken all of it; only then is the
+//!     next read from the client. What a slow upstream costs is one message.
+//!   * *down*: what the upstream has ready is gathered up to the buffer's size and becomes one
+//!     message; nothing more is read from the upstream until the client's socket has taken all of it.
+//!     What a slow client costs is one buffer.
+//! * **winding up** ([`Pump::finish`]). A WebSocket has no half-close, TCP has. When the client closes,
+//!   the upstream gets its FIN after the last byte and may end in its own time; what it still sends is
+//!   thrown away, but read, as a socket closed over unread bytes resets the connection and takes the
+//!   bytes on their way out with it. When the upstream ends or the gateway stops, the client is sent
+//!   the close, and what it sent before it saw it still goes to the upstream. For every other ending
+//!   what the client still sends is thrown away. All of it within the close timeout.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{Sink, SinkExt, Stream as _};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+
+use crate::config::Limits;
+use crate::ending::Ending;
+use crate::stream::Stream;
+
+/// The client's side.
+pub(crate) type ClientSocket = WebSocketStream<Stream>;
+
+/// Messages handled in a row in one direction before the other has its turn.
+const TURNS: usize = 16;
+
+/// Read from the client's socket at once. Small, as every idle connection has one.
+const CLIENT_READ: usize = 16 * 1024;
+
+/// Scratch space for what is thrown away.
+const DISCARD: usize = 4 * 1024;
+
+/// How the WebSocket library is set up for `limits`.
+pub(crate) fn websocket_config(limits: &Limits) -> WebSocketConfig {
+    // We flush after every message ourselves. The headroom is for its header and for control frames.
+    WebSocketConfig::default()
+        .read_buffer_size(CLIENT_READ)
+        .write_buffer_size(limits.buffer_bytes)
+        .max_write_buffer_size(2 * limits.buffer_bytes + 4096)
+        .max_frame_size(Some(limits.max_frame_bytes))
+        .max_message_size(Some(limits.max_frame_bytes))
+}
+
+/// Bytes carried, for the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Carried {
+    /// From the client to the upstream.
+    pub(crate) up: u64,
+    /// From the upstream to the client.
+    pub(crate) down: u64,
+}
+
+/// One WebSocket joined to one upstream stream.
+pub(crate) struct Pump {
+    client: ClientSocket,
+    upstream: Stream,
+    carried: Carried,
+
+    /// Of the client's last message, what the upstream has not taken yet.
+    pending_up: Bytes,
+    /// The upstream's stream holds bytes that it has not flushed.
+    unflushed_up: bool,
+    /// Whether the client's bytes go to the upstream, or nowhere.
+    forward: bool,
+
+    /// Where the upstream's bytes are gathered. Without memory while there are none.
+    gathered: BytesMut,
+    /// The client's socket holds something that it has not flushed.
+    unflushed_down: bool,
+    /// How the upstream's sending ended.
+    upstream_ended: Option<Ending>,
+
+    /// Which direction goes first: a direction that always has work would use up the task's share of
+    /// the scheduler each time.
+    up_first: bool,
+    /// When bytes were last carried.
+    last_carried: Instant,
+    /// Since when the client's socket takes nothing.
+    client_blocked: Option<Instant>,
+    alarm: Pin<Box<Sleep>>,
+
+    buffer_bytes: usize,
+    max_frame_bytes: usize,
+    idle_timeout: Duration,
+    slow_client_timeout: Duration,
+    close_timeout: Duration,
+}
+
+impl Pump {
+    pub(crate) fn new(client: ClientSocket, upstream: Stream, limits: &Limits) -> Self {
+        let now = Instant::now();
+        Pump {
+            client,
+            upstream,
+            carried: Carried::default(),
+            pending_up: Bytes::new(),
+            unflushed_up: false,
+            forward: true,
+            gathered: BytesMut::new(),
+            unflushed_down: false,
+            upstream_ended: None,
+            up_first: true,
+            last_carried: now,
+            client_blocked: None,
+            alarm: Box::pin(sleep_until(now + limits.idle_timeout)),
+            buffer_bytes: limits.buffer_bytes,
+            max_frame_bytes: limits.max_frame_bytes,
+            idle_timeout: limits.idle_timeout,
+            slow_client_timeout: limits.slow_client_timeout,
+            close_timeout: limits.close_timeout,
+        }
+    }
+
+    pub(crate) fn carried(&self) -> Carried {
+        self.carried
+    }
+
+    /// Copies until something ends it. May be dropped and called again: all state is in the pump.
+    pub(crate) async fn run(&mut self) -> Ending {
+        poll_fn(|cx| self.poll_run(cx)).await
+    }
+
+    /// Ends both sides in order, as far as the close timeout and the other sides allow.
+    pub(crate) async fn finish(mut self, ending: Ending, close: Option<CloseFrame>) {
+        // Running out of time is an end like any other: both sockets are dropped.
+        let _ = timeout(self.close_timeout, self.wind_up(ending, close)).await;
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.up_first = !self.up_first;
+        let first = if self.up_first { self.poll_up(cx) } else { self.poll_down(cx) };
+        if first.is_ready() {
+            return first;
+        }
+        let second = if self.up_first { self.poll_down(cx) } else { self.poll_up(cx) };
+        if second.is_ready() {
+            return second;
+        }
+        self.poll_alarm(cx)
+    }
+
+    /// Client to upstream.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        for _ in 0..TURNS {
+            while !self.pending_up.is_empty() {
+                match ready!(Pin::new(&mut self.upstream).poll_write(cx, &self.pending_up)) {
+                    Ok(0) => return Poll::Ready(Ending::UpstreamLost),
+                    Ok(taken) => {
+                        self.pending_up.advance(taken);
+                        self.carried.up += taken as u64;
+                        self.unflushed_up = true;
+                        self.last_carried = Instant::now();
+                    }
+                    Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
+                }
+            }
+            let Poll::Ready(next) = Pin::new(&mut self.client).poll_next(cx) else {
+                if self.unflushed_up {
+                    match ready!(Pin::new(&mut self.upstream).poll_flush(cx)) {
+                        Ok(()) => self.unflushed_up = false,
+                        Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
+                    }
+                }
+                return Poll::Pending;
+            };
+            match next {
+                Some(Ok(Message::Binary(bytes))) => {
+                    if self.forward {
+                        self.pending_up = bytes;
+                    }
+                }
+                Some(Ok(Message::Text(_))) if self.forward => return Poll::Ready(Ending::TextMessage),
+                // The library has queued the pong; the other direction flushes.
+                Some(Ok(Message::Ping(_))) => self.unflushed_down = true,
+                Some(Ok(Message::Pong(_) | Message::Text(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(_))) => return Poll::Ready(Ending::ClientClosed),
+                Some(Err(error)) => {
+                    return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
+                }
+                None => return Poll::Ready(Ending::ClientGone),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Upstream to client.
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        for _ in 0..TURNS {
+            if let Err(ending) = ready!(self.poll_flush_client(cx)) {
+                return Poll::Ready(ending);
+            }
+            if let Some(ending) = self.upstream_ended {
+                return Poll::Ready(ending);
+            }
+            self.gather(cx);
+            if self.gathered.is_empty() {
+                self.gathered = BytesMut::new();
+                match self.upstream_ended {
+                    Some(ending) => return Poll::Ready(ending),
+                    None => return Poll::Pending,
+                }
+            }
+            self.carried.down += self.gathered.len() as u64;
+            let message = Message::Binary(self.gathered.split().freeze());
+            if let Err(error) = Pin::new(&mut self.client).start_send(message) {
+                return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
+            }
+            self.unflushed_down = true;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ready once the client's socket has taken everything.
+    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if !self.unflushed_down {
+            return Poll::Ready(Ok(()));
+        }
+        match Pin::new(&mut self.client).poll_flush(cx) {
+            Poll::Pending => {
+                self.client_blocked.get_or_insert_with(Instant::now);
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Ending::from_websocket(&error, self.max_frame_bytes))),
+            Poll::Ready(Ok(())) => {
+                self.unflushed_down = false;
+                self.client_blocked = None;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Reads from the upstream until nothing is ready, the buffer is full or the upstream has ended.
+    fn gather(&mut self, cx: &mut Context<'_>) {
+        self.gathered.reserve(self.buffer_bytes);
+        while self.gathered.len() < self.buffer_bytes {
+            let room = self.buffer_bytes - self.gathered.len();
+            match poll_read_some(&mut self.upstream, cx, &mut (&mut self.gathered).limit(room)) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => {
+                    self.upstream_ended = Some(Ending::UpstreamClosed);
+                    break;
+                }
+                Poll::Ready(Ok(_)) => self.last_carried = Instant::now(),
+                Poll::Ready(Err(error)) => {
+                    self.upstream_ended = Some(Ending::from_upstream(&error));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            let idle = self.last_carried + self.idle_timeout;
+            let slow = self.client_blocked.map(|since| since + self.slow_client_timeout);
+            let due = slow.map_or(idle, |slow| slow.min(idle));
+            // Deadlines mostly move away, and then the alarm may ring too early: that is cheaper than
+            // to set it anew for every message.
+            if due < self.alarm.deadline() {
+                self.alarm.as_mut().reset(due);
+            }
+            ready!(self.alarm.as_mut().poll(cx));
+            if Instant::now() >= due {
+                return Poll::Ready(if self.client_blocked.is_some() {
+                    Ending::SlowClient
+                } else if !self.pending_up.is_empty() || self.unflushed_up {
+                    Ending::UpstreamStalled
+                } else {
+                    Ending::Idle
+                });
+            }
+            self.alarm.as_mut().reset(due);
+        }
+    }
+
+    async fn wind_up(&mut self, ending: Ending, close: Option<CloseFrame>) {
+        if ending == Ending::UpstreamLost {
+            self.upstream_ended = Some(ending);
+        }
+        self.forward = ending.forwards_the_rest();
+        if !self.forward {
+            self.pending_up = Bytes::new();
+        }
+        let mut in_order = ending == Ending::ClientClosed;
+        if let Some(frame) = close
+            && Pin::new(&mut self.client).start_send(Message::Close(Some(frame))).is_ok()
+        {
+            self.unflushed_down = true;
+            in_order = poll_fn(|cx| self.poll_answer(cx)).await;
+        }
+        let Pump { client, upstream, upstream_ended, .. } = self;
+        tokio::join!(end_client(client, in_order), end_upstream(upstream, upstream_ended.is_some()));
+    }
+
+    /// Ready once the client has answered our close (true), or cannot (false).
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.upstream_ended.is_none()
+            && let Poll::Ready(ending) = poll_discard(&mut self.upstream, cx)
+        {
+            self.upstream_ended = Some(ending);
+        }
+        let flushed = match self.poll_flush_client(cx) {
+            Poll::Ready(Err(_)) => return Poll::Ready(false),
+            Poll::Ready(Ok(())) => true,
+            Poll::Pending => false,
+        };
+        loop {
+            match self.poll_up(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ending::UpstreamLost | Ending::UpstreamClosed) if self.forward => {
+                    self.upstream_ended = Some(Ending::UpstreamLost);
+                    self.forward = false;
+                    self.unflushed_up = false;
+                    self.pending_up = Bytes::new();
+                }
+                // The client cannot be read any more (a frame too large, for one); it is still told.
+                Poll::Ready(Ending::ClientClosed) => return Poll::Ready(true),
+                Poll::Ready(_) if !flushed => return self.poll_flush_client(cx).map(|_| false),
+                Poll::Ready(_) => return Poll::Ready(false),
+            }
+        }
+    }
+}
+
+/// Tells a client that has no upstream why, and ends its connection in order.
+pub(crate) async fn turn_away(mut client: ClientSocket, close: Option<CloseFrame>, limits: &Limits) {
+    let farewell = async {
+        let mut in_order = false;
+        if client.send(Message::Close(close)).await.is_ok() {
+            while let Some(Ok(message)) = poll_fn(|cx| Pin::new(&mut client).poll_next(cx)).await {
+                if message.is_close() {
+                    in_order = true;
+                    break;
+                }
+            }
+        }
+        end_client(&mut client, in_order).await;
+    };
+    // As in `Pump::finish`.
+    let _ = timeout(limits.close_timeout, farewell).await;
+}
+
+/// Flushes what is queued and ends our direction. Unless the client's close was its last word, what it
+/// still sends is read to its end: closing a socket over unread bytes resets the connection, and could
+/// take our close with it.
+async fn end_client(client: &mut ClientSocket, in_order: bool) {
+    if client.flush().await.is_ok() && client.get_mut().shutdown().await.is_ok() && !in_order {
+        let _ = poll_fn(|cx| poll_discard(client.get_mut(), cx)).await;
+    }
+}
+
+/// Ends our direction and, unless the upstream has ended its own, reads that to its end.
+async fn end_upstream(upstream: &mut Stream, ended: bool) {
+    if upstream.shutdown().await.is_ok() && !ended {
+        let _ = poll_fn(|cx| poll_discard(upstream, cx)).await;
+    }
+}
+
+/// Reads and throws away; ready at the end.
+fn poll_discard(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Ending> {
+    let mut scratch = [0; DISCARD];
+    for _ in 0..TURNS {
+        match ready!(poll_read_some(stream, cx, &mut scratch.as_mut_slice())) {
+            Ok(0) => return Poll::Ready(Ending::UpstreamClosed),
+            Ok(_) => {}
+            Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// One read into spare capacity, without filling it with zeros first. The future of `read_buf` holds
+/// no state between polls, so it may be made for one.
+fn poll_read_some(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    into: &mut impl BufMut,
+) -> Poll<io::Result<usize>> {
+    pin!(stream.read_buf(into)).poll(cx)
+}

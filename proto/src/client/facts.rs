@@ -1,0 +1,312 @@
+//! Facts: what the host says has happened.
+
+use bytes::Bytes;
+
+use super::Client;
+use super::link::{LinkState, Owner};
+use super::requests::failure;
+use crate::connection::{State, Waiting};
+use crate::consumer::Arrival;
+use crate::error::{Error, ErrorKind};
+use crate::event::{ConnectionState, Event};
+use crate::ids::{ConnId, ConsumerId, ProducerId};
+use crate::producer::Received;
+use crate::time::Now;
+use crate::timer::Timer;
+use crate::wire::entry::Entry;
+use crate::wire::frame::RawFrame;
+use crate::wire::{Command, CommandConnected, CommandSendError, ServerError, command_number, hot};
+
+const SEND_RECEIPT: i32 = 7;
+const MESSAGE: i32 = 9;
+
+impl Client {
+    /// The connection is open: the handshake begins.
+    pub fn connected(&mut self, conn: ConnId, now: Now) {
+        let interval = self.config.keep_alive_interval;
+        if let Some(c) = self.pool.get_mut(conn) {
+            c.open(&self.config, now);
+            self.timers.arm(Timer::Keepalive(conn), now.time + interval);
+        }
+    }
+
+    /// Bytes came.
+    pub fn received(&mut self, conn: ConnId, bytes: Bytes, now: Now) {
+        let Some(c) = self.pool.get_mut(conn) else { return };
+        c.decoder.push(bytes);
+        loop {
+            // The connection may be given up over any of its frames.
+            let Some(c) = self.pool.get_mut(conn) else { return };
+            match c.decoder.next_frame() {
+                Ok(Some(frame)) => {
+                    c.heard(now);
+                    if let Err(error) = self.frame(conn, &frame, now) {
+                        return self.give_up(conn, error, now);
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => return self.give_up(conn, Error::protocol(error), now),
+            }
+        }
+    }
+
+    /// The connection is gone, or was never opened.
+    pub fn closed(&mut self, conn: ConnId, why: Error, now: Now) {
+        let Some(connection) = self.pool.remove(conn) else { return };
+        self.timers.cancel(Timer::Handshake(conn));
+        self.timers.cancel(Timer::Keepalive(conn));
+        let endpoint = connection.key.physical;
+        if connection.state != State::Ready {
+            // Another address of the service may do better.
+            self.service_index = self.service_index.wrapping_add(1);
+        }
+        self.emit(Event::Connection { endpoint, state: ConnectionState::Disconnected(why.clone()) });
+        for waiting in connection.waiting {
+            if let Waiting::Task(task) = waiting {
+                self.task_failed(task, why.clone(), now);
+            }
+        }
+        self.requests_lost(conn, &why, now);
+        self.links_lost(conn, &why, now);
+    }
+
+    /// A deadline has passed, or perhaps not yet.
+    pub fn timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop_due(now.time) {
+            match timer {
+                Timer::Handshake(conn) => {
+                    if self.pool.get(conn).is_some_and(|c| c.state != State::Ready) {
+                        self.give_up(conn, Error::timeout("opening the connection"), now);
+                    }
+                }
+                Timer::Keepalive(conn) => {
+                    let interval = self.config.keep_alive_interval;
+                    let Some(c) = self.pool.get_mut(conn) else { continue };
+                    if c.keep_alive(&self.config, now) {
+                        self.timers.arm(Timer::Keepalive(conn), now.time + interval);
+                    } else {
+                        let why = format!("nothing came for {:?}", interval * 2);
+                        self.give_up(conn, Error::new(ErrorKind::Disconnected, why), now);
+                    }
+                }
+                Timer::Request(id) => self.request_timed_out(id, now),
+                Timer::Operation(op) => self.end_op(op, Error::timeout("the operation")),
+                Timer::RetryTask(task) => self.task_start(task, now),
+                Timer::Reopen(owner) => self.link_start(owner, now),
+                Timer::SendTimeout(producer) => self.sends_timed_out(producer, now),
+                Timer::Nack(consumer) => self.nacks_due(consumer, now),
+            }
+        }
+    }
+
+    fn frame(&mut self, conn: ConnId, frame: &RawFrame, now: Now) -> Result<(), Error> {
+        let number = command_number(&frame.command).map_err(Error::protocol)?;
+        let ready = self.pool.get(conn).is_some_and(|c| c.state == State::Ready);
+        match number {
+            SEND_RECEIPT if ready => {
+                let receipt = hot::read_receipt(&frame.command).map_err(Error::protocol)?;
+                self.receipt(&receipt)
+            }
+            MESSAGE if ready => self.message(conn, frame),
+            _ => {
+                let command = frame.decode().map_err(Error::protocol)?;
+                if ready { self.command(conn, command, now) } else { self.handshake(conn, command, now) }
+            }
+        }
+    }
+
+    fn receipt(&mut self, receipt: &hot::Receipt) -> Result<(), Error> {
+        let id = ProducerId(receipt.producer_id);
+        let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
+        match producer.receipt(receipt) {
+            Received::Sent(token, pending, message_id) => {
+                self.settle(id, token, pending.frame_len as usize, Ok(message_id));
+                Ok(())
+            }
+            Received::Ignored => Ok(()),
+            Received::Ahead => Err(Error::new(
+                ErrorKind::Protocol,
+                format!("a receipt for sequence id {} came before its turn", receipt.sequence_id),
+            )),
+        }
+    }
+
+    fn message(&mut self, conn: ConnId, frame: &RawFrame) -> Result<(), Error> {
+        let delivery = hot::read_delivery(&frame.command).map_err(Error::protocol)?;
+        let id = ConsumerId(delivery.consumer_id);
+        // One that was closed meanwhile.
+        let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(()) };
+        if consumer.link.open_conn() != Some(conn) {
+            return Ok(());
+        }
+        match consumer.arrived(delivery, Entry::parse(&frame.entry).map_err(Error::protocol)) {
+            Arrival::Queued(true) => self.emit(Event::Ready(id)),
+            Arrival::Queued(false) => {}
+            Arrival::Damaged(ack) => self.write(conn, ack.into()),
+        }
+        Ok(())
+    }
+
+    /// Commands before CONNECTED.
+    fn handshake(&mut self, conn: ConnId, command: Command, now: Now) -> Result<(), Error> {
+        match command {
+            Command::Connected(connected) => {
+                self.accepted(conn, &connected, now);
+                Ok(())
+            }
+            Command::AuthChallenge(_) => {
+                if let Some(c) = self.pool.get_mut(conn) {
+                    c.answer_challenge(&self.config);
+                }
+                Ok(())
+            }
+            Command::Error(error) => Err(Error::broker(error.error, &error.message)),
+            Command::Unknown(_) => {
+                self.unknown(conn);
+                Ok(())
+            }
+            other => Err(Error::new(
+                ErrorKind::Protocol,
+                format!("{} came before the connection was accepted", other.name()),
+            )),
+        }
+    }
+
+    fn accepted(&mut self, conn: ConnId, connected: &CommandConnected, now: Now) {
+        let Some(c) = self.pool.get_mut(conn) else { return };
+        c.accept(connected);
+        let waiting = std::mem::take(&mut c.waiting);
+        let endpoint = c.key.physical.clone();
+        self.timers.cancel(Timer::Handshake(conn));
+        self.emit(Event::Connection { endpoint, state: ConnectionState::Connected });
+        for waiting in waiting {
+            match waiting {
+                Waiting::Task(task) => self.task_send(task, conn, now),
+                Waiting::Link(owner, generation) => self.link_connected(owner, generation, conn, now),
+            }
+        }
+    }
+
+    /// Commands on an open connection.
+    fn command(&mut self, conn: ConnId, command: Command, now: Now) -> Result<(), Error> {
+        match command {
+            Command::Ping(_) => {
+                if let Some(c) = self.pool.get_mut(conn) {
+                    c.pong();
+                }
+            }
+            Command::Pong(_) => {}
+            Command::AuthChallenge(_) => {
+                if let Some(c) = self.pool.get_mut(conn) {
+                    c.answer_challenge(&self.config);
+                }
+            }
+            Command::ProducerSuccess(success) => self.producer_success(conn, success, now),
+            Command::Success(success) => {
+                self.replied(conn, success.request_id, Ok(success.into()), now);
+            }
+            Command::Error(error) => {
+                let reply = Err(Error::broker(error.error, &error.message));
+                self.replied(conn, error.request_id, reply, now);
+            }
+            Command::PartitionedTopicMetadataResponse(r) => {
+                self.replied(conn, r.request_id, Ok(r.into()), now)
+            }
+            Command::LookupTopicResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::GetTopicsOfNamespaceResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::GetLastMessageIdResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::AckResponse(r) => {
+                if let Some(request) = r.request_id {
+                    let failed = failure(r.error, r.message.as_deref());
+                    self.replied(conn, request, failed.map_or(Ok(r.into()), Err), now);
+                }
+            }
+            Command::SendError(error) => return self.send_error(&error),
+            Command::CloseProducer(close) => {
+                let assigned =
+                    self.assigned(close.assigned_broker_service_url, close.assigned_broker_service_url_tls);
+                let owner = Owner::Producer(ProducerId(close.producer_id));
+                self.link_closed_by_broker(owner, conn, assigned, now);
+            }
+            Command::CloseConsumer(close) => {
+                let assigned =
+                    self.assigned(close.assigned_broker_service_url, close.assigned_broker_service_url_tls);
+                let owner = Owner::Consumer(ConsumerId(close.consumer_id));
+                self.link_closed_by_broker(owner, conn, assigned, now);
+            }
+            // Known, but nothing that was asked for depends on it; or not known at all.
+            _ => self.unknown(conn),
+        }
+        Ok(())
+    }
+
+    /// The broker could not store a message.
+    fn send_error(&mut self, error: &CommandSendError) -> Result<(), Error> {
+        let failed = Error::broker(error.error, &error.message);
+        let id = ProducerId(error.producer_id);
+        let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
+        let oldest = producer.ring.front().map(|p| p.sequence_id);
+        // These are about this message alone; the broker goes on with the next.
+        let alone = matches!(error.error, ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR);
+        if !alone || failed.is_retryable() {
+            // As Java: the messages go out again on a new connection.
+            return Err(failed);
+        }
+        if oldest == Some(error.sequence_id)
+            && let Some((token, pending)) = producer.ring.pop()
+        {
+            self.settle(id, token, pending.frame_len as usize, Err(failed));
+        }
+        Ok(())
+    }
+
+    /// PRODUCER or SUBSCRIBE failed.
+    pub(super) fn open_failed(&mut self, owner: Owner, generation: u64, error: Error, now: Now) {
+        let state = match owner {
+            Owner::Producer(id) => self.producers.get(&id).map(|p| p.link.state_of(generation)),
+            Owner::Consumer(id) => self.consumers.get(&id).map(|c| c.link.state_of(generation)),
+        };
+        let Some(Some(LinkState::Opening(conn, _))) = state else { return };
+        if error.kind() == ErrorKind::Timeout {
+            // The broker may open it yet.
+            self.abandon_opening(owner, conn);
+        }
+        self.link_failed(owner, error, now);
+    }
+
+    fn sends_timed_out(&mut self, id: ProducerId, now: Now) {
+        while let Some(producer) = self.producers.get_mut(&id) {
+            let Some(deadline) = producer.ring.front().and_then(|p| p.deadline) else { return };
+            if deadline > now.time {
+                return self.timers.arm(Timer::SendTimeout(id), deadline);
+            }
+            let Some((token, pending)) = producer.ring.pop() else { return };
+            let error = Error::timeout("sending the message");
+            self.settle(id, token, pending.frame_len as usize, Err(error));
+        }
+    }
+
+    fn nacks_due(&mut self, id: ConsumerId, now: Now) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let (commands, next) = consumer.redeliver_due(now);
+        if let Some(conn) = consumer.link.open_conn() {
+            commands.into_iter().for_each(|command| self.write(conn, command));
+        }
+        if let Some(next) = next {
+            self.timers.arm(Timer::Nack(id), next);
+        }
+    }
+
+    fn unknown(&mut self, conn: ConnId) {
+        if let Some(c) = self.pool.get_mut(conn) {
+            c.unknown_commands += 1;
+        }
+    }
+
+    /// Ends a connection from our side.
+    fn give_up(&mut self, conn: ConnId, error: Error, now: Now) {
+        let reason = error.to_string();
+        self.actions.push_back(crate::event::Action::Disconnect { conn, reason });
+        self.closed(conn, error, now);
+    }
+}

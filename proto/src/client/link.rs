@@ -1,0 +1,374 @@
+//! The link between a producer or consumer and the broker that serves its topic.
+//!
+//! ```text
+//!            +-------------------- Backoff <-------------------------------+
+//!            v  (timer)                                                    | lost, closed by the broker,
+//! Idle -> Locating -> Waiting -> Opening -> Open --------------------------+ or a failure that may pass
+//!         LOOKUP      for the    PRODUCER    |
+//!                     socket     SUBSCRIBE   +--> Closing -> (forgotten)
+//! ```
+//!
+//! Each turn through Locating has a generation of its own; what an earlier one had asked for does
+//! nothing when it comes late. The first opening must be done within the operation timeout; later
+//! ones are tried without end, unless the broker says that it cannot be.
+
+use super::Client;
+use super::lookup::Locate;
+use super::pool::PoolKey;
+use super::requests::Reply;
+use crate::client::backoff::Backoff;
+use crate::connection::{State, Waiting};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Output};
+use crate::ids::{ConnId, ConsumerId, OpId, ProducerId};
+use crate::service_url::Endpoint;
+use crate::time::Now;
+use crate::timer::Timer;
+use crate::wire::hot::write_flow;
+use crate::wire::{Command, CommandCloseConsumer, CommandCloseProducer, CommandProducerSuccess, ServerError};
+
+/// Whose link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Producer(ProducerId),
+    Consumer(ConsumerId),
+}
+
+impl Owner {
+    pub(crate) fn closed(self) -> Error {
+        Error::closed(if matches!(self, Self::Producer(_)) { "producer" } else { "consumer" })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    Idle,
+    Locating,
+    Waiting(ConnId),
+    Opening(ConnId, u64),
+    Open(ConnId),
+    Backoff,
+    Closing(ConnId, OpId),
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) state: LinkState,
+    generation: u64,
+    backoff: Backoff,
+    /// The operation that wants the first opening, until it is done.
+    created: Option<OpId>,
+    /// The last failure, for the message when time runs out.
+    last_error: Option<Error>,
+    /// The broker that was named when it closed the link.
+    assigned: Option<Endpoint>,
+}
+
+impl Link {
+    pub(crate) fn new(created: OpId) -> Self {
+        Self {
+            state: LinkState::Idle,
+            generation: 0,
+            backoff: Backoff::default(),
+            created: Some(created),
+            last_error: None,
+            assigned: None,
+        }
+    }
+
+    /// The connection, when messages may flow on it.
+    #[inline]
+    pub(crate) fn open_conn(&self) -> Option<ConnId> {
+        match self.state {
+            LinkState::Open(conn) => Some(conn),
+            _ => None,
+        }
+    }
+
+    /// The state, if `generation` is the present one.
+    pub(crate) fn state_of(&self, generation: u64) -> Option<LinkState> {
+        (self.generation == generation).then(|| self.state.clone())
+    }
+
+    fn conn(&self) -> Option<ConnId> {
+        match self.state {
+            LinkState::Waiting(conn)
+            | LinkState::Opening(conn, _)
+            | LinkState::Open(conn)
+            | LinkState::Closing(conn, _) => Some(conn),
+            _ => None,
+        }
+    }
+}
+
+impl Client {
+    fn link(&mut self, owner: Owner) -> Option<&mut Link> {
+        match owner {
+            Owner::Producer(id) => self.producers.get_mut(&id).map(|p| &mut p.link),
+            Owner::Consumer(id) => self.consumers.get_mut(&id).map(|c| &mut c.link),
+        }
+    }
+
+    /// Begins an opening: finds the broker, unless it was named.
+    pub(super) fn link_start(&mut self, owner: Owner, now: Now) {
+        let topic = match owner {
+            Owner::Producer(id) => self.producers.get(&id).map(|p| p.config.topic.clone()),
+            Owner::Consumer(id) => self.consumers.get(&id).map(|c| c.config.topic.clone()),
+        };
+        let (Some(topic), Some(link)) = (topic, self.link(owner)) else { return };
+        link.generation += 1;
+        link.state = LinkState::Locating;
+        let generation = link.generation;
+        let first = link.created.is_some();
+        if let Some(endpoint) = link.assigned.take() {
+            let key = self.broker_key(&endpoint, false);
+            return self.link_located(owner, generation, Ok(key), now);
+        }
+        self.locate(Locate::new(owner, generation, topic, first), now);
+    }
+
+    /// The lookup has ended.
+    pub(super) fn link_located(
+        &mut self,
+        owner: Owner,
+        generation: u64,
+        found: Result<PoolKey, Error>,
+        now: Now,
+    ) {
+        if self.link(owner).is_none_or(|l| l.generation != generation || l.state != LinkState::Locating) {
+            return;
+        }
+        let key = match found {
+            Ok(key) => key,
+            Err(error) => return self.link_failed(owner, error, now),
+        };
+        let conn = self.acquire(key, now);
+        if let Some(link) = self.link(owner) {
+            link.state = LinkState::Waiting(conn);
+        }
+        match self.pool.get_mut(conn) {
+            Some(c) if c.state == State::Ready => self.link_connected(owner, generation, conn, now),
+            Some(c) => c.waiting.push(Waiting::Link(owner, generation)),
+            None => {}
+        }
+    }
+
+    /// The connection is ready: PRODUCER or SUBSCRIBE goes out.
+    pub(super) fn link_connected(&mut self, owner: Owner, generation: u64, conn: ConnId, now: Now) {
+        if self.link(owner).is_none_or(|l| l.generation != generation || l.state != LinkState::Waiting(conn))
+        {
+            return;
+        }
+        let request = self.request(conn, Reply::Open(owner, generation), now);
+        let command: Command = match owner {
+            Owner::Producer(id) => match self.producers.get_mut(&id) {
+                Some(producer) => producer.open_command(request).into(),
+                None => return,
+            },
+            Owner::Consumer(id) => match self.consumers.get(&id) {
+                Some(consumer) => consumer.open_command(request).into(),
+                None => return,
+            },
+        };
+        if let Some(link) = self.link(owner) {
+            link.state = LinkState::Opening(conn, request);
+        }
+        self.write(conn, command);
+    }
+
+    /// PRODUCER_SUCCESS, or SUCCESS for SUBSCRIBE.
+    pub(super) fn link_opened(
+        &mut self,
+        owner: Owner,
+        generation: u64,
+        success: Option<&CommandProducerSuccess>,
+    ) {
+        let Some(link) = self.link(owner) else { return };
+        let LinkState::Opening(conn, _) = link.state else { return };
+        if link.generation != generation {
+            return;
+        }
+        link.state = LinkState::Open(conn);
+        link.backoff.reset();
+        link.last_error = None;
+        let created = link.created.take();
+        let mut output = Output::Done;
+        match owner {
+            Owner::Producer(id) => {
+                let limit = self.pool.get(conn).map(|c| c.max_message_size);
+                let (Some(producer), Some(success)) = (self.producers.get_mut(&id), success) else { return };
+                producer.opened(success);
+                producer.max_message_size = limit.unwrap_or(producer.max_message_size);
+                output = Output::Producer { name: producer.name().to_owned() };
+                self.fail_oversized(id);
+                if let Some(c) = self.pool.get_mut(conn) {
+                    c.mark_dirty(id);
+                }
+            }
+            Owner::Consumer(id) => {
+                let Some(consumer) = self.consumers.get_mut(&id) else { return };
+                let permits = consumer.opened();
+                if let Some(c) = self.pool.get_mut(conn) {
+                    write_flow(id.0, permits, c.outbox.tail());
+                }
+            }
+        }
+        if let Some(op) = created {
+            self.complete(op, Ok(output));
+        }
+    }
+
+    /// The link could not be opened, or was lost with `error`.
+    pub(super) fn link_failed(&mut self, owner: Owner, error: Error, now: Now) {
+        if let Owner::Consumer(id) = owner
+            && let Some(consumer) = self.consumers.get_mut(&id)
+        {
+            consumer.lost();
+            self.timers.cancel(Timer::Nack(id));
+        }
+        let Some(link) = self.link(owner) else { return };
+        if let LinkState::Closing(_, op) = link.state {
+            // A connection that is gone has closed what was on it.
+            self.forget(owner, &owner.closed());
+            return self.complete(op, Ok(Output::Done));
+        }
+        if !may_pass(&error, link.created.is_some()) {
+            return self.link_ended(owner, error);
+        }
+        let mut backoff = link.backoff;
+        let delay = backoff.next(&self.config, &mut self.rng);
+        if let Some(link) = self.link(owner) {
+            link.backoff = backoff;
+            link.state = LinkState::Backoff;
+            link.last_error = Some(error);
+        }
+        self.timers.arm(Timer::Reopen(owner), now.time + delay);
+    }
+
+    /// The link has ended for good.
+    fn link_ended(&mut self, owner: Owner, error: Error) {
+        let created = self.link(owner).and_then(|link| link.created.take());
+        self.forget(owner, &error);
+        if let Some(op) = created {
+            self.complete(op, Err(error));
+        }
+    }
+
+    /// The first opening took too long. What the broker may still open is closed.
+    pub(super) fn link_timed_out(&mut self, owner: Owner) {
+        let Some(link) = self.link(owner) else { return };
+        let error = match &link.last_error {
+            Some(last) => Error::new(ErrorKind::Timeout, format!("it was not opened in time: {last}")),
+            None => Error::timeout("opening it"),
+        };
+        if let LinkState::Opening(conn, request) = link.state {
+            self.drop_request(request);
+            self.abandon_opening(owner, conn);
+        }
+        self.link_ended(owner, error);
+    }
+
+    /// What the broker may still open is closed: otherwise it would be busy with it.
+    pub(super) fn abandon_opening(&mut self, owner: Owner, conn: ConnId) {
+        let request = self.next_request_id();
+        self.write(conn, close_command(owner, request));
+    }
+
+    /// The broker closed the link, and may have said which broker is next.
+    pub(super) fn link_closed_by_broker(
+        &mut self,
+        owner: Owner,
+        conn: ConnId,
+        assigned: Option<Endpoint>,
+        now: Now,
+    ) {
+        let Some(link) = self.link(owner).filter(|l| l.open_conn() == Some(conn)) else { return };
+        link.assigned = assigned;
+        self.link_failed(owner, Error::new(ErrorKind::Disconnected, "the broker closed it"), now);
+    }
+
+    /// A connection is gone: every link on it is lost.
+    pub(super) fn links_lost(&mut self, conn: ConnId, error: &Error, now: Now) {
+        let producers = self.producers.iter().filter(|(_, p)| p.link.conn() == Some(conn));
+        let consumers = self.consumers.iter().filter(|(_, c)| c.link.conn() == Some(conn));
+        let lost: Vec<Owner> = producers
+            .map(|(id, _)| Owner::Producer(*id))
+            .chain(consumers.map(|(id, _)| Owner::Consumer(*id)))
+            .collect();
+        for owner in lost {
+            self.link_failed(owner, error.clone(), now);
+        }
+    }
+
+    /// Closes the link: what is pending goes out first, then CLOSE.
+    pub(super) fn link_close(&mut self, owner: Owner, op: OpId, now: Now) {
+        let Some(link) = self.link(owner) else {
+            return self.complete(op, Ok(Output::Done));
+        };
+        match link.state {
+            LinkState::Open(conn) => {
+                link.state = LinkState::Closing(conn, op);
+                if let Owner::Producer(id) = owner {
+                    self.flush_ring(id, conn);
+                }
+                let request = self.request(conn, Reply::Closed(owner, op), now);
+                self.write(conn, close_command(owner, request));
+            }
+            LinkState::Closing(..) => self.complete(op, Ok(Output::Done)),
+            LinkState::Opening(conn, request) => {
+                self.drop_request(request);
+                self.abandon_opening(owner, conn);
+                self.link_abandoned(owner, op);
+            }
+            _ => self.link_abandoned(owner, op),
+        }
+    }
+
+    fn link_abandoned(&mut self, owner: Owner, op: OpId) {
+        self.link_ended(owner, owner.closed());
+        self.complete(op, Ok(Output::Done));
+    }
+
+    /// Removes the producer or consumer; its pending sends fail with `error`.
+    pub(super) fn forget(&mut self, owner: Owner, error: &Error) {
+        self.timers.cancel(Timer::Reopen(owner));
+        let error = error.clone();
+        match owner {
+            Owner::Producer(producer) => {
+                self.fail_pending(producer, &error);
+                self.timers.cancel(Timer::SendTimeout(producer));
+                if self.producers.remove(&producer).is_some() {
+                    self.emit(Event::ProducerEnded { producer, error });
+                }
+            }
+            Owner::Consumer(consumer) => {
+                self.timers.cancel(Timer::Nack(consumer));
+                if self.consumers.remove(&consumer).is_some() {
+                    self.emit(Event::ConsumerEnded { consumer, error });
+                }
+            }
+        }
+    }
+}
+
+fn close_command(owner: Owner, request_id: u64) -> Command {
+    match owner {
+        Owner::Producer(id) => {
+            CommandCloseProducer { producer_id: id.0, request_id, ..Default::default() }.into()
+        }
+        Owner::Consumer(id) => {
+            CommandCloseConsumer { consumer_id: id.0, request_id, ..Default::default() }.into()
+        }
+    }
+}
+
+/// Whether to try again. What was open once is given up only when the broker says that it cannot be;
+/// and it finds its own old self on the broker for a while, which is no reason either.
+fn may_pass(error: &Error, first: bool) -> bool {
+    let lasting = match error.kind() {
+        ErrorKind::Broker(ServerError::PRODUCER_BUSY | ServerError::CONSUMER_BUSY) => false,
+        ErrorKind::Broker(_) => true,
+        _ => false,
+    };
+    error.is_retryable() || (!first && !lasting)
+}

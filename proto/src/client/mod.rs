@@ -1,0 +1,537 @@
+//! The client: everything above bytes.
+//!
+//! See [`Client`] for which method is what, and in which order they are called.
+
+pub(crate) mod backoff;
+mod facts;
+pub(crate) mod link;
+mod lookup;
+pub(crate) mod pool;
+mod requests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::config::{ClientConfig, ConsumerConfig, ProducerConfig};
+use crate::connection::Connection;
+use crate::consumer::{Consumer, Message};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Action, ConnectionState, Event, Output, SendOutcome};
+use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
+use crate::producer::{Outgoing, Producer};
+use crate::time::{Now, Time};
+use crate::timer::{Timer, Timers};
+use crate::wire::{Command, CommandGetLastMessageId, CommandUnsubscribe, hot};
+use link::{Link, Owner};
+use lookup::Task;
+use pool::{Pool, PoolKey};
+use requests::{Reply, Requests};
+
+/// The state of a client, without any I/O.
+///
+/// The host owns sockets, clocks and tasks; it tells the client what happened and carries out what
+/// comes out. Nothing blocks, nothing calls back.
+///
+/// - **Commands** (what the user wants) return an [`OpId`] that completes later, exactly once, or
+///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
+///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
+///   [`acknowledge`](Self::acknowledge), [`negative_acknowledge`](Self::negative_acknowledge),
+///   [`unsubscribe`](Self::unsubscribe), [`last_message_id`](Self::last_message_id),
+///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),
+///   [`partitions`](Self::partitions), [`topics`](Self::topics), [`close`](Self::close).
+/// - **Facts** (what happened): [`connected`](Self::connected), [`received`](Self::received),
+///   [`closed`](Self::closed), [`timeout`](Self::timeout).
+/// - **Polls** (what to do): [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit)
+///   for each connection that can take bytes, [`poll_sent`](Self::poll_sent),
+///   [`poll_event`](Self::poll_event), [`next_deadline`](Self::next_deadline).
+///
+/// After any number of commands and facts, poll all of them until they are empty, in this order;
+/// then wait for the next fact, command or deadline.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    rng: fastrand::Rng,
+    pool: Pool,
+    requests: Requests,
+    tasks: BTreeMap<u64, Task>,
+    next_task: u64,
+    ops: BTreeMap<OpId, OpKind>,
+    next_op: u64,
+    producers: BTreeMap<ProducerId, Producer>,
+    consumers: BTreeMap<ConsumerId, Consumer>,
+    next_handle: u64,
+    timers: Timers,
+    /// Which of the service's addresses is asked.
+    service_index: usize,
+    /// Bytes in all pending rings.
+    pending_bytes: usize,
+    /// A send was refused for want of memory.
+    starved: bool,
+    shutdown: Shutdown,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    sent: VecDeque<SendOutcome>,
+}
+
+/// What an operation is, for when its time runs out.
+#[derive(Debug, Clone, Copy)]
+enum OpKind {
+    Task(u64),
+    Create(Owner),
+    Close(Owner),
+    Request,
+    Shutdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shutdown {
+    No,
+    Under(OpId),
+    Done,
+}
+
+impl Client {
+    /// Makes a client. `seed` feeds all its randomness.
+    ///
+    /// # Errors
+    /// `InvalidOption`.
+    pub fn new(config: ClientConfig, seed: u64) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self {
+            config,
+            rng: fastrand::Rng::with_seed(seed),
+            pool: Pool::default(),
+            requests: Requests::default(),
+            tasks: BTreeMap::new(),
+            next_task: 0,
+            ops: BTreeMap::new(),
+            next_op: 0,
+            producers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            next_handle: 0,
+            timers: Timers::default(),
+            service_index: 0,
+            pending_bytes: 0,
+            starved: false,
+            shutdown: Shutdown::No,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            sent: VecDeque::new(),
+        })
+    }
+
+    // ---- commands ----
+
+    /// Opens a producer. Completes with [`Output::Producer`].
+    ///
+    /// # Errors
+    /// `InvalidOption`, or `AlreadyClosed`.
+    pub fn create_producer(&mut self, config: ProducerConfig, now: Now) -> Result<(ProducerId, OpId), Error> {
+        config.validate()?;
+        self.check_open()?;
+        let id = ProducerId(self.next_handle);
+        self.next_handle += 1;
+        let op = self.new_op(now);
+        self.ops.insert(op, OpKind::Create(Owner::Producer(id)));
+        self.producers.insert(id, Producer::new(id, config, Link::new(op)));
+        self.link_start(Owner::Producer(id), now);
+        Ok((id, op))
+    }
+
+    /// Opens a consumer. Completes with [`Output::Done`].
+    ///
+    /// # Errors
+    /// `InvalidOption`, or `AlreadyClosed`.
+    pub fn subscribe(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
+        config.validate()?;
+        self.check_open()?;
+        let id = ConsumerId(self.next_handle);
+        self.next_handle += 1;
+        let op = self.new_op(now);
+        self.ops.insert(op, OpKind::Create(Owner::Consumer(id)));
+        let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
+        self.consumers.insert(id, Consumer::new(id, config, Link::new(op), name));
+        self.link_start(Owner::Consumer(id), now);
+        Ok((id, op))
+    }
+
+    /// Sends a message: encodes it and keeps it until its receipt. The [`SendOutcome`] with the
+    /// token that is returned comes exactly once.
+    ///
+    /// # Errors
+    /// `MessageTooLarge`, `QueueFull` (an [`Event::Writable`] follows when there is memory again),
+    /// `AlreadyClosed`. The message is not sent then.
+    pub fn send(
+        &mut self,
+        producer: ProducerId,
+        message: &Outgoing<'_>,
+        now: Now,
+    ) -> Result<SendToken, Error> {
+        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
+        if matches!(p.link.state, link::LinkState::Closing(..)) {
+            return Err(Error::closed("producer"));
+        }
+        // A single message may always be pending, however small the limit.
+        if self.pending_bytes > 0 {
+            let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
+            if self.pending_bytes + size > self.config.memory_limit {
+                self.starved = true;
+                let limit = self.config.memory_limit;
+                let why = format!("pending messages use up the memory limit of {limit} bytes");
+                return Err(Error::new(ErrorKind::QueueFull, why));
+            }
+        }
+        let was_empty = p.ring.is_empty();
+        let (token, bytes) = p.enqueue(message, now)?;
+        self.pending_bytes += bytes;
+        if was_empty && let Some(deadline) = p.ring.front().and_then(|f| f.deadline) {
+            self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
+        }
+        if let Some(conn) = p.link.open_conn()
+            && let Some(c) = self.pool.get_mut(conn)
+        {
+            c.mark_dirty(producer);
+        }
+        Ok(token)
+    }
+
+    /// The next message of a consumer, if one has arrived; or the error of one that cannot be read.
+    /// Say [`Client::delivered`] when the user has it.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
+        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let taken = c.take();
+        if !matches!(taken, Some(Ok(_))) {
+            // Permits of what was skipped go back although the user saw nothing.
+            self.delivered(consumer, 0);
+        }
+        Ok(taken)
+    }
+
+    /// Whether a consumer has messages to take.
+    #[must_use]
+    pub fn has_messages(&self, consumer: ConsumerId) -> bool {
+        self.consumers.get(&consumer).is_some_and(Consumer::has_messages)
+    }
+
+    /// The user was handed `n` messages that were taken: the broker may send as many more.
+    pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
+        let Some(c) = self.consumers.get_mut(&consumer) else { return };
+        let Some(permits) = c.delivered(n) else { return };
+        if let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) {
+            hot::write_flow(consumer.0, permits, connection.outbox.tail());
+        }
+    }
+
+    /// Acknowledges a message, or all up to it.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn acknowledge(
+        &mut self,
+        consumer: ConsumerId,
+        id: MessageId,
+        cumulative: bool,
+    ) -> Result<(), Error> {
+        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        // Without a link the broker will send it again anyway.
+        let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) else {
+            return Ok(());
+        };
+        if let Some(ack) = c.acknowledge(id, cumulative) {
+            connection.write(ack);
+        }
+        Ok(())
+    }
+
+    /// Asks for a message to come again, after the consumer's delay.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn negative_acknowledge(
+        &mut self,
+        consumer: ConsumerId,
+        id: MessageId,
+        now: Now,
+    ) -> Result<(), Error> {
+        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        if c.link.open_conn().is_some()
+            && let Some(due) = c.negative_acknowledge(id, now)
+        {
+            self.timers.arm(Timer::Nack(consumer), due);
+        }
+        Ok(())
+    }
+
+    /// Deletes the subscription of a consumer.
+    pub fn unsubscribe(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+        self.consumer_request(consumer, now, |consumer_id, request_id| {
+            CommandUnsubscribe { consumer_id, request_id, force: None }.into()
+        })
+    }
+
+    /// Asks for the last message of a consumer's topic. Completes with [`Output::LastMessageId`].
+    pub fn last_message_id(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+        self.consumer_request(consumer, now, |consumer_id, request_id| {
+            CommandGetLastMessageId { consumer_id, request_id }.into()
+        })
+    }
+
+    fn consumer_request(
+        &mut self,
+        consumer: ConsumerId,
+        now: Now,
+        command: impl FnOnce(u64, u64) -> Command,
+    ) -> OpId {
+        let op = self.new_op(now);
+        match self.consumers.get(&consumer).map(|c| c.link.open_conn()) {
+            Some(Some(conn)) => {
+                let request = self.request(conn, Reply::Op(op), now);
+                self.write(conn, command(consumer.0, request));
+            }
+            Some(None) => {
+                let error = Error::new(ErrorKind::Disconnected, "the consumer is not connected now");
+                self.complete(op, Err(error));
+            }
+            None => self.complete(op, Err(Error::closed("consumer"))),
+        }
+        op
+    }
+
+    /// Closes a producer: what is pending goes out first and gets its receipts.
+    pub fn close_producer(&mut self, producer: ProducerId, now: Now) -> OpId {
+        self.close_owner(Owner::Producer(producer), now)
+    }
+
+    /// Closes a consumer. Its subscription stays.
+    pub fn close_consumer(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+        self.close_owner(Owner::Consumer(consumer), now)
+    }
+
+    fn close_owner(&mut self, owner: Owner, now: Now) -> OpId {
+        let op = self.new_op(now);
+        self.ops.insert(op, OpKind::Close(owner));
+        self.link_close(owner, op, now);
+        op
+    }
+
+    /// Closes all producers and consumers, then all connections.
+    pub fn close(&mut self, now: Now) -> OpId {
+        let op = self.new_op(now);
+        if self.is_closed() {
+            self.complete(op, Ok(Output::Done));
+            return op;
+        }
+        self.ops.insert(op, OpKind::Shutdown);
+        self.shutdown = Shutdown::Under(op);
+        let tasks: Vec<OpId> =
+            self.ops.iter().filter(|(_, kind)| matches!(kind, OpKind::Task(_))).map(|(op, _)| *op).collect();
+        for op in tasks {
+            self.end_op(op, Error::closed("client"));
+        }
+        for owner in self.owners() {
+            self.close_owner(owner, now);
+        }
+        self.finish_shutdown();
+        op
+    }
+
+    /// Whether the client is closed or being closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shutdown != Shutdown::No
+    }
+
+    /// Whether the client is closed and nothing is left to do but to write what
+    /// [`Client::poll_transmit`] gave.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.shutdown == Shutdown::Done && self.actions.is_empty() && self.events.is_empty()
+    }
+
+    // ---- polls ----
+
+    /// What the host must do with a connection.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Moves what is to be written on `conn` to the end of `out`, in order.
+    pub fn poll_transmit(&mut self, conn: ConnId, out: &mut VecDeque<Bytes>) {
+        let Some(c) = self.pool.get_mut(conn) else { return };
+        for producer in std::mem::take(&mut c.dirty) {
+            if let Some(p) = self.producers.get_mut(&producer).filter(|p| p.link.open_conn() == Some(conn)) {
+                p.ring.transmit(|block| c.outbox.push(block));
+            }
+        }
+        c.take(out);
+    }
+
+    /// Whether [`Client::poll_transmit`] would give anything.
+    #[must_use]
+    pub fn wants_transmit(&self, conn: ConnId) -> bool {
+        self.pool.get(conn).is_some_and(|c| !c.dirty.is_empty() || !c.outbox.is_empty())
+    }
+
+    /// How the next of the sends ended.
+    pub fn poll_sent(&mut self) -> Option<SendOutcome> {
+        self.sent.pop_front()
+    }
+
+    /// What the user should know next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Client::timeout`] at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    // ---- shared by the parts of the client ----
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.is_closed() { Err(Error::closed("client")) } else { Ok(()) }
+    }
+
+    fn new_op(&mut self, now: Now) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        self.ops.insert(op, OpKind::Request);
+        self.timers.arm(Timer::Operation(op), now.time + self.config.operation_timeout);
+        op
+    }
+
+    fn complete(&mut self, op: OpId, result: Result<Output, Error>) {
+        if self.ops.remove(&op).is_some() {
+            self.timers.cancel(Timer::Operation(op));
+            self.emit(Event::Completed { op, result });
+        }
+        if !matches!(self.shutdown, Shutdown::Under(closing) if closing == op) {
+            self.finish_shutdown();
+        }
+    }
+
+    /// An operation ends before its answer came.
+    fn end_op(&mut self, op: OpId, error: Error) {
+        match self.ops.get(&op) {
+            Some(OpKind::Task(task)) => {
+                let task = *task;
+                self.drop_task(task);
+                self.complete(op, Err(error));
+            }
+            Some(OpKind::Create(owner)) => {
+                let owner = *owner;
+                self.link_timed_out(owner);
+            }
+            Some(OpKind::Close(owner)) => {
+                let owner = *owner;
+                self.forget(owner, &error);
+                self.complete(op, Err(error));
+            }
+            Some(OpKind::Request) => self.complete(op, Err(error)),
+            Some(OpKind::Shutdown) => {
+                for owner in self.owners() {
+                    self.forget(owner, &error);
+                }
+                self.finish_shutdown();
+            }
+            None => {}
+        }
+    }
+
+    /// Ends the connections once all producers and consumers are gone.
+    fn finish_shutdown(&mut self) {
+        let Shutdown::Under(op) = self.shutdown else { return };
+        if !self.producers.is_empty() || !self.consumers.is_empty() {
+            return;
+        }
+        self.shutdown = Shutdown::Done;
+        for conn in self.pool.ids() {
+            self.disconnect(conn, "the client is closed");
+        }
+        self.complete(op, Ok(Output::Done));
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        let producers = self.producers.keys().map(|id| Owner::Producer(*id));
+        producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    fn write(&mut self, conn: ConnId, command: Command) {
+        if let Some(c) = self.pool.get_mut(conn) {
+            c.write(command);
+        }
+    }
+
+    /// The connection for `key`; a new one is asked for.
+    fn acquire(&mut self, key: PoolKey, now: Now) -> ConnId {
+        let (conn, new) = self.pool.acquire(key.clone(), now);
+        if new {
+            let endpoint = key.physical;
+            self.actions.push_back(Action::Connect { conn, endpoint: endpoint.clone() });
+            self.emit(Event::Connection { endpoint, state: ConnectionState::Connecting });
+            self.timers.arm(Timer::Handshake(conn), now.time + self.config.connection_timeout);
+        }
+        conn
+    }
+
+    /// Takes a connection out of the pool and its bytes with it; the host writes them and closes.
+    fn disconnect(&mut self, conn: ConnId, reason: &str) -> Option<Connection> {
+        let connection = self.pool.remove(conn)?;
+        self.timers.cancel(Timer::Handshake(conn));
+        self.timers.cancel(Timer::Keepalive(conn));
+        self.actions.push_back(Action::Disconnect { conn, reason: reason.to_owned() });
+        Some(connection)
+    }
+
+    /// Moves a producer's frames to its connection, ahead of a command that must follow them.
+    fn flush_ring(&mut self, producer: ProducerId, conn: ConnId) {
+        if let (Some(p), Some(c)) = (self.producers.get_mut(&producer), self.pool.get_mut(conn)) {
+            p.ring.transmit(|block| c.outbox.push(block));
+        }
+    }
+
+    fn settle(
+        &mut self,
+        producer: ProducerId,
+        token: SendToken,
+        bytes: usize,
+        result: Result<MessageId, Error>,
+    ) {
+        self.pending_bytes -= bytes;
+        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
+            self.starved = false;
+            self.emit(Event::Writable);
+        }
+        self.sent.push_back(SendOutcome { producer, token, result });
+    }
+
+    /// All pending sends of a producer fail.
+    fn fail_pending(&mut self, producer: ProducerId, error: &Error) {
+        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop()) {
+            self.settle(producer, token, pending.frame_len as usize, Err(error.clone()));
+        }
+    }
+
+    /// Pending sends that a new broker's smaller limit forbids fail, and only those.
+    fn fail_oversized(&mut self, producer: ProducerId) {
+        let Some(p) = self.producers.get_mut(&producer) else { return };
+        let removed = p.ring.remove_larger(p.max_message_size + crate::wire::FRAME_OVERHEAD - 1024);
+        let failed: Vec<_> = removed
+            .into_iter()
+            .map(|(token, pending)| (token, pending.frame_len, p.too_large(pending.message_size as usize, 0)))
+            .collect();
+        for (token, frame_len, error) in failed {
+            self.settle(producer, token, frame_len as usize, Err(error));
+        }
+    }
+}

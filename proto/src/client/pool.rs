@@ -1,0 +1,60 @@
+//! Connections, keyed by what they lead to.
+//!
+//! Behind a proxy or a gateway a connection is bound to one broker for good, so the broker that is
+//! meant (logical) and the address that is dialled (physical) are both part of the key.
+
+use std::collections::BTreeMap;
+
+use crate::connection::Connection;
+use crate::ids::ConnId;
+use crate::service_url::Endpoint;
+use crate::time::Now;
+
+/// What a connection leads to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PoolKey {
+    /// The address that is dialled.
+    pub(crate) physical: Endpoint,
+    /// `host:port` of the broker meant, when whoever listens there passes on to it.
+    pub(crate) proxy_to: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    by_key: BTreeMap<PoolKey, ConnId>,
+    connections: BTreeMap<ConnId, Connection>,
+    next: u64,
+}
+
+impl Pool {
+    /// The connection for `key`, and whether it is new.
+    pub(crate) fn acquire(&mut self, key: PoolKey, now: Now) -> (ConnId, bool) {
+        if let Some(&conn) = self.by_key.get(&key) {
+            return (conn, false);
+        }
+        let conn = ConnId(self.next);
+        self.next += 1;
+        self.by_key.insert(key.clone(), conn);
+        self.connections.insert(conn, Connection::new(key, now));
+        (conn, true)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.connections.get_mut(&conn)
+    }
+
+    pub(crate) fn get(&self, conn: ConnId) -> Option<&Connection> {
+        self.connections.get(&conn)
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
+        let connection = self.connections.remove(&conn)?;
+        self.by_key.remove(&connection.key);
+        Some(connection)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ConnId> {
+        self.connections.keys().copied().collect()
+    }
+}

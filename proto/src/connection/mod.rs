@@ -1,0 +1,158 @@
+//! One socket's life: handshake, keepalive, and the bytes in and out.
+//!
+//! ```text
+//! Connecting --connected: send CONNECT--> Handshaking --CONNECTED--> Ready
+//!     |                                        |                       |
+//!     +------------- closed, timed out, protocol broken ---------------+--> forgotten
+//! ```
+//!
+//! A connection is dead when nothing has come down for two keepalive intervals; a PING goes out
+//! after the first. PING of the broker is answered where it is read.
+
+mod outbox;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+pub(crate) use outbox::Outbox;
+
+use crate::client::link::Owner;
+use crate::client::pool::PoolKey;
+use crate::config::ClientConfig;
+use crate::ids::ProducerId;
+use crate::time::{Now, Time};
+use crate::wire::frame::{FrameDecoder, encode_command};
+use crate::wire::{
+    AuthData, Command, CommandAuthResponse, CommandConnect, CommandConnected, CommandPing, CommandPong,
+    DEFAULT_MAX_MESSAGE_SIZE, FRAME_OVERHEAD, FeatureFlags, PROTOCOL_VERSION,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The host is opening the socket.
+    Connecting,
+    /// CONNECT is out.
+    Handshaking,
+    /// CONNECTED came.
+    Ready,
+}
+
+/// What waits for a connection to become ready.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Task(u64),
+    Link(Owner, u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) key: PoolKey,
+    pub(crate) state: State,
+    pub(crate) decoder: FrameDecoder,
+    pub(crate) outbox: Outbox,
+    /// Producers with frames that are not in the outbox yet.
+    pub(crate) dirty: Vec<ProducerId>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) max_message_size: usize,
+    last_received: Time,
+    /// Commands that were not known here and were skipped.
+    pub(crate) unknown_commands: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(key: PoolKey, now: Now) -> Self {
+        Self {
+            key,
+            state: State::Connecting,
+            decoder: FrameDecoder::new(DEFAULT_MAX_MESSAGE_SIZE + FRAME_OVERHEAD),
+            outbox: Outbox::default(),
+            dirty: Vec::new(),
+            waiting: Vec::new(),
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            last_received: now.time,
+            unknown_commands: 0,
+        }
+    }
+
+    pub(crate) fn write(&mut self, command: impl Into<Command>) {
+        encode_command(&command.into(), self.outbox.tail());
+    }
+
+    /// The socket is open: CONNECT goes out.
+    pub(crate) fn open(&mut self, config: &ClientConfig, now: Now) {
+        self.state = State::Handshaking;
+        self.last_received = now.time;
+        let authentication = config.authentication.as_ref();
+        self.write(CommandConnect {
+            client_version: config.client_version.clone(),
+            auth_method_name: authentication.map(|a| a.method.clone()),
+            auth_data: authentication.map(|a| a.data.clone()),
+            protocol_version: Some(PROTOCOL_VERSION),
+            proxy_to_broker_url: self.key.proxy_to.clone(),
+            feature_flags: Some(FeatureFlags {
+                supports_auth_refresh: Some(true),
+                supports_broker_entry_metadata: Some(true),
+                supports_partial_producer: Some(true),
+                supports_get_partitioned_metadata_without_auto_creation: Some(true),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+    }
+
+    /// CONNECTED came.
+    pub(crate) fn accept(&mut self, connected: &CommandConnected) {
+        self.state = State::Ready;
+        if let Some(size) =
+            connected.max_message_size.and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0)
+        {
+            self.max_message_size = size;
+            self.decoder.set_limit(size.saturating_add(FRAME_OVERHEAD));
+        }
+    }
+
+    /// AUTH_CHALLENGE: the same credentials again, as they do not change.
+    pub(crate) fn answer_challenge(&mut self, config: &ClientConfig) {
+        let response = config
+            .authentication
+            .as_ref()
+            .map(|a| AuthData { auth_method_name: Some(a.method.clone()), auth_data: Some(a.data.clone()) });
+        self.write(CommandAuthResponse {
+            client_version: Some(config.client_version.clone()),
+            response: Some(response.unwrap_or_default()),
+            protocol_version: Some(PROTOCOL_VERSION),
+        });
+    }
+
+    pub(crate) fn pong(&mut self) {
+        self.write(CommandPong::default());
+    }
+
+    pub(crate) fn heard(&mut self, now: Now) {
+        self.last_received = now.time;
+    }
+
+    /// Looks whether the connection is alive; `false` when it must be given up.
+    pub(crate) fn keep_alive(&mut self, config: &ClientConfig, now: Now) -> bool {
+        let silence = now.time - self.last_received;
+        if silence >= config.keep_alive_interval * 2 {
+            return false;
+        }
+        if silence >= config.keep_alive_interval && self.state == State::Ready {
+            self.write(CommandPing::default());
+        }
+        true
+    }
+
+    /// Notes that `producer` has frames for this connection.
+    pub(crate) fn mark_dirty(&mut self, producer: ProducerId) {
+        if self.dirty.last() != Some(&producer) && !self.dirty.contains(&producer) {
+            self.dirty.push(producer);
+        }
+    }
+
+    pub(crate) fn take(&mut self, out: &mut VecDeque<Bytes>) {
+        self.outbox.take(out);
+    }
+}

@@ -1,0 +1,182 @@
+//! A message on its way out, and how its metadata is written.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::wire::codec::{put_varint, varint_len};
+
+/// A message to send. The default is an empty one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outgoing<'a> {
+    /// The payload; `None` is a null value (a tombstone on compacted topics).
+    pub payload: Option<Payload<'a>>,
+    /// The key.
+    pub key: Option<Key<'a>>,
+    /// What orders messages in key-shared subscriptions, in place of the key.
+    pub ordering_key: Option<&'a [u8]>,
+    /// Named strings.
+    pub properties: &'a [(&'a str, &'a str)],
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub event_time: Option<u64>,
+    /// The message's sequence id, in place of the next one.
+    pub sequence_id: Option<u64>,
+}
+
+/// Where a payload's bytes are.
+#[derive(Debug, Clone, Copy)]
+pub enum Payload<'a> {
+    /// Copied into the outgoing frame.
+    Slice(&'a [u8]),
+    /// Shared: large ones travel without a copy.
+    Shared(&'a Bytes),
+}
+
+impl Payload<'_> {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Slice(slice) => slice,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// A message's key.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Bytes, written as Java's `keyBytes` writes them: as base64.
+    Bytes(&'a [u8]),
+}
+
+/// The metadata of one unbatched message, ready to be written.
+pub(crate) struct Metadata<'a> {
+    /// Field 1, encoded: it is the same in every message.
+    pub(crate) producer_name_field: &'a [u8],
+    pub(crate) sequence_id: u64,
+    pub(crate) publish_time: u64,
+    pub(crate) message: &'a Outgoing<'a>,
+    /// The key as text, when it was bytes.
+    pub(crate) encoded_key: Option<String>,
+}
+
+impl Metadata<'_> {
+    fn key(&self) -> Option<&str> {
+        match (self.message.key, &self.encoded_key) {
+            (_, Some(encoded)) => Some(encoded),
+            (Some(Key::Text(text)), _) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Bytes that [`Metadata::write`] appends.
+    pub(crate) fn len(&self) -> usize {
+        let message = self.message;
+        let mut len = self.producer_name_field.len()
+            + 1
+            + varint_len(self.sequence_id)
+            + 1
+            + varint_len(self.publish_time);
+        for (name, value) in message.properties {
+            len += 1 + sized(property_len(name, value));
+        }
+        len += self.key().map_or(0, |key| 1 + sized(key.len()));
+        len += message.event_time.map_or(0, |time| 1 + varint_len(time));
+        len += if self.encoded_key.is_some() { 3 } else { 0 };
+        len += message.ordering_key.map_or(0, |key| 2 + sized(key.len()));
+        len += if message.payload.is_none() { 3 } else { 0 };
+        len
+    }
+
+    /// Writes the metadata in the order of field numbers, as Java does.
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        let message = self.message;
+        out.put_slice(self.producer_name_field);
+        put_number(2, self.sequence_id, out);
+        put_number(3, self.publish_time, out);
+        for (name, value) in message.properties {
+            out.put_u8(4 << 3 | 2);
+            put_varint(out, property_len(name, value) as u64);
+            put_bytes(1, name.as_bytes(), out);
+            put_bytes(2, value.as_bytes(), out);
+        }
+        if let Some(key) = self.key() {
+            put_bytes(6, key.as_bytes(), out);
+        }
+        if let Some(time) = message.event_time {
+            put_number(12, time, out);
+        }
+        if self.encoded_key.is_some() {
+            put_number(17, 1, out);
+        }
+        if let Some(key) = message.ordering_key {
+            put_bytes(18, key, out);
+        }
+        if message.payload.is_none() {
+            put_number(25, 1, out);
+        }
+    }
+}
+
+fn sized(len: usize) -> usize {
+    varint_len(len as u64) + len
+}
+
+fn property_len(name: &str, value: &str) -> usize {
+    2 + sized(name.len()) + sized(value.len())
+}
+
+fn put_number(field: u32, value: u64, out: &mut BytesMut) {
+    put_varint(out, u64::from(field << 3));
+    put_varint(out, value);
+}
+
+pub(crate) fn put_bytes(field: u32, value: &[u8], out: &mut BytesMut) {
+    put_varint(out, u64::from(field << 3 | 2));
+    put_varint(out, value.len() as u64);
+    out.put_slice(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{KeyValue, MessageMetadata};
+
+    #[test]
+    fn what_is_written_by_hand_is_what_the_definition_writes() {
+        let mut name = BytesMut::new();
+        put_bytes(1, b"producer", &mut name);
+        let message = Outgoing {
+            payload: None,
+            key: Some(Key::Bytes(b"\x01\x02")),
+            ordering_key: Some(b"order"),
+            properties: &[("a", "1"), ("", "ü")],
+            event_time: Some(1 << 40),
+            sequence_id: None,
+        };
+        let metadata = Metadata {
+            producer_name_field: &name,
+            sequence_id: 300,
+            publish_time: 1_700_000_000_000,
+            message: &message,
+            encoded_key: Some("AQI=".to_owned()),
+        };
+        let property = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: value.to_owned() };
+        let expected = MessageMetadata {
+            producer_name: "producer".to_owned(),
+            sequence_id: 300,
+            publish_time: 1_700_000_000_000,
+            properties: vec![property("a", "1"), property("", "ü")],
+            partition_key: Some("AQI=".to_owned()),
+            partition_key_b64_encoded: Some(true),
+            ordering_key: Some(Bytes::from_static(b"order")),
+            event_time: Some(1 << 40),
+            null_value: Some(true),
+            ..Default::default()
+        };
+        let (mut ours, mut theirs) = (BytesMut::new(), BytesMut::new());
+        metadata.write(&mut ours);
+        expected.encode(&mut theirs);
+        assert_eq!(ours, theirs);
+        assert_eq!(metadata.len(), ours.len());
+    }
+}

@@ -1,0 +1,230 @@
+//! Sends that wait for their receipts, oldest first.
+//!
+//! A message is encoded once, into a block that it shares with its neighbours. The same bytes go to
+//! the connection and stay here for replay, so a pending send costs its frame and one small entry,
+//! and neither sending nor a receipt depends on how many others are pending.
+//!
+//! ```text
+//! entries:  [ e0 ][ e1 ][ e2 ][ e3 ][ e4 ]      lengths, sequence ids, deadlines
+//! blocks:   [ e0 e1 ][ e2 ][ e3 e4 ...open      bytes; the first begins with e0
+//!             handed out  ^ unsent blocks
+//! ```
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::ids::SendToken;
+use crate::time::Time;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pending {
+    pub(crate) sequence_id: u64,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) frame_len: u32,
+    /// Metadata and payload: what the broker's limit is about.
+    pub(crate) message_size: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct PendingRing {
+    entries: VecDeque<Pending>,
+    /// Token of the first entry.
+    head: u64,
+    sealed: VecDeque<Bytes>,
+    /// Blocks at the end of `sealed` that no connection has yet.
+    unsent: usize,
+    open: BytesMut,
+    bytes: usize,
+}
+
+impl PendingRing {
+    /// The buffer to which the next frame is encoded; [`PendingRing::push`] must follow.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.open
+    }
+
+    /// Enters a frame that was appended to the buffer, followed by `payload` when it was left out there.
+    pub(crate) fn push(&mut self, pending: Pending, payload: Option<Bytes>) -> SendToken {
+        if let Some(payload) = payload {
+            self.seal();
+            self.sealed.push_back(payload);
+            self.unsent += 1;
+        }
+        self.bytes += pending.frame_len as usize;
+        self.entries.push_back(pending);
+        SendToken(self.head + self.entries.len() as u64 - 1)
+    }
+
+    pub(crate) fn front(&self) -> Option<&Pending> {
+        self.entries.front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes out the oldest send.
+    pub(crate) fn pop(&mut self) -> Option<(SendToken, Pending)> {
+        let pending = self.entries.pop_front()?;
+        let token = SendToken(self.head);
+        self.head += 1;
+        self.bytes -= pending.frame_len as usize;
+        self.drop_front(pending.frame_len as usize);
+        self.trim();
+        Some((token, pending))
+    }
+
+    /// Hands over the blocks that no connection has yet.
+    pub(crate) fn transmit(&mut self, mut send: impl FnMut(Bytes)) {
+        self.seal();
+        let from = self.sealed.len() - self.unsent;
+        self.sealed.range(from..).for_each(|block| send(block.clone()));
+        self.unsent = 0;
+    }
+
+    /// All of it must be sent again, on another connection.
+    pub(crate) fn rewind(&mut self) {
+        self.seal();
+        self.unsent = self.sealed.len();
+    }
+
+    /// Takes out the sends whose message is larger than `limit`, wherever they stand. The others are
+    /// all to be sent again.
+    pub(crate) fn remove_larger(&mut self, limit: usize) -> Vec<(SendToken, Pending)> {
+        if self.entries.iter().all(|p| p.message_size as usize <= limit) {
+            return Vec::new();
+        }
+        self.seal();
+        let mut all = BytesMut::with_capacity(self.bytes);
+        self.sealed.drain(..).for_each(|block| all.extend_from_slice(&block));
+        let mut removed = Vec::new();
+        for (i, pending) in self.entries.iter_mut().enumerate() {
+            let frame = all.split_to(pending.frame_len as usize);
+            if pending.message_size as usize <= limit {
+                self.open.extend_from_slice(&frame);
+                continue;
+            }
+            removed.push((SendToken(self.head + i as u64), *pending));
+            self.bytes -= pending.frame_len as usize;
+            // Its place stays, empty, so that the tokens of the others hold.
+            (pending.frame_len, pending.message_size) = (0, 0);
+        }
+        self.unsent = 0;
+        self.trim();
+        removed
+    }
+
+    /// Takes away empty places at the front.
+    fn trim(&mut self) {
+        while self.entries.front().is_some_and(|p| p.frame_len == 0) {
+            self.entries.pop_front();
+            self.head += 1;
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.sealed.push_back(self.open.split().freeze());
+            self.unsent += 1;
+        }
+    }
+
+    fn drop_front(&mut self, mut len: usize) {
+        while len > 0 {
+            let Some(block) = self.sealed.front_mut() else {
+                self.seal();
+                if self.sealed.is_empty() {
+                    return;
+                }
+                continue;
+            };
+            let n = len.min(block.len());
+            block.advance(n);
+            len -= n;
+            if block.is_empty() {
+                self.sealed.pop_front();
+                self.unsent = self.unsent.min(self.sealed.len());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+
+    use super::*;
+
+    fn push(ring: &mut PendingRing, sequence_id: u64, frame: &[u8]) -> SendToken {
+        ring.buffer().put_slice(frame);
+        let pending = Pending {
+            sequence_id,
+            deadline: None,
+            frame_len: frame.len() as u32,
+            message_size: frame.len() as u32,
+        };
+        ring.push(pending, None)
+    }
+
+    fn transmit(ring: &mut PendingRing) -> Vec<u8> {
+        let mut out = Vec::new();
+        ring.transmit(|block| out.extend_from_slice(&block));
+        out
+    }
+
+    #[test]
+    fn frames_go_out_once_and_again_after_a_rewind_without_those_receipted() {
+        let mut ring = PendingRing::default();
+        assert_eq!(push(&mut ring, 0, b"aaa"), SendToken(0));
+        push(&mut ring, 1, b"bb");
+        assert_eq!(transmit(&mut ring), b"aaabb");
+        push(&mut ring, 2, b"c");
+        assert_eq!(transmit(&mut ring), b"c");
+        assert_eq!(transmit(&mut ring), b"");
+        assert_eq!(ring.pop().map(|(token, p)| (token, p.sequence_id)), Some((SendToken(0), 0)));
+        ring.rewind();
+        assert_eq!(push(&mut ring, 3, b"dddd"), SendToken(3));
+        assert_eq!(transmit(&mut ring), b"bbcdddd");
+    }
+
+    #[test]
+    fn a_frame_that_is_dropped_before_it_was_sent_does_not_go_out() {
+        let mut ring = PendingRing::default();
+        push(&mut ring, 0, b"aaa");
+        push(&mut ring, 1, b"bb");
+        ring.pop();
+        assert_eq!(transmit(&mut ring), b"bb");
+        ring.pop();
+        assert!(ring.is_empty());
+        assert_eq!(transmit(&mut ring), b"");
+    }
+
+    #[test]
+    fn a_payload_behind_its_head_is_part_of_its_frame() {
+        let mut ring = PendingRing::default();
+        ring.buffer().put_slice(b"head");
+        let pending = Pending { sequence_id: 0, deadline: None, frame_len: 8, message_size: 4 };
+        ring.push(pending, Some(Bytes::from_static(b"body")));
+        push(&mut ring, 1, b"x");
+        assert_eq!(transmit(&mut ring), b"headbodyx");
+        ring.rewind();
+        ring.pop();
+        assert_eq!(transmit(&mut ring), b"x");
+    }
+
+    #[test]
+    fn what_a_smaller_limit_forbids_is_removed_alone() {
+        let mut ring = PendingRing::default();
+        for (sequence_id, frame) in [b"aaaa".as_slice(), b"b", b"cccc", b"d"].iter().enumerate() {
+            push(&mut ring, sequence_id as u64, frame);
+        }
+        transmit(&mut ring);
+        let removed: Vec<_> =
+            ring.remove_larger(2).iter().map(|(token, p)| (token.0, p.sequence_id)).collect();
+        assert_eq!(removed, [(0, 0), (2, 2)]);
+        assert_eq!(transmit(&mut ring), b"bd");
+        assert_eq!(ring.pop().map(|(token, _)| token), Some(SendToken(1)));
+        assert_eq!(ring.pop().map(|(token, _)| token), Some(SendToken(3)));
+    }
+}

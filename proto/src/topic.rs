@@ -1,0 +1,119 @@
+//! Topic names.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// A topic's full name: `persistent://tenant/namespace/topic`.
+///
+/// Short names are completed as in Java's `TopicName`: `topic` is
+/// `persistent://public/default/topic`, `tenant/namespace/topic` is persistent.
+///
+/// ```
+/// use pulsewire_proto::TopicName;
+/// assert_eq!(TopicName::parse("news").unwrap().as_str(), "persistent://public/default/news");
+/// assert!(TopicName::parse("a/b").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicName(String);
+
+const PARTITION_SUFFIX: &str = "-partition-";
+
+impl TopicName {
+    /// Parses and completes a name.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, saying what is wrong.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        let fail = |why: &str| {
+            Error::new(ErrorKind::InvalidTopicName, format!("{name:?} is not a topic name: {why}"))
+        };
+        let (domain, rest) = match name.split_once("://") {
+            Some((domain @ ("persistent" | "non-persistent"), rest)) => (domain, rest),
+            Some((domain, _)) => {
+                return Err(fail(&format!("{domain:?} is neither persistent nor non-persistent")));
+            }
+            None => ("persistent", name),
+        };
+        let parts: Vec<&str> = rest.splitn(4, '/').collect();
+        let (tenant, namespace, topic) = match parts[..] {
+            [topic] if domain.len() + 3 + topic.len() != name.len() => ("public", "default", topic),
+            [tenant, namespace, topic] => (tenant, namespace, topic),
+            // The fourth part belongs to the topic, as slashes may.
+            [_, _, _, _] => {
+                return Err(fail("names with a cluster are of a version that is gone"));
+            }
+            _ => return Err(fail("it has the form tenant/namespace/topic")),
+        };
+        for (part, what) in [(tenant, "tenant"), (namespace, "namespace")] {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "-=:._".contains(c);
+            if part.is_empty() || !part.chars().all(allowed) {
+                return Err(fail(&format!("the {what} may have letters, digits and -=:._")));
+            }
+        }
+        if topic.is_empty() {
+            return Err(fail("it is empty"));
+        }
+        if topic.chars().any(char::is_control) {
+            return Err(fail("it has control characters"));
+        }
+        Ok(Self(format!("{domain}://{tenant}/{namespace}/{topic}")))
+    }
+
+    /// The full name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `tenant/namespace`.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        rest.rsplit_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// The number of the partition that this name means, if it means one.
+    #[must_use]
+    pub fn partition(&self) -> Option<u32> {
+        let (_, number) = self.0.rsplit_once(PARTITION_SUFFIX)?;
+        // `-partition-01` is an ordinary name.
+        number.parse().ok().filter(|n: &u32| n.to_string() == number)
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_completed() {
+        for (name, full) in [
+            ("a", "persistent://public/default/a"),
+            ("t/n/a", "persistent://t/n/a"),
+            ("non-persistent://t/n/a b", "non-persistent://t/n/a b"),
+            ("persistent://t/n/ä-partition-3", "persistent://t/n/ä-partition-3"),
+        ] {
+            assert_eq!(TopicName::parse(name).map(|t| t.to_string()), Ok(full.to_owned()));
+        }
+        assert_eq!(TopicName::parse("t/n/a-partition-3").map(|t| t.partition()), Ok(Some(3)));
+        assert_eq!(TopicName::parse("t/n/a-partition-03").map(|t| t.partition()), Ok(None));
+        assert_eq!(TopicName::parse("t/n/a").map(|t| t.namespace().to_owned()), Ok("t/n".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_the_reason() {
+        for name in
+            ["", "a/b", "a/b/c/d", "http://t/n/a", "persistent://a", "t//a", "t/n/", "t n/n/a", "a\nb"]
+        {
+            let error = TopicName::parse(name).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::InvalidTopicName, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+// `npm start`: the broker, the gateway and the console, in one process.
+
+import { runTask } from "./common.mjs";
+
+runTask("dev");

@@ -1,0 +1,177 @@
+//! Reading the numbers of passed, failed and skipped tests out of what test runners print.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// How many tests passed, failed and were skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// They ran and held.
+    pub passed: usize,
+    /// They ran and did not hold.
+    pub failed: usize,
+    /// They did not run.
+    pub skipped: usize,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a suite prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Nothing to count: the suite is one check, its exit code the answer.
+    ExitCode,
+    /// `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, as often as there are test binaries. What
+    /// wasm-bindgen's runner prints looks the same.
+    Libtest,
+    /// `node --test`: `# pass 3` or `ℹ pass 3`.
+    NodeTest,
+    /// `Tests  1 failed | 3 passed | 1 skipped (5)`.
+    Vitest,
+    /// Our own last line: `3 passed, 0 failed, 1 skipped`.
+    Summary,
+}
+
+impl Count {
+    /// The numbers in the output of a suite that ended so. An exit code that says failure is at least one failure,
+    /// and a suite in which nothing ran has failed too.
+    pub fn read(self, output: &str, success: bool) -> Tally {
+        let mut tally = Tally::default();
+        match self {
+            Self::ExitCode => {
+                tally.passed = usize::from(success);
+            }
+            Self::Libtest => {
+                for line in output.lines().filter_map(|line| line.trim().strip_prefix("test result: ")) {
+                    tally += words(line.split_once(". ").map_or(line, |(_, rest)| rest), ';');
+                }
+            }
+            Self::NodeTest => {
+                for line in output.lines() {
+                    let Some(rest) = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ ")) else {
+                        continue;
+                    };
+                    let Some((word, number)) = rest.split_once(' ') else { continue };
+                    let Ok(number) = number.trim().parse::<usize>() else { continue };
+                    match word {
+                        "pass" => tally.passed += number,
+                        "fail" | "cancelled" => tally.failed += number,
+                        "skipped" | "todo" => tally.skipped += number,
+                        _ => {}
+                    }
+                }
+            }
+            Self::Vitest => {
+                for line in output.lines().filter_map(|line| line.trim().strip_prefix("Tests ")) {
+                    tally += words(line.split_once('(').map_or(line, |(numbers, _)| numbers), '|');
+                }
+            }
+            Self::Summary => {
+                let last =
+                    output.lines().rev().find(|line| line.contains(" passed, ") && line.contains(" failed"));
+                tally = last.map(|line| words(line, ',')).unwrap_or_default();
+            }
+        }
+        let nothing = tally == Tally::default();
+        if (!success && tally.failed == 0) || (success && nothing) {
+            tally.failed += 1;
+        }
+        tally
+    }
+}
+
+/// `3 passed, 1 failed`, with any separator.
+fn words(text: &str, separator: char) -> Tally {
+    let mut tally = Tally::default();
+    for part in text.split(separator) {
+        let mut words = part.split_whitespace();
+        let (Some(number), Some(word)) = (words.next().and_then(|n| n.parse::<usize>().ok()), words.next())
+        else {
+            continue;
+        };
+        match word {
+            "passed" => tally.passed += number,
+            "failed" => tally.failed += number,
+            "ignored" | "skipped" | "todo" => tally.skipped += number,
+            _ => {}
+        }
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(passed: usize, failed: usize, skipped: usize) -> Tally {
+        Tally { passed, failed, skipped }
+    }
+
+    #[test]
+    fn libtest_lines_add_up() {
+        let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out\n\
+                      test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
+        assert_eq!(Count::Libtest.read(output, false), tally(3, 2, 1));
+    }
+
+    #[test]
+    fn node_prints_two_ways() {
+        assert_eq!(
+            Count::NodeTest.read("# tests 5\n# pass 3\n# fail 1\n# skipped 1\n", false),
+            tally(3, 1, 1)
+        );
+        assert_eq!(
+            Count::NodeTest.read("ℹ tests 3\nℹ pass 3\nℹ fail 0\nℹ duration_ms 3.2\n", true),
+            tally(3, 0, 0)
+        );
+    }
+
+    #[test]
+    fn vitest_counts_tests_and_not_files() {
+        let output =
+            " Test Files  1 failed | 2 passed (3)\n      Tests  1 failed | 10 passed | 2 skipped (13)\n";
+        assert_eq!(Count::Vitest.read(output, false), tally(10, 1, 2));
+    }
+
+    #[test]
+    fn the_last_summary_counts() {
+        let output = "1 passed, 0 failed\n7 passed, 0 failed, 2 skipped\n";
+        assert_eq!(Count::Summary.read(output, true), tally(7, 0, 2));
+    }
+
+    #[test]
+    fn an_exit_code_is_never_outvoted() {
+        let output = "test result: ok. 2 passed; 0 failed; 0 ignored\n";
+        assert_eq!(Count::Libtest.read(output, false), tally(2, 1, 0));
+        assert_eq!(Count::ExitCode.read("", true), tally(1, 0, 0));
+        assert_eq!(Count::ExitCode.read("", false), tally(0, 1, 0));
+    }
+
+    #[test]
+    fn a_suite_in_which_nothing_ran_has_failed() {
+        assert_eq!(Count::Libtest.read("", true), tally(0, 1, 0));
+        assert_eq!(Count::Summary.read("0 passed, 0 failed\n", true), tally(0, 1, 0));
+    }
+
+    #[test]
+    fn skips_are_shown_only_when_there_are_any() {
+        assert_eq!(tally(3, 0, 0).to_string(), "3 passed, 0 failed");
+        assert_eq!(tally(3, 1, 2).to_string(), "3 passed, 1 failed, 2 skipped");
+    }
+}

@@ -1,0 +1,29 @@
+//! Build and test orchestration, as a library so that tests can start a real Pulsar themselves.
+//!
+//! - [`pulsar`], [`python`]: the outside implementations that tests are checked against
+//! - [`setup`]: what a machine needs, installed where it may be, with the one command that mends it elsewhere
+//! - [`dev`]: `npm start`
+//! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
+//! - [`compat`]: the file COMPAT.md
+//! - [`golden`]: the vectors in `tests/golden`
+//! - [`wasm`]: the compiled modules, the npm package, the console
+//! - [`world`]: the brokers and gateways that scenarios run against
+//! - [`purity`]: what the cores must not use
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
+
+pub mod artifacts;
+pub mod compat;
+mod count;
+pub mod dev;
+pub mod golden;
+mod provide;
+pub mod pulsar;
+pub mod purity;
+pub mod python;
+pub mod setup;
+pub mod suites;
+pub mod test;
+pub mod util;
+pub mod wasm;
+pub mod world;

@@ -1,0 +1,122 @@
+//! The list of suites: one place to add one. They run in this order, each with what it needs.
+
+use crate::compat;
+pub use crate::count::{Count, Tally};
+use crate::util::ci;
+use anyhow::Result;
+
+/// Something outside our sources that a suite needs. It is started or installed when the first suite asks for it,
+/// and tells the suite where it is by environment variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// `CHROMIUM`, the browser; `CHROMEDRIVER`, its WebDriver.
+    Chromium,
+    /// `PULSAR_BROKER_URL`, `PULSAR_PROXY_URL` and so on: see [`crate::pulsar::RealPulsar::environment`].
+    RealPulsar,
+    /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
+    Python,
+    /// The Rust target `wasm32-unknown-unknown`.
+    WasmTarget,
+    /// The npm package, built.
+    Package,
+    /// The console, built.
+    Console,
+    /// `PULSEWIRE_BIN`, the native binary, built.
+    Binary,
+    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] before it.
+    World,
+    /// The scenarios as a WebAssembly module.
+    Scenarios,
+}
+
+/// How a suite runs.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// A command at the top of the working tree, with further environment variables.
+    Command(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    /// A function of ours.
+    Task(fn() -> Result<Tally>),
+}
+
+/// One suite.
+pub struct Suite {
+    /// What it is called, also on the command line.
+    pub name: &'static str,
+    /// How it runs.
+    pub run: Run,
+    /// How its output is counted; of no meaning for a task.
+    pub count: Count,
+    /// What it needs.
+    pub needs: &'static [Need],
+    /// After this many minutes it has failed.
+    pub minutes: u64,
+}
+
+/// All suites.
+pub const SUITES: &[Suite] = &[
+    Suite {
+        name: "format",
+        run: Run::Command(&["cargo", "fmt", "--all", "--check"], &[]),
+        count: Count::ExitCode,
+        needs: &[],
+        minutes: 2,
+    },
+    Suite {
+        name: "clippy",
+        run: Run::Command(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+        count: Count::ExitCode,
+        needs: &[],
+        minutes: 15,
+    },
+    Suite {
+        name: "rustdoc",
+        run: Run::Command(&["cargo", "doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+        count: Count::ExitCode,
+        needs: &[],
+        minutes: 15,
+    },
+    Suite {
+        name: "purity",
+        run: Run::Task(crate::purity::check),
+        count: Count::ExitCode,
+        needs: &[],
+        minutes: 2,
+    },
+    Suite {
+        name: "cargo tests",
+        run: Run::Command(&["cargo", "test", "--workspace", "--no-fail-fast"], &[]),
+        count: Count::Libtest,
+        needs: &[],
+        minutes: 20,
+    },
+    Suite {
+        name: "scenarios native",
+        run: Run::Command(
+            &["cargo", "run", "--quiet", "--package", "pulsewire-tests", "--bin", "pulsewire-scenarios"],
+            &[],
+        ),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World],
+        minutes: 10,
+    },
+    Suite {
+        name: "scenarios wasm",
+        run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        minutes: 10,
+    },
+    // Last: it reads what the others have written.
+    Suite { name: "ledger", run: Run::Task(ledger), count: Count::ExitCode, needs: &[], minutes: 1 },
+];
+
+/// Makes COMPAT.md. In CI a COMPAT.md that says something else than the run has shown is a failure.
+fn ledger() -> Result<Tally> {
+    let outcome = compat::run(ci())?;
+    println!("{} pairs of row and world are green, {} red", outcome.green, outcome.red);
+    if ci() && outcome.changed {
+        println!("COMPAT.md is not what this run has shown; make it anew with: npm test");
+        return Ok(Tally { failed: 1, ..Tally::default() });
+    }
+    Ok(Tally { passed: 1, ..Tally::default() })
+}
