@@ -1,4 +1,5 @@
 //! What broken clients do, and that no other client notices.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What clients and the broker say to each other. As Apache Pulsar 4.0.8 was seen to say it, where
 //! nothing else is noted.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The broker on real sockets: TCP, TLS, admin HTTP.
+#![allow(clippy::unwrap_used)]
 #![cfg(feature = "server")]
 
 mod common;

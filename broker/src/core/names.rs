@@ -109,6 +109,7 @@ pub fn parse_namespace(name: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::TopicName;
 

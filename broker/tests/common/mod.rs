@@ -1,5 +1,5 @@
 //! Conversations with a broker: a test says what clients say and looks at what they hear.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
