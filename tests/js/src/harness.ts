@@ -1,6 +1,6 @@
 // A small harness of our own: the same compiled files run in Node and in a page, with no test library in between.
 
-import { Client, type ClientOptions, type PulsarError } from "pulsewire";
+import { Client, type ClientOptions, PulsarError } from "pulsewire";
 
 /** A cluster as the run hands it in. */
 export interface Endpoint {
@@ -137,7 +137,7 @@ async function runOne(test: Test, options: RunOptions): Promise<Result> {
 
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const code = (error as Partial<PulsarError>).code;
+  const code = error instanceof PulsarError ? error.code : "";
   const where =
     error.stack
       ?.split("\n")
@@ -163,7 +163,7 @@ export async function rejects(promise: Promise<unknown>, ...codes: string[]): Pr
   try {
     value = await promise;
   } catch (error) {
-    const code = (error as Partial<PulsarError>).code ?? (error as Error).name;
+    const code = error instanceof PulsarError ? error.code : (error as Error).name;
     if (!codes.includes(code)) {
       throw new Error(`rejected with ${code} (${(error as Error).message}), expected ${codes.join(" or ")}`);
     }

@@ -119,8 +119,11 @@ const tests: Record<string, (page: Page, url: string) => Promise<void>> = {
     await page.locator("#detail pre", { hasText: '"second"' }).waitFor();
     await page.keyboard.press("ArrowDown");
     await page.locator("#detail pre", { hasText: "first" }).waitFor();
-    const active = await page.getAttribute("#feed", "aria-activedescendant");
-    await page.locator(`#${active}[aria-selected=true]`).waitFor();
+    await page.locator(".message[aria-selected=true]", { hasText: "first" }).waitFor();
+    await page.waitForFunction(() => {
+      const active = document.getElementById("feed")?.getAttribute("aria-activedescendant");
+      return active && document.getElementById(active)?.getAttribute("aria-selected") === "true";
+    });
     await page.keyboard.press("Escape");
     await page.locator("#detail").waitFor({ state: "hidden" });
   },
