@@ -20,8 +20,10 @@ pub struct ConsumerBuilder {
     client: Client,
     topic: String,
     subscription: String,
-    settings: Vec<Box<dyn FnOnce(&mut ConsumerConfig) + Send>>,
+    settings: Vec<Setting>,
 }
+
+type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
 
 impl ConsumerBuilder {
     pub(crate) fn new(client: Client, topic: String, subscription: String) -> Self {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use pulsewire_proto::wire::frame::{FrameDecoder, RawFrame, encode_command, encode_with_entry};
-use pulsewire_proto::wire::{self, *};
+use pulsewire_proto::wire::*;
 use serde_json::Value;
 
 type Codec = fn(&Bytes) -> Result<Bytes, DecodeError>;

@@ -76,6 +76,43 @@ pub fn build_console(root: &Path) -> Result<bool> {
     Ok(package || console)
 }
 
+/// Where [`build_scenarios`] leaves the module and its bindings.
+pub const SCENARIOS: &str = "target/wasm/scenarios";
+
+/// Builds the scenarios of `tests/` for a page. Returns whether anything was built.
+///
+/// # Errors
+/// As [`build_package`].
+pub fn build_scenarios(root: &Path) -> Result<bool> {
+    Step {
+        root,
+        name: "scenarios",
+        inputs: &[
+            "Cargo.lock",
+            "Cargo.toml",
+            ".cargo/config.toml",
+            "proto",
+            "transport",
+            "src",
+            "tests/scenarios",
+        ],
+        outputs: &["target/wasm/scenarios/scenarios.js", "target/wasm/scenarios/scenarios_bg.wasm"],
+    }
+    .run(|| {
+        let target_dir = root.join("target/wasm");
+        run(cargo_for_wasm(root)?
+            .args(["build", "--target", TARGET, "--package", "pulsewire-tests", "--lib"])
+            .arg("--target-dir")
+            .arg(&target_dir))?;
+        Bindgen::new()
+            .input_path(target_dir.join(TARGET).join("debug/pulsewire_tests.wasm"))
+            .out_name("scenarios")
+            .web(true)?
+            .typescript(false)
+            .generate(root.join(SCENARIOS))
+    })
+}
+
 /// Prints the sizes of what a page loads; an error when the module with its bindings is over 140 KB gzip.
 ///
 /// # Errors
