@@ -23,7 +23,8 @@ use crate::timer::Timer;
 use crate::topic::TopicName;
 use crate::wire::{
     Command, CommandGetTopicsOfNamespace, CommandLookupTopic, CommandLookupTopicResponse,
-    CommandPartitionedTopicMetadata, LookupResult, PartitionedMetadataResult, ServerError, TopicsMode,
+    CommandPartitionedTopicMetadata, LookupResult, Outbound, PartitionedMetadataResult, ServerError,
+    TopicsMode,
 };
 
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl Client {
             }
             .into()
         };
-        let command: Command = match self.tasks.get(&task).map(|t| &t.kind) {
+        let command: Outbound = match self.tasks.get(&task).map(|t| &t.kind) {
             Some(TaskKind::Partitions(_, topic)) => partitions(topic, false),
             Some(TaskKind::Topics(_, namespace)) => CommandGetTopicsOfNamespace {
                 request_id,
@@ -162,6 +163,10 @@ impl Client {
             Command::LookupTopicResponse(response) => {
                 match failure(response.error, response.message.as_deref()) {
                     Some(error) => Err(error),
+                    None if response.response == Some(LookupResult::FAILED) => Err(Error::broker(
+                        ServerError::UNKNOWN_ERROR,
+                        response.message.as_deref().unwrap_or(""),
+                    )),
                     None => Ok(Answer::Lookup(response)),
                 }
             }
