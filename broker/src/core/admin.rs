@@ -192,7 +192,12 @@ impl Broker {
     ///
     /// # Errors
     /// It is not partitioned, or has as many already.
-    pub fn update_partitions(&mut self, name: &TopicName, partitions: u32, now: Now) -> Result<(), AdminError> {
+    pub fn update_partitions(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        now: Now,
+    ) -> Result<(), AdminError> {
         let Some(before) = self.topics.partitions(name) else {
             return Err(AdminError::new(409, "Topic is not partitioned topic"));
         };
@@ -420,8 +425,7 @@ impl Broker {
     /// It is not there.
     pub fn stats(&self, name: &TopicName) -> Result<TopicStats, AdminError> {
         let key = self.topics.key(&name.to_string());
-        let topic =
-            key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
+        let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
         let subscription = |sub: &Subscription| SubscriptionStats {
             name: sub.name.clone(),
             kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },

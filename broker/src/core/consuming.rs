@@ -2,8 +2,8 @@
 
 use pulsewire_proto::wire::{
     AckType, CommandAck, CommandAckResponse, CommandActiveConsumerChange, CommandCloseConsumer, CommandFlow,
-    CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CommandUnsubscribe, InitialPosition, SchemaType,
-    ServerError, SubType,
+    CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CommandUnsubscribe, InitialPosition,
+    SchemaType, ServerError, SubType,
 };
 
 use super::Broker;
@@ -258,7 +258,9 @@ impl Broker {
 
     /// Sends the consumers of a subscription away; they will come back by themselves.
     pub(super) fn expel_consumers(&mut self, topic: TopicKey, sub: SubKey) {
-        let Some(subscription) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) else { return };
+        let Some(subscription) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) else {
+            return;
+        };
         let consumers: Vec<_> = subscription.consumers.iter().map(|c| (c.key, c.conn, c.id)).collect();
         for (key, conn, consumer_id) in consumers {
             if let Some(conn) = self.conns.out(conn) {

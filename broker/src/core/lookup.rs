@@ -64,10 +64,8 @@ impl Broker {
     }
 
     pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
-        let mut response = CommandLookupTopicResponse {
-            request_id: c.request_id,
-            ..CommandLookupTopicResponse::default()
-        };
+        let mut response =
+            CommandLookupTopicResponse { request_id: c.request_id, ..CommandLookupTopicResponse::default() };
         match TopicName::parse(&c.topic) {
             Err(message) => {
                 response.response = Some(LookupResult::FAILED);

@@ -117,7 +117,8 @@ mod tests {
         assert_eq!(full("t/n/a").as_deref(), Ok("persistent://t/n/a"));
         assert_eq!(full("non-persistent://t/n/a b").as_deref(), Ok("non-persistent://t/n/a b"));
         assert_eq!(full("persistent://t/n/a/b").as_deref(), Ok("persistent://t/n/a/b"));
-        for bad in ["", "t/n", "kafka://t/n/a", "persistent://t/n", "persistent://t/n/", "persistent:///n/a"] {
+        for bad in ["", "t/n", "kafka://t/n/a", "persistent://t/n", "persistent://t/n/", "persistent:///n/a"]
+        {
             assert!(full(bad).is_err(), "{bad}");
         }
     }

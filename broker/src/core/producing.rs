@@ -180,7 +180,8 @@ impl Broker {
             return;
         };
         let highest = c.highest_sequence_id.unwrap_or(c.sequence_id).max(c.sequence_id);
-        let (result, topic) = (store(&mut self.topics, &self.config, producer, c, highest, entry, now), producer.topic);
+        let (result, topic) =
+            (store(&mut self.topics, &self.config, producer, c, highest, entry, now), producer.topic);
         let stored = result.is_ok();
         let Some(conn) = self.conns.out(id) else { return };
         match result {
@@ -251,11 +252,7 @@ fn store(
     topic.messages_in += u64::from(stored.messages);
     topic.bytes_in += stored.bytes.len() as u64;
     let (offset, cost) = topic.log.append(stored);
-    let id = if topic.name.persistent {
-        topic.log.id_at(offset)
-    } else {
-        MessageIdData::default()
-    };
+    let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
     topics.stored += cost;
     if producer.deduplicated {
         producer.last_sequence = sequence;

@@ -117,8 +117,9 @@ impl Topic {
     pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, Refusal> {
         let mut admission = Admission::default();
         let taken = self.exclusive.is_some() || !self.waiting.is_empty();
-        let existing =
-            || format!("Topic has an existing exclusive producer: {}", self.exclusive.as_deref().unwrap_or(""));
+        let existing = || {
+            format!("Topic has an existing exclusive producer: {}", self.exclusive.as_deref().unwrap_or(""))
+        };
         match producer.access {
             ProducerAccessMode::SHARED if taken => {
                 return Err(Refusal::new(ServerError::PRODUCER_BUSY, existing()));
@@ -175,9 +176,7 @@ impl Topic {
         match (known, self.epoch) {
             (Some(known), Some(current)) if known < current => Err(Refusal::new(
                 ServerError::PRODUCER_FENCED,
-                format!(
-                    "Topic epoch has already moved. Current epoch: {current}, Producer epoch: {known}"
-                ),
+                format!("Topic epoch has already moved. Current epoch: {current}, Producer epoch: {known}"),
             )),
             (Some(known), _) => Ok(known),
             (None, current) => Ok(current.map_or(0, |epoch| epoch + 1)),

@@ -37,9 +37,15 @@ pub(super) async fn route(call: &Call, urls: &Urls, handle: &Handle) -> Result<A
             let namespace = namespace_name(tenant, namespace)?;
             topics(call, *domain == "persistent", namespace, rest, handle).await
         }
-        ["lookup", "v2", "topic", domain @ ("persistent" | "non-persistent"), tenant, namespace, topic @ ..]
-            if !topic.is_empty() =>
-        {
+        [
+            "lookup",
+            "v2",
+            "topic",
+            domain @ ("persistent" | "non-persistent"),
+            tenant,
+            namespace,
+            topic @ ..,
+        ] if !topic.is_empty() => {
             topic_name(*domain == "persistent", tenant, namespace, &topic.join("/"))?;
             get(call, lookup(urls))
         }
@@ -191,7 +197,8 @@ async fn topics(
             Ok(Answer::Json(json!(list)))
         }
         ("GET", ["partitioned"]) => {
-            let list = ask(handle, move |broker, _| broker.partitioned_topics(&namespace, persistent)).await?;
+            let list =
+                ask(handle, move |broker, _| broker.partitioned_topics(&namespace, persistent)).await?;
             Ok(Answer::Json(json!(list)))
         }
         (_, [local, rest @ ..]) => {
