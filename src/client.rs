@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulsewire_proto as proto;
-#[cfg(not(target_family = "wasm"))]
-use pulsewire_proto::ErrorKind;
-use pulsewire_proto::{ClientConfig, Error, OpId, Output, ServiceUrl, TopicName};
+use pulsewire_proto::{ClientConfig, Error, ErrorKind, OpId, Output, ServiceUrl, TopicName};
 use pulsewire_transport::Connector;
 
 use crate::consumer::ConsumerBuilder;
@@ -83,7 +81,10 @@ impl Client {
     /// # Errors
     /// `Timeout` when the broker does not answer in time; everything is closed then too.
     pub async fn close(&self) -> Result<(), Error> {
-        self.operation(|core, now| Ok(((), core.close(now)))).await.map(drop)
+        match self.operation(|core, now| Ok(((), core.close(now)))).await {
+            Err(error) if error.kind() != ErrorKind::AlreadyClosed => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Starts an operation and waits for its end. Dropped before that, it is forgotten.

@@ -32,6 +32,8 @@ mod producer;
 mod runtime;
 mod shared;
 mod waiters;
+#[cfg(all(feature = "js", target_family = "wasm"))]
+mod wasm;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};

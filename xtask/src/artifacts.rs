@@ -1,18 +1,27 @@
 //! What is built from the sources before something else can run. Each is quick when nothing changed.
 
 use crate::util::{root, run};
+use crate::wasm;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The npm package in `js/`, with its WebAssembly module.
 pub fn package() -> Result<()> {
-    crate::setup::wasm_target()
+    crate::setup::wasm_target()?;
+    wasm::build_package(&root()).map(drop)
 }
 
 /// The console in `www/dist`, and the package that it uses.
 pub fn console() -> Result<()> {
-    package()
+    crate::setup::wasm_target()?;
+    wasm::build_console(&root()).map(drop)
+}
+
+/// The scenarios as a WebAssembly module.
+pub fn scenarios() -> Result<()> {
+    crate::setup::wasm_target()?;
+    wasm::build_scenarios(&root()).map(drop)
 }
 
 /// The native binary `pulsewire`.

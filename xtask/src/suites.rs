@@ -23,6 +23,10 @@ pub enum Need {
     Console,
     /// `PULSEWIRE_BIN`, the native binary, built.
     Binary,
+    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] before it.
+    World,
+    /// The scenarios as a WebAssembly module.
+    Scenarios,
 }
 
 /// How a suite runs.
@@ -84,6 +88,23 @@ pub const SUITES: &[Suite] = &[
         count: Count::Libtest,
         needs: &[],
         minutes: 20,
+    },
+    Suite {
+        name: "scenarios native",
+        run: Run::Command(
+            &["cargo", "run", "--quiet", "--package", "pulsewire-tests", "--bin", "pulsewire-scenarios"],
+            &[],
+        ),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World],
+        minutes: 10,
+    },
+    Suite {
+        name: "scenarios wasm",
+        run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        minutes: 10,
     },
     // Last: it reads what the others have written.
     Suite { name: "ledger", run: Run::Task(ledger), count: Count::ExitCode, needs: &[], minutes: 1 },
