@@ -11,12 +11,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// As the ledger names it.
-pub const WITNESS: &str = "pulsar-client (Python) 3.13.0";
+pub(crate) const WITNESS: &str = "pulsar-client (Python) 3.13.0";
 
 type Result<T> = std::result::Result<T, String>;
 
 /// The checks, by name.
-pub async fn run(name: &'static str, env: Env) -> Outcome {
+pub(crate) async fn run(name: &'static str, env: Env) -> Outcome {
     match name {
         "p01_python_reads_what_we_wrote" => python_reads(env).await,
         "c01_we_read_what_python_wrote" => we_read(env, "single").await,
@@ -27,7 +27,7 @@ pub async fn run(name: &'static str, env: Env) -> Outcome {
 }
 
 /// Their names.
-pub const ALL: [&str; 4] = [
+pub(crate) const ALL: [&str; 4] = [
     "p01_python_reads_what_we_wrote",
     "c01_we_read_what_python_wrote",
     "c30_we_read_the_batches_that_python_wrote",

@@ -26,7 +26,9 @@ def say(value):
 
 
 def text(message_id):
-    return f"{message_id.ledger_id()}:{message_id.entry_id()}:{message_id.partition()}:{message_id.batch_index()}"
+    """As Java prints it."""
+    batch = f":{message_id.batch_index()}" if message_id.batch_index() >= 0 else ""
+    return f"{message_id.ledger_id()}:{message_id.entry_id()}:{message_id.partition()}{batch}"
 
 
 def consume(client, topic, subscription, count):

@@ -235,7 +235,11 @@ impl Client {
             && let Some(consumer) = self.consumers.get_mut(&id)
         {
             consumer.lost();
+            let was_open = consumer.link.open_conn().is_some();
             self.timers.cancel(Timer::Nack(id));
+            if was_open {
+                self.emit(Event::ConsumerReset(id));
+            }
         }
         let Some(link) = self.link(owner) else { return };
         if let LinkState::Closing(_, op) = link.state {
@@ -268,10 +272,7 @@ impl Client {
     /// The first opening took too long. What the broker may still open is closed.
     pub(super) fn link_timed_out(&mut self, owner: Owner) {
         let Some(link) = self.link(owner) else { return };
-        let error = match &link.last_error {
-            Some(last) => Error::new(ErrorKind::Timeout, format!("it was not opened in time: {last}")),
-            None => Error::timeout("opening it"),
-        };
+        let error = Error::timeout("opening it").because(link.last_error.take());
         if let LinkState::Opening(conn, request) = link.state {
             self.drop_request(request);
             self.abandon_opening(owner, conn);

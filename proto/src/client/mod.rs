@@ -429,8 +429,8 @@ impl Client {
         match self.ops.get(&op) {
             Some(OpKind::Task(task)) => {
                 let task = *task;
-                self.drop_task(task);
-                self.complete(op, Err(error));
+                let last = self.drop_task(task);
+                self.complete(op, Err(error.because(last)));
             }
             Some(OpKind::Create(owner)) => {
                 let owner = *owner;

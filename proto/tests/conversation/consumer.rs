@@ -547,7 +547,7 @@ fn c01_an_error_that_will_not_pass_ends_the_consumer_with_a_reason() {
     let conn = talk.come_back();
     let open = hear!(talk, conn, Subscribe);
     talk.say(conn, failure(open.request_id, ServerError::AUTHORIZATION_ERROR));
-    let Some(Event::ConsumerFailed { consumer, error }) = talk.event() else { panic!("it has failed") };
+    let Some(Event::ConsumerEnded { consumer, error }) = talk.event() else { panic!("it has failed") };
     assert_eq!((consumer, error.kind()), (id, ErrorKind::Broker(ServerError::AUTHORIZATION_ERROR)));
     assert_eq!(kind(talk.client.take(id)), ErrorKind::AlreadyClosed);
 }

@@ -630,7 +630,7 @@ fn p01_an_error_that_will_not_pass_ends_the_producer_and_its_sends() {
     let conn = talk.come_back();
     let open = hear!(talk, conn, Producer);
     talk.say(conn, failure(open.request_id, ServerError::TOPIC_TERMINATED_ERROR));
-    let Some(Event::ProducerFailed { producer, error }) = talk.event() else { panic!("it has failed") };
+    let Some(Event::ProducerEnded { producer, error }) = talk.event() else { panic!("it has failed") };
     assert_eq!(producer, id);
     assert_eq!(error.kind(), ErrorKind::Broker(ServerError::TOPIC_TERMINATED_ERROR));
     assert_eq!(talk.outcome(), Some((token, Err(ErrorKind::Broker(ServerError::TOPIC_TERMINATED_ERROR)))));
@@ -690,7 +690,7 @@ fn p01_a_terminated_topic_ends_its_producer_and_harms_no_one_else() {
     talk.say(conn, send_error(id, 0, ServerError::TOPIC_TERMINATED_ERROR));
     let terminated = ErrorKind::Broker(ServerError::TOPIC_TERMINATED_ERROR);
     assert_eq!(talk.outcome(), Some((token, Err(terminated))));
-    let Some(Event::ProducerFailed { producer, error }) = talk.event() else { panic!("it has failed") };
+    let Some(Event::ProducerEnded { producer, error }) = talk.event() else { panic!("it has failed") };
     assert_eq!((producer, error.kind()), (id, terminated));
     assert!(talk.is_open(conn));
     talk.deliver(conn, consumer, 0, "still there");
