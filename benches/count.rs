@@ -8,7 +8,9 @@ use crate::peer::Work;
 pub(crate) fn available() -> bool {
     let found = Command::new("valgrind").arg("--version").output().is_ok_and(|out| out.status.success());
     if !found {
-        println!("valgrind is missing, so instructions are not counted. To mend it: apt-get install valgrind");
+        println!(
+            "valgrind is missing, so instructions are not counted. To mend it: apt-get install valgrind"
+        );
     }
     found
 }

@@ -79,9 +79,7 @@ pub(crate) fn answer(command: Command) -> Option<Command> {
             ..Default::default()
         }
         .into(),
-        Command::Subscribe(asked) => {
-            CommandSuccess { request_id: asked.request_id, schema: None }.into()
-        }
+        Command::Subscribe(asked) => CommandSuccess { request_id: asked.request_id, schema: None }.into(),
         _ => return None,
     })
 }

@@ -84,10 +84,8 @@ impl Peer {
                         let mut single = SingleMessageMetadata { sequence_id, ..Default::default() };
                         wire::batch::push(&mut batch, &mut single, &payload);
                     }
-                    let metadata = MessageMetadata {
-                        num_messages_in_batch: Some(size as i32),
-                        ..metadata(self.next)
-                    };
+                    let metadata =
+                        MessageMetadata { num_messages_in_batch: Some(size as i32), ..metadata(self.next) };
                     self.message(&metadata, &batch, &mut out);
                 }
             }
@@ -97,7 +95,12 @@ impl Peer {
 
     fn position(&mut self) -> MessageIdData {
         self.next += 1;
-        MessageIdData { ledger_id: 12_345, entry_id: self.next - 1, partition: Some(-1), ..Default::default() }
+        MessageIdData {
+            ledger_id: 12_345,
+            entry_id: self.next - 1,
+            partition: Some(-1),
+            ..Default::default()
+        }
     }
 
     fn receipt(&mut self, out: &mut BytesMut) {

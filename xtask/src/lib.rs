@@ -6,6 +6,7 @@
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
 //! - [`golden`]: the vectors in `tests/golden`
+//! - [`mod@fuzz`]: a minute of fuzzing
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
@@ -14,6 +15,7 @@ pub mod artifacts;
 pub mod compat;
 mod count;
 pub mod dev;
+pub mod fuzz;
 pub mod golden;
 mod provide;
 pub mod pulsar;

@@ -85,6 +85,14 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 20,
     },
+    // About a minute, and a build of its own the first time.
+    Suite {
+        name: "fuzz",
+        run: Run::Task(crate::fuzz::minute),
+        count: Count::ExitCode,
+        needs: &[],
+        minutes: 10,
+    },
     // Last: it reads what the others have written.
     Suite { name: "ledger", run: Run::Task(ledger), count: Count::ExitCode, needs: &[], minutes: 1 },
 ];
