@@ -63,7 +63,20 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "clippy",
-        run: Run::Command(&["cargo", "clippy", "--workspace", "--all-targets", "--features", "pulsewire/cli", "--", "-D", "warnings"], &[]),
+        run: Run::Command(
+            &[
+                "cargo",
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                "pulsewire/cli",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            &[],
+        ),
         count: Count::ExitCode,
         needs: &[],
         minutes: 15,
@@ -98,7 +111,10 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "cargo tests",
-        run: Run::Command(&["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"], &[]),
+        run: Run::Command(
+            &["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"],
+            &[],
+        ),
         count: Count::Libtest,
         needs: &[],
         minutes: 20,
@@ -118,6 +134,8 @@ pub const SUITES: &[Suite] = &[
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        minutes: 10,
+    },
     // About a minute, and a build of its own the first time.
     Suite {
         name: "fuzz",

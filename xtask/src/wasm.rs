@@ -120,7 +120,9 @@ pub fn build_scenarios(root: &Path) -> Result<bool> {
 pub fn clippy(root: &Path) -> Result<()> {
     let lint = |packages: &[&str]| -> Result<()> {
         let mut cargo = cargo_for_wasm(root)?;
-        cargo.args(["clippy", "--quiet", "--target", TARGET, "--lib", "--target-dir"]).arg(root.join("target/wasm"));
+        cargo
+            .args(["clippy", "--quiet", "--target", TARGET, "--lib", "--target-dir"])
+            .arg(root.join("target/wasm"));
         run(cargo.args(packages).args(["--", "-D", "warnings"]))
     };
     lint(&["--package", "pulsewire", "--package", "pulsewire-tests", "--features", "pulsewire/js"])?;
