@@ -24,6 +24,10 @@
 //! called and speaks `pulsar://`, `pulsar+ssl://`, `ws://` and `wss://`. In WebAssembly it runs on the
 //! page's own event loop and speaks `ws://` and `wss://`, through a pulsewire gateway.
 #![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
+#![cfg_attr(
+    target_family = "wasm",
+    allow(clippy::arc_with_non_send_sync, reason = "the same source is shared between threads natively")
+)]
 
 mod client;
 mod consumer;
