@@ -158,15 +158,14 @@ impl Arguments {
         if let Some(most) = self.max_connections {
             config.limits.max_connections = most;
         }
-        // What the gateway itself finds stands beside it.
-        if let Err(errors) = config.validate() {
-            let upstream_is_wrong = config.upstream.is_none();
-            wrong.extend(
-                errors
-                    .iter()
-                    .filter(|error| !(upstream_is_wrong && error.key == "upstream_tls"))
-                    .map(|error| flag_for(error.key, error)),
-            );
+        // What the gateway itself finds stands beside it; without an upstream that can be used it would
+        // not look at the options for it.
+        let mut checked = config.clone();
+        if checked.upstream.is_none() && checked.upstream_tls.is_some() {
+            checked.upstream = "pulsar+ssl://localhost".parse().ok();
+        }
+        if let Err(errors) = checked.validate() {
+            wrong.extend(errors.iter().map(|error| flag_for(error.key, error)));
         }
         if wrong.is_empty() { Ok(config) } else { Err(Failure::configuration(&wrong)) }
     }
