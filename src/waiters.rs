@@ -207,7 +207,7 @@ impl Sink for Waiters {
             }
             Event::Writable => wakers.append(&mut self.writable),
             // The sends have failed with it; connections are the core's own business here.
-            Event::ProducerEnded { .. } | Event::Connection { .. } => {}
+            Event::ProducerEnded { .. } | Event::ConsumerReset(_) | Event::Connection { .. } => {}
         }
     }
 

@@ -57,14 +57,17 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
     listeners.clear();
   };
 
+  // A function that is called with `new` and returns another object: each socket is known, to be closed after a trap.
+  function open(url: string, protocols?: string | string[]): WebSocket {
+    const Socket = globalThis.WebSocket;
+    const socket = protocols === undefined ? new Socket(url) : new Socket(url, protocols);
+    sockets.add(socket);
+    socket.addEventListener("close", () => sockets.delete(socket));
+    return socket;
+  }
+
   const host: Host = {
-    WebSocket: ((url: string, protocols?: string | string[]): WebSocket => {
-      const Socket = globalThis.WebSocket;
-      const socket = protocols === undefined ? new Socket(url) : new Socket(url, protocols);
-      sockets.add(socket);
-      socket.addEventListener("close", () => sockets.delete(socket));
-      return socket;
-    }) as unknown as Host["WebSocket"],
+    WebSocket: open as unknown as Host["WebSocket"],
     guard(exports) {
       const guarded: Record<string, WebAssembly.ExportValue> = {};
       for (const [name, value] of Object.entries(exports)) {

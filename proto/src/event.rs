@@ -53,6 +53,9 @@ pub enum Event {
     },
     /// Messages are waiting to be taken; said again only after the queue was empty.
     Ready(ConsumerId),
+    /// A consumer has lost its link: what was taken and not acknowledged will come again, so messages
+    /// that were taken ahead of the user should be thrown away.
+    ConsumerReset(ConsumerId),
     /// A consumer has ended: it was closed, could not be opened, or failed. Nothing will come any more.
     ConsumerEnded {
         /// Which.

@@ -21,6 +21,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn ready(this: &PageSink, consumer: u32) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
+    fn reset(this: &PageSink, consumer: u32) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
     fn ended(this: &PageSink, kind: &str, handle: u32, error: &JsValue) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     fn state(this: &PageSink, event: &JsValue) -> Result<(), JsValue>;
@@ -63,6 +65,7 @@ pub(crate) struct Calls {
 enum Call {
     Completed(OpId, Result<Output, Error>, Option<Opening>),
     Ready(u64),
+    Reset(u64),
     Ended(&'static str, u64, Error),
     State(String, ConnectionState),
 }
@@ -77,6 +80,7 @@ impl Sink for Page {
                 Call::Completed(op, result, opening.map(|at| self.opening.swap_remove(at).1))
             }
             Event::Ready(consumer) => Call::Ready(consumer.0),
+            Event::ConsumerReset(consumer) => Call::Reset(consumer.0),
             Event::ConsumerEnded { consumer, error } => Call::Ended("consumer", consumer.0, error),
             Event::ProducerEnded { producer, error } => Call::Ended("producer", producer.0, error),
             Event::Connection { endpoint, state } => Call::State(endpoint.to_string(), state),
@@ -143,6 +147,7 @@ impl Call {
                 sink.completed(op.0 as f64, &error_object(&error), &JsValue::UNDEFINED)
             }
             Self::Ready(consumer) => sink.ready(consumer as u32),
+            Self::Reset(consumer) => sink.reset(consumer as u32),
             Self::Ended(kind, handle, error) => sink.ended(kind, handle as u32, &error_object(&error)),
             Self::State(url, state) => sink.state(&connection(&url, &state)),
         }

@@ -26,7 +26,7 @@ pub(crate) async fn p01_too_large_a_payload_fails_alone(env: Env) -> Outcome {
 pub(crate) async fn k01_nobody_listens_is_a_timeout_with_its_reason(env: Env) -> Outcome {
     let scheme = env.endpoint.url.split("://").next().unwrap_or("");
     let builder = env.builder_for(&format!("{scheme}://localhost:9"));
-    let client = builder.operation_timeout(Duration::from_secs(2)).build().map_err(text)?;
+    let client = builder.operation_timeout(Duration::from_secs(10)).build().map_err(text)?;
     let error = client.producer(env.topic()).create().await.err().ok_or("a producer without a broker")?;
     same("kind", error.kind(), ErrorKind::Timeout)?;
     holds(&format!("it can be tried again: {error}"), error.is_retryable())?;

@@ -80,7 +80,7 @@ process.exitCode = passed > 0 && passed === results.length ? 0 : 1;
 /** Runs in the page. */
 async function inPage({ endpoint, words, prefix }) {
   const { default: init, scenarios, run } = await import("/scenarios.js");
-  await init();
+  await init({ module_or_path: "/scenarios_bg.wasm" });
   const names = JSON.parse(scenarios(endpoint)).filter(
     (name) => words.length === 0 || words.some((word) => name.includes(word)),
   );

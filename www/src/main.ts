@@ -131,10 +131,14 @@ async function connect(): Promise<void> {
     fail(error, "connect");
     return;
   }
+  const stop = new AbortController();
   shown = made;
   status("connecting", `Connecting to ${hostOf(gatewayField.value)}`);
   made.addEventListener("state", (event) => {
-    if (shown === made) showState(event);
+    if (shown !== made) return;
+    showState(event);
+    // The first attempt decides: a person at a form wants to know now, not when the operation's time is over.
+    if (client !== made && event.state === "disconnected") stop.abort(event.error);
   });
   made.addEventListener("fatal", (event) => {
     if (client !== made) return;
@@ -144,12 +148,12 @@ async function connect(): Promise<void> {
     fail(event.error, "go on");
   });
   try {
-    topics = await made.topics(namespace());
+    topics = await made.topics(namespace(), { signal: stop.signal });
   } catch (error) {
     shown = undefined;
-    await made.close().catch(() => {});
     status("failed", "Not connected");
     fail(error, "connect");
+    await made.close().catch(() => {});
     return;
   }
   client = made;

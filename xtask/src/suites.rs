@@ -89,6 +89,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 20,
     },
+<<<<<<< HEAD
     Suite {
         name: "scenarios native",
         run: Run::Command(
@@ -96,7 +97,7 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World],
+        needs: &[Need::RealPulsar, Need::World, Need::Python],
         minutes: 10,
     },
     Suite {
@@ -104,6 +105,14 @@ pub const SUITES: &[Suite] = &[
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+=======
+    // About a minute, and a build of its own the first time.
+    Suite {
+        name: "fuzz",
+        run: Run::Task(crate::fuzz::minute),
+        count: Count::ExitCode,
+        needs: &[],
+>>>>>>> core
         minutes: 10,
     },
     // Last: it reads what the others have written.

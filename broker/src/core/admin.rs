@@ -5,8 +5,8 @@ use pulsewire_proto::wire::MessageIdData;
 use super::Broker;
 use super::error::Refusal;
 use super::names::{TopicName, parse_namespace};
-use super::positions::{Target, type_name};
-use super::subscription::Subscription;
+use super::positions::Target;
+use super::subscription::{Subscription, type_name};
 use super::time::Now;
 use super::topic::{SubKey, TopicKey};
 
@@ -478,7 +478,7 @@ impl Broker {
             .filter_map(|key| Some((key, self.topics.get(key)?.sub(sub)?.0)))
             .collect();
         if found.is_empty() {
-            return Err(AdminError::new(404, format!("Subscription {sub} not found")));
+            return Err(AdminError::new(404, format!("Subscription {sub} not found for topic {name}")));
         }
         Ok(found)
     }

@@ -36,7 +36,6 @@ pub(super) enum State {
 pub(super) struct Abilities {
     pub(super) protocol_version: i32,
     pub(super) broker_entry_metadata: bool,
-    pub(super) partial_producer: bool,
 }
 
 #[derive(Debug)]

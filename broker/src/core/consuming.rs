@@ -8,7 +8,7 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::connection::ConnId;
-use super::error::Refusal;
+use super::error::{DisconnectReason, Refusal};
 use super::names::TopicName;
 use super::producing::NO_REQUEST;
 use super::storage::Place;
@@ -143,6 +143,11 @@ impl Broker {
 
     pub(super) fn flow(&mut self, id: ConnId, c: &CommandFlow) {
         let Some(at) = self.consumer_ref(id, c.consumer_id) else { return };
+        // Java reads the number as a signed one, and takes what is not above 0 as a broken client.
+        if i32::try_from(c.message_permits).map_or(true, |permits| permits == 0) {
+            let what = format!("FLOW of {} permits", c.message_permits as i32);
+            return self.cut(id, DisconnectReason::Protocol(what));
+        }
         let Some(consumer) = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key)) else { return };
         consumer.permits = consumer.permits.saturating_add(i64::from(c.message_permits));
         self.wake(at.topic, at.sub);

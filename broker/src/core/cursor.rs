@@ -64,7 +64,7 @@ impl Cursor {
         // Bits beyond the batch mean nothing.
         let messages = messages as usize;
         bits.truncate(messages.div_ceil(64));
-        if messages % 64 != 0
+        if !messages.is_multiple_of(64)
             && bits.len() == messages.div_ceil(64)
             && let Some(last) = bits.last_mut()
         {

@@ -123,12 +123,12 @@ fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
                 consumer.unacked += count;
                 unacked += count;
             }
+            sub.turn = at + 1;
             left = left.saturating_sub(count.max(1));
             if !may_take(consumer, unacked, lane) {
                 break;
             }
         }
-        sub.turn = at + 1;
     }
 }
 

@@ -50,11 +50,16 @@ impl Broker {
         if let Some(count) = self.topics.partitions(&name) {
             return Ok(count);
         }
-        if name.partition().is_some() || self.topics.key(&name.to_string()).is_some() {
+        if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }
-        if !create || !self.config.auto_create_topics {
-            return Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, format!("Topic not found: {name}")));
+        let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
+        let beyond = whole.is_some_and(|(index, count)| index >= count);
+        if beyond || !create || !self.config.auto_create_topics {
+            return Err(Refusal::topic_not_found(&name.to_string()));
+        }
+        if name.partition().is_some() {
+            return Ok(0);
         }
         let count = self.config.default_partitions;
         if count > 0 {

@@ -28,7 +28,9 @@ impl TopicName {
         let (persistent, rest) = match name.split_once("://") {
             Some(("persistent", rest)) => (true, rest),
             Some(("non-persistent", rest)) => (false, rest),
-            Some(_) => return Err(invalid()),
+            Some((domain, _)) => {
+                return Err(format!("Invalid topic name: Invalid topic domain: '{domain}'"));
+            }
             None if name.contains('/') => (true, name),
             None => return Self::from_parts(true, "public", "default", name).ok_or_else(invalid),
         };
@@ -107,6 +109,7 @@ pub fn parse_namespace(name: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::TopicName;
 

@@ -2,13 +2,14 @@
 
 use pulsewire_proto::wire::{
     CommandConsumerStats, CommandConsumerStatsResponse, CommandGetLastMessageId,
-    CommandGetLastMessageIdResponse, CommandSeek, MessageIdData, ServerError, SubType,
+    CommandGetLastMessageIdResponse, CommandSeek, MessageIdData, ServerError,
 };
 
 use super::Broker;
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::storage::Place;
+use super::subscription::type_name;
 use super::topic::{SubKey, TopicKey};
 
 /// Where a seek goes.
@@ -32,7 +33,9 @@ impl Broker {
         let Some(at) = self.consumer_ref(id, c.consumer_id) else {
             return self.refuse(id, c.request_id, refuse("Consumer not found"));
         };
-        self.reset(at.topic, at.sub, &target);
+        if self.topics.get(at.topic).is_some_and(|topic| topic.name.persistent) {
+            self.reset(at.topic, at.sub, &target);
+        }
         if let Some(conn) = self.conns.out(id) {
             conn.success(c.request_id);
         }
@@ -78,6 +81,10 @@ impl Broker {
             let refusal = Refusal::new(ServerError::METADATA_ERROR, "Consumer not found");
             return self.refuse(id, c.request_id, refusal);
         };
+        if !topic.name.persistent {
+            let refusal = Refusal::new(ServerError::UNKNOWN_ERROR, "The topic stores nothing");
+            return self.refuse(id, c.request_id, refusal);
+        }
         let log = &topic.log;
         let mut last = match log.end().checked_sub(1).and_then(|offset| Some((offset, log.get(offset)?))) {
             Some((offset, stored)) => {
@@ -143,16 +150,5 @@ impl Broker {
             },
         };
         self.reply(id, response);
-    }
-}
-
-/// A subscription type's name, as statistics have it.
-pub(super) fn type_name(kind: SubType) -> &'static str {
-    match kind {
-        SubType::EXCLUSIVE => "Exclusive",
-        SubType::SHARED => "Shared",
-        SubType::FAILOVER => "Failover",
-        SubType::KEY_SHARED => "Key_Shared",
-        _ => "None",
     }
 }

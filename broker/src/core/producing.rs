@@ -80,7 +80,6 @@ impl Broker {
             id: c.producer_id,
             name: producer_name.clone(),
             epoch: c.epoch.unwrap_or(0),
-            user_named: c.user_provided_producer_name.unwrap_or(true),
             access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
             topic_epoch: c.topic_epoch,
             request_id: c.request_id,
@@ -139,13 +138,10 @@ impl Broker {
     }
 
     pub(super) fn close_producer(&mut self, id: ConnId, c: &CommandCloseProducer) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && let Some(open) = conn.producers.remove(&c.producer_id)
-        {
+        let Some(conn) = self.conns.out(id) else { return };
+        conn.success(c.request_id);
+        if let Some(open) = conn.producers.remove(&c.producer_id) {
             self.dismiss_producer(id, c.producer_id, open);
-        }
-        if let Some(conn) = self.conns.out(id) {
-            conn.success(c.request_id);
         }
     }
 
@@ -189,7 +185,10 @@ impl Broker {
                 producer_id: c.producer_id,
                 sequence_id: c.sequence_id,
                 message_id: Some(message_id),
-                highest_sequence_id: Some(c.highest_sequence_id.unwrap_or(0)),
+                // -1 when there was none, or none that makes sense.
+                highest_sequence_id: Some(
+                    c.highest_sequence_id.filter(|id| *id >= c.sequence_id).unwrap_or(u64::MAX),
+                ),
             }),
             Err(refusal) => conn.send(CommandSendError {
                 producer_id: c.producer_id,
@@ -229,7 +228,7 @@ fn store(
     now: Now,
 ) -> Result<MessageIdData, Refusal> {
     if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
-        return Err(Refusal::not_allowed("Transactions are not enabled."));
+        return Err(Refusal::not_allowed("Transaction buffer disable!"));
     }
     let stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
         BadEntry::Checksum => Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"),

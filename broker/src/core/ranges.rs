@@ -91,22 +91,6 @@ impl RangeSet {
         }
     }
 
-    /// Takes out all from `bound` on.
-    pub(super) fn remove_from(&mut self, bound: u64) {
-        while let Some((&start, &end)) = self.ranges.last_key_value() {
-            if end <= bound {
-                break;
-            }
-            self.ranges.remove(&start);
-            self.len -= end - start;
-            if start < bound {
-                self.ranges.insert(start, bound);
-                self.len += bound - start;
-                break;
-            }
-        }
-    }
-
     pub(super) fn clear(&mut self) {
         self.ranges.clear();
         self.len = 0;
@@ -146,11 +130,7 @@ mod tests {
                         ranges.remove_below(offset);
                         plain.retain(|o| *o >= offset);
                     }
-                    1 => {
-                        ranges.remove_from(offset);
-                        plain.retain(|o| *o < offset);
-                    }
-                    2..9 => assert_eq!(ranges.remove(offset), plain.remove(&offset)),
+                    1..9 => assert_eq!(ranges.remove(offset), plain.remove(&offset)),
                     _ => assert_eq!(ranges.insert(offset), plain.insert(offset)),
                 }
                 assert_eq!(ranges.iter().collect::<Vec<_>>(), plain.iter().copied().collect::<Vec<_>>());

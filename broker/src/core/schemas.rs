@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use pulsewire_proto::wire::{
     Command, CommandGetOrCreateSchema, CommandGetOrCreateSchemaResponse, CommandGetSchema,
-    CommandGetSchemaResponse, Schema, ServerError,
+    CommandGetSchemaResponse, Schema, SchemaType, ServerError,
 };
 
 use super::Broker;
@@ -31,6 +31,16 @@ impl Schemas {
             Some(at) => at,
             None if versions.len() >= MAX_VERSIONS => {
                 return Err(Refusal::not_allowed("Too many schemas for this topic"));
+            }
+            None if versions.first().is_some_and(|known| known.r#type != schema.r#type) => {
+                let exists = versions.first().map_or(SchemaType::NONE, |known| known.r#type);
+                return Err(Refusal::new(
+                    ServerError::INCOMPATIBLE_SCHEMA,
+                    format!(
+                        "Incompatible schema: exists schema type {exists:?}, new schema type {:?}",
+                        schema.r#type
+                    ),
+                ));
             }
             None => {
                 versions.push(schema.clone());
@@ -58,6 +68,12 @@ impl Schemas {
     }
 }
 
+/// What a topic's schemas are called.
+fn schema_name(topic: &TopicName) -> String {
+    let TopicName { tenant, namespace, local, .. } = topic.base();
+    format!("{tenant}/{namespace}/{local}")
+}
+
 /// A version as the wire has it.
 fn version(at: usize) -> Bytes {
     Bytes::copy_from_slice(&(at as u64).to_be_bytes())
@@ -74,7 +90,7 @@ impl Broker {
             }
             Ok(topic) => match self.schemas.find(&topic, c.schema_version.as_ref()) {
                 Some((schema, version)) => {
-                    response.schema = Some(Schema { name: topic.base().local, ..schema });
+                    response.schema = Some(Schema { name: schema_name(&topic), ..schema });
                     response.schema_version = Some(version);
                     None
                 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use pulsewire_proto::wire::frame::RawFrame;
 use pulsewire_proto::wire::{
-    Command, CommandConnect, CommandConnected, CommandError, CommandPing, CommandPong, FRAME_OVERHEAD,
-    FeatureFlags, PROTOCOL_VERSION, ServerError,
+    Command, CommandConnect, CommandConnected, CommandPing, CommandPong, FRAME_OVERHEAD, FeatureFlags,
+    PROTOCOL_VERSION,
 };
 
 use super::Broker;
@@ -26,6 +26,7 @@ impl Broker {
         match (&conn.state, command) {
             (State::Cut(_), _) => {}
             (State::Start, Command::Connect(connect)) => self.connect(id, &connect),
+            (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
             (State::Start, command) => {
                 let what = format!("{} before CONNECT", command.name());
                 self.cut(id, DisconnectReason::Protocol(what));
@@ -41,7 +42,6 @@ impl Broker {
         conn.can = Abilities {
             protocol_version: c.protocol_version.unwrap_or(0),
             broker_entry_metadata: flags.supports_broker_entry_metadata == Some(true),
-            partial_producer: flags.supports_partial_producer == Some(true),
         };
         conn.state = State::Connected;
         conn.decoder.set_limit(max_message_size + FRAME_OVERHEAD);
@@ -53,6 +53,7 @@ impl Broker {
             feature_flags: Some(FeatureFlags {
                 supports_topic_watchers: Some(true),
                 supports_get_partitioned_metadata_without_auto_creation: Some(true),
+                supports_repl_dedup_by_lid_and_eid: Some(true),
                 ..FeatureFlags::default()
             }),
         });
@@ -136,16 +137,6 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.is_cut() {
             return;
-        }
-        if conn.state == State::Start
-            && let DisconnectReason::Protocol(what) = &reason
-        {
-            // Nothing was asked yet, so this is the answer to nothing; but people see it in logs.
-            conn.send(CommandError {
-                request_id: u64::MAX,
-                error: ServerError::UNKNOWN_ERROR,
-                message: what.clone(),
-            });
         }
         conn.state = State::Cut(reason);
         self.conns.list(id);

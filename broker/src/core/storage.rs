@@ -177,16 +177,4 @@ impl Log {
     pub(super) fn first_since(&self, timestamp: u64) -> u64 {
         self.first + self.entries.partition_point(|stored| stored.timestamp < timestamp) as u64
     }
-
-    /// Messages (not entries) from `offset` on.
-    pub(super) fn messages_from(&self, offset: u64) -> u64 {
-        match offset.max(self.first).checked_sub(1).map(|before| self.get(before)) {
-            _ if offset >= self.end() => 0,
-            Some(Some(before)) => self.next_index - 1 - before.index,
-            _ => match self.entries.front() {
-                Some(first) => self.next_index - 1 - first.index + u64::from(first.messages),
-                None => 0,
-            },
-        }
-    }
 }

@@ -140,8 +140,10 @@ impl Subscription {
             self.out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
             self.rewind();
         } else if kind != self.kind {
-            let message = "Subscription is of different type";
-            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
+            return Err(different("type", type_name(self.kind), type_name(kind)));
+        } else if kind == SubType::KEY_SHARED && self.selector.mode() != Selector::new(key_shared).mode() {
+            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared).mode());
+            return Err(different("key_shared mode", here, theirs));
         } else if kind == SubType::EXCLUSIVE {
             let message = "Exclusive consumer is already connected";
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
@@ -306,6 +308,26 @@ impl Subscription {
     /// Messages delivered and not acknowledged, over all consumers.
     pub(super) fn unacked(&self) -> u64 {
         self.consumers.iter().map(|c| c.unacked).sum()
+    }
+}
+
+/// A consumer that is of another kind than those that are there.
+fn different(what: &str, here: &str, theirs: &str) -> Refusal {
+    let message = format!(
+        "Subscription is of different type. Active subscription {what} of '{here}' is different than the \
+         connecting consumer's {what} '{theirs}'."
+    );
+    Refusal::new(ServerError::CONSUMER_BUSY, message)
+}
+
+/// A subscription type's name, as statistics and errors have it.
+pub(super) fn type_name(kind: SubType) -> &'static str {
+    match kind {
+        SubType::EXCLUSIVE => "Exclusive",
+        SubType::SHARED => "Shared",
+        SubType::FAILOVER => "Failover",
+        SubType::KEY_SHARED => "Key_Shared",
+        _ => "None",
     }
 }
 

@@ -47,7 +47,6 @@ pub(super) struct Producer {
     pub(super) id: u64,
     pub(super) name: String,
     pub(super) epoch: u64,
-    pub(super) user_named: bool,
     pub(super) access: ProducerAccessMode,
     pub(super) topic_epoch: Option<u64>,
     /// Answered when a producer that waits gets its turn.
@@ -136,6 +135,8 @@ impl Topic {
                 admission.topic_epoch = Some(self.next_epoch(producer.topic_epoch)?);
             }
             ProducerAccessMode::WAIT_FOR_EXCLUSIVE if taken || !self.producers.is_empty() => {
+                // One that was fenced out must not wait for its next chance to write.
+                self.next_epoch(producer.topic_epoch)?;
                 admission.waits = true;
                 self.waiting.push_back(producer);
                 return Ok(admission);

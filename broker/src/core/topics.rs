@@ -69,10 +69,6 @@ impl Topics {
         self.map.len()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = TopicKey> + '_ {
-        self.map.keys().copied()
-    }
-
     /// Partitions of a partitioned topic.
     pub(super) fn partitions(&self, name: &TopicName) -> Option<u32> {
         self.partitioned.get(&name.to_string()).copied()
@@ -93,9 +89,7 @@ impl Topics {
             && let Some(count) = self.partitions(&name.base())
             && index >= count
         {
-            return Err(Refusal::not_allowed(format!(
-                "Illegal topic partition name {full} with max allowed {count} partitions"
-            )));
+            return Err(Refusal::topic_not_found(&full));
         }
         if !create {
             return Err(Refusal::topic_not_found(&full));

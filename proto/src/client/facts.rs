@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Client;
 use super::link::{LinkState, Owner};
 use super::requests::failure;
-use crate::connection::{State, Waiting};
+use crate::connection::{State, Waiting, incoming};
 use crate::consumer::Arrival;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event};
@@ -82,11 +82,12 @@ impl Client {
                 Timer::Keepalive(conn) => {
                     let interval = self.config.keep_alive_interval;
                     let Some(c) = self.pool.get_mut(conn) else { continue };
-                    if c.keep_alive(&self.config, now) {
-                        self.timers.arm(Timer::Keepalive(conn), now.time + interval);
-                    } else {
-                        let why = format!("nothing came for {:?}", interval * 2);
-                        self.give_up(conn, Error::new(ErrorKind::Disconnected, why), now);
+                    match c.keep_alive(&self.config, now) {
+                        Some(at) => self.timers.arm(Timer::Keepalive(conn), at),
+                        None => {
+                            let why = format!("nothing came for {:?}", interval * 2);
+                            self.give_up(conn, Error::new(ErrorKind::Disconnected, why), now);
+                        }
                     }
                 }
                 Timer::Request(id) => self.request_timed_out(id, now),
@@ -105,27 +106,32 @@ impl Client {
         match number {
             SEND_RECEIPT if ready => {
                 let receipt = hot::read_receipt(&frame.command).map_err(Error::protocol)?;
-                self.receipt(&receipt)
+                self.receipt(conn, &receipt)
             }
             MESSAGE if ready => self.message(conn, frame),
             _ => {
-                let command = frame.decode().map_err(Error::protocol)?;
+                let command = incoming::decode(&frame.command).map_err(Error::protocol)?;
                 if ready { self.command(conn, command, now) } else { self.handshake(conn, command, now) }
             }
         }
     }
 
-    fn receipt(&mut self, receipt: &hot::Receipt) -> Result<(), Error> {
+    fn receipt(&mut self, conn: ConnId, receipt: &hot::Receipt) -> Result<(), Error> {
         let id = ProducerId(receipt.producer_id);
         let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
+        // One that was closed meanwhile, or has moved to another broker.
+        if producer.link.conn() != Some(conn) {
+            return Ok(());
+        }
         match producer.receipt(receipt) {
             Received::Sent(token, pending, message_id) => {
                 self.settle(id, token, pending.frame_len as usize, Ok(message_id));
                 Ok(())
             }
             Received::Ignored => Ok(()),
+            // Something was lost. A new connection helps all that are on this one.
             Received::Ahead => Err(Error::new(
-                ErrorKind::Protocol,
+                ErrorKind::Disconnected,
                 format!("a receipt for sequence id {} came before its turn", receipt.sequence_id),
             )),
         }
@@ -142,7 +148,11 @@ impl Client {
         match consumer.arrived(delivery, Entry::parse(&frame.entry).map_err(Error::protocol)) {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
-            Arrival::Damaged(ack) => self.write(conn, ack.into()),
+            Arrival::Damaged(ack) => {
+                self.write(conn, ack);
+                // The user sees nothing of it, so its permits go back from here.
+                self.delivered(id, 0);
+            }
         }
         Ok(())
     }
@@ -221,7 +231,7 @@ impl Client {
                     self.replied(conn, request, failed.map_or(Ok(r.into()), Err), now);
                 }
             }
-            Command::SendError(error) => return self.send_error(&error),
+            Command::SendError(error) => return self.send_error(conn, &error, now),
             Command::CloseProducer(close) => {
                 let assigned =
                     self.assigned(close.assigned_broker_service_url, close.assigned_broker_service_url_tls);
@@ -241,23 +251,30 @@ impl Client {
     }
 
     /// The broker could not store a message.
-    fn send_error(&mut self, error: &CommandSendError) -> Result<(), Error> {
+    fn send_error(&mut self, conn: ConnId, error: &CommandSendError, now: Now) -> Result<(), Error> {
         let failed = Error::broker(error.error, &error.message);
         let id = ProducerId(error.producer_id);
-        let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
-        let oldest = producer.ring.front().map(|p| p.sequence_id);
-        // These are about this message alone; the broker goes on with the next.
-        let alone = matches!(error.error, ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR);
-        if !alone || failed.is_retryable() {
-            // As Java: the messages go out again on a new connection.
-            return Err(failed);
+        let Some(producer) = self.producers.get_mut(&id).filter(|p| p.link.conn() == Some(conn)) else {
+            return Ok(());
+        };
+        match error.error {
+            // These are about this message alone; the broker goes on with the next.
+            ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR => {
+                if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
+                    && let Some((token, pending)) = producer.ring.pop()
+                {
+                    self.settle(id, token, pending.frame_len as usize, Err(failed));
+                }
+                Ok(())
+            }
+            ServerError::TOPIC_TERMINATED_ERROR => {
+                self.link_failed(Owner::Producer(id), failed, now);
+                Ok(())
+            }
+            // As Java: the messages go out again on a new connection. Others on this one are not to
+            // blame, so to them it is lost and no more.
+            _ => Err(Error::new(ErrorKind::Disconnected, format!("a message was not stored: {failed}"))),
         }
-        if oldest == Some(error.sequence_id)
-            && let Some((token, pending)) = producer.ring.pop()
-        {
-            self.settle(id, token, pending.frame_len as usize, Err(failed));
-        }
-        Ok(())
     }
 
     /// PRODUCER or SUBSCRIBE failed.

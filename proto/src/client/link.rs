@@ -25,7 +25,9 @@ use crate::service_url::Endpoint;
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::hot::write_flow;
-use crate::wire::{Command, CommandCloseConsumer, CommandCloseProducer, CommandProducerSuccess, ServerError};
+use crate::wire::{
+    CommandCloseConsumer, CommandCloseProducer, CommandProducerSuccess, Outbound, ServerError,
+};
 
 /// Whose link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +63,7 @@ pub(crate) struct Link {
     /// The last failure, for the message when time runs out.
     last_error: Option<Error>,
     /// The broker that was named when it closed the link.
-    assigned: Option<Endpoint>,
+    assigned: Option<PoolKey>,
 }
 
 impl Link {
@@ -90,7 +92,9 @@ impl Link {
         (self.generation == generation).then(|| self.state.clone())
     }
 
-    fn conn(&self) -> Option<ConnId> {
+    /// The connection that it uses or waits for.
+    #[inline]
+    pub(crate) fn conn(&self) -> Option<ConnId> {
         match self.state {
             LinkState::Waiting(conn)
             | LinkState::Opening(conn, _)
@@ -120,8 +124,7 @@ impl Client {
         link.state = LinkState::Locating;
         let generation = link.generation;
         let first = link.created.is_some();
-        if let Some(endpoint) = link.assigned.take() {
-            let key = self.broker_key(&endpoint, false);
+        if let Some(key) = link.assigned.take() {
             return self.link_located(owner, generation, Ok(key), now);
         }
         self.locate(Locate::new(owner, generation, topic, first), now);
@@ -160,7 +163,7 @@ impl Client {
             return;
         }
         let request = self.request(conn, Reply::Open(owner, generation), now);
-        let command: Command = match owner {
+        let command: Outbound = match owner {
             Owner::Producer(id) => match self.producers.get_mut(&id) {
                 Some(producer) => producer.open_command(request).into(),
                 None => return,
@@ -174,6 +177,13 @@ impl Client {
             link.state = LinkState::Opening(conn, request);
         }
         self.write(conn, command);
+    }
+
+    /// PRODUCER_SUCCESS that says: not yet. Its turn comes however late, so its deadline is void.
+    pub(super) fn link_waits(&mut self, owner: Owner) {
+        if let Some(op) = self.link(owner).and_then(|link| link.created) {
+            self.timers.cancel(Timer::Operation(op));
+        }
     }
 
     /// PRODUCER_SUCCESS, or SUCCESS for SUBSCRIBE.
@@ -201,7 +211,8 @@ impl Client {
                 producer.max_message_size = limit.unwrap_or(producer.max_message_size);
                 output = Output::Producer { name: producer.name().to_owned() };
                 self.fail_oversized(id);
-                if let Some(c) = self.pool.get_mut(conn) {
+                let pending = self.producers.get(&id).is_some_and(|p| !p.ring.is_empty());
+                if let Some(c) = self.pool.get_mut(conn).filter(|_| pending) {
                     c.mark_dirty(id);
                 }
             }
@@ -224,7 +235,11 @@ impl Client {
             && let Some(consumer) = self.consumers.get_mut(&id)
         {
             consumer.lost();
+            let was_open = consumer.link.open_conn().is_some();
             self.timers.cancel(Timer::Nack(id));
+            if was_open {
+                self.emit(Event::ConsumerReset(id));
+            }
         }
         let Some(link) = self.link(owner) else { return };
         if let LinkState::Closing(_, op) = link.state {
@@ -257,10 +272,7 @@ impl Client {
     /// The first opening took too long. What the broker may still open is closed.
     pub(super) fn link_timed_out(&mut self, owner: Owner) {
         let Some(link) = self.link(owner) else { return };
-        let error = match &link.last_error {
-            Some(last) => Error::new(ErrorKind::Timeout, format!("it was not opened in time: {last}")),
-            None => Error::timeout("opening it"),
-        };
+        let error = Error::timeout("opening it").because(link.last_error.take());
         if let LinkState::Opening(conn, request) = link.state {
             self.drop_request(request);
             self.abandon_opening(owner, conn);
@@ -282,6 +294,9 @@ impl Client {
         assigned: Option<Endpoint>,
         now: Now,
     ) {
+        // The next broker is behind the same proxy as this one.
+        let proxied = self.pool.get(conn).is_some_and(|c| c.key.proxy_to.is_some());
+        let assigned = assigned.map(|endpoint| self.broker_key(&endpoint, proxied));
         let Some(link) = self.link(owner).filter(|l| l.open_conn() == Some(conn)) else { return };
         link.assigned = assigned;
         self.link_failed(owner, Error::new(ErrorKind::Disconnected, "the broker closed it"), now);
@@ -351,7 +366,7 @@ impl Client {
     }
 }
 
-fn close_command(owner: Owner, request_id: u64) -> Command {
+fn close_command(owner: Owner, request_id: u64) -> Outbound {
     match owner {
         Owner::Producer(id) => {
             CommandCloseProducer { producer_id: id.0, request_id, ..Default::default() }.into()

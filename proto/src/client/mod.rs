@@ -22,7 +22,7 @@ use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
 use crate::producer::{Outgoing, Producer};
 use crate::time::{Now, Time};
 use crate::timer::{Timer, Timers};
-use crate::wire::{Command, CommandGetLastMessageId, CommandUnsubscribe, hot};
+use crate::wire::{CommandGetLastMessageId, CommandUnsubscribe, Outbound, hot};
 use link::{Link, Owner};
 use lookup::Task;
 use pool::{Pool, PoolKey};
@@ -284,7 +284,7 @@ impl Client {
         &mut self,
         consumer: ConsumerId,
         now: Now,
-        command: impl FnOnce(u64, u64) -> Command,
+        command: impl FnOnce(u64, u64) -> Outbound,
     ) -> OpId {
         let op = self.new_op(now);
         match self.consumers.get(&consumer).map(|c| c.link.open_conn()) {
@@ -339,6 +339,11 @@ impl Client {
         op
     }
 
+    fn owners(&self) -> Vec<Owner> {
+        let producers = self.producers.keys().map(|id| Owner::Producer(*id));
+        producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
+    }
+
     /// Whether the client is closed or being closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -349,7 +354,10 @@ impl Client {
     /// [`Client::poll_transmit`] gave.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.shutdown == Shutdown::Done && self.actions.is_empty() && self.events.is_empty()
+        self.shutdown == Shutdown::Done
+            && self.actions.is_empty()
+            && self.events.is_empty()
+            && self.sent.is_empty()
     }
 
     // ---- polls ----
@@ -370,7 +378,7 @@ impl Client {
         c.take(out);
     }
 
-    /// Whether [`Client::poll_transmit`] would give anything.
+    /// Whether [`Client::poll_transmit`] may give anything.
     #[must_use]
     pub fn wants_transmit(&self, conn: ConnId) -> bool {
         self.pool.get(conn).is_some_and(|c| !c.dirty.is_empty() || !c.outbox.is_empty())
@@ -421,8 +429,8 @@ impl Client {
         match self.ops.get(&op) {
             Some(OpKind::Task(task)) => {
                 let task = *task;
-                self.drop_task(task);
-                self.complete(op, Err(error));
+                let last = self.drop_task(task);
+                self.complete(op, Err(error.because(last)));
             }
             Some(OpKind::Create(owner)) => {
                 let owner = *owner;
@@ -435,8 +443,9 @@ impl Client {
             }
             Some(OpKind::Request) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {
+                let closed = Error::closed("client");
                 for owner in self.owners() {
-                    self.forget(owner, &error);
+                    self.forget(owner, &closed);
                 }
                 self.finish_shutdown();
             }
@@ -455,18 +464,19 @@ impl Client {
             self.disconnect(conn, "the client is closed");
         }
         self.complete(op, Ok(Output::Done));
-    }
-
-    fn owners(&self) -> Vec<Owner> {
-        let producers = self.producers.keys().map(|id| Owner::Producer(*id));
-        producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
+        // What still waits for an answer will not get it: nobody drives the client any more.
+        while let Some((&op, _)) = self.ops.first_key_value() {
+            self.complete(op, Err(Error::closed("client")));
+        }
+        self.tasks.clear();
+        self.timers = Timers::default();
     }
 
     fn emit(&mut self, event: Event) {
         self.events.push_back(event);
     }
 
-    fn write(&mut self, conn: ConnId, command: Command) {
+    fn write(&mut self, conn: ConnId, command: impl Into<Outbound>) {
         if let Some(c) = self.pool.get_mut(conn) {
             c.write(command);
         }

@@ -75,8 +75,9 @@ impl Client {
     /// PRODUCER_SUCCESS that is not ready means: wait on, however long it takes.
     pub(super) fn producer_success(&mut self, conn: ConnId, success: CommandProducerSuccess, now: Now) {
         if success.producer_ready == Some(false) {
-            if let Some(Reply::Open(..)) = self.requests.peek(conn, success.request_id) {
+            if let Some(Reply::Open(owner, _)) = self.requests.peek(conn, success.request_id) {
                 self.timers.cancel(Timer::Request(success.request_id));
+                self.link_waits(owner);
             }
             return;
         }

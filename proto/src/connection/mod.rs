@@ -9,6 +9,7 @@
 //! A connection is dead when nothing has come down for two keepalive intervals; a PING goes out
 //! after the first. PING of the broker is answered where it is read.
 
+pub(crate) mod incoming;
 mod outbox;
 
 use std::collections::VecDeque;
@@ -22,10 +23,10 @@ use crate::client::pool::PoolKey;
 use crate::config::ClientConfig;
 use crate::ids::ProducerId;
 use crate::time::{Now, Time};
-use crate::wire::frame::{FrameDecoder, encode_command};
+use crate::wire::frame::FrameDecoder;
 use crate::wire::{
-    AuthData, Command, CommandAuthResponse, CommandConnect, CommandConnected, CommandPing, CommandPong,
-    DEFAULT_MAX_MESSAGE_SIZE, FRAME_OVERHEAD, FeatureFlags, PROTOCOL_VERSION,
+    AuthData, CommandAuthResponse, CommandConnect, CommandConnected, CommandPing, CommandPong,
+    DEFAULT_MAX_MESSAGE_SIZE, FRAME_OVERHEAD, FeatureFlags, Outbound, PROTOCOL_VERSION,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +76,8 @@ impl Connection {
         }
     }
 
-    pub(crate) fn write(&mut self, command: impl Into<Command>) {
-        encode_command(&command.into(), self.outbox.tail());
+    pub(crate) fn write(&mut self, command: impl Into<Outbound>) {
+        command.into().encode_frame(self.outbox.tail());
     }
 
     /// The socket is open: CONNECT goes out.
@@ -133,16 +134,20 @@ impl Connection {
         self.last_received = now.time;
     }
 
-    /// Looks whether the connection is alive; `false` when it must be given up.
-    pub(crate) fn keep_alive(&mut self, config: &ClientConfig, now: Now) -> bool {
+    /// Looks whether the connection is alive: when to look again, or `None` when it must be given up.
+    pub(crate) fn keep_alive(&mut self, config: &ClientConfig, now: Now) -> Option<Time> {
+        let interval = config.keep_alive_interval;
         let silence = now.time - self.last_received;
-        if silence >= config.keep_alive_interval * 2 {
-            return false;
+        if silence >= interval * 2 {
+            return None;
         }
-        if silence >= config.keep_alive_interval && self.state == State::Ready {
+        if silence < interval {
+            return Some(self.last_received + interval);
+        }
+        if self.state == State::Ready {
             self.write(CommandPing::default());
         }
-        true
+        Some(self.last_received + interval * 2)
     }
 
     /// Notes that `producer` has frames for this connection.

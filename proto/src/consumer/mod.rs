@@ -19,7 +19,7 @@ use acks::BatchAcks;
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
-use queue::{Queue, Taken};
+use queue::{Queue, Taken, open_bits};
 
 use crate::client::link::Link;
 use crate::config::{ConsumerConfig, InitialPosition};
@@ -31,8 +31,8 @@ use crate::topic::TopicName;
 use crate::wire::entry::{Checksum, Entry, Unpack};
 use crate::wire::hot::Delivery;
 use crate::wire::{
-    AckType, Command, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
-    InitialPosition as WirePosition, MessageIdData, ValidationError,
+    AckType, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
+    InitialPosition as WirePosition, MessageIdData, Outbound, ValidationError,
 };
 
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Consumer {
     queue: Queue,
     acks: BatchAcks,
     nacks: Nacks,
+    /// Messages of this subscription that were taken and not reported as delivered.
+    taken: u32,
     /// Permits to give back with the next FLOW.
     returned: u32,
     /// The user was told that messages wait.
@@ -70,6 +72,7 @@ impl Consumer {
             queue: Queue::default(),
             acks: BatchAcks::default(),
             nacks: Nacks::default(),
+            taken: 0,
             returned: 0,
             announced: false,
             config,
@@ -109,6 +112,7 @@ impl Consumer {
         self.queue.clear();
         self.acks.clear();
         self.nacks.clear();
+        self.taken = 0;
         self.returned = 0;
         self.announced = false;
     }
@@ -137,7 +141,7 @@ impl Consumer {
             }
         };
         if entry.checksum == Checksum::Wrong {
-            self.returned += 1;
+            self.returned = self.returned.saturating_add(damaged_permits(&entry, &delivery.ack_set));
             return Arrival::Damaged(CommandAck {
                 consumer_id: self.id.0,
                 ack_type: AckType::INDIVIDUAL,
@@ -150,7 +154,9 @@ impl Consumer {
                 ..Default::default()
             });
         }
-        let permits = u32::try_from(unpack.batch.unwrap_or(1)).unwrap_or(1);
+        // What the broker counted; it goes by the same words.
+        let declared = u32::try_from(unpack.batch.unwrap_or(1)).unwrap_or(0);
+        let permits = open_bits(&delivery.ack_set, declared).max(1);
         if let Some(why) = unsupported(&unpack) {
             self.queue
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
@@ -171,11 +177,11 @@ impl Consumer {
         match unpack.batch {
             None => self.queue.push_one(Message::whole(data, unpack.null_value)),
             Some(_) if batch_size == 0 => {
-                self.queue.push_unreadable(unreadable("an empty batch".to_owned()), permits.max(1));
+                self.queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
             }
             Some(_) => {
                 self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
-                self.queue.push_batch(data, delivery.ack_set);
+                self.queue.push_batch(data, declared, delivery.ack_set);
             }
         }
         Arrival::Queued(self.announce())
@@ -189,7 +195,10 @@ impl Consumer {
     pub(crate) fn take(&mut self) -> Option<Result<Message, Error>> {
         loop {
             match self.queue.take() {
-                Some(Taken::Message(message)) => return Some(Ok(message)),
+                Some(Taken::Message(message)) => {
+                    self.taken = self.taken.saturating_add(1);
+                    return Some(Ok(message));
+                }
                 Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),
                 Some(Taken::Unreadable(error, permits)) => {
                     self.returned = self.returned.saturating_add(permits);
@@ -209,6 +218,9 @@ impl Consumer {
 
     /// The user has `n` messages more: the permits for a FLOW that is due now.
     pub(crate) fn delivered(&mut self, n: u32) -> Option<u32> {
+        // What a lost subscription delivered was paid for there.
+        let n = n.min(self.taken);
+        self.taken -= n;
         self.returned = self.returned.saturating_add(n);
         if self.returned < self.config.receiver_queue_size.div_ceil(2) {
             return None;
@@ -217,7 +229,7 @@ impl Consumer {
     }
 
     /// The ACK that follows from the user's acknowledgement, if one is due yet.
-    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> Option<Command> {
+    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> Option<Outbound> {
         let (ack_type, id) = if cumulative {
             (AckType::CUMULATIVE, self.acks.cumulative(id)?)
         } else {
@@ -236,7 +248,7 @@ impl Consumer {
     }
 
     /// Requests for redelivery that are due, and when the next will be.
-    pub(crate) fn redeliver_due(&mut self, now: Now) -> (Vec<Command>, Option<Time>) {
+    pub(crate) fn redeliver_due(&mut self, now: Now) -> (Vec<Outbound>, Option<Time>) {
         let consumer_id = self.id.0;
         let due = self.nacks.take_due(now.time);
         let commands = due
@@ -248,6 +260,13 @@ impl Consumer {
             .collect();
         (commands, self.nacks.next())
     }
+}
+
+/// What the broker counted for a damaged entry, if its damaged metadata can be believed.
+fn damaged_permits(entry: &Entry, ack_set: &[i64]) -> u32 {
+    let claimed = Unpack::read(&entry.metadata).ok().and_then(|unpack| unpack.batch);
+    let claimed = claimed.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+    if claimed as usize > entry.payload.len() { 1 } else { open_bits(ack_set, claimed).max(1) }
 }
 
 /// Why this version cannot unpack an entry.

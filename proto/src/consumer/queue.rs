@@ -19,7 +19,11 @@ enum Queued {
     Batch {
         entry: Arc<EntryData>,
         next: BatchReader,
-        index: i32,
+        index: u32,
+        /// Messages that the batch says it has; there may be fewer.
+        declared: u32,
+        /// Permits that it took and that were not handed on yet.
+        permits: u32,
         /// Bits of messages that are still to be delivered; all when empty.
         ack_set: Vec<i64>,
     },
@@ -41,11 +45,13 @@ impl Queue {
         self.entries.push_back(Queued::One(message));
     }
 
-    pub(crate) fn push_batch(&mut self, entry: EntryData, ack_set: Vec<i64>) {
+    pub(crate) fn push_batch(&mut self, entry: EntryData, declared: u32, ack_set: Vec<i64>) {
         self.entries.push_back(Queued::Batch {
             entry: Arc::new(entry),
             next: BatchReader::new(),
             index: 0,
+            declared,
+            permits: open_bits(&ack_set, declared),
             ack_set,
         });
     }
@@ -63,7 +69,8 @@ impl Queue {
     }
 
     pub(crate) fn take(&mut self) -> Option<Taken> {
-        let Some(Queued::Batch { entry, next, index, ack_set }) = self.entries.front_mut() else {
+        let Some(Queued::Batch { entry, next, index, declared, permits, ack_set }) = self.entries.front_mut()
+        else {
             return match self.entries.pop_front()? {
                 Queued::One(message) => Some(Taken::Message(message)),
                 Queued::Unreadable(error, permits) => Some(Taken::Unreadable(error, permits)),
@@ -72,16 +79,24 @@ impl Queue {
         };
         let at = *index;
         *index += 1;
-        let last = *index >= entry.batch_size;
+        let last = *index >= *declared;
         let taken = match next.next(&entry.payload) {
-            Ok(slot) if slot.compacted_out || !is_set(ack_set, at) => Taken::Skipped(1),
-            Ok(slot) => Taken::Message(Message::of_batch(entry.clone(), at, slot)),
+            // Acknowledged before: the broker did not count it.
+            Ok(_) if !is_set(ack_set, at) => Taken::Skipped(0),
+            Ok(slot) => {
+                *permits = permits.saturating_sub(1);
+                if slot.compacted_out {
+                    Taken::Skipped(1)
+                } else {
+                    Taken::Message(Message::of_batch(entry.clone(), at as i32, slot))
+                }
+            }
             Err(error) => {
-                let left = u32::try_from(entry.batch_size - at).unwrap_or(1);
+                let left = *permits;
                 let error = Error::new(
                     ErrorKind::Corrupted,
                     format!(
-                        "entry {}:{} is not a batch: {error}",
+                        "entry {}:{} is not a batch of {declared} messages: {error}",
                         entry.position.ledger, entry.position.entry
                     ),
                 );
@@ -96,10 +111,18 @@ impl Queue {
     }
 }
 
-fn is_set(ack_set: &[i64], index: i32) -> bool {
+fn is_set(ack_set: &[i64], index: u32) -> bool {
+    ack_set.is_empty() || ack_set.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+}
+
+/// How many of the first `size` bits are set: those are the messages that the broker counted.
+pub(crate) fn open_bits(ack_set: &[i64], size: u32) -> u32 {
     if ack_set.is_empty() {
-        return true;
+        return size;
     }
-    let index = usize::try_from(index).unwrap_or(0);
-    ack_set.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    let bits = |(word, at): (&i64, usize)| match (size as usize).saturating_sub(at) {
+        left @ 0..64 => (word & ((1 << left) - 1)).count_ones(),
+        _ => word.count_ones(),
+    };
+    ack_set.iter().zip((0..).step_by(64)).map(bits).sum()
 }

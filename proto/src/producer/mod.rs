@@ -110,11 +110,10 @@ impl Producer {
     /// Encodes a message into the ring. The caller has checked that there is memory for it.
     pub(crate) fn enqueue(&mut self, message: &Outgoing<'_>, now: Now) -> Result<(SendToken, usize), Error> {
         let payload = message.payload.as_ref().map_or(&[][..], Payload::as_slice);
-        let sequence_id = match (message.sequence_id, self.next_sequence_id) {
-            (Some(own), _) => own,
-            (None, Some(next)) => next,
-            (None, None) => return Err(Error::new(ErrorKind::Disconnected, "the producer is not open yet")),
-        };
+        // Before PRODUCER_SUCCESS neither its name nor its last sequence id is known.
+        let next = self.next_sequence_id.filter(|_| !self.name_field.is_empty());
+        let next = next.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the producer is not open yet"))?;
+        let sequence_id = message.sequence_id.unwrap_or(next);
         let metadata = Metadata {
             producer_name_field: &self.name_field,
             sequence_id,

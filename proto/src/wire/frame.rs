@@ -23,6 +23,9 @@ impl RawFrame {
     }
 }
 
+/// Bytes that are set aside for a frame on its word alone.
+const MAX_RESERVE: usize = 256 * 1024;
+
 /// Cuts a byte stream into frames.
 ///
 /// ```
@@ -108,9 +111,10 @@ impl FrameDecoder {
             self.partial.extend_from_slice(&self.current.split_to(n));
         }
         if let Ok(Some(len)) = self.frame_len(&self.partial) {
-            let n = len.saturating_sub(self.partial.len()).min(self.current.len());
-            // One reservation a frame: sizes are checked against the limit by `frame_len`.
-            self.partial.reserve(len - self.partial.len().min(len));
+            let lacking = len.saturating_sub(self.partial.len());
+            let n = lacking.min(self.current.len());
+            // One reservation for an ordinary frame. A larger one grows as its bytes come: they may not.
+            self.partial.reserve(lacking.min(MAX_RESERVE));
             self.partial.extend_from_slice(&self.current.split_to(n));
         }
     }

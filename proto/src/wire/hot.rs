@@ -93,6 +93,7 @@ pub fn read_delivery(command: &[u8]) -> Result<Delivery, DecodeError> {
             }
             (3, 0) => redelivery_count = reader.varint()? as u32,
             (4, 0) => ack_set.push(reader.varint()? as i64),
+            (4, 2) => read_packed(command, reader.len_bounds()?, &mut ack_set)?,
             (5, 0) => consumer_epoch = Some(reader.varint()?),
             (_, wire) => reader.skip_value(wire)?,
         }
@@ -132,12 +133,21 @@ fn read_position(buf: &[u8], start: usize, end: usize) -> Result<(Position, Vec<
             (3, 0) => partition = reader.varint()? as i32,
             (4, 0) => batch_index = reader.varint()? as i32,
             (5, 0) => ack_set.push(reader.varint()? as i64),
+            (5, 2) => read_packed(buf, reader.len_bounds()?, &mut ack_set)?,
             (_, wire) => reader.skip_value(wire)?,
         }
     }
     let ledger = ledger.ok_or(DecodeError::MissingField { number: 1 })?;
     let entry = entry.ok_or(DecodeError::MissingField { number: 2 })?;
     Ok((Position { ledger, entry, partition, batch_index }, ack_set))
+}
+
+fn read_packed(buf: &[u8], (start, end): (usize, usize), list: &mut Vec<i64>) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(buf, start, end);
+    while !reader.is_empty() {
+        list.push(reader.varint()? as i64);
+    }
+    Ok(())
 }
 
 /// Appends a FLOW frame.

@@ -1,6 +1,6 @@
 // A small harness of our own: the same compiled files run in Node and in a page, with no test library in between.
 
-import { Client, type ClientOptions, type PulsarError } from "pulsewire";
+import { Client, type ClientOptions, PulsarError } from "pulsewire";
 
 /** A cluster as the run hands it in. */
 export interface Endpoint {
@@ -10,8 +10,6 @@ export interface Endpoint {
   witness: string;
   /** The gateway's URL. */
   url: string;
-  /** A URL of a gateway that does not allow this page's origin. */
-  refusedUrl?: string;
 }
 
 /** One line of a results file. */
@@ -56,10 +54,12 @@ export class Context {
   }
 }
 
+/** What a test needs: nothing, a cluster, or a cluster whose gateway refuses the origin that the test runs at. */
+type Setting = "unit" | "cluster" | "refused";
+
 interface Test {
   name: string;
-  /** Needs a cluster. */
-  cluster: boolean;
+  setting: Setting;
   run(context: Context): Promise<void> | void;
 }
 
@@ -67,17 +67,22 @@ const tests: Test[] = [];
 
 /** A test against a cluster. Its name begins with the id of its row in the parity ledger. */
 export function test(name: string, run: (context: Context) => Promise<void>): void {
-  tests.push({ name, cluster: true, run });
+  tests.push({ name, setting: "cluster", run });
+}
+
+/** A test that runs at an origin that the gateway refuses. */
+export function refused(name: string, run: (context: Context) => Promise<void>): void {
+  tests.push({ name, setting: "refused", run });
 }
 
 /** A test that needs no cluster. */
 export function unit(name: string, run: () => Promise<void> | void): void {
-  tests.push({ name, cluster: false, run });
+  tests.push({ name, setting: "unit", run });
 }
 
 export interface RunOptions {
   runtime: "node" | "chromium";
-  /** No endpoint: the unit tests. */
+  setting: Setting;
   endpoint?: Endpoint | undefined;
   /** Only names that contain one of these. */
   only?: string[] | undefined;
@@ -91,7 +96,7 @@ const NOWHERE: Endpoint = { name: "none", witness: "none", url: "ws://localhost:
 export async function run(options: RunOptions, report: (result: Result) => void): Promise<void> {
   const chosen = tests.filter(
     (test) =>
-      test.cluster === (options.endpoint !== undefined) &&
+      test.setting === options.setting &&
       (!options.only?.length || options.only.some((part) => test.name.includes(part))),
   );
   const queue = chosen.values();
@@ -137,7 +142,7 @@ async function runOne(test: Test, options: RunOptions): Promise<Result> {
 
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const code = (error as Partial<PulsarError>).code;
+  const code = error instanceof PulsarError ? error.code : "";
   const where =
     error.stack
       ?.split("\n")
@@ -163,7 +168,7 @@ export async function rejects(promise: Promise<unknown>, ...codes: string[]): Pr
   try {
     value = await promise;
   } catch (error) {
-    const code = (error as Partial<PulsarError>).code ?? (error as Error).name;
+    const code = error instanceof PulsarError ? error.code : (error as Error).name;
     if (!codes.includes(code)) {
       throw new Error(`rejected with ${code} (${(error as Error).message}), expected ${codes.join(" or ")}`);
     }

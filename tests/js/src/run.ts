@@ -2,17 +2,17 @@
 //
 //   node out/run.js [--unit] [--runtime node|chromium] [--only part,part] [--results directory]
 //
-// Endpoints come from PULSEWIRE_ENDPOINTS, JSON:
-//   [{"name": "embedded", "witness": "pulsewire broker", "url": "ws://127.0.0.1:8080", "refusedUrl": "ws://127.0.0.1:8081"}]
-// The gateway must allow the page's origin: PULSEWIRE_PAGE_PORT fixes its port (http://127.0.0.1:<port>).
-// Without endpoints only the unit tests run. CHROMIUM names the browser.
+// The clusters come from the environment: see endpoints.ts. Without any only the unit tests run. CHROMIUM names the
+// browser.
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { Page } from "playwright-core";
 import { launch } from "./chromium.js";
-import type { Endpoint, Result, RunOptions } from "./harness.js";
+import { world } from "./endpoints.js";
+import type { Result, RunOptions } from "./harness.js";
 import { serve } from "./server.js";
 
 const root = resolve(fileURLToPath(new URL("../../..", import.meta.url)));
@@ -24,7 +24,7 @@ const { values } = parseArgs({
     results: { type: "string", default: join(root, "target/results") },
   },
 });
-const endpoints: Endpoint[] = values.unit ? [] : JSON.parse(process.env.PULSEWIRE_ENDPOINTS ?? "[]");
+const { pagePort, endpoints } = values.unit ? { pagePort: 0, endpoints: [] } : world();
 const only = values.only?.split(",");
 const runtimes = values.runtime ? [values.runtime] : ["node", "chromium"];
 
@@ -41,7 +41,7 @@ async function runAll(
     const file = join(values.results, `js-${runtime}-${endpoint?.name ?? "unit"}.jsonl`);
     const lines: string[] = [];
     rmSync(file, { force: true });
-    await run({ runtime, endpoint, only }, (result) => {
+    const report = (result: Result): void => {
       lines.push(`${JSON.stringify(result)}\n`);
       if (result.status === "passed") passed += 1;
       else failed += 1;
@@ -49,26 +49,38 @@ async function runAll(
       const where = `${runtime}${endpoint ? `, ${endpoint.name}` : ""}`;
       console.log(`${mark} ${result.name} (${where}, ${result.seconds.toFixed(2)} s)`);
       if (result.detail) console.log(`     ${result.detail}`);
-    });
+    };
+    await run({ runtime, endpoint, only, setting: endpoint ? "cluster" : "unit" }, report);
+    if (endpoint) await run({ runtime, endpoint, only, setting: "refused" }, report);
     // A run of some tests is not a result for the ledger.
     if (!only) writeFileSync(file, lines.join(""));
   }
 }
 
 async function inNode(): Promise<void> {
+  const ws = await import("ws");
   if (typeof globalThis.WebSocket !== "function") {
-    globalThis.WebSocket = (await import("ws")).WebSocket as unknown as typeof WebSocket;
+    globalThis.WebSocket = ws.WebSocket as unknown as typeof WebSocket;
+  }
+  class FromElsewhere extends ws.WebSocket {
+    constructor(url: string) {
+      super(url, { origin: "http://refused.example" });
+    }
   }
   await import("./all.js");
   const { run } = await import("./harness.js");
-  await runAll("node", run);
+  await runAll("node", async (options, report) => {
+    const usual = globalThis.WebSocket;
+    if (options.setting === "refused") globalThis.WebSocket = FromElsewhere as unknown as typeof WebSocket;
+    await run(options, report);
+    globalThis.WebSocket = usual;
+  });
 }
 
 async function inChromium(): Promise<void> {
   const nonce = "pulsewire";
   const imports = { pulsewire: "/js/dist/index.js", "pulsewire/slim": "/js/dist/slim.js" };
-  const site = await serve(root, {
-    port: Number(process.env.PULSEWIRE_PAGE_PORT ?? 0),
+  const options = {
     allowed: ["js/dist", "js/wasm", "tests/js/out"],
     // All that a page's policy has to allow for the package is 'wasm-unsafe-eval'.
     csp: `default-src 'self'; script-src 'self' 'nonce-${nonce}' 'wasm-unsafe-eval'; connect-src 'self' ws:`,
@@ -78,25 +90,34 @@ async function inChromium(): Promise<void> {
 <script type="importmap" nonce="${nonce}">${JSON.stringify({ imports })}</script>
 <script type="module" src="/tests/js/out/browser.js"></script>`,
     },
-  });
+  };
+  const site = await serve(root, { ...options, port: pagePort });
+  const elsewhere = await serve(root, options);
   const browser = await launch();
   try {
-    const page = await browser.newPage();
     let report: (result: Result) => void = () => {};
-    await page.exposeFunction("pulsewireReport", (result: Result) => report(result));
-    page.on("pageerror", (error) => {
-      failed += 1;
-      console.log(`FAIL uncaught error in the page: ${error.stack ?? error.message}`);
-    });
-    await page.goto(site.origin);
-    await page.waitForFunction(() => typeof window.pulsewireSuite === "function");
+    const open = async (origin: string): Promise<Page> => {
+      const page = await browser.newPage();
+      await page.exposeFunction("pulsewireReport", (result: Result) => report(result));
+      page.on("pageerror", (error) => {
+        failed += 1;
+        console.log(`FAIL uncaught error in the page: ${error.stack ?? error.message}`);
+      });
+      await page.goto(origin);
+      await page.waitForFunction(() => typeof window.pulsewireSuite === "function");
+      return page;
+    };
+    const usual = await open(site.origin);
+    const refused = await open(elsewhere.origin);
     await runAll("chromium", async (options, sink) => {
       report = sink;
+      const page = options.setting === "refused" ? refused : usual;
       await page.evaluate((handed) => window.pulsewireSuite(handed), options);
     });
   } finally {
     await browser.close();
     await site.close();
+    await elsewhere.close();
   }
 }
 

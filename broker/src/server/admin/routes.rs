@@ -227,13 +227,15 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         }
         ("GET", ["partitions"]) => {
             let lenient = call.flag("checkAllowAutoCreation");
+            let full = name.to_string();
+            let missing = || error(404, format!("Topic {full} not found"));
             let count = ask(handle, move |broker, _| {
                 let count = broker.partitions(&name);
                 let known = count > 0 || broker.stats(&name).is_ok() || name.partition().is_some();
                 (known || (lenient && broker.config().auto_create_topics)).then_some(count)
             })
             .await?
-            .ok_or_else(|| error(404, "Partitioned Topic not found"))?;
+            .ok_or_else(missing)?;
             return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
         }
         ("GET", ["stats"]) => {

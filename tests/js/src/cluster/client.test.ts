@@ -1,4 +1,4 @@
-import { equal, ok, rejects, test } from "../harness.js";
+import { equal, ok, refused, rejects, test } from "../harness.js";
 
 test("k11_close_settles_what_waits", async (context) => {
   const client = context.client();
@@ -18,7 +18,7 @@ test("k11_state_events", async (context) => {
   const client = context.client();
   const seen: string[] = [];
   client.addEventListener("state", (event) => seen.push(event.state));
-  await client.partitions(context.topic());
+  await client.createProducer({ topic: context.topic() });
   equal(client.state, "connected");
   await client.close();
   await new Promise((resolve) => setTimeout(resolve, 0));
@@ -40,12 +40,19 @@ test("k01_unreachable_gateway_says_what_to_check", async (context) => {
   ok(error.message.includes("127.0.0.1:9"), `names the address: ${error.message}`);
 });
 
-test("n02_gateway_that_refuses_the_origin", async (context) => {
-  const url = context.endpoint.refusedUrl;
-  ok(url, "the run gives no refusedUrl");
-  const client = context.client({ serviceUrl: url, operationTimeout: 1500 });
-  const error = await rejects(client.createProducer({ topic: context.topic() }), "ConnectionFailed", "Timeout");
-  ok(error.message.length > 20, error.message);
+refused("n02_gateway_that_refuses_the_origin", async (context) => {
+  const client = context.client({ operationTimeout: 1500 });
+  const reasons: string[] = [];
+  client.addEventListener("state", (event) => reasons.push(event.error?.message ?? ""));
+  const error = await rejects(
+    client.createProducer({ topic: context.topic() }),
+    "ConnectError",
+    "ConnectionRefused",
+    "Timeout",
+  );
+  const said = [error.message, ...reasons].join("; ");
+  // A browser hides why a socket did not open: then the origin is named among what to check.
+  ok(/origin|403/.test(said), said);
 });
 
 test("k02_bad_topic_name_is_refused_at_once", async (context) => {

@@ -1,3 +1,4 @@
+import { PulsarError } from "pulsewire";
 import { FakeCore, instanceOf } from "../fake-core.js";
 import { equal, ok, rejects, unit } from "../harness.js";
 import { Loader } from "../internals.js";
@@ -57,7 +58,7 @@ unit("loader_makes_a_new_instance_of_the_same_module_after_a_trap", async () => 
     },
   );
   const first = await loader.ready();
-  made[0]?.trap(await rejects(Promise.reject(Object.assign(new Error("boom"), { code: "Fatal" })), "Fatal"));
+  made[0]?.trap(new PulsarError("Fatal", "boom"));
   const second = await loader.ready();
   ok(first !== second, "another instance");
   equal([compiled, made.length], [1, 2]);

@@ -1,0 +1,15 @@
+//! Conversations with the core: a scripted broker on the other side of bytes, and virtual time.
+//!
+//! The broker's part is built on `pulsewire_proto::wire`, which the golden vectors hold to Java's
+//! bytes. Every test reads from top to bottom as what the two say to each other; [`talk::Talk`] is
+//! the host between them, and checks throughout that every operation and send ends exactly once.
+
+#[macro_use]
+mod talk;
+
+mod bad_input;
+mod connection;
+mod consumer;
+mod faults;
+mod lookup;
+mod producer;
