@@ -715,6 +715,8 @@ fn memory_is_bounded_and_refuses_politely() {
     };
     assert_eq!(refused.error, ServerError::PERSISTENCE_ERROR);
     assert!((10..20).contains(&ids.len()), "{}", ids.len());
+    let more = w.ask(c, producer_on(2, TOPIC));
+    assert_eq!(refusal(more).0, ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION);
     // What is consumed makes room.
     w.ack(c, 1, AckType::CUMULATIVE, &ids[ids.len() - 1..]);
     let at = w.publish(c, 1, 99, &payload);

@@ -163,8 +163,11 @@ async fn the_admin_api_answers() {
         (format!("PUT {topics}/one%20two"), 204, ""),
         (format!("PUT {topics}/one%20two/subscription/s"), 204, ""),
         (format!("GET {topics}/one%20two/subscriptions"), 200, r#"["s"]"#),
-        (format!("DELETE {topics}/one%20two"), 412, ""),
-        (format!("DELETE {topics}/one%20two?force=true"), 204, ""),
+        (format!("DELETE {topics}/one%20two"), 204, ""),
+        (format!("DELETE {topics}/one%20two"), 404, ""),
+        (format!("DELETE {topics}/parts"), 409, ""),
+        (format!("POST {topics}/parts/partitions|5"), 204, ""),
+        (format!("DELETE {topics}/parts/partitions"), 204, ""),
         (format!("GET {topics}/one%20two/stats"), 404, ""),
         (format!("PATCH {topics}/parts"), 405, ""),
         ("GET /nowhere".to_owned(), 404, ""),
@@ -182,6 +185,8 @@ async fn the_admin_api_answers() {
     client.round_trip(TOPIC, b"counted").await;
     let (_, stats) = http(admin, &format!("GET {topics}/t/stats")).await;
     assert!(stats.contains(r#""msgInCounter":1"#) && stats.contains(r#""msgBacklog":1"#), "{stats}");
+    assert_eq!(http(admin, &format!("DELETE {topics}/t")).await.0, 412, "it is in use");
+    assert_eq!(http(admin, &format!("DELETE {topics}/t?force=true")).await.0, 204);
     serving.abort();
 }
 

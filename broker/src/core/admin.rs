@@ -199,11 +199,11 @@ impl Broker {
         now: Now,
     ) -> Result<(), AdminError> {
         let Some(before) = self.topics.partitions(name) else {
-            return Err(AdminError::new(409, "Topic is not partitioned topic"));
+            return Err(AdminError::new(409, format!("Topic {name} is not the partitioned topic.")));
         };
-        if partitions <= before {
+        if partitions < before {
             let reason = format!(
-                "Desired partitions {partitions} can't be less than or equal to the current partitions {before}."
+                "Desired partitions {partitions} can't be less than the current partitions {before}."
             );
             return Err(AdminError::new(422, reason));
         }
@@ -243,10 +243,7 @@ impl Broker {
         for key in &keys {
             let Some(topic) = self.topics.get(*key) else { continue };
             let consumers: usize = topic.subs.values().map(|sub| sub.consumers.len()).sum();
-            if !force && !topic.producers.is_empty() {
-                return Err(AdminError::new(412, "Topic has active producers/subscriptions"));
-            }
-            if !force && (consumers > 0 || !topic.subs.is_empty()) {
+            if !force && (consumers > 0 || !topic.producers.is_empty()) {
                 return Err(AdminError::new(412, "Topic has active producers/subscriptions"));
             }
         }

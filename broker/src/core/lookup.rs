@@ -16,6 +16,9 @@ use super::names::{TopicName, parse_namespace};
 /// The longest pattern that is compiled.
 const MAX_PATTERN: usize = 1000;
 
+/// Watchers that a connection may have.
+const MAX_WATCHERS: usize = 1000;
+
 /// Somebody who wants to know of new topics.
 #[derive(Debug)]
 pub(super) struct Watcher {
@@ -137,6 +140,10 @@ impl Broker {
         if parse_namespace(&c.namespace).is_none() {
             let message = format!("Invalid namespace: {}", c.namespace);
             return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+        }
+        if self.conns.get(id).is_some_and(|conn| conn.watchers.len() >= MAX_WATCHERS) {
+            let message = "Too many watchers on this connection";
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::TOO_MANY_REQUESTS, message));
         }
         let pattern = match compile(&c.topics_pattern) {
             Ok(pattern) => pattern,

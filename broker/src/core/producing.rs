@@ -51,7 +51,7 @@ impl Broker {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         let key = self.topics.resolve(&name, self.config.auto_create_topics, &self.config)?;
-        if !self.topics.make_room(0, self.config.max_stored_bytes.saturating_sub(1)) {
+        if self.topics.is_full(self.config.max_stored_bytes) {
             return Err(Refusal::new(
                 ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
                 "Cannot create producer on topic with backlog quota exceeded",

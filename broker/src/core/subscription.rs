@@ -81,7 +81,6 @@ pub(super) struct Subscription {
     pub(super) keep: bool,
     next_consumer: u64,
     pub(super) messages_out: u64,
-    pub(super) messages_redelivered: u64,
 }
 
 impl Subscription {
@@ -108,7 +107,6 @@ impl Subscription {
             keep: false,
             next_consumer: 0,
             messages_out: 0,
-            messages_redelivered: 0,
         }
     }
 
@@ -301,7 +299,6 @@ impl Subscription {
         if !self.cursor.is_acked(offset) {
             self.replay.insert(offset);
             *self.redelivered.entry(offset).or_default() += 1;
-            self.messages_redelivered += open;
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Topics {
     next_ledger: u64,
     /// Bytes of all logs.
     pub(super) stored: usize,
+    /// A message was refused for want of room, and not much was freed since.
+    full: bool,
     /// What came and went since somebody looked.
     pub(super) changes: Vec<Change>,
 }
@@ -163,14 +165,28 @@ impl Topics {
 
     /// Makes room for `bytes`: forgets what is consumed. False when that is not enough.
     pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> bool {
-        if self.stored.saturating_add(bytes) <= limit {
-            return true;
+        if self.stored.saturating_add(bytes) > limit {
+            self.forget_consumed();
+            self.full = self.stored.saturating_add(bytes) > limit;
         }
+        self.stored.saturating_add(bytes) <= limit
+    }
+
+    /// Whether new producers have to wait for room: one that was refused must not come back at once
+    /// to be refused again.
+    pub(super) fn is_full(&mut self, limit: usize) -> bool {
+        if self.full {
+            self.forget_consumed();
+            self.full = self.stored > limit - limit / 16;
+        }
+        self.full
+    }
+
+    fn forget_consumed(&mut self) {
         for topic in self.map.values_mut() {
             let consumed = topic.consumed();
             self.stored -= topic.log.trim(consumed);
         }
-        self.stored.saturating_add(bytes) <= limit
     }
 }
 

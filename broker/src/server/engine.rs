@@ -83,6 +83,13 @@ pub(super) struct Engine {
     start: Instant,
 }
 
+impl Drop for Engine {
+    /// Writers end by themselves with their channel; readers would wait for their clients.
+    fn drop(&mut self) {
+        self.links.values().for_each(|link| link.reader.abort());
+    }
+}
+
 impl Engine {
     pub(super) fn new(broker: Broker, inbox: mpsc::Receiver<Event>) -> Self {
         Self { broker, inbox, links: BTreeMap::new(), start: Instant::now() }

@@ -214,7 +214,20 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
     let force = call.flag("force");
     match (call.method.as_str(), rest) {
         ("PUT", []) => ask(handle, move |broker, now| broker.create_topic(&name, now)).await??,
-        ("DELETE", [] | ["partitions"]) => {
+        ("DELETE", []) => {
+            ask(handle, move |broker, now| {
+                if broker.partitions(&name) > 0 {
+                    let reason = format!(
+                        "{name} is a partitioned topic, instead of calling delete topic, please call \
+                         delete-partitioned-topic."
+                    );
+                    return Err(error(409, reason));
+                }
+                broker.delete_topic(&name, force, now)
+            })
+            .await??;
+        }
+        ("DELETE", ["partitions"]) => {
             ask(handle, move |broker, now| broker.delete_topic(&name, force, now)).await??;
         }
         ("PUT", ["partitions"]) => {
