@@ -33,3 +33,9 @@ pub fn binary() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     Ok(here.parent().context("no directory of our own")?.join("pulsewire"))
 }
+
+/// Clippy over what is compiled to WebAssembly.
+pub fn clippy_wasm() -> Result<crate::count::Tally> {
+    wasm::clippy(&root())?;
+    Ok(crate::count::Tally { passed: 1, ..Default::default() })
+}

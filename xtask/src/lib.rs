@@ -6,12 +6,9 @@
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
 //! - [`golden`]: the vectors in `tests/golden`
-<<<<<<< HEAD
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
-=======
 //! - [`mod@fuzz`]: a minute of fuzzing
->>>>>>> core
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]

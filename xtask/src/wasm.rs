@@ -113,6 +113,22 @@ pub fn build_scenarios(root: &Path) -> Result<bool> {
     })
 }
 
+/// Clippy over the client, the scenarios and the broker's core, for WebAssembly.
+///
+/// # Errors
+/// It found something.
+pub fn clippy(root: &Path) -> Result<()> {
+    let lint = |packages: &[&str]| -> Result<()> {
+        let mut cargo = cargo_for_wasm(root)?;
+        cargo
+            .args(["clippy", "--quiet", "--target", TARGET, "--lib", "--target-dir"])
+            .arg(root.join("target/wasm"));
+        run(cargo.args(packages).args(["--", "-D", "warnings"]))
+    };
+    lint(&["--package", "pulsewire", "--package", "pulsewire-tests", "--features", "pulsewire/js"])?;
+    lint(&["--package", "pulsewire-broker", "--no-default-features"])
+}
+
 /// Prints the sizes of what a page loads; an error when the module with its bindings is over 140 KB gzip.
 ///
 /// # Errors
