@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// The name that the upstream's certificate must be for, in place of its host
     #[arg(long, value_name = "NAME")]
     upstream_server_name: Option<String>,
-    /// A page's origin that may connect, exactly, as https://app.example; may be given several times
+    /// A page's origin that may connect, exactly, as `https://app.example`; may be given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allow_origins: Vec<String>,
     /// Let programs connect that are no browsers and send no Origin
