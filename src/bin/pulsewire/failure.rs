@@ -83,7 +83,7 @@ fn explain(error: &Error, url: &str) -> String {
         "InvalidServiceUrl" => "Give one with --url, for example pulsar://localhost:6650.",
         "InvalidTopicName" => "Topics are called `name` or `tenant/namespace/name`.",
         "Timeout" | "ConnectError" | "Disconnected" => {
-            let said = said.trim_start_matches("it was not opened in time: ");
+            let said = said.trim_start_matches("opening it was not done in time: ");
             return format!(
                 "{url} did not serve us: {said}. Is a broker running there? `pulsewire broker` starts one, --url names another."
             );

@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// The name that the upstream's certificate must be for, in place of its host
     #[arg(long, value_name = "NAME")]
     upstream_server_name: Option<String>,
-    /// A page's origin that may connect, exactly, as https://app.example; may be given several times
+    /// A page's origin that may connect, exactly, as `https://app.example`; may be given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allow_origins: Vec<String>,
     /// Let programs connect that are no browsers and send no Origin
@@ -158,15 +158,14 @@ impl Arguments {
         if let Some(most) = self.max_connections {
             config.limits.max_connections = most;
         }
-        // What the gateway itself finds stands beside it.
-        if let Err(errors) = config.validate() {
-            let upstream_is_wrong = config.upstream.is_none();
-            wrong.extend(
-                errors
-                    .iter()
-                    .filter(|error| !(upstream_is_wrong && error.key == "upstream_tls"))
-                    .map(|error| flag_for(error.key, error)),
-            );
+        // What the gateway itself finds stands beside it; without an upstream that can be used it would
+        // not look at the options for it.
+        let mut checked = config.clone();
+        if checked.upstream.is_none() && checked.upstream_tls.is_some() {
+            checked.upstream = "pulsar+ssl://localhost".parse().ok();
+        }
+        if let Err(errors) = checked.validate() {
+            wrong.extend(errors.iter().map(|error| flag_for(error.key, error)));
         }
         if wrong.is_empty() { Ok(config) } else { Err(Failure::configuration(&wrong)) }
     }

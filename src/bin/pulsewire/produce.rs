@@ -288,7 +288,11 @@ impl<'a> Report<'a> {
 
     fn conclude(self, stopped: Stopped) -> Result<Ended, Failure> {
         let Report { stored, failed, unknown, .. } = self;
-        self.progress.finish(&format!("{} stored in {:.1?}", messages(stored), self.began.elapsed()));
+        let summary = match (&stopped, failed) {
+            (Stopped::AtEnd, 0) => format!("{} stored in {:.1?}", messages(stored), self.began.elapsed()),
+            _ => String::new(),
+        };
+        self.progress.finish(&summary);
         let mut outcome = format!("{} stored", messages(stored));
         if failed > 0 {
             outcome += &format!(", {failed} not");

@@ -1,9 +1,10 @@
 //! Progress on stderr, when a person sees it.
 
+use std::fmt::Write;
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A line that tells how far things are; nothing when stderr is not a terminal.
 pub(crate) struct Progress {
@@ -18,11 +19,14 @@ impl Progress {
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         let template = match total {
-            Some(_) => "{bar:30} {human_pos}/{human_len} {msg} ({per_sec}, {eta} left)",
-            None => "{spinner} {human_pos} {msg} ({per_sec})",
+            Some(_) => "{bar:30} {human_pos}/{human_len} {msg} ({rate}, {eta} left)",
+            None => "{spinner} {human_pos} {msg} ({rate})",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{:.0}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(120));
         Self { bar }
