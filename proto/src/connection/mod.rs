@@ -11,10 +11,6 @@
 
 mod outbox;
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-
 pub(crate) use outbox::Outbox;
 
 use crate::client::link::Owner;
@@ -154,9 +150,5 @@ impl Connection {
         if self.dirty.last() != Some(&producer) && !self.dirty.contains(&producer) {
             self.dirty.push(producer);
         }
-    }
-
-    pub(crate) fn take(&mut self, out: &mut VecDeque<Bytes>) {
-        self.outbox.take(out);
     }
 }
