@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Client;
 use super::link::{LinkState, Owner};
 use super::requests::failure;
-use crate::connection::{State, Waiting, incoming};
+use crate::connection::{Connection, State, Waiting, incoming};
 use crate::consumer::Arrival;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event};
@@ -15,10 +15,40 @@ use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::entry::Entry;
 use crate::wire::frame::RawFrame;
-use crate::wire::{Command, CommandConnected, CommandSendError, ServerError, command_number, hot};
+use crate::wire::{
+    Command, CommandConnected, CommandSendError, DecodeError, ServerError, command_number, hot,
+};
 
 const SEND_RECEIPT: i32 = 7;
 const MESSAGE: i32 = 9;
+
+/// A frame of one of the two commands that come with every message.
+enum Hot {
+    Receipt(Result<hot::Receipt, DecodeError>),
+    Message(Result<hot::Delivery, DecodeError>, Bytes),
+}
+
+/// Takes out the next frame if it is one of those and at hand in one piece: its command is read in place.
+#[inline]
+fn hot_frame(c: &mut Connection) -> Option<Hot> {
+    if c.state != State::Ready {
+        return None;
+    }
+    let peeked = c.decoder.peek()?;
+    let command = c.decoder.peeked_command(peeked);
+    match command_number(command) {
+        Ok(SEND_RECEIPT) => {
+            let receipt = hot::read_receipt(command);
+            c.decoder.skip(peeked);
+            Some(Hot::Receipt(receipt))
+        }
+        Ok(MESSAGE) => {
+            let delivery = hot::read_delivery(command);
+            Some(Hot::Message(delivery, c.decoder.take_entry(peeked)))
+        }
+        _ => None,
+    }
+}
 
 impl Client {
     /// The connection is open: the handshake begins.
@@ -37,15 +67,26 @@ impl Client {
         loop {
             // The connection may be given up over any of its frames.
             let Some(c) = self.pool.get_mut(conn) else { return };
-            match c.decoder.next_frame() {
-                Ok(Some(frame)) => {
+            let done = match hot_frame(c) {
+                Some(Hot::Receipt(receipt)) => {
                     c.heard(now);
-                    if let Err(error) = self.frame(conn, &frame, now) {
-                        return self.give_up(conn, error, now);
-                    }
+                    receipt.map_err(Error::protocol).and_then(|receipt| self.receipt(conn, &receipt))
                 }
-                Ok(None) => return,
-                Err(error) => return self.give_up(conn, Error::protocol(error), now),
+                Some(Hot::Message(delivery, entry)) => {
+                    c.heard(now);
+                    delivery.map_err(Error::protocol).map(|delivery| self.message(conn, delivery, entry))
+                }
+                None => match c.decoder.next_frame() {
+                    Ok(Some(frame)) => {
+                        c.heard(now);
+                        self.frame(conn, &frame, now)
+                    }
+                    Ok(None) => return,
+                    Err(error) => Err(Error::protocol(error)),
+                },
+            };
+            if let Err(error) = done {
+                return self.give_up(conn, error, now);
             }
         }
     }
@@ -104,11 +145,16 @@ impl Client {
         let number = command_number(&frame.command).map_err(Error::protocol)?;
         let ready = self.pool.get(conn).is_some_and(|c| c.state == State::Ready);
         match number {
+            // These are here when they did not come in one piece.
             SEND_RECEIPT if ready => {
                 let receipt = hot::read_receipt(&frame.command).map_err(Error::protocol)?;
                 self.receipt(conn, &receipt)
             }
-            MESSAGE if ready => self.message(conn, frame),
+            MESSAGE if ready => {
+                let delivery = hot::read_delivery(&frame.command).map_err(Error::protocol)?;
+                self.message(conn, delivery, frame.entry.clone());
+                Ok(())
+            }
             _ => {
                 let command = incoming::decode(&frame.command).map_err(Error::protocol)?;
                 if ready { self.command(conn, command, now) } else { self.handshake(conn, command, now) }
@@ -137,15 +183,14 @@ impl Client {
         }
     }
 
-    fn message(&mut self, conn: ConnId, frame: &RawFrame) -> Result<(), Error> {
-        let delivery = hot::read_delivery(&frame.command).map_err(Error::protocol)?;
+    fn message(&mut self, conn: ConnId, delivery: hot::Delivery, entry: Bytes) {
         let id = ConsumerId(delivery.consumer_id);
         // One that was closed meanwhile.
-        let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
         if consumer.link.open_conn() != Some(conn) {
-            return Ok(());
+            return;
         }
-        match consumer.arrived(delivery, Entry::parse(&frame.entry).map_err(Error::protocol)) {
+        match consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol)) {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
             Arrival::Damaged(ack) => {
@@ -154,7 +199,6 @@ impl Client {
                 self.delivered(id, 0);
             }
         }
-        Ok(())
     }
 
     /// Commands before CONNECTED.

@@ -369,13 +369,13 @@ impl Client {
 
     /// Moves what is to be written on `conn` to the end of `out`, in order.
     pub fn poll_transmit(&mut self, conn: ConnId, out: &mut VecDeque<Bytes>) {
-        let Some(c) = self.pool.get_mut(conn) else { return };
-        for producer in std::mem::take(&mut c.dirty) {
+        let Some(Connection { dirty, outbox, .. }) = self.pool.get_mut(conn) else { return };
+        for producer in dirty.drain(..) {
             if let Some(p) = self.producers.get_mut(&producer).filter(|p| p.link.open_conn() == Some(conn)) {
-                p.ring.transmit(|block| c.outbox.push(block));
+                p.ring.transmit(|block| outbox.push(block));
             }
         }
-        c.take(out);
+        outbox.take(out);
     }
 
     /// Whether [`Client::poll_transmit`] may give anything.

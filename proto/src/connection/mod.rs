@@ -12,10 +12,6 @@
 pub(crate) mod incoming;
 mod outbox;
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-
 pub(crate) use outbox::Outbox;
 
 use crate::client::link::Owner;
@@ -155,9 +151,5 @@ impl Connection {
         if self.dirty.last() != Some(&producer) && !self.dirty.contains(&producer) {
             self.dirty.push(producer);
         }
-    }
-
-    pub(crate) fn take(&mut self, out: &mut VecDeque<Bytes>) {
-        self.outbox.take(out);
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::wire::codec::{put_varint, varint_len};
+use crate::wire::codec::{Scratch, put_varint, varint_len};
 
 /// A message to send. The default is an empty one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,9 +90,13 @@ impl Metadata<'_> {
     /// Writes the metadata in the order of field numbers, as Java does.
     pub(crate) fn write(&self, out: &mut BytesMut) {
         let message = self.message;
+        let mut numbers = Scratch::new();
+        numbers.put(&[2 << 3]);
+        numbers.put_varint(self.sequence_id);
+        numbers.put(&[3 << 3]);
+        numbers.put_varint(self.publish_time);
         out.put_slice(self.producer_name_field);
-        put_number(2, self.sequence_id, out);
-        put_number(3, self.publish_time, out);
+        out.put_slice(numbers.as_slice());
         for (name, value) in message.properties {
             out.put_u8(4 << 3 | 2);
             put_varint(out, property_len(name, value) as u64);

@@ -37,6 +37,8 @@ pub(crate) struct Producer {
     pub(crate) ring: PendingRing,
     /// Largest metadata and payload that the broker takes.
     pub(crate) max_message_size: usize,
+    /// The partition that its topic is; -1 when it is none.
+    partition: i32,
     name: Option<String>,
     name_field: Bytes,
     next_sequence_id: Option<u64>,
@@ -63,6 +65,7 @@ impl Producer {
             link,
             ring: PendingRing::default(),
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
+            partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
             name: config.name.clone(),
             name_field: Bytes::new(),
             next_sequence_id: config.initial_sequence_id,
@@ -166,9 +169,8 @@ impl Producer {
             return Received::Ahead;
         }
         let Some((token, pending)) = self.ring.pop() else { return Received::Ignored };
-        let partition = self.config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
         // Duplicates that the broker dropped have no position: Java gives them the id -1:-1.
-        let mut id = MessageId { partition, ..MessageId::EARLIEST };
+        let mut id = MessageId { partition: self.partition, ..MessageId::EARLIEST };
         if let Some(at) = receipt.position {
             (id.ledger_id, id.entry_id) = (at.ledger, at.entry);
         }

@@ -17,6 +17,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::ids::SendToken;
 use crate::time::Time;
 
+/// Bytes that are allocated together, for as many frames as they hold.
+const BLOCK: usize = 8 * 1024;
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pending {
     pub(crate) sequence_id: u64,
@@ -41,6 +44,9 @@ pub(crate) struct PendingRing {
 impl PendingRing {
     /// The buffer to which the next frame is encoded; [`PendingRing::push`] must follow.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        if self.open.capacity() == 0 {
+            self.open = BytesMut::with_capacity(BLOCK);
+        }
         &mut self.open
     }
 

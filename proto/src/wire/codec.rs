@@ -61,11 +61,14 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
-        let bytes = &self.buf[self.pos..self.end];
-        match bytes.first() {
-            Some(&b) if b < 0x80 => {
+        match self.buf[self.pos..self.end] {
+            [b, ..] if b < 0x80 => {
                 self.pos += 1;
                 Ok(u64::from(b))
+            }
+            [a, b, ..] if b < 0x80 => {
+                self.pos += 2;
+                Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
             }
             _ => self.long_varint(),
         }
@@ -73,15 +76,40 @@ impl<'a> Reader<'a> {
 
     fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let bytes = &self.buf[self.pos..self.end];
+        let Some(ten) = bytes.first_chunk::<10>() else { return self.short_varint() };
+        let [word @ .., ninth, tenth] = *ten;
+        let word = u64::from_le_bytes(word);
+        // The high bit of a byte says that another follows.
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends != 0 {
+            self.pos += ends.trailing_zeros() as usize / 8 + 1;
+            return Ok(pack(word & (ends ^ (ends - 1))));
+        }
+        let low = pack(word) | u64::from(ninth & 0x7f) << 56;
+        if ninth < 0x80 {
+            self.pos += 9;
+            return Ok(low);
+        }
+        if tenth >= 0x80 {
+            return Err(DecodeError::Varint);
+        }
+        self.pos += 10;
+        Ok(low | u64::from(tenth) << 63)
+    }
+
+    /// Near the end of the buffer.
+    #[cold]
+    fn short_varint(&mut self) -> Result<u64, DecodeError> {
+        let bytes = &self.buf[self.pos..self.end];
         let mut value = 0u64;
-        for (i, &b) in bytes.iter().take(10).enumerate() {
+        for (i, &b) in bytes.iter().enumerate() {
             value |= u64::from(b & 0x7f) << (7 * i);
             if b < 0x80 {
                 self.pos += i + 1;
                 return Ok(value);
             }
         }
-        Err(if bytes.len() >= 10 { DecodeError::Varint } else { DecodeError::Truncated })
+        Err(DecodeError::Truncated)
     }
 
     /// A tag: field number and wire type.
@@ -127,6 +155,15 @@ impl<'a> Reader<'a> {
             _ => Err(DecodeError::WireType),
         }
     }
+}
+
+/// Joins the low seven bits of eight bytes, the first byte lowest.
+#[inline]
+fn pack(word: u64) -> u64 {
+    let word = word & 0x7f7f_7f7f_7f7f_7f7f;
+    let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+    (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4
 }
 
 /// A message: its fields, one by one. Implemented by the `message!` macro.
@@ -303,6 +340,37 @@ pub(crate) fn extend<T: Type>(list: &mut Vec<T>, value: Value<'_>) -> Result<(),
     Ok(())
 }
 
+/// A few bytes that are put together before they are appended, at one check for room in all.
+pub(crate) struct Scratch {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; 64], len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    #[inline]
+    pub(crate) fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(&[value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.put(&[value as u8]);
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// Bytes of `value` as a varint.
 #[inline]
 pub(crate) fn varint_len(value: u64) -> usize {
@@ -334,9 +402,14 @@ mod tests {
                 let mut out = BytesMut::new();
                 put_varint(&mut out, value);
                 assert_eq!(out.len(), varint_len(value), "{value}");
-                let mut reader = Reader::new(&out, 0, out.len());
-                assert_eq!(reader.varint(), Ok(value));
-                assert!(reader.is_empty());
+                for padding in [0, 9] {
+                    let end = out.len();
+                    out.resize(end + padding, 0xff);
+                    let mut reader = Reader::new(&out, 0, out.len());
+                    assert_eq!(reader.varint(), Ok(value));
+                    assert_eq!(reader.pos, end);
+                    out.truncate(end);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! `0x0e02 [u32 size] BrokerEntryMetadata`, optional; `0x0e01 [u32 CRC32-C of what follows]`,
 //! optional; `[u32 metadata size] MessageMetadata`; payload.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::codec::{Reader, Type};
 use super::{BrokerEntryMetadata, CompressionType, DecodeError, MessageMetadata, crc32c};
@@ -42,24 +42,31 @@ impl Entry {
     /// Sizes that contradict each other, or malformed broker metadata. A wrong checksum is not an
     /// error here: it is in [`Entry::checksum`].
     pub fn parse(entry: &Bytes) -> Result<Self, DecodeError> {
+        Self::take(entry.clone())
+    }
+
+    /// The same for an entry that is not needed any more.
+    pub(crate) fn take(mut entry: Bytes) -> Result<Self, DecodeError> {
         let mut at = 0;
         let mut broker = None;
-        if magic(entry, at) == Some(MAGIC_BROKER_ENTRY) {
-            let (start, end) = sized(entry, at + 2)?;
+        if magic(&entry, at) == Some(MAGIC_BROKER_ENTRY) {
+            let (start, end) = sized(&entry, at + 2)?;
             let mut metadata = BrokerEntryMetadata::default();
-            super::codec::merge(&mut metadata, entry, start, end, 0)?;
+            super::codec::merge(&mut metadata, &entry, start, end, 0)?;
             broker = Some(metadata);
             at = end;
         }
         let mut checksum = Checksum::Absent;
-        if magic(entry, at) == Some(MAGIC_CHECKSUM) {
-            let declared = u32_at(entry, at + 2)?;
+        if magic(&entry, at) == Some(MAGIC_CHECKSUM) {
+            let declared = u32_at(&entry, at + 2)?;
             at += 6;
             let right = crc32c(&[&entry[at..]]) == declared;
             checksum = if right { Checksum::Right } else { Checksum::Wrong };
         }
-        let (start, end) = sized(entry, at)?;
-        Ok(Self { broker, checksum, metadata: entry.slice(start..end), payload: entry.slice(end..) })
+        let (start, end) = sized(&entry, at)?;
+        let metadata = entry.slice(start..end);
+        entry.advance(end);
+        Ok(Self { broker, checksum, metadata, payload: entry })
     }
 }
 

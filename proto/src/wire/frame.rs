@@ -23,6 +23,13 @@ impl RawFrame {
     }
 }
 
+/// Where the parts of a frame are: see [`FrameDecoder::peek`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peeked {
+    command_end: usize,
+    end: usize,
+}
+
 /// Bytes that are set aside for a frame on its word alone.
 const MAX_RESERVE: usize = 256 * 1024;
 
@@ -102,6 +109,39 @@ impl FrameDecoder {
             Some(len) if self.current.len() >= len => split(self.current.split_to(len)).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The bounds of the next frame within the bytes at hand, when it is whole and its sizes agree.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<Peeked> {
+        if !self.partial.is_empty() {
+            return None;
+        }
+        let [a, b, c, d, e, f, g, h, ..] = self.current[..] else { return None };
+        let size = u32::from_be_bytes([a, b, c, d]) as usize;
+        let command = u32::from_be_bytes([e, f, g, h]) as usize;
+        let fits = size <= self.limit && size <= self.current.len() - 4 && command.checked_add(4)? <= size;
+        fits.then_some(Peeked { command_end: 8 + command, end: 4 + size })
+    }
+
+    /// The encoded command of a frame that was peeked at.
+    #[inline]
+    pub(crate) fn peeked_command(&self, peeked: Peeked) -> &[u8] {
+        &self.current[8..peeked.command_end]
+    }
+
+    /// Passes over a frame that was peeked at.
+    #[inline]
+    pub(crate) fn skip(&mut self, peeked: Peeked) {
+        self.current.advance(peeked.end);
+    }
+
+    /// Takes the entry of a frame that was peeked at, and passes over it.
+    #[inline]
+    pub(crate) fn take_entry(&mut self, peeked: Peeked) -> Bytes {
+        let mut entry = self.current.split_to(peeked.end);
+        entry.advance(peeked.command_end);
+        entry
     }
 
     /// Moves as much of `current` into `partial` as the frame there still lacks.

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::codec::{Reader, put_varint, varint_len};
+use super::codec::{Reader, Scratch, put_varint, varint_len};
 use super::commands::base::locate;
 use super::{DecodeError, crc32c};
 
@@ -45,7 +45,7 @@ pub fn read_receipt(command: &[u8]) -> Result<Receipt, DecodeError> {
             (2, 0) => sequence_id = Some(reader.varint()?),
             (3, 2) => {
                 let (start, end) = reader.len_bounds()?;
-                position = Some(read_position(command, start, end)?.0);
+                position = Some(read_position(command, start, end, None)?);
             }
             (_, wire) => reader.skip_value(wire)?,
         }
@@ -87,9 +87,7 @@ pub fn read_delivery(command: &[u8]) -> Result<Delivery, DecodeError> {
             (1, 0) => consumer_id = Some(reader.varint()?),
             (2, 2) => {
                 let (start, end) = reader.len_bounds()?;
-                let (at, set) = read_position(command, start, end)?;
-                position = Some(at);
-                ack_set.extend(set);
+                position = Some(read_position(command, start, end, Some(&mut ack_set))?);
             }
             (3, 0) => redelivery_count = reader.varint()? as u32,
             (4, 0) => ack_set.push(reader.varint()? as i64),
@@ -122,24 +120,28 @@ fn body(command: &[u8]) -> Result<(usize, usize), DecodeError> {
 }
 
 #[inline]
-fn read_position(buf: &[u8], start: usize, end: usize) -> Result<(Position, Vec<i64>), DecodeError> {
+fn read_position(
+    buf: &[u8],
+    start: usize,
+    end: usize,
+    mut ack_set: Option<&mut Vec<i64>>,
+) -> Result<Position, DecodeError> {
     let mut reader = Reader::new(buf, start, end);
     let (mut ledger, mut entry, mut partition, mut batch_index) = (None, None, -1, -1);
-    let mut ack_set = Vec::new();
     while !reader.is_empty() {
-        match reader.tag()? {
-            (1, 0) => ledger = Some(reader.varint()?),
-            (2, 0) => entry = Some(reader.varint()?),
-            (3, 0) => partition = reader.varint()? as i32,
-            (4, 0) => batch_index = reader.varint()? as i32,
-            (5, 0) => ack_set.push(reader.varint()? as i64),
-            (5, 2) => read_packed(buf, reader.len_bounds()?, &mut ack_set)?,
-            (_, wire) => reader.skip_value(wire)?,
+        match (reader.tag()?, &mut ack_set) {
+            ((1, 0), _) => ledger = Some(reader.varint()?),
+            ((2, 0), _) => entry = Some(reader.varint()?),
+            ((3, 0), _) => partition = reader.varint()? as i32,
+            ((4, 0), _) => batch_index = reader.varint()? as i32,
+            ((5, 0), Some(set)) => set.push(reader.varint()? as i64),
+            ((5, 2), Some(set)) => read_packed(buf, reader.len_bounds()?, set)?,
+            ((_, wire), _) => reader.skip_value(wire)?,
         }
     }
     let ledger = ledger.ok_or(DecodeError::MissingField { number: 1 })?;
     let entry = entry.ok_or(DecodeError::MissingField { number: 2 })?;
-    Ok((Position { ledger, entry, partition, batch_index }, ack_set))
+    Ok(Position { ledger, entry, partition, batch_index })
 }
 
 fn read_packed(buf: &[u8], (start, end): (usize, usize), list: &mut Vec<i64>) -> Result<(), DecodeError> {
@@ -206,16 +208,18 @@ fn begin_send(send: Send, metadata_len: usize, payload_len: usize, out: &mut Byt
     let body = 2 + varint_len(send.producer_id) + varint_len(send.sequence_id);
     let command = 4 + body;
     let total = 4 + command + 6 + 4 + metadata_len + payload_len;
+    let mut head = Scratch::new();
+    head.put(&(total as u32).to_be_bytes());
+    head.put(&(command as u32).to_be_bytes());
+    head.put(&[0x08, 6, 6 << 3 | 2, body as u8, 0x08]);
+    head.put_varint(send.producer_id);
+    head.put(&[0x10]);
+    head.put_varint(send.sequence_id);
+    let start = out.len() + head.as_slice().len();
+    head.put(&[0x0e, 0x01, 0, 0, 0, 0]);
+    head.put(&(metadata_len as u32).to_be_bytes());
     out.reserve(total + 4);
-    out.put_u32(total as u32);
-    out.put_u32(command as u32);
-    out.put_slice(&[0x08, 6, 6 << 3 | 2, body as u8, 0x08]);
-    put_varint(out, send.producer_id);
-    out.put_u8(0x10);
-    put_varint(out, send.sequence_id);
-    let start = out.len();
-    out.put_slice(&[0x0e, 0x01, 0, 0, 0, 0]);
-    out.put_u32(metadata_len as u32);
+    out.put_slice(head.as_slice());
     start
 }
 
