@@ -10,6 +10,12 @@
 //! interrupt.rs output.rs progress.rs log.rs ports.rs   what they share
 //! ```
 #![forbid(unsafe_code)]
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "comments at arguments are the text of --help, not Markdown"
+)]
 
 mod broker;
 mod connect;
