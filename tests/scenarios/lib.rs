@@ -11,7 +11,7 @@ mod env;
 mod producing;
 mod service;
 #[cfg(target_family = "wasm")]
-mod web;
+pub mod web;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -6,7 +6,7 @@ use crate::{ALL, Endpoint, Env};
 
 /// The names of the scenarios that apply to an endpoint, as JSON.
 #[wasm_bindgen]
-pub(crate) fn scenarios(endpoint: &str) -> Result<String, String> {
+pub fn scenarios(endpoint: &str) -> Result<String, String> {
     let endpoint: Endpoint = serde_json::from_str(endpoint).map_err(|e| e.to_string())?;
     let names: Vec<&str> = ALL.iter().filter(|s| (s.applies)(&endpoint)).map(|s| s.name).collect();
     serde_json::to_string(&names).map_err(|e| e.to_string())
@@ -14,7 +14,7 @@ pub(crate) fn scenarios(endpoint: &str) -> Result<String, String> {
 
 /// Runs one scenario; rejects with what was wrong.
 #[wasm_bindgen]
-pub(crate) async fn run(name: String, endpoint: String, unique: String) -> Result<(), String> {
+pub async fn run(name: String, endpoint: String, unique: String) -> Result<(), String> {
     let endpoint: Endpoint = serde_json::from_str(&endpoint).map_err(|e| e.to_string())?;
     let scenario = ALL.iter().find(|s| s.name == name).ok_or("no scenario of that name")?;
     (scenario.run)(Env { endpoint, unique }).await
