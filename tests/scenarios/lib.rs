@@ -72,6 +72,7 @@ scenarios! {
         p06_sequence_ids_go_on_after_reopening,
         p10_close_waits_for_pending_sends,
         p10_a_closed_producer_says_so,
+        p10_a_dropped_producer_frees_its_name,
         p12_key_ordering_key_event_time,
         p15_properties_and_null_value,
         p18_memory_limit_refuses_or_waits,

@@ -139,6 +139,21 @@ pub(crate) async fn p10_a_closed_producer_says_so(env: Env) -> Outcome {
     client.close().await.map_err(text)
 }
 
+pub(crate) async fn p10_a_dropped_producer_frees_its_name(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = from_earliest(&client, &env.topic(), "s").await?;
+    for i in 0..3 {
+        let producer = client.producer(env.topic()).name("dropped").create().await.map_err(text)?;
+        // Dropped with its send under way: the message is stored all the same.
+        drop(producer.send(i.to_string()));
+        drop(producer);
+    }
+    for i in 0..3 {
+        same("payload", next(&consumer).await?.payload(), i.to_string().as_bytes())?;
+    }
+    client.close().await.map_err(text)
+}
+
 pub(crate) async fn p12_key_ordering_key_event_time(env: Env) -> Outcome {
     let client = env.client()?;
     let consumer = from_earliest(&client, &env.topic(), "s").await?;
