@@ -130,7 +130,7 @@ impl Client for Magnetar {
         // Its driver owns the buffer that it read into; so does this one.
         let chunk = bytes.try_into_mut().expect("a buffer of its own");
         self.conn.handle_bytes_owned(self.now, chunk).expect("frames");
-        while let Some(event) = self.conn.poll_event_if(|event| {
+        let event = self.conn.poll_event_if(|event| {
             matches!(
                 event,
                 ConnectionEvent::AuthChallenge { .. }
@@ -142,9 +142,8 @@ impl Client for Magnetar {
                     | ConnectionEvent::ActiveConsumerChanged { .. }
                     | ConnectionEvent::ConsumerStalled { .. }
             )
-        }) {
-            panic!("{event:?}");
-        }
+        });
+        assert!(event.is_none(), "{event:?}");
     }
 
     fn outcomes(&mut self) -> usize {
