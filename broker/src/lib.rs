@@ -1,2 +1,16 @@
-//! Placeholder
+//! The embedded development broker of pulsewire: a Pulsar small enough for a test.
+//!
+//! [`core`] is the broker itself, without I/O: bytes in, bytes out, time and randomness handed in.
+//! It compiles to WebAssembly. [`server`] (feature `server`, on by default) puts it on TCP and TLS
+//! sockets with tokio, with the few admin calls over HTTP that clients and their tests need.
+//!
+//! It is a development broker for one machine. Whoever outgrows it runs Apache Pulsar.
 #![forbid(unsafe_code)]
+
+pub mod core;
+#[cfg(feature = "server")]
+pub mod server;
+
+pub use crate::core::{Broker, BrokerConfig, ConnId, Now};
+#[cfg(feature = "server")]
+pub use crate::server::{Server, ServerConfig};

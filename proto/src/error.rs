@@ -89,6 +89,14 @@ impl Error {
         Self::new(ErrorKind::Timeout, format!("{what} was not done in time"))
     }
 
+    /// A timeout, with the failure that was met again and again until then.
+    pub(crate) fn because(self, last: Option<Self>) -> Self {
+        match last {
+            Some(last) if self.kind == ErrorKind::Timeout => Self::new(self.kind, format!("{self}: {last}")),
+            _ => self,
+        }
+    }
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

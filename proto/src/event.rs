@@ -53,15 +53,18 @@ pub enum Event {
     },
     /// Messages are waiting to be taken; said again only after the queue was empty.
     Ready(ConsumerId),
-    /// A consumer ended by itself: nothing will come any more.
-    ConsumerFailed {
+    /// A consumer has lost its link: what was taken and not acknowledged will come again, so messages
+    /// that were taken ahead of the user should be thrown away.
+    ConsumerReset(ConsumerId),
+    /// A consumer has ended: it was closed, could not be opened, or failed. Nothing will come any more.
+    ConsumerEnded {
         /// Which.
         consumer: ConsumerId,
         /// Why.
         error: Error,
     },
-    /// A producer ended by itself; its pending sends have failed.
-    ProducerFailed {
+    /// A producer has ended: it was closed, could not be opened, or failed. Its pending sends have failed.
+    ProducerEnded {
         /// Which.
         producer: ProducerId,
         /// Why.

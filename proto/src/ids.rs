@@ -34,7 +34,7 @@ ids! {
 /// Where a message is stored, and its place in its batch.
 ///
 /// Ids of one topic are ordered as Java's `MessageIdImpl` orders them: by ledger, entry, partition,
-/// batch index. They print and parse as `ledger:entry:partition:batchIndex`.
+/// batch index. They print and parse as Java's do: `ledger:entry:partition`, and `:batchIndex` in a batch.
 ///
 /// ```
 /// use pulsewire_proto::MessageId;
@@ -142,7 +142,8 @@ impl Ord for MessageId {
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ledger, entry, partition, batch_index) = self.order();
-        write!(f, "{ledger}:{entry}:{partition}:{batch_index}")
+        write!(f, "{ledger}:{entry}:{partition}")?;
+        if batch_index >= 0 { write!(f, ":{batch_index}") } else { Ok(()) }
     }
 }
 

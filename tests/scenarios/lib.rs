@@ -1,2 +1,115 @@
-//! Scenarios.
+//! What a user does with pulsewire, written once: each scenario is a function over a client and the
+//! description of an endpoint, and runs natively and in WebAssembly, on every transport, against the
+//! embedded broker and a real Apache Pulsar.
+//!
+//! A scenario's name begins with the id of the row of the parity ledger that it bears on.
 #![forbid(unsafe_code)]
+
+mod bad_input;
+mod consuming;
+mod env;
+mod producing;
+mod service;
+#[cfg(target_family = "wasm")]
+pub mod web;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use env::{Endpoint, Env, Outcome};
+
+/// A scenario under way. Natively it may move between threads.
+#[cfg(not(target_family = "wasm"))]
+pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// A scenario under way.
+#[cfg(target_family = "wasm")]
+pub type Running = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// One scenario.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it has something to say about an endpoint.
+    pub applies: fn(&Endpoint) -> bool,
+    /// Starts it.
+    pub run: fn(Env) -> Running,
+}
+
+impl Scenario {
+    /// The row of the ledger.
+    #[must_use]
+    pub fn row(&self) -> String {
+        self.name.split('_').next().unwrap_or("").to_uppercase()
+    }
+}
+
+fn anywhere(_: &Endpoint) -> bool {
+    true
+}
+
+macro_rules! scenarios {
+    ($($module:ident { $($name:ident $(if $applies:expr)?,)* })*) => {
+        /// All scenarios.
+        pub const ALL: &[Scenario] = &[$($(Scenario {
+            name: stringify!($name),
+            applies: scenarios!(@applies $($applies)?),
+            run: |env| Box::pin($module::$name(env)),
+        },)*)*];
+    };
+    (@applies) => { anywhere };
+    (@applies $applies:expr) => { $applies };
+}
+
+scenarios! {
+    producing {
+        p01_send_awaited,
+        p01_many_in_flight_receipts_in_order,
+        p01_large_payloads_arrive_whole,
+        p02_producer_name_given_or_by_the_broker,
+        p02_a_name_in_use_is_refused,
+        p06_sequence_ids_start_where_told_and_go_on,
+        p06_sequence_ids_go_on_after_reopening,
+        p10_close_waits_for_pending_sends,
+        p10_a_closed_producer_says_so,
+        p12_key_ordering_key_event_time,
+        p15_properties_and_null_value,
+        p18_memory_limit_refuses_or_waits,
+    }
+    consuming {
+        c01_exclusive_refuses_a_second_consumer,
+        c01_shared_divides_and_loses_nothing,
+        c01_failover_moves_to_the_next,
+        c01_key_shared_keeps_keys_together,
+        c02_receive_is_cancelled_without_loss,
+        c04_stream_of_messages,
+        c05_acknowledged_messages_stay_away,
+        c05_cumulative_ack_covers_all_before,
+        c09_negative_ack_redelivers_after_its_delay,
+        c16_unacknowledged_messages_come_again,
+        c17_last_message_id,
+        c19_name_and_priority_are_accepted,
+        c21_initial_position_earliest_and_latest,
+        c23_a_queue_of_one_receives_all,
+        c26_unsubscribe_forgets_the_position,
+        c30_message_fields,
+        c30_ids_are_in_order_and_survive_text_and_bytes,
+    }
+    service {
+        k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),
+        k03_through_the_proxy if |e| e.proxied,
+        k05_keepalive_holds_a_quiet_connection,
+        k11_close_ends_everything,
+        k12_topics_and_partitions_are_listed,
+        w01_many_handles_share_the_connections,
+        w04_broker_entry_metadata,
+        n02_everything_through_the_gateway if Endpoint::is_gateway,
+    }
+    bad_input {
+        p01_too_large_a_payload_fails_alone,
+        k01_nobody_listens_is_a_timeout_with_its_reason,
+        k01_what_is_no_url_or_topic_is_refused_at_once,
+        k05_options_out_of_range_are_named,
+        k12_a_namespace_that_is_not_there,
+    }
+}

@@ -6,6 +6,8 @@
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
 //! - [`golden`]: the vectors in `tests/golden`
+//! - [`wasm`]: the compiled modules, the npm package, the console
+//! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: a minute of fuzzing
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
@@ -25,3 +27,5 @@ pub mod setup;
 pub mod suites;
 pub mod test;
 pub mod util;
+pub mod wasm;
+pub mod world;

@@ -4,14 +4,16 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{compat, dev, golden, pulsar, purity, python, setup, test};
+use xtask::{artifacts, compat, dev, golden, pulsar, purity, python, setup, test, world};
 
 const HELP: &str = "\
 cargo xtask TASK
 
   dev [ARGUMENTS]    builds what changed and runs `pulsewire dev` with the console (npm start)
   test [WORDS]       all suites, or those whose names contain a word (npm test)
+  build              the npm package, the console and the scenarios as WebAssembly, what changed of them
   setup              installs what tests and builds need
+  world              a real Pulsar, the embedded broker and gateways, in the foreground, for the scenarios
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
   python             the interpreter that has the official client
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
@@ -54,6 +56,11 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
         ["golden", "--check"] => golden::check()?,
         ["golden"] => golden::generate()?,
         ["pulsar"] => pulsar::foreground()?,
+        ["world"] => return world::foreground(),
+        ["build"] => {
+            artifacts::scenarios()?;
+            artifacts::console()?;
+        }
         ["python"] => println!("{}", python::python()?.display()),
         ["help" | "--help" | "-h"] | [] => print!("{HELP}"),
         _ => {

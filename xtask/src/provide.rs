@@ -2,6 +2,7 @@
 
 use crate::pulsar::RealPulsar;
 use crate::suites::Need;
+use crate::world::World;
 use crate::{artifacts, python, setup};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ type Variables = Vec<(String, String)>;
 #[derive(Default)]
 pub(crate) struct Provider {
     known: BTreeMap<Need, Result<Variables, String>>,
+    // Before the Pulsar that it leads to: fields are dropped in order.
+    world: Option<World>,
     pulsar: Option<RealPulsar>,
 }
 
@@ -70,6 +73,16 @@ impl Provider {
             }
             Need::Console => {
                 artifacts::console()?;
+                Vec::new()
+            }
+            Need::World => {
+                let world = World::start(self.pulsar.as_ref())?;
+                let variables = vec![one("PULSEWIRE_WORLD", world.file().to_owned())];
+                self.world = Some(world);
+                variables
+            }
+            Need::Scenarios => {
+                artifacts::scenarios()?;
                 Vec::new()
             }
             Need::Binary => vec![one("PULSEWIRE_BIN", artifacts::binary()?)],

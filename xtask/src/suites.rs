@@ -23,6 +23,10 @@ pub enum Need {
     Console,
     /// `PULSEWIRE_BIN`, the native binary, built.
     Binary,
+    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] before it.
+    World,
+    /// The scenarios as a WebAssembly module.
+    Scenarios,
 }
 
 /// How a suite runs.
@@ -59,10 +63,37 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "clippy",
-        run: Run::Command(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+        run: Run::Command(
+            &[
+                "cargo",
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                "pulsewire/cli",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            &[],
+        ),
         count: Count::ExitCode,
         needs: &[],
         minutes: 15,
+    },
+    Suite {
+        name: "clippy wasm",
+        run: Run::Task(crate::artifacts::clippy_wasm),
+        count: Count::ExitCode,
+        needs: &[Need::WasmTarget],
+        minutes: 10,
+    },
+    Suite {
+        name: "lint",
+        run: Run::Command(&["npm", "run", "--silent", "lint"], &[]),
+        count: Count::ExitCode,
+        needs: &[],
+        minutes: 2,
     },
     Suite {
         name: "rustdoc",
@@ -80,10 +111,30 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "cargo tests",
-        run: Run::Command(&["cargo", "test", "--workspace", "--no-fail-fast"], &[]),
+        run: Run::Command(
+            &["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"],
+            &[],
+        ),
         count: Count::Libtest,
         needs: &[],
         minutes: 20,
+    },
+    Suite {
+        name: "scenarios native",
+        run: Run::Command(
+            &["cargo", "run", "--quiet", "--package", "pulsewire-tests", "--bin", "pulsewire-scenarios"],
+            &[],
+        ),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World, Need::Python],
+        minutes: 10,
+    },
+    Suite {
+        name: "scenarios wasm",
+        run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        minutes: 10,
     },
     // About a minute, and a build of its own the first time.
     Suite {
@@ -93,9 +144,43 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 10,
     },
+    Suite {
+        name: "package",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "js", "check:package"], &[]),
+        count: Count::ExitCode,
+        needs: &[Need::Package],
+        minutes: 3,
+    },
+    Suite {
+        name: "module size",
+        run: Run::Task(size),
+        count: Count::ExitCode,
+        needs: &[Need::Package],
+        minutes: 1,
+    },
+    Suite {
+        name: "npm package",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World, Need::Package, Need::Chromium],
+        minutes: 10,
+    },
+    Suite {
+        name: "console",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:console"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World, Need::Console, Need::Python, Need::Chromium],
+        minutes: 10,
+    },
     // Last: it reads what the others have written.
     Suite { name: "ledger", run: Run::Task(ledger), count: Count::ExitCode, needs: &[], minutes: 1 },
 ];
+
+/// Prints how large the compiled module is; too large is a failure.
+fn size() -> Result<Tally> {
+    crate::wasm::size_report(&crate::util::root())?;
+    Ok(Tally { passed: 1, ..Tally::default() })
+}
 
 /// Makes COMPAT.md. In CI a COMPAT.md that says something else than the run has shown is a failure.
 fn ledger() -> Result<Tally> {

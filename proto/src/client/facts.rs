@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Client;
 use super::link::{LinkState, Owner};
 use super::requests::failure;
-use crate::connection::{Connection, State, Waiting};
+use crate::connection::{Connection, State, Waiting, incoming};
 use crate::consumer::Arrival;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event};
@@ -156,7 +156,7 @@ impl Client {
                 Ok(())
             }
             _ => {
-                let command = frame.decode().map_err(Error::protocol)?;
+                let command = incoming::decode(&frame.command).map_err(Error::protocol)?;
                 if ready { self.command(conn, command, now) } else { self.handshake(conn, command, now) }
             }
         }
@@ -194,7 +194,7 @@ impl Client {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
             Arrival::Damaged(ack) => {
-                self.write(conn, ack.into());
+                self.write(conn, ack);
                 // The user sees nothing of it, so its permits go back from here.
                 self.delivered(id, 0);
             }

@@ -25,13 +25,21 @@ use crate::service_url::Endpoint;
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::hot::write_flow;
-use crate::wire::{Command, CommandCloseConsumer, CommandCloseProducer, CommandProducerSuccess, ServerError};
+use crate::wire::{
+    CommandCloseConsumer, CommandCloseProducer, CommandProducerSuccess, Outbound, ServerError,
+};
 
 /// Whose link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     Producer(ProducerId),
     Consumer(ConsumerId),
+}
+
+impl Owner {
+    pub(crate) fn closed(self) -> Error {
+        Error::closed(if matches!(self, Self::Producer(_)) { "producer" } else { "consumer" })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +163,7 @@ impl Client {
             return;
         }
         let request = self.request(conn, Reply::Open(owner, generation), now);
-        let command: Command = match owner {
+        let command: Outbound = match owner {
             Owner::Producer(id) => match self.producers.get_mut(&id) {
                 Some(producer) => producer.open_command(request).into(),
                 None => return,
@@ -227,12 +235,16 @@ impl Client {
             && let Some(consumer) = self.consumers.get_mut(&id)
         {
             consumer.lost();
+            let was_open = consumer.link.open_conn().is_some();
             self.timers.cancel(Timer::Nack(id));
+            if was_open {
+                self.emit(Event::ConsumerReset(id));
+            }
         }
         let Some(link) = self.link(owner) else { return };
         if let LinkState::Closing(_, op) = link.state {
             // A connection that is gone has closed what was on it.
-            self.forget(owner, &Error::closed("producer"));
+            self.forget(owner, &owner.closed());
             return self.complete(op, Ok(Output::Done));
         }
         if !may_pass(&error, link.created.is_some()) {
@@ -252,20 +264,15 @@ impl Client {
     fn link_ended(&mut self, owner: Owner, error: Error) {
         let created = self.link(owner).and_then(|link| link.created.take());
         self.forget(owner, &error);
-        match (created, owner) {
-            (Some(op), _) => self.complete(op, Err(error)),
-            (None, Owner::Producer(producer)) => self.emit(Event::ProducerFailed { producer, error }),
-            (None, Owner::Consumer(consumer)) => self.emit(Event::ConsumerFailed { consumer, error }),
+        if let Some(op) = created {
+            self.complete(op, Err(error));
         }
     }
 
     /// The first opening took too long. What the broker may still open is closed.
     pub(super) fn link_timed_out(&mut self, owner: Owner) {
         let Some(link) = self.link(owner) else { return };
-        let error = match &link.last_error {
-            Some(last) => Error::new(ErrorKind::Timeout, format!("it was not opened in time: {last}")),
-            None => Error::timeout("opening it"),
-        };
+        let error = Error::timeout("opening it").because(link.last_error.take());
         if let LinkState::Opening(conn, request) = link.state {
             self.drop_request(request);
             self.abandon_opening(owner, conn);
@@ -333,37 +340,33 @@ impl Client {
     }
 
     fn link_abandoned(&mut self, owner: Owner, op: OpId) {
-        let what = if matches!(owner, Owner::Producer(_)) { "producer" } else { "consumer" };
-        self.link_ended_by_user(owner, &Error::closed(what));
+        self.link_ended(owner, owner.closed());
         self.complete(op, Ok(Output::Done));
-    }
-
-    fn link_ended_by_user(&mut self, owner: Owner, error: &Error) {
-        let created = self.link(owner).and_then(|link| link.created.take());
-        self.forget(owner, error);
-        if let Some(created) = created {
-            self.complete(created, Err(error.clone()));
-        }
     }
 
     /// Removes the producer or consumer; its pending sends fail with `error`.
     pub(super) fn forget(&mut self, owner: Owner, error: &Error) {
         self.timers.cancel(Timer::Reopen(owner));
+        let error = error.clone();
         match owner {
-            Owner::Producer(id) => {
-                self.fail_pending(id, error);
-                self.timers.cancel(Timer::SendTimeout(id));
-                self.producers.remove(&id);
+            Owner::Producer(producer) => {
+                self.fail_pending(producer, &error);
+                self.timers.cancel(Timer::SendTimeout(producer));
+                if self.producers.remove(&producer).is_some() {
+                    self.emit(Event::ProducerEnded { producer, error });
+                }
             }
-            Owner::Consumer(id) => {
-                self.timers.cancel(Timer::Nack(id));
-                self.consumers.remove(&id);
+            Owner::Consumer(consumer) => {
+                self.timers.cancel(Timer::Nack(consumer));
+                if self.consumers.remove(&consumer).is_some() {
+                    self.emit(Event::ConsumerEnded { consumer, error });
+                }
             }
         }
     }
 }
 
-fn close_command(owner: Owner, request_id: u64) -> Command {
+fn close_command(owner: Owner, request_id: u64) -> Outbound {
     match owner {
         Owner::Producer(id) => {
             CommandCloseProducer { producer_id: id.0, request_id, ..Default::default() }.into()
@@ -374,10 +377,13 @@ fn close_command(owner: Owner, request_id: u64) -> Command {
     }
 }
 
-/// Whether to try again. A producer or consumer that was open once finds its own old self on the
-/// broker for a while, which is then no reason to give up.
+/// Whether to try again. What was open once is given up only when the broker says that it cannot be;
+/// and it finds its own old self on the broker for a while, which is no reason either.
 fn may_pass(error: &Error, first: bool) -> bool {
-    let busy =
-        matches!(error.kind(), ErrorKind::Broker(ServerError::PRODUCER_BUSY | ServerError::CONSUMER_BUSY));
-    error.is_retryable() || (!first && busy) || (!first && error.kind() == ErrorKind::Protocol)
+    let lasting = match error.kind() {
+        ErrorKind::Broker(ServerError::PRODUCER_BUSY | ServerError::CONSUMER_BUSY) => false,
+        ErrorKind::Broker(_) => true,
+        _ => false,
+    };
+    error.is_retryable() || (!first && !lasting)
 }

@@ -23,13 +23,16 @@ use crate::timer::Timer;
 use crate::topic::TopicName;
 use crate::wire::{
     Command, CommandGetTopicsOfNamespace, CommandLookupTopic, CommandLookupTopicResponse,
-    CommandPartitionedTopicMetadata, LookupResult, PartitionedMetadataResult, ServerError, TopicsMode,
+    CommandPartitionedTopicMetadata, LookupResult, Outbound, PartitionedMetadataResult, ServerError,
+    TopicsMode,
 };
 
 #[derive(Debug)]
 pub(crate) struct Task {
     kind: TaskKind,
     backoff: Backoff,
+    /// The last failure, for the message when time runs out.
+    last_error: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl Client {
     fn add_task(&mut self, kind: TaskKind) -> u64 {
         let id = self.next_task;
         self.next_task += 1;
-        self.tasks.insert(id, Task { kind, backoff: Backoff::default() });
+        self.tasks.insert(id, Task { kind, backoff: Backoff::default(), last_error: None });
         id
     }
 
@@ -124,7 +127,7 @@ impl Client {
             }
             .into()
         };
-        let command: Command = match self.tasks.get(&task).map(|t| &t.kind) {
+        let command: Outbound = match self.tasks.get(&task).map(|t| &t.kind) {
             Some(TaskKind::Partitions(_, topic)) => partitions(topic, false),
             Some(TaskKind::Topics(_, namespace)) => CommandGetTopicsOfNamespace {
                 request_id,
@@ -234,7 +237,7 @@ impl Client {
     }
 
     pub(super) fn task_failed(&mut self, task: u64, error: Error, now: Now) {
-        let Some(Task { kind, backoff }) = self.tasks.get_mut(&task) else { return };
+        let Some(Task { kind, backoff, last_error }) = self.tasks.get_mut(&task) else { return };
         match kind {
             TaskKind::Locate(locate) => {
                 let (owner, generation) = (locate.owner, locate.generation);
@@ -243,6 +246,7 @@ impl Client {
             }
             TaskKind::Partitions(..) | TaskKind::Topics(..) if error.is_retryable() => {
                 let delay = backoff.next(&self.config, &mut self.rng);
+                *last_error = Some(error);
                 self.timers.arm(Timer::RetryTask(task), now.time + delay);
             }
             &mut TaskKind::Partitions(op, _) | &mut TaskKind::Topics(op, _) => {
@@ -252,9 +256,10 @@ impl Client {
         }
     }
 
-    pub(super) fn drop_task(&mut self, task: u64) {
-        self.tasks.remove(&task);
+    /// Ends a task; its last failure, if it had one.
+    pub(super) fn drop_task(&mut self, task: u64) -> Option<Error> {
         self.timers.cancel(Timer::RetryTask(task));
+        self.tasks.remove(&task).and_then(|t| t.last_error)
     }
 
     /// The connection that is asked first.

@@ -22,7 +22,7 @@ use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
 use crate::producer::{Outgoing, Producer};
 use crate::time::{Now, Time};
 use crate::timer::{Timer, Timers};
-use crate::wire::{Command, CommandGetLastMessageId, CommandUnsubscribe, hot};
+use crate::wire::{CommandGetLastMessageId, CommandUnsubscribe, Outbound, hot};
 use link::{Link, Owner};
 use lookup::Task;
 use pool::{Pool, PoolKey};
@@ -284,7 +284,7 @@ impl Client {
         &mut self,
         consumer: ConsumerId,
         now: Now,
-        command: impl FnOnce(u64, u64) -> Command,
+        command: impl FnOnce(u64, u64) -> Outbound,
     ) -> OpId {
         let op = self.new_op(now);
         match self.consumers.get(&consumer).map(|c| c.link.open_conn()) {
@@ -429,8 +429,8 @@ impl Client {
         match self.ops.get(&op) {
             Some(OpKind::Task(task)) => {
                 let task = *task;
-                self.drop_task(task);
-                self.complete(op, Err(error));
+                let last = self.drop_task(task);
+                self.complete(op, Err(error.because(last)));
             }
             Some(OpKind::Create(owner)) => {
                 let owner = *owner;
@@ -476,7 +476,7 @@ impl Client {
         self.events.push_back(event);
     }
 
-    fn write(&mut self, conn: ConnId, command: Command) {
+    fn write(&mut self, conn: ConnId, command: impl Into<Outbound>) {
         if let Some(c) = self.pool.get_mut(conn) {
             c.write(command);
         }

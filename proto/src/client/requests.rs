@@ -110,7 +110,7 @@ impl Client {
                 Err(error) => self.open_failed(owner, generation, error, now),
             },
             Reply::Closed(owner, op) => {
-                self.forget(owner, &Error::closed("producer"));
+                self.forget(owner, &owner.closed());
                 // A connection that is gone has closed what was on it.
                 let gone = matches!(&result, Err(e) if e.kind() == ErrorKind::Disconnected);
                 self.complete(op, if gone { Ok(Output::Done) } else { result.map(|_| Output::Done) });

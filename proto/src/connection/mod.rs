@@ -9,6 +9,7 @@
 //! A connection is dead when nothing has come down for two keepalive intervals; a PING goes out
 //! after the first. PING of the broker is answered where it is read.
 
+pub(crate) mod incoming;
 mod outbox;
 
 pub(crate) use outbox::Outbox;
@@ -18,10 +19,10 @@ use crate::client::pool::PoolKey;
 use crate::config::ClientConfig;
 use crate::ids::ProducerId;
 use crate::time::{Now, Time};
-use crate::wire::frame::{FrameDecoder, encode_command};
+use crate::wire::frame::FrameDecoder;
 use crate::wire::{
-    AuthData, Command, CommandAuthResponse, CommandConnect, CommandConnected, CommandPing, CommandPong,
-    DEFAULT_MAX_MESSAGE_SIZE, FRAME_OVERHEAD, FeatureFlags, PROTOCOL_VERSION,
+    AuthData, CommandAuthResponse, CommandConnect, CommandConnected, CommandPing, CommandPong,
+    DEFAULT_MAX_MESSAGE_SIZE, FRAME_OVERHEAD, FeatureFlags, Outbound, PROTOCOL_VERSION,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +72,8 @@ impl Connection {
         }
     }
 
-    pub(crate) fn write(&mut self, command: impl Into<Command>) {
-        encode_command(&command.into(), self.outbox.tail());
+    pub(crate) fn write(&mut self, command: impl Into<Outbound>) {
+        command.into().encode_frame(self.outbox.tail());
     }
 
     /// The socket is open: CONNECT goes out.

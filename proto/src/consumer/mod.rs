@@ -31,8 +31,8 @@ use crate::topic::TopicName;
 use crate::wire::entry::{Checksum, Entry, Unpack};
 use crate::wire::hot::Delivery;
 use crate::wire::{
-    AckType, Command, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
-    InitialPosition as WirePosition, MessageIdData, ValidationError,
+    AckType, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
+    InitialPosition as WirePosition, MessageIdData, Outbound, ValidationError,
 };
 
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl Consumer {
     }
 
     /// The ACK that follows from the user's acknowledgement, if one is due yet.
-    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> Option<Command> {
+    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> Option<Outbound> {
         let (ack_type, id) = if cumulative {
             (AckType::CUMULATIVE, self.acks.cumulative(id)?)
         } else {
@@ -248,7 +248,7 @@ impl Consumer {
     }
 
     /// Requests for redelivery that are due, and when the next will be.
-    pub(crate) fn redeliver_due(&mut self, now: Now) -> (Vec<Command>, Option<Time>) {
+    pub(crate) fn redeliver_due(&mut self, now: Now) -> (Vec<Outbound>, Option<Time>) {
         let consumer_id = self.id.0;
         let due = self.nacks.take_due(now.time);
         let commands = due

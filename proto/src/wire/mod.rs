@@ -15,6 +15,7 @@ mod message;
 
 pub use checksum::crc32c;
 pub use commands::base::{Command, command_number};
+pub(crate) use commands::base::{Outbound, locate, read_body};
 pub use commands::common::*;
 pub use commands::consuming::*;
 pub use commands::metadata::*;

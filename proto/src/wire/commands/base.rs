@@ -1,6 +1,6 @@
 //! The envelope: which command a frame carries.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::consuming::*;
 use super::producing::*;
@@ -11,6 +11,55 @@ use super::topics::*;
 use super::transactions::*;
 use crate::wire::DecodeError;
 use crate::wire::codec::{Fields, Reader, Type, merge, put_varint, varint_len};
+
+/// A message that is a command. A client that writes commands as such, and not as [`Command`], is
+/// linked with those that it writes only.
+pub(crate) trait Body: Fields {
+    fn number(&self) -> i32;
+}
+
+/// A command on its way out.
+pub(crate) struct Outbound(Box<dyn Body>);
+
+impl<M: Body + 'static> From<M> for Outbound {
+    fn from(message: M) -> Self {
+        Self(Box::new(message))
+    }
+}
+
+impl Outbound {
+    /// Appends a frame that is this command and nothing else.
+    pub(crate) fn encode_frame(&self, out: &mut BytesMut) {
+        let (number, body) = (self.0.number(), &*self.0 as &dyn Fields);
+        let len = envelope_len(number, body);
+        out.reserve(len + 8);
+        out.put_u32(len as u32 + 4);
+        out.put_u32(len as u32);
+        write_envelope(number, body, out);
+    }
+}
+
+/// Reads the body of a command that was [located](locate).
+pub(crate) fn read_body<M: Body + Default>(
+    buf: &Bytes,
+    (start, end): (usize, usize),
+) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    merge(&mut message, buf, start, end, 1)?;
+    Ok(message)
+}
+
+fn envelope_len(number: i32, body: &dyn Fields) -> usize {
+    let len = body.len();
+    number.field_len(1) + varint_len(u64::from(number.unsigned_abs()) << 3) + varint_len(len as u64) + len
+}
+
+fn write_envelope(number: i32, body: &dyn Fields, out: &mut BytesMut) {
+    number.write_field(1, out);
+    put_varint(out, u64::from(number.unsigned_abs()) << 3 | 2);
+    put_varint(out, body.len() as u64);
+    body.write(out);
+}
 
 macro_rules! commands {
     ($($number:literal $name:ident($message:ident),)*) => {
@@ -54,11 +103,7 @@ macro_rules! commands {
 
             fn decode_body(number: i32, buf: &Bytes, start: usize, end: usize) -> Result<Self, DecodeError> {
                 Ok(match number {
-                    $($number => {
-                        let mut message = $message::default();
-                        merge(&mut message, buf, start, end, 1)?;
-                        Self::$name(message)
-                    })*
+                    $($number => Self::$name(read_body::<$message>(buf, (start, end))?),)*
                     _ => Self::Unknown(number),
                 })
             }
@@ -67,6 +112,12 @@ macro_rules! commands {
         $(impl From<$message> for Command {
             fn from(message: $message) -> Self {
                 Self::$name(message)
+            }
+        }
+
+        impl Body for $message {
+            fn number(&self) -> i32 {
+                $number
             }
         })*
     };
@@ -164,24 +215,19 @@ impl Command {
 
     /// Appends the encoded `BaseCommand`.
     pub fn encode(&self, out: &mut BytesMut) {
-        let number = self.number();
-        number.write_field(1, out);
-        if let Some(fields) = self.fields() {
-            put_varint(out, u64::from(number.unsigned_abs()) << 3 | 2);
-            put_varint(out, fields.len() as u64);
-            fields.write(out);
+        match self.fields() {
+            Some(fields) => write_envelope(self.number(), fields, out),
+            None => self.number().write_field(1, out),
         }
     }
 
     /// Bytes that [`Command::encode`] appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        let number = self.number();
-        let body = self.fields().map_or(0, |fields| {
-            let len = fields.len();
-            varint_len(u64::from(number.unsigned_abs()) << 3) + varint_len(len as u64) + len
-        });
-        number.field_len(1) + body
+        match self.fields() {
+            Some(fields) => envelope_len(self.number(), fields),
+            None => self.number().field_len(1),
+        }
     }
 }
 

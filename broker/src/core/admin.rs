@@ -1,0 +1,487 @@
+//! What whoever runs the broker may ask and order: the admin API without HTTP.
+
+use pulsewire_proto::wire::MessageIdData;
+
+use super::Broker;
+use super::error::Refusal;
+use super::names::{TopicName, parse_namespace};
+use super::positions::Target;
+use super::subscription::{Subscription, type_name};
+use super::time::Now;
+use super::topic::{SubKey, TopicKey};
+
+/// Why an order is not carried out: an HTTP status and a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminError {
+    /// The status that Apache Pulsar's admin API answers with.
+    pub status: u16,
+    /// What a person is told.
+    pub reason: String,
+}
+
+impl AdminError {
+    fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+
+    fn no_topic(name: &TopicName) -> Self {
+        Self::new(404, format!("Topic {name} not found"))
+    }
+}
+
+impl From<Refusal> for AdminError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(409, refusal.message)
+    }
+}
+
+/// Statistics of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct TopicStats {
+    pub messages_in: u64,
+    pub bytes_in: u64,
+    pub storage_size: u64,
+    pub publishers: Vec<PublisherStats>,
+    pub subscriptions: Vec<SubscriptionStats>,
+}
+
+/// Statistics of a producer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct PublisherStats {
+    pub name: String,
+    pub id: u64,
+}
+
+/// Statistics of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct SubscriptionStats {
+    pub name: String,
+    pub kind: &'static str,
+    pub durable: bool,
+    pub properties: Vec<(String, String)>,
+    pub backlog: u64,
+    pub unacked: u64,
+    pub delayed: u64,
+    pub messages_out: u64,
+    pub active: Option<String>,
+    pub consumers: Vec<ConsumerStats>,
+}
+
+/// Statistics of a consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct ConsumerStats {
+    pub name: String,
+    pub permits: i64,
+    pub unacked: u64,
+    pub messages_out: u64,
+    pub bytes_out: u64,
+}
+
+/// Orders and questions of whoever runs the broker. After an order, poll as after a fact.
+impl Broker {
+    /// Names of all tenants.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<String> {
+        self.topics.tenants.iter().cloned().collect()
+    }
+
+    /// Makes a tenant; false when it is there already.
+    pub fn create_tenant(&mut self, name: &str) -> bool {
+        self.topics.tenants.insert(name.to_owned())
+    }
+
+    /// Namespaces of a tenant, as `tenant/namespace`.
+    #[must_use]
+    pub fn namespaces(&self, tenant: &str) -> Vec<String> {
+        let of = |name: &&String| parse_namespace(name).is_some_and(|(t, _)| t == tenant);
+        self.topics.namespaces.keys().filter(of).cloned().collect()
+    }
+
+    /// Makes a namespace (`tenant/namespace`); false when it is there already.
+    pub fn create_namespace(&mut self, name: &str) -> bool {
+        let new = !self.topics.namespaces.contains_key(name);
+        self.topics.ensure_namespace(name);
+        new
+    }
+
+    /// Deletes a namespace without topics.
+    ///
+    /// # Errors
+    /// It is not there, or not empty.
+    pub fn delete_namespace(&mut self, name: &str) -> Result<(), AdminError> {
+        let occupied = self.topics(name, true).len() + self.topics(name, false).len();
+        if occupied > 0 {
+            return Err(AdminError::new(409, "Cannot delete non empty namespace"));
+        }
+        let gone = self.topics.namespaces.remove(name);
+        gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
+    }
+
+    /// Turns deduplication on or off for a namespace, for producers opened from now on; `None` is
+    /// as the broker is set.
+    pub fn set_deduplication(&mut self, namespace: &str, on: Option<bool>) {
+        self.topics.ensure_namespace(namespace);
+        if let Some(settings) = self.topics.namespaces.get_mut(namespace) {
+            settings.deduplication = on;
+        }
+    }
+
+    /// Topics of a namespace, partitions one by one.
+    #[must_use]
+    pub fn topics(&self, namespace: &str, persistent: bool) -> Vec<String> {
+        self.topics.of_namespace(namespace, persistent).cloned().collect()
+    }
+
+    /// Partitioned topics of a namespace.
+    #[must_use]
+    pub fn partitioned_topics(&self, namespace: &str, persistent: bool) -> Vec<String> {
+        self.topics.partitioned_of(namespace, persistent).cloned().collect()
+    }
+
+    /// How many partitions a topic has; 0 when it has none.
+    #[must_use]
+    pub fn partitions(&self, name: &TopicName) -> u32 {
+        self.topics.partitions(name).unwrap_or(0)
+    }
+
+    /// How many topics and connections there are.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.topics.len(), self.conns.len())
+    }
+
+    /// Makes a topic without partitions.
+    ///
+    /// # Errors
+    /// It is there already.
+    pub fn create_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        if self.topics.key(&name.to_string()).is_some() || self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(409, "This topic already exists"));
+        }
+        self.topics.resolve(name, true, &self.config)?;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Makes a partitioned topic.
+    ///
+    /// # Errors
+    /// It is there already, or the number is not one.
+    pub fn create_partitioned_topic(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if self.topics.key(&name.to_string()).is_some() || self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(409, "This topic already exists"));
+        }
+        if partitions == 0 || name.partition().is_some() {
+            return Err(AdminError::new(406, "Number of partitions should be more than 0"));
+        }
+        self.topics.set_partitions(name, partitions, &self.config)?;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Adds partitions to a partitioned topic.
+    ///
+    /// # Errors
+    /// It is not partitioned, or has as many already.
+    pub fn update_partitions(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        let Some(before) = self.topics.partitions(name) else {
+            return Err(AdminError::new(409, format!("Topic {name} is not the partitioned topic.")));
+        };
+        if partitions < before {
+            let reason = format!(
+                "Desired partitions {partitions} can't be less than the current partitions {before}."
+            );
+            return Err(AdminError::new(422, reason));
+        }
+        self.topics.set_partitions(name, partitions, &self.config)?;
+        // New partitions have the subscriptions that the others have.
+        let subs: Vec<Subscription> = self
+            .topics
+            .key(&name.with_partition(0).to_string())
+            .and_then(|key| self.topics.get(key))
+            .map(|topic| topic.subs.values().filter(|sub| sub.durable).map(same_anew).collect())
+            .unwrap_or_default();
+        for index in before..partitions {
+            let key = self.topics.key(&name.with_partition(index).to_string());
+            if let Some(topic) = key.and_then(|key| self.topics.get_mut(key)) {
+                for sub in &subs {
+                    topic.add_sub(same_anew(sub));
+                }
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Deletes a topic, or all partitions of one.
+    ///
+    /// # Errors
+    /// It is not there, or in use and `force` is not set.
+    pub fn delete_topic(&mut self, name: &TopicName, force: bool, now: Now) -> Result<(), AdminError> {
+        let names: Vec<TopicName> = match self.topics.partitions(name) {
+            Some(count) => (0..count).map(|index| name.with_partition(index)).collect(),
+            None => vec![name.clone()],
+        };
+        let keys: Vec<TopicKey> = names.iter().filter_map(|n| self.topics.key(&n.to_string())).collect();
+        if keys.is_empty() && self.topics.partitions(name).is_none() {
+            return Err(AdminError::no_topic(name));
+        }
+        for key in &keys {
+            let Some(topic) = self.topics.get(*key) else { continue };
+            let consumers: usize = topic.subs.values().map(|sub| sub.consumers.len()).sum();
+            if !force && (consumers > 0 || !topic.producers.is_empty()) {
+                return Err(AdminError::new(412, "Topic has active producers/subscriptions"));
+            }
+        }
+        for key in keys {
+            self.disconnect_topic(key);
+            self.topics.remove(key);
+        }
+        self.topics.forget_partitioned(name);
+        self.schemas.forget(name);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Sends all producers and consumers of a topic away, as when its bundle moves: they look it up
+    /// again and come back.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn unload_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        self.disconnect_topic(key);
+        self.settle(now);
+        Ok(())
+    }
+
+    fn disconnect_topic(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let waiting: Vec<_> = topic.waiting.drain(..).collect();
+        let producers: Vec<_> = topic.producers.values().cloned().collect();
+        let subs: Vec<SubKey> = topic.subs.keys().copied().collect();
+        for producer in &waiting {
+            self.expel_producer(producer, None);
+        }
+        for producer in &producers {
+            if let Some(topic) = self.topics.get_mut(key) {
+                topic.dismiss(&producer.name, producer.conn, producer.id);
+            }
+            self.expel_producer(producer, None);
+        }
+        for sub in subs {
+            self.expel_consumers(key, sub);
+            if let Some(topic) = self.topics.get_mut(key)
+                && topic.subs.get(&sub).is_some_and(|sub| !sub.durable)
+            {
+                topic.remove_sub(sub);
+            }
+        }
+    }
+
+    /// Names of a topic's subscriptions; of all its partitions when it is partitioned.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn subscriptions(&self, name: &TopicName) -> Result<Vec<String>, AdminError> {
+        let mut names: Vec<String> = Vec::new();
+        for key in self.parts(name)? {
+            names.extend(self.topics.get(key).iter().flat_map(|topic| topic.sub_names.keys().cloned()));
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Makes a durable subscription, at the end of the topic or (`earliest`) at its start.
+    ///
+    /// # Errors
+    /// The topic is not there, or the subscription is already.
+    pub fn create_subscription(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        earliest: bool,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if self.parts(name).is_err() && self.config.auto_create_topics {
+            self.create_topic(name, now)?;
+        }
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            if topic.sub(sub).is_some() {
+                return Err(AdminError::new(409, "Subscription already exists for topic"));
+            }
+            let start = if earliest { topic.log.first() } else { topic.log.end() };
+            topic.add_sub(Subscription::new(sub.to_owned(), true, start, Vec::new()));
+        }
+        Ok(())
+    }
+
+    /// Deletes a subscription.
+    ///
+    /// # Errors
+    /// It is not there, or has consumers and `force` is not set.
+    pub fn delete_subscription(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        force: bool,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        let found = self.find_subs(name, sub)?;
+        let used = |(topic, sub): &(TopicKey, SubKey)| {
+            self.topics.get(*topic).and_then(|t| t.subs.get(sub)).is_some_and(|s| !s.consumers.is_empty())
+        };
+        if !force && found.iter().any(used) {
+            return Err(AdminError::new(412, "Subscription has active connected consumers"));
+        }
+        for (topic, sub) in found {
+            self.expel_consumers(topic, sub);
+            if let Some(topic) = self.topics.get_mut(topic) {
+                topic.remove_sub(sub);
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Acknowledges all that a subscription has not, as it stands now.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn skip_all(&mut self, name: &TopicName, sub: &str, now: Now) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let end = topic.log.end();
+                if let Some(sub) = topic.subs.get_mut(&sub) {
+                    sub.skip_to(end);
+                }
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Moves a subscription to the first entry that came at that time or later.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn reset_to_time(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        wall_ms: u64,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        for (topic, sub) in self.find_subs(name, sub)? {
+            self.reset(topic, sub, &Target::Time(wall_ms));
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Moves a subscription to a message id.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn reset_to_id(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        ledger: u64,
+        entry: u64,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
+        for (topic, sub) in self.find_subs(name, sub)? {
+            self.reset(topic, sub, &Target::Id(id.clone()));
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Statistics of a topic without partitions, or of one partition.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn stats(&self, name: &TopicName) -> Result<TopicStats, AdminError> {
+        let key = self.topics.key(&name.to_string());
+        let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
+        let subscription = |sub: &Subscription| SubscriptionStats {
+            name: sub.name.clone(),
+            kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
+            durable: sub.durable,
+            properties: sub.properties.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+            backlog: sub.cursor.backlog(topic.log.end()),
+            unacked: sub.unacked(),
+            delayed: sub.delayed.len() as u64,
+            messages_out: sub.messages_out,
+            active: sub.active.and_then(|key| sub.consumer(key)).map(|consumer| consumer.name.clone()),
+            consumers: sub
+                .consumers
+                .iter()
+                .map(|consumer| ConsumerStats {
+                    name: consumer.name.clone(),
+                    permits: consumer.permits,
+                    unacked: consumer.unacked,
+                    messages_out: consumer.messages_out,
+                    bytes_out: consumer.bytes_out,
+                })
+                .collect(),
+        };
+        Ok(TopicStats {
+            messages_in: topic.messages_in,
+            bytes_in: topic.bytes_in,
+            storage_size: topic.log.bytes() as u64,
+            publishers: topic
+                .producers
+                .values()
+                .map(|producer| PublisherStats { name: producer.name.clone(), id: producer.id })
+                .collect(),
+            subscriptions: topic.subs.values().map(subscription).collect(),
+        })
+    }
+
+    /// The topic's own key, or those of its partitions.
+    fn parts(&self, name: &TopicName) -> Result<Vec<TopicKey>, AdminError> {
+        if let Some(count) = self.topics.partitions(name) {
+            let part = |index| self.topics.key(&name.with_partition(index).to_string());
+            return Ok((0..count).filter_map(part).collect());
+        }
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        Ok(vec![key])
+    }
+
+    fn find_subs(&self, name: &TopicName, sub: &str) -> Result<Vec<(TopicKey, SubKey)>, AdminError> {
+        let found: Vec<_> = self
+            .parts(name)?
+            .into_iter()
+            .filter_map(|key| Some((key, self.topics.get(key)?.sub(sub)?.0)))
+            .collect();
+        if found.is_empty() {
+            return Err(AdminError::new(404, format!("Subscription {sub} not found for topic {name}")));
+        }
+        Ok(found)
+    }
+}
+
+/// The same subscription for another partition, at its start.
+fn same_anew(sub: &Subscription) -> Subscription {
+    Subscription::new(sub.name.clone(), true, 0, sub.properties.clone())
+}

@@ -1,0 +1,65 @@
+//! What a broker is told when it is made.
+
+use std::time::Duration;
+
+use pulsewire_proto::wire::DEFAULT_MAX_MESSAGE_SIZE;
+
+/// Settings of a [`Broker`](super::Broker).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Name of the cluster; generated producer names begin with it.
+    pub cluster: String,
+    /// What lookups answer: `pulsar://host:port`.
+    pub service_url: String,
+    /// The same for clients that came by TLS: `pulsar+ssl://host:port`.
+    pub service_url_tls: Option<String>,
+    /// The largest message, told to clients in CONNECTED.
+    pub max_message_size: usize,
+    /// Whether topics come into being when a client first uses them.
+    pub auto_create_topics: bool,
+    /// Partitions of topics that are made on demand; 0 makes them without partitions.
+    pub default_partitions: u32,
+    /// Whether single messages of a batch can be acknowledged. When off, an entry is acknowledged
+    /// only when all of it is.
+    pub batch_index_ack: bool,
+    /// Whether messages whose sequence id was stored before are dropped, and producers are told
+    /// their last sequence id. Namespaces can be set otherwise by the admin calls.
+    pub deduplication: bool,
+    /// How often clients are asked whether they are there; after two such times of silence they
+    /// are cut.
+    pub keep_alive: Duration,
+    /// Bytes of entries held in memory. Beyond it, consumed entries go first; then sends fail.
+    pub max_stored_bytes: usize,
+    /// Bytes that may wait to be written to one connection before its deliveries pause.
+    pub connection_window: usize,
+    /// Messages that a consumer of a shared subscription may hold unacknowledged.
+    pub max_unacked_per_consumer: u64,
+    /// Messages that all consumers of a shared subscription may hold unacknowledged.
+    pub max_unacked_per_subscription: u64,
+    /// Topics that may exist at a time.
+    pub max_topics: usize,
+    /// For tests of clients: lookups that are not authoritative are redirected there.
+    pub redirect_lookups: Option<String>,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            cluster: "standalone".to_owned(),
+            service_url: "pulsar://localhost:6650".to_owned(),
+            service_url_tls: None,
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            auto_create_topics: true,
+            default_partitions: 0,
+            batch_index_ack: true,
+            deduplication: false,
+            keep_alive: Duration::from_secs(30),
+            max_stored_bytes: 1 << 30,
+            connection_window: 1 << 20,
+            max_unacked_per_consumer: 50_000,
+            max_unacked_per_subscription: 200_000,
+            max_topics: 100_000,
+            redirect_lookups: None,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! One client's connection, as the broker sees it.
+//!
+//! ```text
+//!            CONNECT                       broken protocol, silence,
+//!  Start ---------------> Connected ----------------------------------> Cut
+//!    |                                      not reading                  ^
+//!    +-------------- anything else, or too late -------------------------+
+//! ```
+//!
+//! A connection that is cut has given up all that it held; it only waits for the host to take what
+//! is still to be written and the order to close.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pulsewire_proto::wire::Command;
+use pulsewire_proto::wire::frame::FrameDecoder;
+
+use super::error::{DisconnectReason, Refusal};
+use super::outbox::Outbox;
+use super::topic::{ConsumerRef, ProducerRef, SubKey, TopicKey};
+
+/// A connection's name, chosen by the host; never used again after it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    Start,
+    Connected,
+    Cut(DisconnectReason),
+}
+
+/// What a client says of itself in CONNECT, as far as the broker acts on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Abilities {
+    pub(super) protocol_version: i32,
+    pub(super) broker_entry_metadata: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) state: State,
+    pub(super) decoder: FrameDecoder,
+    pub(super) outbox: Outbox,
+    pub(super) can: Abilities,
+    pub(super) producers: BTreeMap<u64, ProducerRef>,
+    pub(super) consumers: BTreeMap<u64, ConsumerRef>,
+    /// Producers that the broker closed: their sends may still be on the way.
+    pub(super) closed_producers: BTreeSet<u64>,
+    pub(super) watchers: BTreeMap<u64, super::lookup::Watcher>,
+    /// Subscriptions that stopped delivering here because too much was unwritten.
+    pub(super) blocked: BTreeSet<(TopicKey, SubKey)>,
+    /// A PING is out and nothing came since.
+    pub(super) ping_out: bool,
+    /// When silence is looked at next.
+    pub(super) next_check: Duration,
+    /// Queued to be written.
+    pub(super) listed: bool,
+    /// Commands that are not known here; they are skipped.
+    pub(super) unknown: u64,
+}
+
+impl Connection {
+    pub(super) fn new(frame_limit: usize, next_check: Duration) -> Self {
+        Self {
+            state: State::Start,
+            decoder: FrameDecoder::new(frame_limit),
+            outbox: Outbox::default(),
+            can: Abilities::default(),
+            producers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            closed_producers: BTreeSet::new(),
+            watchers: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            ping_out: false,
+            next_check,
+            listed: false,
+            unknown: 0,
+        }
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.state, State::Cut(_))
+    }
+
+    pub(super) fn send(&mut self, command: impl Into<Command>) {
+        self.outbox.command(&command.into());
+    }
+
+    pub(super) fn refuse(&mut self, request_id: u64, refusal: Refusal) {
+        self.send(pulsewire_proto::wire::CommandError {
+            request_id,
+            error: refusal.error,
+            message: refusal.message,
+        });
+    }
+
+    pub(super) fn success(&mut self, request_id: u64) {
+        self.send(pulsewire_proto::wire::CommandSuccess { request_id, schema: None });
+    }
+}

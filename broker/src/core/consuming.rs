@@ -1,0 +1,334 @@
+//! Consumers: subscribing, permits, acknowledging, redelivery, closing.
+
+use pulsewire_proto::wire::{
+    AckType, CommandAck, CommandAckResponse, CommandActiveConsumerChange, CommandCloseConsumer, CommandFlow,
+    CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CommandUnsubscribe, InitialPosition,
+    SchemaType, ServerError, SubType,
+};
+
+use super::Broker;
+use super::connection::ConnId;
+use super::error::{DisconnectReason, Refusal};
+use super::names::TopicName;
+use super::producing::NO_REQUEST;
+use super::storage::Place;
+use super::subscription::{NewConsumer, Subscription};
+use super::time::Now;
+use super::topic::{ConsumerRef, SubKey, Topic, TopicKey};
+
+impl Broker {
+    pub(super) fn subscribe(&mut self, id: ConnId, c: CommandSubscribe, now: Now) {
+        let request_id = c.request_id;
+        if self.conns.get(id).is_some_and(|conn| conn.consumers.contains_key(&c.consumer_id)) {
+            // The same request again.
+            if let Some(conn) = self.conns.out(id) {
+                conn.success(request_id);
+            }
+            return;
+        }
+        let consumer_id = c.consumer_id;
+        match self.open_consumer(id, c, now) {
+            Ok(consumer) => {
+                if let Some(conn) = self.conns.out(id) {
+                    conn.consumers.insert(consumer_id, consumer);
+                    conn.success(request_id);
+                }
+                self.choose_active(consumer.topic, consumer.sub, Some(consumer));
+            }
+            Err(refusal) => self.refuse(id, request_id, refusal),
+        }
+    }
+
+    fn open_consumer(&mut self, id: ConnId, c: CommandSubscribe, now: Now) -> Result<ConsumerRef, Refusal> {
+        let name = TopicName::parse(&c.topic)
+            .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
+        let single = c.sub_type == SubType::EXCLUSIVE || c.sub_type == SubType::FAILOVER;
+        if !shared && !single {
+            return Err(Refusal::new(ServerError::METADATA_ERROR, "Unsupported subscription type"));
+        }
+        if shared && c.read_compacted == Some(true) {
+            let message = "readCompacted only allowed on failover or exclusive subscriptions";
+            return Err(Refusal::not_allowed(message));
+        }
+        if c.subscription.trim().is_empty() {
+            return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
+        }
+        let create = c.force_topic_creation.unwrap_or(true) && self.config.auto_create_topics;
+        let topic_key = self.topics.resolve(&name, create, &self.config)?;
+        if let Some(schema) = &c.schema
+            && schema.r#type != SchemaType::NONE
+            && schema.r#type != SchemaType::AUTO_CONSUME
+            && !self.schemas.has(&name)
+        {
+            self.schemas.register(&name, schema)?;
+        }
+        let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        let durable = c.durable.unwrap_or(true);
+        let sub_key = match topic.sub(&c.subscription) {
+            Some((key, sub)) => {
+                if sub.durable != durable {
+                    let message = if durable {
+                        "NonDurable subscription with the same name already exists."
+                    } else {
+                        "Durable subscription with the same name already exists."
+                    };
+                    return Err(Refusal::not_allowed(message));
+                }
+                key
+            }
+            None => {
+                let start = start_of(topic, &c, durable, now);
+                topic.add_sub(Subscription::new(c.subscription, durable, start, c.subscription_properties))
+            }
+        };
+        let consumer = NewConsumer {
+            conn: id,
+            id: c.consumer_id,
+            name: c.consumer_name.unwrap_or_default(),
+            priority: c.priority_level.unwrap_or(0),
+            epoch: c.consumer_epoch,
+            wall_ms: now.wall_ms,
+        };
+        let sub = topic.subs.get_mut(&sub_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        sub.keep = false;
+        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer) {
+            Ok(key) => Ok(ConsumerRef { topic: topic_key, sub: sub_key, key }),
+            Err(refusal) => {
+                if !durable && sub.consumers.is_empty() {
+                    topic.remove_sub(sub_key);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Sees to it that a failover or exclusive subscription has its active consumer, and that the
+    /// consumers of a failover subscription know who it is.
+    fn choose_active(&mut self, topic_key: TopicKey, sub_key: SubKey, newcomer: Option<ConsumerRef>) {
+        let Some(topic) = self.topics.get_mut(topic_key) else { return };
+        let (name, partition) = (topic.name.to_string(), topic.partition());
+        let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
+        if !sub.is_shared() {
+            let changed = sub.choose_active(&name, partition);
+            if changed {
+                sub.rewind();
+            }
+            if sub.kind == SubType::FAILOVER {
+                for consumer in &sub.consumers {
+                    if !changed && newcomer.is_none_or(|newcomer| newcomer.key != consumer.key) {
+                        continue;
+                    }
+                    if let Some(conn) = self.conns.out(consumer.conn)
+                        && conn.can.protocol_version >= 12
+                    {
+                        conn.send(CommandActiveConsumerChange {
+                            consumer_id: consumer.id,
+                            is_active: Some(sub.active == Some(consumer.key)),
+                        });
+                    }
+                }
+            }
+        }
+        self.wake(topic_key, sub_key);
+    }
+
+    pub(super) fn consumer_ref(&self, id: ConnId, consumer_id: u64) -> Option<ConsumerRef> {
+        self.conns.get(id)?.consumers.get(&consumer_id).copied()
+    }
+
+    fn sub_mut(&mut self, consumer: ConsumerRef) -> Option<&mut Subscription> {
+        self.topics.get_mut(consumer.topic)?.subs.get_mut(&consumer.sub)
+    }
+
+    pub(super) fn flow(&mut self, id: ConnId, c: &CommandFlow) {
+        let Some(at) = self.consumer_ref(id, c.consumer_id) else { return };
+        // Java reads the number as a signed one, and takes what is not above 0 as a broken client.
+        if i32::try_from(c.message_permits).map_or(true, |permits| permits == 0) {
+            let what = format!("FLOW of {} permits", c.message_permits as i32);
+            return self.cut(id, DisconnectReason::Protocol(what));
+        }
+        let Some(consumer) = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key)) else { return };
+        consumer.permits = consumer.permits.saturating_add(i64::from(c.message_permits));
+        self.wake(at.topic, at.sub);
+    }
+
+    pub(super) fn ack(&mut self, id: ConnId, c: &CommandAck) {
+        // For a consumer that is not there: no answer either, as the real broker does it.
+        let Some(at) = self.consumer_ref(id, c.consumer_id) else { return };
+        let result = self.acknowledge(at, c);
+        if let Some(request_id) = c.request_id {
+            let refusal = result.err();
+            self.reply(
+                id,
+                CommandAckResponse {
+                    consumer_id: c.consumer_id,
+                    error: refusal.as_ref().map(|refusal| refusal.error),
+                    message: refusal.map(|refusal| refusal.message),
+                    request_id: Some(request_id),
+                    ..CommandAckResponse::default()
+                },
+            );
+        }
+    }
+
+    fn acknowledge(&mut self, at: ConsumerRef, c: &CommandAck) -> Result<(), Refusal> {
+        if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
+            return Err(Refusal::not_allowed("Server don't support transaction ack!"));
+        }
+        let by_index = self.config.batch_index_ack;
+        let Some(Topic { log, subs, .. }) = self.topics.get_mut(at.topic) else { return Ok(()) };
+        let Some(sub) = subs.get_mut(&at.sub) else { return Ok(()) };
+        let mut go_on = false;
+        if c.ack_type == AckType::CUMULATIVE {
+            // On shared subscriptions, or for several ids at a time, it means nothing.
+            if let [id] = c.message_id.as_slice()
+                && !sub.is_shared()
+                && let Some(offset) = log.offset_of(id)
+            {
+                if id.ack_set.is_empty() {
+                    sub.cursor.ack_below(offset + 1);
+                } else {
+                    sub.cursor.ack_below(offset);
+                    if by_index {
+                        sub.ack(log, at.key, offset, &id.ack_set);
+                    }
+                }
+            }
+        } else {
+            for id in &c.message_id {
+                if let Some(offset) = log.offset_of(id)
+                    && (id.ack_set.is_empty() || by_index)
+                {
+                    go_on |= sub.ack(log, at.key, offset, &id.ack_set);
+                }
+            }
+        }
+        if go_on {
+            self.wake(at.topic, at.sub);
+        }
+        Ok(())
+    }
+
+    pub(super) fn redeliver(&mut self, id: ConnId, c: &CommandRedeliverUnacknowledgedMessages) {
+        let Some(at) = self.consumer_ref(id, c.consumer_id) else { return };
+        let Some(Topic { log, subs, .. }) = self.topics.get_mut(at.topic) else { return };
+        let Some(sub) = subs.get_mut(&at.sub) else { return };
+        if sub.is_shared() {
+            let offsets: Vec<u64> = if c.message_ids.is_empty() {
+                sub.consumer(at.key).map(|consumer| consumer.pending.iter().collect()).unwrap_or_default()
+            } else {
+                c.message_ids.iter().filter_map(|id| log.offset_of(id)).collect()
+            };
+            for offset in offsets {
+                sub.take_back(log, at.key, offset);
+            }
+        } else {
+            if let Some(epoch) = c.consumer_epoch
+                && let Some(consumer) = sub.consumer_mut(at.key)
+            {
+                consumer.epoch = Some(epoch.max(consumer.epoch.unwrap_or(0)));
+            }
+            if sub.active == Some(at.key) {
+                sub.rewind();
+            }
+        }
+        self.wake(at.topic, at.sub);
+    }
+
+    pub(super) fn close_consumer(&mut self, id: ConnId, c: &CommandCloseConsumer) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && let Some(at) = conn.consumers.remove(&c.consumer_id)
+        {
+            self.dismiss_consumer(at);
+        }
+        if let Some(conn) = self.conns.out(id) {
+            conn.success(c.request_id);
+        }
+    }
+
+    /// Takes a consumer out of its subscription; a non-durable one ends with its last consumer.
+    pub(super) fn dismiss_consumer(&mut self, at: ConsumerRef) {
+        let Some(topic) = self.topics.get_mut(at.topic) else { return };
+        let Some(sub) = topic.subs.get_mut(&at.sub) else { return };
+        sub.remove(at.key);
+        if sub.consumers.is_empty() {
+            if !sub.durable && !sub.keep {
+                topic.remove_sub(at.sub);
+            }
+            return;
+        }
+        self.choose_active(at.topic, at.sub, None);
+    }
+
+    /// Sends the consumers of a subscription away; they will come back by themselves.
+    pub(super) fn expel_consumers(&mut self, topic: TopicKey, sub: SubKey) {
+        let Some(subscription) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) else {
+            return;
+        };
+        let consumers: Vec<_> = subscription.consumers.iter().map(|c| (c.key, c.conn, c.id)).collect();
+        for (key, conn, consumer_id) in consumers {
+            if let Some(conn) = self.conns.out(conn) {
+                conn.consumers.remove(&consumer_id);
+                conn.send(CommandCloseConsumer {
+                    consumer_id,
+                    request_id: NO_REQUEST,
+                    ..CommandCloseConsumer::default()
+                });
+            }
+            if let Some(subscription) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) {
+                subscription.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: ConnId, c: &CommandUnsubscribe) {
+        let result = self.end_subscription(id, c);
+        match (result, self.conns.out(id)) {
+            (Ok(()), Some(conn)) => conn.success(c.request_id),
+            (Err(refusal), Some(conn)) => conn.refuse(c.request_id, refusal),
+            (_, None) => {}
+        }
+    }
+
+    fn end_subscription(&mut self, id: ConnId, c: &CommandUnsubscribe) -> Result<(), Refusal> {
+        let refuse = |message: &str| Refusal::new(ServerError::METADATA_ERROR, message);
+        let at = self.consumer_ref(id, c.consumer_id).ok_or_else(|| refuse("Consumer not found"))?;
+        let topic = self.topics.get_mut(at.topic).ok_or_else(|| refuse("Consumer not found"))?;
+        let sub = topic.subs.get(&at.sub).ok_or_else(|| refuse("Consumer not found"))?;
+        let alone = sub.consumers.len() == 1;
+        let force = c.force == Some(true);
+        if !alone && !force {
+            return Err(refuse("Unconnected or shared consumer attempting to unsubscribe"));
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.consumers.remove(&c.consumer_id);
+        }
+        if let Some(sub) = topic.subs.get_mut(&at.sub) {
+            sub.remove(at.key);
+        }
+        self.expel_consumers(at.topic, at.sub);
+        if let Some(topic) = self.topics.get_mut(at.topic) {
+            topic.remove_sub(at.sub);
+        }
+        Ok(())
+    }
+}
+
+/// Where a new subscription begins.
+fn start_of(topic: &Topic, c: &CommandSubscribe, durable: bool, now: Now) -> u64 {
+    let log = &topic.log;
+    if let Some(seconds) = c.start_message_rollback_duration_sec.filter(|seconds| *seconds > 0) {
+        return log.first_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)));
+    }
+    if durable {
+        let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
+        return if earliest { log.first() } else { log.end() };
+    }
+    // The named entry itself comes too: the client drops what it does not want of it.
+    match c.start_message_id.as_ref().map(|id| log.place_of(id)) {
+        Some(Place::Before) => log.first(),
+        Some(Place::At(offset)) => offset.clamp(log.first(), log.end()),
+        Some(Place::After) | None => log.end(),
+    }
+}

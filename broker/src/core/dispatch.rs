@@ -1,0 +1,289 @@
+//! Delivery: entries go to consumers that have permits, as far as connections take them.
+
+use std::collections::BTreeSet;
+
+use pulsewire_proto::wire::{Command, CommandMessage, SubType};
+
+use super::config::BrokerConfig;
+use super::connection::ConnId;
+use super::connections::Connections;
+use super::cursor::Cursor;
+use super::sticky::entry_hash;
+use super::storage::{Log, Stored};
+use super::subscription::{Consumer, Subscription};
+use super::time::Now;
+use super::topic::{SubKey, Topic, TopicKey};
+
+/// Messages that one consumer of a shared subscription gets before it is the next one's turn.
+const TURN: u64 = 20;
+
+/// Entries that a key-shared subscription reads past those that have to wait, for each consumer.
+const LOOK_AHEAD: u64 = 2000;
+
+/// What a delivery needs besides the subscription.
+pub(super) struct Lane<'a> {
+    pub(super) conns: &'a mut Connections,
+    pub(super) config: &'a BrokerConfig,
+    pub(super) now: Now,
+    pub(super) here: (TopicKey, SubKey),
+}
+
+/// Delivers what can be delivered.
+pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
+    let partition = topic.partition();
+    let Some(sub) = topic.subs.get_mut(&lane.here.1) else { return };
+    if sub.consumers.is_empty() {
+        return;
+    }
+    let ground = Ground { log: &topic.log, partition, persistent: topic.name.persistent };
+    if sub.is_shared() {
+        bring_due(sub, lane.now);
+    }
+    match sub.kind {
+        SubType::SHARED => shared(sub, &ground, lane),
+        SubType::KEY_SHARED => key_shared(sub, &ground, lane),
+        _ => single(sub, &ground, lane),
+    }
+}
+
+struct Ground<'a> {
+    log: &'a Log,
+    partition: i32,
+    persistent: bool,
+}
+
+/// Exclusive and failover: all to the active consumer, in order.
+fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
+    let Some(active) = sub.active else { return };
+    let Ok(at) = sub.consumers.binary_search_by_key(&active, |c| c.key) else { return };
+    let Subscription { consumers, cursor, read, messages_out, .. } = sub;
+    let Some(consumer) = consumers.get_mut(at) else { return };
+    while consumer.permits > 0 {
+        let offset = cursor.next_open((*read).max(ground.log.first()));
+        let Some(stored) = ground.log.get(offset) else { break };
+        if !lane.open(consumer.conn) {
+            break;
+        }
+        let epoch = consumer.epoch;
+        *messages_out += lane.deliver(consumer, cursor, ground, offset, stored, 0, epoch);
+        *read = offset + 1;
+    }
+}
+
+/// Entries whose time has come are to be delivered.
+fn bring_due(sub: &mut Subscription, now: Now) {
+    while let Some(&(due, offset)) = sub.delayed.first() {
+        if due > now.wall_ms {
+            break;
+        }
+        sub.delayed.pop_first();
+        sub.replay.insert(offset);
+    }
+}
+
+/// The next entry for whoever has his turn: one to be delivered again, else a new one.
+fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64, &'a Stored)> {
+    while let Some(offset) = sub.replay.first() {
+        sub.replay.remove(offset);
+        if !sub.cursor.is_acked(offset)
+            && let Some(stored) = log.get(offset)
+        {
+            return Some((offset, stored));
+        }
+    }
+    next_unread(sub, log, now)
+}
+
+fn next_unread<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64, &'a Stored)> {
+    loop {
+        let offset = sub.cursor.next_open(sub.read.max(log.first()));
+        let stored = log.get(offset)?;
+        sub.read = offset + 1;
+        if stored.deliver_at <= now.wall_ms {
+            return Some((offset, stored));
+        }
+        sub.delayed.insert((stored.deliver_at, offset));
+    }
+}
+
+/// Shared: consumers take turns.
+fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
+    let mut unacked = sub.unacked();
+    'turns: while let Some(at) = next_turn(sub, unacked, lane) {
+        let mut left = TURN;
+        while left > 0 {
+            let Some((offset, stored)) = next_entry(sub, ground.log, lane.now) else { return };
+            let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
+            let Subscription { consumers, cursor, messages_out, .. } = sub;
+            let Some(consumer) = consumers.get_mut(at) else { break 'turns };
+            let count = lane.deliver(consumer, cursor, ground, offset, stored, redelivered, None);
+            *messages_out += count;
+            if ground.persistent {
+                consumer.pending.insert(offset);
+                consumer.unacked += count;
+                unacked += count;
+            }
+            sub.turn = at + 1;
+            left = left.saturating_sub(count.max(1));
+            if !may_take(consumer, unacked, lane) {
+                break;
+            }
+        }
+    }
+}
+
+/// Whose turn it is: of those that can take something the next one, of the best priority.
+fn next_turn(sub: &Subscription, unacked: u64, lane: &mut Lane<'_>) -> Option<usize> {
+    let count = sub.consumers.len();
+    let mut best: Option<(i32, usize)> = None;
+    for step in 0..count {
+        let at = (sub.turn + step) % count;
+        let Some(consumer) = sub.consumers.get(at) else { continue };
+        if best.is_some_and(|(priority, _)| priority <= consumer.priority) {
+            continue;
+        }
+        if may_take(consumer, unacked, lane) {
+            best = Some((consumer.priority, at));
+        }
+    }
+    best.map(|(_, at)| at)
+}
+
+fn may_take(consumer: &Consumer, unacked: u64, lane: &mut Lane<'_>) -> bool {
+    consumer.permits > 0
+        && consumer.unacked < lane.config.max_unacked_per_consumer
+        && unacked < lane.config.max_unacked_per_subscription
+        && lane.open(consumer.conn)
+}
+
+/// Key-shared: every key to its consumer, the entries of a key in order.
+fn key_shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
+    let mut unacked = sub.unacked();
+    // Hashes of which an earlier entry has to wait: later ones must not overtake it.
+    let mut waiting = BTreeSet::new();
+    let mut at = 0;
+    while let Some(offset) = sub.replay.next_from(at) {
+        at = offset + 1;
+        if !any_may_take(sub, unacked, lane) {
+            return;
+        }
+        let stored = if sub.cursor.is_acked(offset) { None } else { ground.log.get(offset) };
+        let Some(stored) = stored else {
+            sub.replay.remove(offset);
+            continue;
+        };
+        if by_key(sub, ground, lane, offset, stored, &mut unacked, &mut waiting) {
+            sub.replay.remove(offset);
+        }
+    }
+    let look_ahead = LOOK_AHEAD * sub.consumers.len() as u64;
+    while sub.replay.len() < look_ahead && any_may_take(sub, unacked, lane) {
+        let Some((offset, stored)) = next_unread(sub, ground.log, lane.now) else { break };
+        if !by_key(sub, ground, lane, offset, stored, &mut unacked, &mut waiting) {
+            sub.replay.insert(offset);
+        }
+    }
+}
+
+fn any_may_take(sub: &Subscription, unacked: u64, lane: &mut Lane<'_>) -> bool {
+    sub.consumers.iter().any(|consumer| may_take(consumer, unacked, lane))
+}
+
+/// Delivers an entry to the consumer that has its key; false when it has to wait.
+fn by_key(
+    sub: &mut Subscription,
+    ground: &Ground<'_>,
+    lane: &mut Lane<'_>,
+    offset: u64,
+    stored: &Stored,
+    unacked: &mut u64,
+    waiting: &mut BTreeSet<u32>,
+) -> bool {
+    let hash = entry_hash(stored.metadata());
+    let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
+    let chosen = sub.selector.pick(hash).filter(|chosen| {
+        // Another consumer still has entries of this key, from before it changed hands.
+        let free = sub.holders.get(&hash).is_none_or(|(holder, _)| holder == chosen);
+        !waiting.contains(&hash) && (free || sub.out_of_order)
+    });
+    let Subscription { consumers, cursor, messages_out, holders, out_of_order, .. } = sub;
+    let consumer = chosen
+        .and_then(|key| consumers.binary_search_by_key(&key, |c| c.key).ok())
+        .and_then(|at| consumers.get_mut(at))
+        .filter(|consumer| may_take(consumer, *unacked, lane));
+    let Some(consumer) = consumer else {
+        waiting.insert(hash);
+        return false;
+    };
+    let count = lane.deliver(consumer, cursor, ground, offset, stored, redelivered, None);
+    *messages_out += count;
+    if ground.persistent {
+        consumer.pending.insert(offset);
+        consumer.unacked += count;
+        *unacked += count;
+        if !*out_of_order {
+            consumer.hashes.insert(offset, hash);
+            holders.entry(hash).or_insert((consumer.key, 0)).1 += 1;
+        }
+    }
+    true
+}
+
+impl Lane<'_> {
+    /// Whether a connection takes deliveries. One that does not is remembered: the subscription is
+    /// looked at again when it does.
+    fn open(&mut self, conn: ConnId) -> bool {
+        let here = self.here;
+        let Some(conn) = self.conns.get_mut(conn) else { return false };
+        if conn.outbox.unwritten() < self.config.connection_window {
+            return true;
+        }
+        conn.blocked.insert(here);
+        false
+    }
+
+    /// Writes an entry to a consumer's connection; answers how many messages that were.
+    #[allow(clippy::too_many_arguments)]
+    fn deliver(
+        &mut self,
+        consumer: &mut Consumer,
+        cursor: &Cursor,
+        ground: &Ground<'_>,
+        offset: u64,
+        stored: &Stored,
+        redelivered: u32,
+        epoch: Option<u64>,
+    ) -> u64 {
+        let count = cursor.open_messages(offset, stored.messages);
+        consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
+        consumer.messages_out += count;
+        consumer.bytes_out += stored.bytes.len() as u64;
+        let Some(conn) = self.conns.out(consumer.conn) else { return count };
+        let mut message_id = ground.log.id_at(offset);
+        if !ground.persistent {
+            (message_id.ledger_id, message_id.entry_id) = (0, 0);
+        }
+        message_id.partition = Some(ground.partition);
+        let command = Command::Message(CommandMessage {
+            consumer_id: consumer.id,
+            message_id,
+            redelivery_count: (redelivered > 0).then_some(redelivered),
+            ack_set: cursor.ack_set(offset),
+            consumer_epoch: epoch,
+        });
+        let with_metadata = conn.can.broker_entry_metadata && ground.persistent;
+        conn.outbox.frame(&stored.bytes, |out| {
+            let start = out.len();
+            out.extend_from_slice(&[0; 8]);
+            command.encode(out);
+            let command_len = (out.len() - start - 8) as u32;
+            if with_metadata {
+                stored.write_broker_metadata(out);
+            }
+            let total = (out.len() - start - 4 + stored.bytes.len()) as u32;
+            out[start..start + 4].copy_from_slice(&total.to_be_bytes());
+            out[start + 4..start + 8].copy_from_slice(&command_len.to_be_bytes());
+        });
+        count
+    }
+}

@@ -1,0 +1,50 @@
+//! Refusals: what a client is told when it cannot have what it asked for.
+
+use pulsewire_proto::wire::ServerError;
+
+/// A refusal, as it goes over the wire. Texts and codes are those of Apache Pulsar, because
+/// clients show them and some act on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) error: ServerError,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(error: ServerError, message: impl Into<String>) -> Self {
+        Self { error, message: message.into() }
+    }
+
+    pub(super) fn not_allowed(message: impl Into<String>) -> Self {
+        Self::new(ServerError::NOT_ALLOWED_ERROR, message)
+    }
+
+    pub(super) fn topic_not_found(topic: &str) -> Self {
+        Self::new(ServerError::TOPIC_NOT_FOUND, format!("Topic {topic} does not exist"))
+    }
+}
+
+/// Why the broker closes a connection; for logs and for tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The client broke the protocol: what it did.
+    Protocol(String),
+    /// A client without a CONNECT for too long.
+    HandshakeTimeout,
+    /// A client that did not answer for too long.
+    KeepAliveTimeout,
+    /// A client that sends but does not read: more waits to be written to it than is held.
+    NotReading,
+}
+
+impl std::fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Protocol(what) => write!(f, "the client broke the protocol: {what}"),
+            Self::HandshakeTimeout => f.write_str("the client did not say CONNECT in time"),
+            Self::KeepAliveTimeout => f.write_str("the client did not answer in time"),
+            Self::NotReading => f.write_str("the client does not read what it asked for"),
+        }
+    }
+}

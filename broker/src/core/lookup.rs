@@ -1,0 +1,236 @@
+//! Finding topics: partitions, who serves them, which there are, and watching for new ones.
+
+use pulsewire_proto::wire::{
+    CommandGetTopicsOfNamespace, CommandGetTopicsOfNamespaceResponse, CommandLookupTopic,
+    CommandLookupTopicResponse, CommandPartitionedTopicMetadata, CommandPartitionedTopicMetadataResponse,
+    CommandWatchTopicList, CommandWatchTopicListClose, CommandWatchTopicListSuccess, CommandWatchTopicUpdate,
+    LookupResult, PartitionedMetadataResult, ServerError, TopicsMode, crc32c,
+};
+use regex_lite::Regex;
+
+use super::Broker;
+use super::connection::ConnId;
+use super::error::Refusal;
+use super::names::{TopicName, parse_namespace};
+
+/// The longest pattern that is compiled.
+const MAX_PATTERN: usize = 1000;
+
+/// Watchers that a connection may have.
+const MAX_WATCHERS: usize = 1000;
+
+/// Somebody who wants to know of new topics.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    namespace: String,
+    pattern: Regex,
+}
+
+impl Broker {
+    pub(super) fn partitioned_metadata(&mut self, id: ConnId, c: &CommandPartitionedTopicMetadata) {
+        let create = c.metadata_auto_creation_enabled.unwrap_or(true);
+        let mut response = CommandPartitionedTopicMetadataResponse {
+            request_id: c.request_id,
+            ..CommandPartitionedTopicMetadataResponse::default()
+        };
+        match self.find_partitions(&c.topic, create) {
+            Ok(partitions) => {
+                response.partitions = Some(partitions);
+                response.response = Some(PartitionedMetadataResult::SUCCESS);
+            }
+            Err(refusal) => {
+                response.response = Some(PartitionedMetadataResult::FAILED);
+                response.error = Some(refusal.error);
+                response.message = Some(refusal.message);
+            }
+        }
+        self.reply(id, response);
+    }
+
+    fn find_partitions(&mut self, topic: &str, create: bool) -> Result<u32, Refusal> {
+        let name = TopicName::parse(topic)
+            .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        if let Some(count) = self.topics.partitions(&name) {
+            return Ok(count);
+        }
+        if self.topics.key(&name.to_string()).is_some() {
+            return Ok(0);
+        }
+        let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
+        let beyond = whole.is_some_and(|(index, count)| index >= count);
+        if beyond || !create || !self.config.auto_create_topics {
+            return Err(Refusal::topic_not_found(&name.to_string()));
+        }
+        if name.partition().is_some() {
+            return Ok(0);
+        }
+        let count = self.config.default_partitions;
+        if count > 0 {
+            self.topics.set_partitions(&name, count, &self.config)?;
+        }
+        Ok(count)
+    }
+
+    pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
+        let mut response =
+            CommandLookupTopicResponse { request_id: c.request_id, ..CommandLookupTopicResponse::default() };
+        match TopicName::parse(&c.topic) {
+            Err(message) => {
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::INVALID_TOPIC_NAME);
+                response.message = Some(message);
+            }
+            Ok(_) => {
+                let authoritative = c.authoritative.unwrap_or(false);
+                let elsewhere = self.config.redirect_lookups.clone().filter(|_| !authoritative);
+                let (result, url) = match elsewhere {
+                    Some(url) => (LookupResult::REDIRECT, url),
+                    None => (LookupResult::CONNECT, self.config.service_url.clone()),
+                };
+                response.response = Some(result);
+                if url.starts_with("pulsar+ssl:") {
+                    response.broker_service_url_tls = Some(url);
+                } else {
+                    response.broker_service_url = Some(url);
+                    response.broker_service_url_tls.clone_from(&self.config.service_url_tls);
+                }
+                response.authoritative = Some(true);
+                response.proxy_through_service_url = Some(false);
+            }
+        }
+        self.reply(id, response);
+    }
+
+    pub(super) fn topics_of_namespace(&mut self, id: ConnId, c: &CommandGetTopicsOfNamespace) {
+        if parse_namespace(&c.namespace).is_none() {
+            let message = format!("Invalid namespace: {}", c.namespace);
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+        }
+        let mode = c.mode.unwrap_or(TopicsMode::PERSISTENT);
+        let mut topics = Vec::new();
+        if mode != TopicsMode::NON_PERSISTENT {
+            topics.extend(self.topics.of_namespace(&c.namespace, true).cloned());
+        }
+        if mode != TopicsMode::PERSISTENT {
+            topics.extend(self.topics.of_namespace(&c.namespace, false).cloned());
+        }
+        // A pattern that is not understood here is left to the client, which filters again anyway.
+        let pattern = c.topics_pattern.as_deref().and_then(|pattern| compile(pattern).ok());
+        if let Some(pattern) = &pattern {
+            topics.retain(|topic| matches(pattern, topic));
+        }
+        let hash = topics_hash(&topics);
+        let changed = c.topics_hash.as_ref() != Some(&hash);
+        if !changed {
+            topics.clear();
+        }
+        self.reply(
+            id,
+            CommandGetTopicsOfNamespaceResponse {
+                request_id: c.request_id,
+                topics,
+                filtered: Some(pattern.is_some()),
+                topics_hash: Some(hash),
+                changed: Some(changed),
+            },
+        );
+    }
+
+    pub(super) fn watch_topics(&mut self, id: ConnId, c: CommandWatchTopicList) {
+        if parse_namespace(&c.namespace).is_none() {
+            let message = format!("Invalid namespace: {}", c.namespace);
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+        }
+        if self.conns.get(id).is_some_and(|conn| conn.watchers.len() >= MAX_WATCHERS) {
+            let message = "Too many watchers on this connection";
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::TOO_MANY_REQUESTS, message));
+        }
+        let pattern = match compile(&c.topics_pattern) {
+            Ok(pattern) => pattern,
+            Err(message) => {
+                return self.refuse(id, c.request_id, Refusal::new(ServerError::UNKNOWN_ERROR, message));
+            }
+        };
+        let watcher = Watcher { namespace: c.namespace, pattern };
+        let (mut topic, topics_hash) = self.watched(&watcher);
+        if c.topics_hash.as_ref() == Some(&topics_hash) {
+            topic.clear();
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.watchers.insert(c.watcher_id, watcher);
+            self.watching.insert((id, c.watcher_id));
+        }
+        self.reply(
+            id,
+            CommandWatchTopicListSuccess {
+                request_id: c.request_id,
+                watcher_id: c.watcher_id,
+                topic,
+                topics_hash,
+            },
+        );
+    }
+
+    pub(super) fn unwatch_topics(&mut self, id: ConnId, c: &CommandWatchTopicListClose) {
+        self.watching.remove(&(id, c.watcher_id));
+        if let Some(conn) = self.conns.out(id) {
+            conn.watchers.remove(&c.watcher_id);
+            conn.success(c.request_id);
+        }
+    }
+
+    fn watched(&self, watcher: &Watcher) -> (Vec<String>, String) {
+        let all = self.topics.of_namespace(&watcher.namespace, true);
+        let topics: Vec<String> = all.filter(|name| matches(&watcher.pattern, name)).cloned().collect();
+        let hash = topics_hash(&topics);
+        (topics, hash)
+    }
+
+    /// Tells watchers what came and went.
+    pub(super) fn tell_watchers(&mut self) {
+        let changes = std::mem::take(&mut self.topics.changes);
+        if changes.is_empty() || self.watching.is_empty() {
+            return;
+        }
+        for (id, watcher_id) in self.watching.clone() {
+            let Some(watcher) = self.conns.get(id).and_then(|conn| conn.watchers.get(&watcher_id)) else {
+                continue;
+            };
+            let mut update = CommandWatchTopicUpdate { watcher_id, ..CommandWatchTopicUpdate::default() };
+            for change in &changes {
+                let name = change.name.to_string();
+                let seen = change.name.persistent && change.name.namespace_name() == watcher.namespace;
+                if seen && matches(&watcher.pattern, &name) {
+                    let list =
+                        if change.created { &mut update.new_topics } else { &mut update.deleted_topics };
+                    list.push(name);
+                }
+            }
+            if !update.new_topics.is_empty() || !update.deleted_topics.is_empty() {
+                update.topics_hash = self.watched(watcher).1;
+                self.reply(id, update);
+            }
+        }
+    }
+}
+
+/// Compiles a pattern of topic names. Patterns are matched against names without their domain.
+fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("Pattern longer than maximum: {MAX_PATTERN}"));
+    }
+    let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
+    let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|e| format!("Invalid pattern: {e}"))
+}
+
+fn matches(pattern: &Regex, topic: &str) -> bool {
+    pattern.is_match(topic.split_once("://").map_or(topic, |(_, rest)| rest))
+}
+
+/// The hash of a list of topics that clients compare: CRC32-C of the sorted names, joined by commas.
+fn topics_hash(topics: &[String]) -> String {
+    let mut sorted: Vec<&str> = topics.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    crc32c(&[sorted.join(",").as_bytes()]).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,304 @@
+//! The broker without I/O.
+//!
+//! Bytes of connections go in, bytes for connections come out; the host brings time and a seed.
+//! The same inputs give the same outputs, always: there is no clock, no thread and no unordered
+//! map in here.
+//!
+//! Where things are: `session` (handshake, keepalive, which command goes where), `lookup`,
+//! `producing`, `consuming`, `positions` (seek and the like), `schemas`, `admin` (what a host may
+//! ask and order); below them the state: `connection`, `topics`, `topic`, `storage`,
+//! `subscription`, `cursor`; and `dispatch`, which moves entries from logs to connections.
+
+mod admin;
+mod config;
+mod connection;
+mod connections;
+mod consuming;
+mod cursor;
+mod dispatch;
+mod error;
+mod lookup;
+pub mod names;
+mod outbox;
+mod positions;
+mod producing;
+mod ranges;
+mod schemas;
+mod session;
+mod sticky;
+mod storage;
+mod subscription;
+mod time;
+mod topic;
+mod topics;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
+
+pub use admin::{AdminError, ConsumerStats, PublisherStats, SubscriptionStats, TopicStats};
+pub use config::BrokerConfig;
+pub use connection::ConnId;
+pub use error::DisconnectReason;
+pub use time::Now;
+
+use connection::{Connection, State};
+use connections::Connections;
+use dispatch::{Lane, dispatch};
+use error::Refusal;
+use schemas::Schemas;
+use topic::{SubKey, TopicKey};
+use topics::Topics;
+
+/// A client that lets this many windows pile up does not read, and is cut.
+const WINDOWS_UNTIL_CUT: usize = 16;
+
+/// What the broker wants to be woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// See whether a connection is still there.
+    Silence(ConnId),
+    /// Delayed entries of a subscription are due.
+    Delayed(TopicKey, SubKey),
+}
+
+/// A Pulsar broker, as a state machine.
+///
+/// - *Facts* in: [`connected`](Self::connected), [`received`](Self::received),
+///   [`transmitted`](Self::transmitted), [`closed`](Self::closed), [`timeout`](Self::timeout).
+/// - *Polls*, after every fact until they answer `None`, in this order:
+///   [`poll_transmit`](Self::poll_transmit), [`poll_disconnect`](Self::poll_disconnect); then
+///   [`next_deadline`](Self::next_deadline), at which `timeout` is due.
+/// - *Orders* of whoever runs it (what the admin API does) are in the block "admin" below.
+///
+/// Time handed in must not go back. A connection gets its next transmit when the bytes of the one
+/// before are reported as `transmitted`, so at most one is under way for each.
+///
+/// ```
+/// # use pulsewire_broker::core::{Broker, BrokerConfig, ConnId, Now};
+/// # use pulsewire_proto::wire::{Command, CommandConnect, frame::{FrameDecoder, encode_command}};
+/// # use bytes::BytesMut;
+/// let mut broker = Broker::new(BrokerConfig::default(), 7);
+/// let (client, now) = (ConnId(1), Now::default());
+/// broker.connected(client, now);
+///
+/// let connect = CommandConnect { client_version: "doc".into(), ..CommandConnect::default() };
+/// let mut bytes = BytesMut::new();
+/// encode_command(&connect.into(), &mut bytes);
+/// broker.received(client, bytes.freeze(), now);
+///
+/// let (to, segments) = broker.poll_transmit().unwrap();
+/// assert_eq!(to, client);
+/// let mut frames = FrameDecoder::new(1024);
+/// frames.push(segments.concat().into());
+/// let answer = frames.next_frame().unwrap().unwrap().decode();
+/// assert!(matches!(answer, Ok(Command::Connected(_))));
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    config: BrokerConfig,
+    conns: Connections,
+    topics: Topics,
+    schemas: Schemas,
+    /// Subscriptions that the dispatcher looks at before the fact is dealt with; each at most once.
+    ready: VecDeque<(TopicKey, SubKey)>,
+    /// Non-persistent topics with messages that go away when they are handed out.
+    volatile: BTreeSet<TopicKey>,
+    timers: BTreeSet<(Duration, Timer)>,
+    /// Watchers of topic lists.
+    watching: BTreeSet<(ConnId, u64)>,
+    /// Connections to be closed by the host.
+    cuts: VecDeque<ConnId>,
+    next_producer: u64,
+    /// For what will want chance; nothing here does yet that clients see.
+    #[allow(dead_code)]
+    rng: fastrand::Rng,
+}
+
+impl Broker {
+    /// A broker without topics.
+    #[must_use]
+    pub fn new(config: BrokerConfig, seed: u64) -> Self {
+        Self {
+            config,
+            conns: Connections::default(),
+            topics: Topics::new(),
+            schemas: Schemas::default(),
+            ready: VecDeque::new(),
+            volatile: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            watching: BTreeSet::new(),
+            cuts: VecDeque::new(),
+            next_producer: 0,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// What it was told when it was made.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// Fact: somebody connected. The host names the connection; names are not used twice.
+    pub fn connected(&mut self, id: ConnId, now: Now) {
+        if self.conns.contains(id) {
+            return;
+        }
+        let next_check = now.mono + self.config.keep_alive;
+        self.timers.insert((next_check, Timer::Silence(id)));
+        let limit = self.config.max_message_size + FRAME_OVERHEAD;
+        self.conns.insert(id, Connection::new(limit, next_check));
+    }
+
+    /// Fact: bytes came, cut wherever the network cut them.
+    pub fn received(&mut self, id: ConnId, bytes: Bytes, now: Now) {
+        match self.conns.get_mut(id) {
+            Some(conn) if !conn.is_cut() => conn.decoder.push(bytes),
+            _ => return,
+        }
+        while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_cut()) {
+            match conn.decoder.next_frame() {
+                Ok(Some(frame)) => self.frame(id, &frame, now),
+                Ok(None) => break,
+                Err(error) => self.cut(id, DisconnectReason::Protocol(error.to_string())),
+            }
+            let limit = self.config.connection_window.saturating_mul(WINDOWS_UNTIL_CUT);
+            if self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() > limit) {
+                self.cut(id, DisconnectReason::NotReading);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Fact: that many bytes, which `poll_transmit` handed out, are written.
+    pub fn transmitted(&mut self, id: ConnId, bytes: usize, now: Now) {
+        let window = self.config.connection_window;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.outbox.written(bytes);
+        if !conn.outbox.in_flight() {
+            self.conns.list(id);
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.outbox.unwritten() <= window / 2 && !conn.blocked.is_empty() {
+            for (topic, sub) in std::mem::take(&mut conn.blocked) {
+                self.wake(topic, sub);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Fact: a connection is gone.
+    pub fn closed(&mut self, id: ConnId, now: Now) {
+        if !self.conns.contains(id) {
+            return;
+        }
+        self.release(id);
+        self.conns.remove(id);
+        self.settle(now);
+    }
+
+    /// Fact: time passed. Due at [`next_deadline`](Self::next_deadline); earlier does no harm.
+    pub fn timeout(&mut self, now: Now) {
+        while let Some(&(at, timer)) = self.timers.first() {
+            if at > now.mono {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Silence(id) => self.check_silence(id, now),
+                Timer::Delayed(topic, sub) => {
+                    if let Some(sub) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) {
+                        sub.timer = None;
+                    }
+                    self.wake(topic, sub);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Poll: what is to be written, to whom. Segments are written one after the other.
+    pub fn poll_transmit(&mut self) -> Option<(ConnId, Vec<Bytes>)> {
+        self.conns.poll()
+    }
+
+    /// Poll: a connection that is to be closed once what was handed out for it is written. The
+    /// broker has forgotten it already; `closed` need not be called.
+    pub fn poll_disconnect(&mut self) -> Option<(ConnId, DisconnectReason)> {
+        while let Some(id) = self.cuts.pop_front() {
+            if let Some(Connection { state: State::Cut(reason), .. }) = self.conns.remove(id) {
+                return Some((id, reason));
+            }
+        }
+        None
+    }
+
+    /// Poll: when [`timeout`](Self::timeout) is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Whether a connection's bytes are wanted. While too much waits to be written to it, a host
+    /// does well not to read from it; a connection that goes on anyway is cut in the end.
+    #[must_use]
+    pub fn wants_bytes(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() < self.config.connection_window * 2)
+    }
+
+    fn reply(&mut self, id: ConnId, command: impl Into<Command>) {
+        if let Some(conn) = self.conns.out(id) {
+            conn.send(command);
+        }
+    }
+
+    fn refuse(&mut self, id: ConnId, request_id: u64, refusal: Refusal) {
+        if let Some(conn) = self.conns.out(id) {
+            conn.refuse(request_id, refusal);
+        }
+    }
+
+    /// The dispatcher is to look at a subscription.
+    fn wake(&mut self, topic: TopicKey, sub: SubKey) {
+        if let Some(state) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub))
+            && !state.ready
+        {
+            state.ready = true;
+            self.ready.push_back((topic, sub));
+        }
+    }
+
+    /// Does what follows from a fact: deliveries, timers, notices.
+    fn settle(&mut self, now: Now) {
+        while let Some(here) = self.ready.pop_front() {
+            let Some(topic) = self.topics.get_mut(here.0) else { continue };
+            if let Some(sub) = topic.subs.get_mut(&here.1) {
+                sub.ready = false;
+            }
+            dispatch(topic, &mut Lane { conns: &mut self.conns, config: &self.config, now, here });
+            let Some(sub) = topic.subs.get_mut(&here.1) else { continue };
+            let due = sub.delayed.first().map(|(due, _)| now.mono_at(*due));
+            if due != sub.timer {
+                if let Some(old) = sub.timer {
+                    self.timers.remove(&(old, Timer::Delayed(here.0, here.1)));
+                }
+                sub.timer = due;
+                self.timers.extend(due.map(|due| (due, Timer::Delayed(here.0, here.1))));
+            }
+        }
+        while let Some(key) = self.volatile.pop_first() {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let before = topic.log.bytes();
+                topic.forget();
+                let freed = before - topic.log.bytes();
+                self.topics.stored -= freed;
+            }
+        }
+        if !self.topics.changes.is_empty() {
+            self.tell_watchers();
+        }
+    }
+}

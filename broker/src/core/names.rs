@@ -1,0 +1,137 @@
+//! Names of topics and namespaces.
+
+use std::fmt;
+
+/// A topic's name, cut into its parts.
+///
+/// `persistent://tenant/namespace/topic`; `topic` alone stands for
+/// `persistent://public/default/topic`, `tenant/namespace/topic` for a persistent one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicName {
+    /// Whether its messages are stored.
+    pub persistent: bool,
+    /// The tenant.
+    pub tenant: String,
+    /// The namespace, without its tenant.
+    pub namespace: String,
+    /// The topic, without its namespace.
+    pub local: String,
+}
+
+impl TopicName {
+    /// Reads a name; the error says what is wrong with it.
+    ///
+    /// # Errors
+    /// The text is not a topic's name.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let invalid = || format!("Invalid topic name: {name}");
+        let (persistent, rest) = match name.split_once("://") {
+            Some(("persistent", rest)) => (true, rest),
+            Some(("non-persistent", rest)) => (false, rest),
+            Some((domain, _)) => {
+                return Err(format!("Invalid topic name: Invalid topic domain: '{domain}'"));
+            }
+            None if name.contains('/') => (true, name),
+            None => return Self::from_parts(true, "public", "default", name).ok_or_else(invalid),
+        };
+        let mut parts = rest.splitn(3, '/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(tenant), Some(namespace), Some(local)) => {
+                Self::from_parts(persistent, tenant, namespace, local).ok_or_else(invalid)
+            }
+            _ => Err(invalid()),
+        }
+    }
+
+    /// Puts a name together; `None` when a part is not one.
+    #[must_use]
+    pub fn from_parts(persistent: bool, tenant: &str, namespace: &str, local: &str) -> Option<Self> {
+        let local_is_one = !local.trim().is_empty() && !local.starts_with('/') && !local.contains('\0');
+        (is_entity(tenant) && is_entity(namespace) && local_is_one).then(|| Self {
+            persistent,
+            tenant: tenant.to_owned(),
+            namespace: namespace.to_owned(),
+            local: local.to_owned(),
+        })
+    }
+
+    /// `tenant/namespace`.
+    #[must_use]
+    pub fn namespace_name(&self) -> String {
+        format!("{}/{}", self.tenant, self.namespace)
+    }
+
+    /// Which partition of a partitioned topic this is.
+    #[must_use]
+    pub fn partition(&self) -> Option<u32> {
+        let (_, index) = self.local.rsplit_once(PARTITION_SUFFIX)?;
+        // `+1`, `01`: names of their own, not numbers.
+        let index: u32 = index.parse().ok().filter(|n: &u32| n.to_string() == index)?;
+        Some(index)
+    }
+
+    /// The partitioned topic that this is a partition of, or the topic itself.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        match (self.partition(), self.local.rsplit_once(PARTITION_SUFFIX)) {
+            (Some(_), Some((base, _))) => Self { local: base.to_owned(), ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// One partition of this topic.
+    #[must_use]
+    pub fn with_partition(&self, index: u32) -> Self {
+        Self { local: format!("{}{PARTITION_SUFFIX}{index}", self.local), ..self.clone() }
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domain = if self.persistent { "persistent" } else { "non-persistent" };
+        write!(f, "{domain}://{}/{}/{}", self.tenant, self.namespace, self.local)
+    }
+}
+
+const PARTITION_SUFFIX: &str = "-partition-";
+
+/// Whether a text can name a tenant, a namespace or a cluster.
+#[must_use]
+pub fn is_entity(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-=:._".contains(c))
+}
+
+/// Cuts `tenant/namespace`.
+#[must_use]
+pub fn parse_namespace(name: &str) -> Option<(&str, &str)> {
+    let (tenant, namespace) = name.split_once('/')?;
+    (is_entity(tenant) && is_entity(namespace)).then_some((tenant, namespace))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::TopicName;
+
+    #[test]
+    fn names_are_read_as_pulsar_reads_them() {
+        let full = |name: &str| TopicName::parse(name).map(|n| n.to_string());
+        assert_eq!(full("a").as_deref(), Ok("persistent://public/default/a"));
+        assert_eq!(full("t/n/a").as_deref(), Ok("persistent://t/n/a"));
+        assert_eq!(full("non-persistent://t/n/a b").as_deref(), Ok("non-persistent://t/n/a b"));
+        assert_eq!(full("persistent://t/n/a/b").as_deref(), Ok("persistent://t/n/a/b"));
+        for bad in ["", "t/n", "kafka://t/n/a", "persistent://t/n", "persistent://t/n/", "persistent:///n/a"]
+        {
+            assert!(full(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn partitions_are_numbers_only() {
+        let partition = |name: &str| TopicName::parse(name).unwrap().partition();
+        assert_eq!(partition("a-partition-12"), Some(12));
+        assert_eq!(partition("a-partition-012"), None);
+        assert_eq!(partition("a-partition-x"), None);
+        assert_eq!(TopicName::parse("a-partition-3").unwrap().base().local, "a");
+    }
+}

@@ -1,0 +1,154 @@
+//! Where a subscription is and where it is to go: seek, last message id, statistics.
+
+use pulsewire_proto::wire::{
+    CommandConsumerStats, CommandConsumerStatsResponse, CommandGetLastMessageId,
+    CommandGetLastMessageIdResponse, CommandSeek, MessageIdData, ServerError,
+};
+
+use super::Broker;
+use super::connection::ConnId;
+use super::error::Refusal;
+use super::storage::Place;
+use super::subscription::type_name;
+use super::topic::{SubKey, TopicKey};
+
+/// Where a seek goes.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Id(MessageIdData),
+    Time(u64),
+}
+
+impl Broker {
+    pub(super) fn seek(&mut self, id: ConnId, c: CommandSeek) {
+        let refuse = |message: &str| Refusal::new(ServerError::METADATA_ERROR, message);
+        let target = match (c.message_id, c.message_publish_time) {
+            (Some(id), _) => Target::Id(id),
+            (None, Some(time)) => Target::Time(time),
+            (None, None) => {
+                let message = "Message id and message publish time were not present";
+                return self.refuse(id, c.request_id, refuse(message));
+            }
+        };
+        let Some(at) = self.consumer_ref(id, c.consumer_id) else {
+            return self.refuse(id, c.request_id, refuse("Consumer not found"));
+        };
+        if self.topics.get(at.topic).is_some_and(|topic| topic.name.persistent) {
+            self.reset(at.topic, at.sub, &target);
+        }
+        if let Some(conn) = self.conns.out(id) {
+            conn.success(c.request_id);
+        }
+    }
+
+    /// Moves a subscription. Its consumers are sent away first, as the real broker does it, and
+    /// come back to the new place.
+    pub(super) fn reset(&mut self, topic_key: TopicKey, sub_key: SubKey, target: &Target) {
+        let Some(sub) = self.topics.get_mut(topic_key).and_then(|t| t.subs.get_mut(&sub_key)) else { return };
+        // A reader's subscription must still be there when it comes back.
+        sub.keep = true;
+        self.expel_consumers(topic_key, sub_key);
+        let by_index = self.config.batch_index_ack;
+        let Some(topic) = self.topics.get_mut(topic_key) else { return };
+        let log = &topic.log;
+        let place = match target {
+            Target::Time(time) => Place::At(log.first_since(*time)),
+            Target::Id(id) => log.place_of(id),
+        };
+        let offset = match place {
+            Place::Before => log.first(),
+            Place::At(offset) => offset.clamp(log.first(), log.end()),
+            Place::After => log.end(),
+        };
+        let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
+        sub.seek(offset);
+        if let Target::Id(id) = target
+            && !id.ack_set.is_empty()
+            && by_index
+            && let Some(stored) = log.get(offset)
+            && stored.batch
+        {
+            sub.cursor.ack_bits(offset, &id.ack_set, stored.messages);
+        }
+    }
+
+    pub(super) fn last_message_id(&mut self, id: ConnId, c: &CommandGetLastMessageId) {
+        let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
+            let topic = self.topics.get(at.topic)?;
+            Some((topic, topic.subs.get(&at.sub)?))
+        });
+        let Some((topic, sub)) = found else {
+            let refusal = Refusal::new(ServerError::METADATA_ERROR, "Consumer not found");
+            return self.refuse(id, c.request_id, refusal);
+        };
+        if !topic.name.persistent {
+            let refusal = Refusal::new(ServerError::UNKNOWN_ERROR, "The topic stores nothing");
+            return self.refuse(id, c.request_id, refusal);
+        }
+        let log = &topic.log;
+        let mut last = match log.end().checked_sub(1).and_then(|offset| Some((offset, log.get(offset)?))) {
+            Some((offset, stored)) => {
+                let index = i32::try_from(stored.messages).unwrap_or(i32::MAX) - 1;
+                let batch_index = if stored.batch { index } else { -1 };
+                MessageIdData { batch_index: Some(batch_index), ..log.id_at(offset) }
+            }
+            None => MessageIdData {
+                ledger_id: u64::MAX,
+                entry_id: u64::MAX,
+                batch_index: Some(-1),
+                ..MessageIdData::default()
+            },
+        };
+        last.partition = Some(topic.partition());
+        // -1 when nothing is acknowledged.
+        let mark = MessageIdData {
+            ledger_id: log.ledger(),
+            entry_id: sub.cursor.mark().wrapping_sub(1),
+            ..MessageIdData::default()
+        };
+        self.reply(
+            id,
+            CommandGetLastMessageIdResponse {
+                last_message_id: last,
+                request_id: c.request_id,
+                consumer_mark_delete_position: Some(mark),
+            },
+        );
+    }
+
+    pub(super) fn consumer_stats(&mut self, id: ConnId, c: &CommandConsumerStats) {
+        let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
+            let topic = self.topics.get(at.topic)?;
+            let sub = topic.subs.get(&at.sub)?;
+            Some((topic, sub, sub.consumer(at.key)?))
+        });
+        let response = match found {
+            Some((topic, sub, consumer)) => CommandConsumerStatsResponse {
+                request_id: c.request_id,
+                msg_rate_out: Some(0.0),
+                msg_throughput_out: Some(0.0),
+                msg_rate_redeliver: Some(0.0),
+                consumer_name: Some(consumer.name.clone()),
+                available_permits: Some(consumer.permits.max(0).unsigned_abs()),
+                unacked_messages: Some(consumer.unacked),
+                blocked_consumer_on_unacked_msgs: Some(
+                    consumer.unacked >= self.config.max_unacked_per_consumer,
+                ),
+                address: Some(format!("connection {}", id.0)),
+                connected_since: Some(consumer.connected_wall_ms.to_string()),
+                r#type: Some(type_name(sub.kind).to_owned()),
+                msg_rate_expired: Some(0.0),
+                msg_backlog: Some(sub.cursor.backlog(topic.log.end())),
+                message_ack_rate: Some(0.0),
+                ..CommandConsumerStatsResponse::default()
+            },
+            None => CommandConsumerStatsResponse {
+                request_id: c.request_id,
+                error_code: Some(ServerError::CONSUMER_NOT_FOUND),
+                error_message: Some(format!("Consumer {} not found", c.consumer_id)),
+                ..CommandConsumerStatsResponse::default()
+            },
+        };
+        self.reply(id, response);
+    }
+}

@@ -1,0 +1,260 @@
+//! Producers: opening, sending, closing.
+
+use bytes::Bytes;
+use pulsewire_proto::wire::{
+    CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
+    CommandSendReceipt, MessageIdData, ProducerAccessMode, SchemaType, ServerError,
+};
+
+use super::Broker;
+use super::connection::ConnId;
+use super::error::{DisconnectReason, Refusal};
+use super::names::TopicName;
+use super::storage::{BadEntry, Stored};
+use super::subscription::Subscription;
+use super::time::Now;
+use super::topic::{Producer, ProducerRef, TopicKey};
+
+/// Producers closed by the broker that a connection remembers, so that late sends are not faults.
+const REMEMBERED: usize = 1024;
+
+/// The request id of a close that the broker starts: -1.
+pub(super) const NO_REQUEST: u64 = u64::MAX;
+
+impl Broker {
+    pub(super) fn producer(&mut self, id: ConnId, c: CommandProducer) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if let Some(open) = conn.producers.get(&c.producer_id).filter(|open| open.ready) {
+            // The same request again: the answer was lost, or the client is impatient.
+            let response = CommandProducerSuccess {
+                request_id: c.request_id,
+                producer_name: open.name.clone(),
+                last_sequence_id: Some(open.last_sequence),
+                schema_version: Some(open.schema_version.clone()),
+                topic_epoch: None,
+                producer_ready: Some(true),
+            };
+            return self.reply(id, response);
+        }
+        if conn.producers.contains_key(&c.producer_id) {
+            let message = "Producer is already present on the connection";
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::SERVICE_NOT_READY, message));
+        }
+        let request_id = c.request_id;
+        match self.open_producer(id, c) {
+            Ok(response) => self.reply(id, response),
+            Err(refusal) => self.refuse(id, request_id, refusal),
+        }
+    }
+
+    fn open_producer(&mut self, id: ConnId, c: CommandProducer) -> Result<CommandProducerSuccess, Refusal> {
+        let name = TopicName::parse(&c.topic)
+            .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        let key = self.topics.resolve(&name, self.config.auto_create_topics, &self.config)?;
+        if self.topics.is_full(self.config.max_stored_bytes) {
+            return Err(Refusal::new(
+                ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
+                "Cannot create producer on topic with backlog quota exceeded",
+            ));
+        }
+        let schema_version = match &c.schema {
+            Some(schema) if schema.r#type != SchemaType::NONE => self.schemas.register(&name, schema)?,
+            _ => Bytes::new(),
+        };
+        let deduplicated = self.topics.deduplicates(&name.namespace_name(), &self.config);
+        let producer_name = c.producer_name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+            let generated = format!("{}-0-{}", self.config.cluster, self.next_producer);
+            self.next_producer += 1;
+            generated
+        });
+        let topic = self.topics.get_mut(key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        if let Some(sub) = c.initial_subscription_name.filter(|sub| !sub.is_empty())
+            && name.persistent
+            && topic.sub(&sub).is_none()
+        {
+            let start = topic.log.first();
+            topic.add_sub(Subscription::new(sub, true, start, Vec::new()));
+        }
+        let admission = topic.admit(Producer {
+            conn: id,
+            id: c.producer_id,
+            name: producer_name.clone(),
+            epoch: c.epoch.unwrap_or(0),
+            access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
+            topic_epoch: c.topic_epoch,
+            request_id: c.request_id,
+        })?;
+        let last_sequence =
+            if deduplicated { topic.sequences.get(&producer_name).copied().unwrap_or(-1) } else { -1 };
+        for fenced in admission.fenced {
+            self.expel_producer(&fenced, Some("Fenced out"));
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.closed_producers.remove(&c.producer_id);
+            conn.producers.insert(
+                c.producer_id,
+                ProducerRef {
+                    topic: key,
+                    name: producer_name.clone(),
+                    schema_version: schema_version.clone(),
+                    last_sequence,
+                    deduplicated,
+                    ready: !admission.waits,
+                },
+            );
+        }
+        Ok(CommandProducerSuccess {
+            request_id: c.request_id,
+            producer_name,
+            last_sequence_id: Some(last_sequence),
+            schema_version: Some(schema_version),
+            topic_epoch: admission.topic_epoch,
+            producer_ready: Some(!admission.waits),
+        })
+    }
+
+    /// Closes a producer from the broker's side. One that waited is told why it will never come in.
+    pub(super) fn expel_producer(&mut self, producer: &Producer, why: Option<&str>) {
+        let Some(conn) = self.conns.out(producer.conn) else { return };
+        let Some(open) = conn.producers.remove(&producer.id) else { return };
+        if !open.ready {
+            let message = why.unwrap_or("Topic is temporarily unavailable");
+            return conn.refuse(producer.request_id, Refusal::new(ServerError::PRODUCER_FENCED, message));
+        }
+        conn.closed_producers.insert(producer.id);
+        if conn.closed_producers.len() > REMEMBERED {
+            conn.closed_producers.pop_first();
+        }
+        conn.send(CommandCloseProducer {
+            producer_id: producer.id,
+            request_id: NO_REQUEST,
+            ..CommandCloseProducer::default()
+        });
+        if open.deduplicated
+            && let Some(topic) = self.topics.get_mut(open.topic)
+        {
+            topic.sequences.insert(open.name, open.last_sequence);
+        }
+    }
+
+    pub(super) fn close_producer(&mut self, id: ConnId, c: &CommandCloseProducer) {
+        let Some(conn) = self.conns.out(id) else { return };
+        conn.success(c.request_id);
+        if let Some(open) = conn.producers.remove(&c.producer_id) {
+            self.dismiss_producer(id, c.producer_id, open);
+        }
+    }
+
+    /// Takes a producer out of its topic; one that waited for that comes in.
+    pub(super) fn dismiss_producer(&mut self, conn: ConnId, producer_id: u64, open: ProducerRef) {
+        let Some(topic) = self.topics.get_mut(open.topic) else { return };
+        if open.deduplicated {
+            topic.sequences.insert(open.name.clone(), open.last_sequence);
+        }
+        let Some((next, epoch)) = topic.dismiss(&open.name, conn, producer_id) else { return };
+        let Some(conn) = self.conns.out(next.conn) else { return };
+        let Some(waiting) = conn.producers.get_mut(&next.id) else { return };
+        waiting.ready = true;
+        let response = CommandProducerSuccess {
+            request_id: next.request_id,
+            producer_name: next.name,
+            last_sequence_id: Some(waiting.last_sequence),
+            schema_version: Some(waiting.schema_version.clone()),
+            topic_epoch: Some(epoch),
+            producer_ready: Some(true),
+        };
+        conn.send(response);
+    }
+
+    pub(super) fn send(&mut self, id: ConnId, c: &CommandSend, entry: &Bytes, now: Now) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(producer) = conn.producers.get_mut(&c.producer_id).filter(|producer| producer.ready) else {
+            if !conn.closed_producers.contains(&c.producer_id) {
+                let what = format!("SEND for producer {}, which is not open", c.producer_id);
+                self.cut(id, DisconnectReason::Protocol(what));
+            }
+            return;
+        };
+        let highest = c.highest_sequence_id.unwrap_or(c.sequence_id).max(c.sequence_id);
+        let (result, topic) =
+            (store(&mut self.topics, &self.config, producer, c, highest, entry, now), producer.topic);
+        let stored = result.is_ok();
+        let Some(conn) = self.conns.out(id) else { return };
+        match result {
+            Ok(message_id) => conn.send(CommandSendReceipt {
+                producer_id: c.producer_id,
+                sequence_id: c.sequence_id,
+                message_id: Some(message_id),
+                // -1 when there was none, or none that makes sense.
+                highest_sequence_id: Some(
+                    c.highest_sequence_id.filter(|id| *id >= c.sequence_id).unwrap_or(u64::MAX),
+                ),
+            }),
+            Err(refusal) => conn.send(CommandSendError {
+                producer_id: c.producer_id,
+                sequence_id: c.sequence_id,
+                error: refusal.error,
+                message: refusal.message,
+            }),
+        }
+        if stored {
+            self.published(topic);
+        }
+    }
+
+    /// Something new is there for the topic's subscriptions.
+    fn published(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        for (sub_key, sub) in &mut topic.subs {
+            if !sub.ready && !sub.consumers.is_empty() {
+                sub.ready = true;
+                self.ready.push_back((key, *sub_key));
+            }
+        }
+        if !topic.name.persistent {
+            self.volatile.insert(key);
+        }
+    }
+}
+
+/// Stores one entry; answers its id.
+fn store(
+    topics: &mut super::topics::Topics,
+    config: &super::BrokerConfig,
+    producer: &mut ProducerRef,
+    c: &CommandSend,
+    highest: u64,
+    entry: &Bytes,
+    now: Now,
+) -> Result<MessageIdData, Refusal> {
+    if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
+        return Err(Refusal::not_allowed("Transaction buffer disable!"));
+    }
+    let stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
+        BadEntry::Checksum => Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"),
+        BadEntry::Malformed => Refusal::new(ServerError::METADATA_ERROR, "Message metadata is malformed"),
+    })?;
+    let sequence = i64::try_from(highest).unwrap_or(i64::MAX);
+    if producer.deduplicated && sequence <= producer.last_sequence {
+        // Stored before: a receipt without a place.
+        return Ok(MessageIdData { ledger_id: u64::MAX, entry_id: u64::MAX, ..MessageIdData::default() });
+    }
+    if topics.stored + stored.bytes.len() > config.max_stored_bytes
+        && !topics.make_room(stored.bytes.len(), config.max_stored_bytes)
+    {
+        let message = format!("The broker's memory for messages is full: {} bytes", config.max_stored_bytes);
+        return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, message));
+    }
+    let topic = topics
+        .get_mut(producer.topic)
+        .ok_or_else(|| Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted"))?;
+    topic.messages_in += u64::from(stored.messages);
+    topic.bytes_in += stored.bytes.len() as u64;
+    let (offset, cost) = topic.log.append(stored);
+    let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
+    topics.stored += cost;
+    if producer.deduplicated {
+        producer.last_sequence = sequence;
+    }
+    Ok(id)
+}

@@ -1,0 +1,164 @@
+//! A connection's commands: the handshake, keepalive, and who handles what.
+
+use bytes::Bytes;
+use pulsewire_proto::wire::frame::RawFrame;
+use pulsewire_proto::wire::{
+    Command, CommandConnect, CommandConnected, CommandPing, CommandPong, FRAME_OVERHEAD, FeatureFlags,
+    PROTOCOL_VERSION,
+};
+
+use super::Broker;
+use super::connection::{Abilities, ConnId, Connection, State};
+use super::error::{DisconnectReason, Refusal};
+use super::time::Now;
+
+/// What the broker calls itself in CONNECTED.
+const VERSION: &str = concat!("pulsewire-broker ", env!("CARGO_PKG_VERSION"));
+
+impl Broker {
+    pub(super) fn frame(&mut self, id: ConnId, frame: &RawFrame, now: Now) {
+        let command = match frame.decode() {
+            Ok(command) => command,
+            Err(error) => return self.cut(id, DisconnectReason::Protocol(error.to_string())),
+        };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.ping_out = false;
+        match (&conn.state, command) {
+            (State::Cut(_), _) => {}
+            (State::Start, Command::Connect(connect)) => self.connect(id, &connect),
+            (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
+            (State::Start, command) => {
+                let what = format!("{} before CONNECT", command.name());
+                self.cut(id, DisconnectReason::Protocol(what));
+            }
+            (State::Connected, command) => self.command(id, command, &frame.entry, now),
+        }
+    }
+
+    fn connect(&mut self, id: ConnId, c: &CommandConnect) {
+        let max_message_size = self.config.max_message_size;
+        let Some(conn) = self.conns.out(id) else { return };
+        let flags = c.feature_flags.clone().unwrap_or_default();
+        conn.can = Abilities {
+            protocol_version: c.protocol_version.unwrap_or(0),
+            broker_entry_metadata: flags.supports_broker_entry_metadata == Some(true),
+        };
+        conn.state = State::Connected;
+        conn.decoder.set_limit(max_message_size + FRAME_OVERHEAD);
+        let version = conn.can.protocol_version.min(PROTOCOL_VERSION);
+        conn.send(CommandConnected {
+            server_version: VERSION.to_owned(),
+            protocol_version: Some(version),
+            max_message_size: Some(i32::try_from(max_message_size).unwrap_or(i32::MAX)),
+            feature_flags: Some(FeatureFlags {
+                supports_topic_watchers: Some(true),
+                supports_get_partitioned_metadata_without_auto_creation: Some(true),
+                supports_repl_dedup_by_lid_and_eid: Some(true),
+                ..FeatureFlags::default()
+            }),
+        });
+    }
+
+    fn command(&mut self, id: ConnId, command: Command, entry: &Bytes, now: Now) {
+        match command {
+            Command::Send(c) => self.send(id, &c, entry, now),
+            Command::Ack(c) => self.ack(id, &c),
+            Command::Flow(c) => self.flow(id, &c),
+            Command::Ping(_) => self.reply(id, CommandPong::default()),
+            Command::Pong(_) => {}
+            Command::PartitionedTopicMetadata(c) => self.partitioned_metadata(id, &c),
+            Command::LookupTopic(c) => self.lookup(id, &c),
+            Command::Producer(c) => self.producer(id, c),
+            Command::CloseProducer(c) => self.close_producer(id, &c),
+            Command::Subscribe(c) => self.subscribe(id, c, now),
+            Command::CloseConsumer(c) => self.close_consumer(id, &c),
+            Command::Unsubscribe(c) => self.unsubscribe(id, &c),
+            Command::RedeliverUnacknowledgedMessages(c) => self.redeliver(id, &c),
+            Command::Seek(c) => self.seek(id, c),
+            Command::GetLastMessageId(c) => self.last_message_id(id, &c),
+            Command::ConsumerStats(c) => self.consumer_stats(id, &c),
+            Command::GetTopicsOfNamespace(c) => self.topics_of_namespace(id, &c),
+            Command::WatchTopicList(c) => self.watch_topics(id, c),
+            Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
+            Command::GetSchema(c) => self.get_schema(id, c),
+            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c),
+            Command::AuthResponse(_) => {}
+            Command::NewTxn(c) => self.no_transactions(id, c.request_id),
+            Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),
+            Command::AddSubscriptionToTxn(c) => self.no_transactions(id, c.request_id),
+            Command::EndTxn(c) => self.no_transactions(id, c.request_id),
+            Command::EndTxnOnPartition(c) => self.no_transactions(id, c.request_id),
+            Command::EndTxnOnSubscription(c) => self.no_transactions(id, c.request_id),
+            Command::TcClientConnectRequest(c) => self.no_transactions(id, c.request_id),
+            // Of a later Pulsar, as this one sees it: not known, passed over.
+            Command::Unknown(_)
+            | Command::ScalableTopicLookup(_)
+            | Command::ScalableTopicClose(_)
+            | Command::ScalableTopicSubscribe(_)
+            | Command::WatchScalableTopics(_)
+            | Command::WatchScalableTopicsClose(_)
+            | Command::WatchTcAssignments(_)
+            | Command::WatchTcAssignmentsClose(_) => {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.unknown += 1;
+                }
+            }
+            // A second CONNECT, and all that only brokers say.
+            other => {
+                let what = format!("{} from a client that is connected", other.name());
+                self.cut(id, DisconnectReason::Protocol(what));
+            }
+        }
+    }
+
+    fn no_transactions(&mut self, id: ConnId, request_id: u64) {
+        self.refuse(id, request_id, Refusal::not_allowed("Transactions are not enabled."));
+    }
+
+    /// Looks at the silence of a connection: asks, or cuts.
+    pub(super) fn check_silence(&mut self, id: ConnId, now: Now) {
+        let keep_alive = self.config.keep_alive;
+        let Some(conn) = self.conns.out(id) else { return };
+        if conn.state == State::Start {
+            self.cut(id, DisconnectReason::HandshakeTimeout);
+        } else if conn.ping_out {
+            self.cut(id, DisconnectReason::KeepAliveTimeout);
+        } else {
+            conn.ping_out = true;
+            conn.send(CommandPing::default());
+            conn.next_check = now.mono + keep_alive;
+            let next = conn.next_check;
+            self.timers.insert((next, super::Timer::Silence(id)));
+        }
+    }
+
+    /// Ends a connection from the broker's side. What it held is free at once.
+    pub(super) fn cut(&mut self, id: ConnId, reason: DisconnectReason) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is_cut() {
+            return;
+        }
+        conn.state = State::Cut(reason);
+        self.conns.list(id);
+        self.release(id);
+        self.cuts.push_back(id);
+    }
+
+    /// Takes from a connection all that it holds.
+    pub(super) fn release(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Connection { producers, consumers, watchers, next_check, .. } = conn;
+        let (producers, consumers, watchers) =
+            (std::mem::take(producers), std::mem::take(consumers), std::mem::take(watchers));
+        self.timers.remove(&(*next_check, super::Timer::Silence(id)));
+        for watcher in watchers.into_keys() {
+            self.watching.remove(&(id, watcher));
+        }
+        for (producer_id, producer) in producers {
+            self.dismiss_producer(id, producer_id, producer);
+        }
+        for consumer in consumers.into_values() {
+            self.dismiss_consumer(consumer);
+        }
+    }
+}

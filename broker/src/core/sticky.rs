@@ -1,0 +1,217 @@
+//! Key-shared subscriptions: which consumer has which keys.
+
+use std::collections::BTreeMap;
+
+use pulsewire_proto::wire::entry::{find_bytes, find_varint};
+use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode, ServerError};
+
+use super::error::Refusal;
+use super::subscription::ConsumerKey;
+
+/// Hashes of keys are below this.
+pub(super) const HASHES: u32 = 1 << 16;
+
+/// MurmurHash3, 32 bits, x86, seed 0.
+pub(super) fn murmur3(bytes: &[u8]) -> u32 {
+    let mut hash = 0u32;
+    let mut chunks = bytes.chunks_exact(4);
+    for chunk in &mut chunks {
+        let word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+        hash = (hash ^ scramble(word)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+    }
+    let tail = chunks.remainder().iter().rev().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
+    hash ^= scramble(tail) ^ bytes.len() as u32;
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}
+
+fn scramble(word: u32) -> u32 {
+    word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
+}
+
+/// The hash of a key, as Java's clients and brokers make it: 31 bits of it.
+pub(super) fn hash31(bytes: &[u8]) -> u32 {
+    murmur3(bytes) & 0x7fff_ffff
+}
+
+/// The hash that decides who gets an entry: of its ordering key, else of its key, else of
+/// something that differs from entry to entry.
+pub(super) fn entry_hash(metadata: &[u8]) -> u32 {
+    let hash = if let Some(key) = find_bytes(metadata, 18) {
+        hash31(key)
+    } else if let Some(key) = find_bytes(metadata, 6) {
+        if find_varint(metadata, 17) == Some(1) { hash31(&decode_base64(key)) } else { hash31(key) }
+    } else {
+        let mut name = find_bytes(metadata, 1).unwrap_or_default().to_vec();
+        name.extend_from_slice(format!("-{}", find_varint(metadata, 2).unwrap_or(0)).as_bytes());
+        hash31(&name)
+    };
+    hash % HASHES
+}
+
+/// Decodes Base64; what is not of its alphabet is passed over.
+fn decode_base64(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => continue,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    out
+}
+
+/// Which consumer has which hashes.
+#[derive(Debug)]
+pub(super) enum Selector {
+    /// The broker divides the hashes: last hash of a range -> its consumer.
+    Split(BTreeMap<u32, ConsumerKey>),
+    /// The consumers say which hashes they take: first hash of a range -> its last, its consumer.
+    Sticky(BTreeMap<u32, (u32, ConsumerKey)>),
+}
+
+impl Selector {
+    pub(super) fn new(meta: Option<&KeySharedMeta>) -> Self {
+        match meta.map(|meta| meta.key_shared_mode) {
+            Some(KeySharedMode::STICKY) => Self::Sticky(BTreeMap::new()),
+            _ => Self::Split(BTreeMap::new()),
+        }
+    }
+
+    /// Who divides the hashes, as errors have it.
+    pub(super) fn mode(&self) -> &'static str {
+        match self {
+            Self::Split(_) => "AUTO_SPLIT",
+            Self::Sticky(_) => "STICKY",
+        }
+    }
+
+    /// Gives a consumer its share.
+    pub(super) fn add(&mut self, key: ConsumerKey, meta: Option<&KeySharedMeta>) -> Result<(), Refusal> {
+        let refuse = |message: &str| Err(Refusal::new(ServerError::CONSUMER_ASSIGN_ERROR, message));
+        match self {
+            Self::Split(ranges) => {
+                // Half of the largest range, the lowest of those.
+                let mut start = 0;
+                let mut largest = None;
+                for (&last, _) in ranges.iter() {
+                    if largest.is_none_or(|(from, to)| last - start > to - from) {
+                        largest = Some((start, last));
+                    }
+                    start = last + 1;
+                }
+                match largest {
+                    None => ranges.insert(HASHES - 1, key),
+                    Some((from, to)) if to > from => ranges.insert(from + (to - from) / 2, key),
+                    Some(_) => return refuse("No more hashes to divide between consumers"),
+                };
+                Ok(())
+            }
+            Self::Sticky(ranges) => {
+                let wanted = meta.map(|meta| meta.hash_ranges.as_slice()).unwrap_or_default();
+                if wanted.is_empty() {
+                    return refuse("Ranges for KeyShared policy must not be empty.");
+                }
+                let mut added = ranges.clone();
+                for range in wanted {
+                    let (Ok(from), Ok(to)) = (u32::try_from(range.start), u32::try_from(range.end)) else {
+                        return refuse("Ranges for KeyShared policy must not be below 0.");
+                    };
+                    if from > to || to >= HASHES {
+                        return refuse("Ranges for KeyShared policy must lie within 0..65535.");
+                    }
+                    if added.range(..=to).next_back().is_some_and(|(_, (last, _))| *last >= from) {
+                        return refuse("Range conflict with consumer of this subscription");
+                    }
+                    added.insert(from, (to, key));
+                }
+                *ranges = added;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: ConsumerKey) {
+        match self {
+            Self::Split(ranges) => {
+                let highest = ranges.last_key_value().map(|(_, consumer)| *consumer);
+                ranges.retain(|_, consumer| *consumer != key);
+                // A range falls to the one above it; the uppermost to the one below.
+                if highest == Some(key)
+                    && let Some((_, below)) = ranges.pop_last()
+                {
+                    ranges.insert(HASHES - 1, below);
+                }
+            }
+            Self::Sticky(ranges) => ranges.retain(|_, (_, consumer)| *consumer != key),
+        }
+    }
+
+    pub(super) fn pick(&self, hash: u32) -> Option<ConsumerKey> {
+        match self {
+            Self::Split(ranges) => ranges.range(hash..).next().map(|(_, consumer)| *consumer),
+            Self::Sticky(ranges) => ranges
+                .range(..=hash)
+                .next_back()
+                .and_then(|(_, (last, consumer))| (hash <= *last).then_some(*consumer)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn murmur3_gives_the_known_values() {
+        for (text, hash) in [
+            ("", 0),
+            ("a", 0x3c25_69b2),
+            ("ab", 0x9bbf_d75f),
+            ("abc", 0xb3dd_93fa),
+            ("abcd", 0x43ed_676a),
+            ("Hello, world!", 0xc036_3e43),
+        ] {
+            assert_eq!(murmur3(text.as_bytes()), hash, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_is_decoded() {
+        assert_eq!(decode_base64(b"aGVsbG8="), b"hello");
+        assert_eq!(decode_base64(b"aGVsbG8"), b"hello");
+    }
+
+    #[test]
+    fn every_hash_has_one_consumer_whoever_comes_and_goes() {
+        let mut selector = Selector::new(None);
+        let mut here = Vec::new();
+        let mut rng = fastrand::Rng::with_seed(3);
+        for n in 0..60 {
+            if here.len() < 2 || rng.bool() {
+                selector.add(ConsumerKey(n), None).unwrap();
+                here.push(ConsumerKey(n));
+            } else {
+                selector.remove(here.swap_remove(rng.usize(..here.len())));
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            for hash in 0..HASHES {
+                seen.insert(selector.pick(hash).unwrap());
+            }
+            assert_eq!(seen, here.iter().copied().collect());
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! A subscription: its cursor, its consumers, what is to be delivered again.
+//!
+//! Two kinds of life. *Single* (exclusive, failover): one active consumer reads in order; whatever
+//! takes messages back moves the read position back to the cursor's mark. *Shared* (shared,
+//! key-shared): every consumer has its pending entries; what is taken back goes into `replay`.
+//!
+//! An entry of a shared subscription, once read:
+//! ```text
+//!          deliver_at in the future            delivered                 acknowledged
+//!   read ---------------------------> delayed     +----> pending -----------------------> done
+//!     |                                  | due    |         |
+//!     |                                  v        |         | nack, consumer gone
+//!     +--------------------------------> replay --+<--------+
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pulsewire_proto::wire::{KeySharedMeta, KeyValue, ServerError, SubType};
+
+use super::connection::ConnId;
+use super::cursor::Cursor;
+use super::error::Refusal;
+use super::ranges::RangeSet;
+use super::sticky::{Selector, hash31};
+use super::storage::Log;
+
+/// A consumer's name inside its subscription; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ConsumerKey(pub(super) u64);
+
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) key: ConsumerKey,
+    pub(super) conn: ConnId,
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) priority: i32,
+    /// Messages that it can still take; below 0 after a batch larger than what was left.
+    pub(super) permits: i64,
+    pub(super) epoch: Option<u64>,
+    /// Entries delivered and not acknowledged; in shared subscriptions only.
+    pub(super) pending: RangeSet,
+    /// Hashes of pending entries; in key-shared subscriptions only.
+    pub(super) hashes: BTreeMap<u64, u32>,
+    /// Messages delivered and not acknowledged.
+    pub(super) unacked: u64,
+    pub(super) messages_out: u64,
+    pub(super) bytes_out: u64,
+    pub(super) connected_wall_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) name: String,
+    pub(super) durable: bool,
+    /// The type of the consumers that are here, or were here last.
+    pub(super) kind: SubType,
+    pub(super) properties: Vec<KeyValue>,
+    pub(super) cursor: Cursor,
+    /// The next entry to read.
+    pub(super) read: u64,
+    /// In the order in which they came, which is that of their keys.
+    pub(super) consumers: Vec<Consumer>,
+    pub(super) active: Option<ConsumerKey>,
+    /// Where the round robin of a shared subscription goes on.
+    pub(super) turn: usize,
+    pub(super) replay: RangeSet,
+    pub(super) redelivered: BTreeMap<u64, u32>,
+    /// Due time and offset.
+    pub(super) delayed: BTreeSet<(u64, u64)>,
+    /// When the timer for the first of `delayed` goes off.
+    pub(super) timer: Option<Duration>,
+    pub(super) selector: Selector,
+    pub(super) out_of_order: bool,
+    /// Hash -> who has entries with it pending, and how many; in key-shared subscriptions only.
+    pub(super) holders: BTreeMap<u32, (ConsumerKey, u64)>,
+    /// Being looked at by the dispatcher soon.
+    pub(super) ready: bool,
+    /// A non-durable subscription whose consumer was sent away by a seek: it waits for its return.
+    pub(super) keep: bool,
+    next_consumer: u64,
+    pub(super) messages_out: u64,
+}
+
+impl Subscription {
+    /// A subscription that starts at the entry `start`.
+    pub(super) fn new(name: String, durable: bool, start: u64, properties: Vec<KeyValue>) -> Self {
+        Self {
+            name,
+            durable,
+            kind: SubType::EXCLUSIVE,
+            properties,
+            cursor: Cursor::new(start),
+            read: start,
+            consumers: Vec::new(),
+            active: None,
+            turn: 0,
+            replay: RangeSet::default(),
+            redelivered: BTreeMap::new(),
+            delayed: BTreeSet::new(),
+            timer: None,
+            selector: Selector::new(None),
+            out_of_order: false,
+            holders: BTreeMap::new(),
+            ready: false,
+            keep: false,
+            next_consumer: 0,
+            messages_out: 0,
+        }
+    }
+
+    /// Whether messages are acknowledged one by one, and pending entries are known by consumer.
+    pub(super) fn is_shared(&self) -> bool {
+        self.kind == SubType::SHARED || self.kind == SubType::KEY_SHARED
+    }
+
+    pub(super) fn consumer(&self, key: ConsumerKey) -> Option<&Consumer> {
+        let at = self.consumers.binary_search_by_key(&key, |c| c.key).ok()?;
+        self.consumers.get(at)
+    }
+
+    pub(super) fn consumer_mut(&mut self, key: ConsumerKey) -> Option<&mut Consumer> {
+        let at = self.consumers.binary_search_by_key(&key, |c| c.key).ok()?;
+        self.consumers.get_mut(at)
+    }
+
+    /// Takes a consumer in, if its type and the others allow it.
+    pub(super) fn add(
+        &mut self,
+        kind: SubType,
+        key_shared: Option<&KeySharedMeta>,
+        consumer: NewConsumer,
+    ) -> Result<ConsumerKey, Refusal> {
+        if self.consumers.is_empty() {
+            self.kind = kind;
+            self.selector = Selector::new(key_shared);
+            self.out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
+            self.rewind();
+        } else if kind != self.kind {
+            return Err(different("type", type_name(self.kind), type_name(kind)));
+        } else if kind == SubType::KEY_SHARED && self.selector.mode() != Selector::new(key_shared).mode() {
+            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared).mode());
+            return Err(different("key_shared mode", here, theirs));
+        } else if kind == SubType::EXCLUSIVE {
+            let message = "Exclusive consumer is already connected";
+            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
+        }
+        let key = ConsumerKey(self.next_consumer);
+        if kind == SubType::KEY_SHARED {
+            self.selector.add(key, key_shared)?;
+        }
+        self.next_consumer += 1;
+        self.consumers.push(Consumer {
+            key,
+            conn: consumer.conn,
+            id: consumer.id,
+            name: consumer.name,
+            priority: consumer.priority,
+            permits: 0,
+            epoch: consumer.epoch,
+            pending: RangeSet::default(),
+            hashes: BTreeMap::new(),
+            unacked: 0,
+            messages_out: 0,
+            bytes_out: 0,
+            connected_wall_ms: consumer.wall_ms,
+        });
+        Ok(key)
+    }
+
+    /// Lets a consumer go; what it held is delivered to others.
+    pub(super) fn remove(&mut self, key: ConsumerKey) {
+        let Ok(at) = self.consumers.binary_search_by_key(&key, |c| c.key) else { return };
+        let gone = self.consumers.remove(at);
+        if self.turn > at {
+            self.turn -= 1;
+        }
+        if self.kind == SubType::KEY_SHARED {
+            self.selector.remove(key);
+            self.holders.retain(|_, (holder, _)| *holder != key);
+        }
+        for offset in gone.pending.iter() {
+            self.replay.insert(offset);
+        }
+        if self.consumers.is_empty() {
+            self.active = None;
+            self.rewind();
+        }
+    }
+
+    /// Chooses the active consumer of a single kind of subscription; true when it is another now.
+    /// As Apache Pulsar does: of the highest priority, by partition, else by a hash ring.
+    pub(super) fn choose_active(&mut self, topic: &str, partition: i32) -> bool {
+        let mut order: Vec<&Consumer> = self.consumers.iter().collect();
+        order.sort_by(|a, b| a.priority.cmp(&b.priority).then_with(|| a.name.cmp(&b.name)));
+        if let Some(first) = order.first().map(|c| c.priority) {
+            order.retain(|c| c.priority == first);
+        }
+        let chosen = match usize::try_from(partition) {
+            _ if order.is_empty() => None,
+            Ok(partition) => order.get(partition % order.len()),
+            Err(_) => order.get(hash_ring(&order, topic)),
+        };
+        let chosen = chosen.map(|c| c.key);
+        let changed = chosen != self.active;
+        self.active = chosen;
+        changed
+    }
+
+    /// Reads again all that is not acknowledged.
+    pub(super) fn rewind(&mut self) {
+        self.read = self.cursor.mark();
+        self.replay.clear();
+        self.delayed.clear();
+        self.redelivered.clear();
+        self.holders.clear();
+        for consumer in &mut self.consumers {
+            consumer.pending.clear();
+            consumer.hashes.clear();
+            consumer.unacked = 0;
+        }
+    }
+
+    /// Moves the subscription to `offset`; the consumers must be gone.
+    pub(super) fn seek(&mut self, offset: u64) {
+        self.cursor.reset(offset);
+        self.rewind();
+    }
+
+    /// Passes over all below `offset`, for topics that store nothing.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.cursor.ack_below(offset);
+        self.rewind();
+    }
+
+    /// Acknowledges one entry, or with a set some messages of it. True when that may let the
+    /// dispatcher go on.
+    pub(super) fn ack(&mut self, log: &Log, by: ConsumerKey, offset: u64, set: &[i64]) -> bool {
+        let messages = log.get(offset).map_or(1, |stored| stored.messages);
+        let (count, whole) = if set.is_empty() {
+            let open = self.cursor.open_messages(offset, messages);
+            let newly = self.cursor.ack(offset);
+            (if newly { open } else { 0 }, true)
+        } else {
+            self.cursor.ack_bits(offset, set, messages)
+        };
+        if !self.is_shared() {
+            return false;
+        }
+        let owns = |c: &Consumer| c.pending.contains(offset);
+        let owner = match self.consumer(by) {
+            Some(consumer) if owns(consumer) => Some(by),
+            _ => self.consumers.iter().find(|c| owns(c)).map(|c| c.key),
+        };
+        if let Some(owner) = owner
+            && let Some(consumer) = self.consumer_mut(owner)
+        {
+            consumer.unacked = consumer.unacked.saturating_sub(count);
+            if whole {
+                self.release(owner, offset);
+            }
+        }
+        if whole {
+            self.replay.remove(offset);
+            if !self.redelivered.is_empty() {
+                self.redelivered.remove(&offset);
+            }
+        }
+        true
+    }
+
+    /// A consumer does not hold an entry any more.
+    fn release(&mut self, key: ConsumerKey, offset: u64) -> bool {
+        let Some(consumer) = self.consumer_mut(key) else { return false };
+        if !consumer.pending.remove(offset) {
+            return false;
+        }
+        if let Some(hash) = consumer.hashes.remove(&offset)
+            && let Some((_, count)) = self.holders.get_mut(&hash)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.holders.remove(&hash);
+            }
+        }
+        true
+    }
+
+    /// Takes one pending entry of a consumer back, to be delivered again.
+    pub(super) fn take_back(&mut self, log: &Log, key: ConsumerKey, offset: u64) {
+        if !self.release(key, offset) {
+            return;
+        }
+        let open = self.cursor.open_messages(offset, log.get(offset).map_or(1, |s| s.messages));
+        if let Some(consumer) = self.consumer_mut(key) {
+            consumer.unacked = consumer.unacked.saturating_sub(open);
+        }
+        if !self.cursor.is_acked(offset) {
+            self.replay.insert(offset);
+            *self.redelivered.entry(offset).or_default() += 1;
+        }
+    }
+
+    /// Messages delivered and not acknowledged, over all consumers.
+    pub(super) fn unacked(&self) -> u64 {
+        self.consumers.iter().map(|c| c.unacked).sum()
+    }
+}
+
+/// A consumer that is of another kind than those that are there.
+fn different(what: &str, here: &str, theirs: &str) -> Refusal {
+    let message = format!(
+        "Subscription is of different type. Active subscription {what} of '{here}' is different than the \
+         connecting consumer's {what} '{theirs}'."
+    );
+    Refusal::new(ServerError::CONSUMER_BUSY, message)
+}
+
+/// A subscription type's name, as statistics and errors have it.
+pub(super) fn type_name(kind: SubType) -> &'static str {
+    match kind {
+        SubType::EXCLUSIVE => "Exclusive",
+        SubType::SHARED => "Shared",
+        SubType::FAILOVER => "Failover",
+        SubType::KEY_SHARED => "Key_Shared",
+        _ => "None",
+    }
+}
+
+/// A consumer that wants to be taken in.
+#[derive(Debug)]
+pub(super) struct NewConsumer {
+    pub(super) conn: ConnId,
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) priority: i32,
+    pub(super) epoch: Option<u64>,
+    pub(super) wall_ms: u64,
+}
+
+/// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.
+fn hash_ring(order: &[&Consumer], topic: &str) -> usize {
+    let mut ring = BTreeMap::new();
+    for (index, consumer) in order.iter().enumerate() {
+        for point in 0..100 {
+            ring.insert(hash31(format!("{}{point}", consumer.name).as_bytes()), index);
+        }
+    }
+    let hash = hash31(topic.as_bytes());
+    ring.range(hash..).next().or_else(|| ring.first_key_value()).map_or(0, |(_, index)| *index)
+}

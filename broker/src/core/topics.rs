@@ -1,0 +1,195 @@
+//! All topics, and the tenants, namespaces and partitioned topics that they belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::BrokerConfig;
+use super::error::Refusal;
+use super::names::TopicName;
+use super::topic::{Topic, TopicKey};
+
+/// A namespace's own settings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Namespace {
+    /// Whether duplicates are dropped; as the broker is set when not said.
+    pub(super) deduplication: Option<bool>,
+}
+
+/// A topic that came or went.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) name: TopicName,
+    pub(super) created: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    map: BTreeMap<TopicKey, Topic>,
+    names: BTreeMap<String, TopicKey>,
+    /// Partitioned topics: how many partitions.
+    partitioned: BTreeMap<String, u32>,
+    pub(super) tenants: BTreeSet<String>,
+    pub(super) namespaces: BTreeMap<String, Namespace>,
+    next_key: u64,
+    next_ledger: u64,
+    /// Bytes of all logs.
+    pub(super) stored: usize,
+    /// A message was refused for want of room, and not much was freed since.
+    full: bool,
+    /// What came and went since somebody looked.
+    pub(super) changes: Vec<Change>,
+}
+
+impl Topics {
+    pub(super) fn new() -> Self {
+        let mut topics = Self::default();
+        topics.ensure_namespace("public/default");
+        topics
+    }
+
+    /// Namespaces are made on demand.
+    pub(super) fn ensure_namespace(&mut self, name: &str) {
+        if !self.namespaces.contains_key(name) {
+            self.namespaces.insert(name.to_owned(), Namespace::default());
+            let tenant = name.split('/').next().unwrap_or_default();
+            self.tenants.insert(tenant.to_owned());
+        }
+    }
+
+    pub(super) fn get(&self, key: TopicKey) -> Option<&Topic> {
+        self.map.get(&key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.map.get_mut(&key)
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<TopicKey> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Partitions of a partitioned topic.
+    pub(super) fn partitions(&self, name: &TopicName) -> Option<u32> {
+        self.partitioned.get(&name.to_string()).copied()
+    }
+
+    /// The topic of that name; makes it if it may.
+    pub(super) fn resolve(
+        &mut self,
+        name: &TopicName,
+        create: bool,
+        config: &BrokerConfig,
+    ) -> Result<TopicKey, Refusal> {
+        let full = name.to_string();
+        if let Some(key) = self.key(&full) {
+            return Ok(key);
+        }
+        if let Some(index) = name.partition()
+            && let Some(count) = self.partitions(&name.base())
+            && index >= count
+        {
+            return Err(Refusal::topic_not_found(&full));
+        }
+        if !create {
+            return Err(Refusal::topic_not_found(&full));
+        }
+        self.create(name, config)
+    }
+
+    pub(super) fn create(&mut self, name: &TopicName, config: &BrokerConfig) -> Result<TopicKey, Refusal> {
+        if self.map.len() >= config.max_topics {
+            return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
+        }
+        self.ensure_namespace(&name.namespace_name());
+        let key = TopicKey(self.next_key);
+        self.next_key += 1;
+        let ledger = self.next_ledger;
+        self.next_ledger += 1;
+        self.names.insert(name.to_string(), key);
+        self.map.insert(key, Topic::new(name.clone(), ledger));
+        self.changes.push(Change { name: name.clone(), created: true });
+        Ok(key)
+    }
+
+    /// Makes a partitioned topic with all its partitions, or adds partitions to it.
+    pub(super) fn set_partitions(
+        &mut self,
+        name: &TopicName,
+        count: u32,
+        config: &BrokerConfig,
+    ) -> Result<(), Refusal> {
+        if self.map.len().saturating_add(count as usize) > config.max_topics {
+            return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
+        }
+        self.ensure_namespace(&name.namespace_name());
+        self.partitioned.insert(name.to_string(), count);
+        for index in 0..count {
+            self.resolve(&name.with_partition(index), true, config)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_partitioned(&mut self, name: &TopicName) {
+        self.partitioned.remove(&name.to_string());
+    }
+
+    pub(super) fn remove(&mut self, key: TopicKey) -> Option<Topic> {
+        let topic = self.map.remove(&key)?;
+        self.names.remove(&topic.name.to_string());
+        self.stored -= topic.log.bytes();
+        self.changes.push(Change { name: topic.name.clone(), created: false });
+        Some(topic)
+    }
+
+    /// Names of the topics of a namespace, partitions one by one, in order.
+    pub(super) fn of_namespace(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
+        let prefix = prefix(namespace, persistent);
+        self.names.range(prefix.clone()..).map(|(name, _)| name).take_while(move |n| n.starts_with(&prefix))
+    }
+
+    /// Names of the partitioned topics of a namespace, in order.
+    pub(super) fn partitioned_of(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
+        let prefix = prefix(namespace, persistent);
+        let names = self.partitioned.range(prefix.clone()..).map(|(name, _)| name);
+        names.take_while(move |n| n.starts_with(&prefix))
+    }
+
+    /// Whether duplicates are dropped in a namespace.
+    pub(super) fn deduplicates(&self, namespace: &str, config: &BrokerConfig) -> bool {
+        let own = self.namespaces.get(namespace).and_then(|n| n.deduplication);
+        own.unwrap_or(config.deduplication)
+    }
+
+    /// Makes room for `bytes`: forgets what is consumed. False when that is not enough.
+    pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> bool {
+        if self.stored.saturating_add(bytes) > limit {
+            self.forget_consumed();
+            self.full = self.stored.saturating_add(bytes) > limit;
+        }
+        self.stored.saturating_add(bytes) <= limit
+    }
+
+    /// Whether new producers have to wait for room: one that was refused must not come back at once
+    /// to be refused again.
+    pub(super) fn is_full(&mut self, limit: usize) -> bool {
+        if self.full {
+            self.forget_consumed();
+            self.full = self.stored > limit - limit / 16;
+        }
+        self.full
+    }
+
+    fn forget_consumed(&mut self) {
+        for topic in self.map.values_mut() {
+            let consumed = topic.consumed();
+            self.stored -= topic.log.trim(consumed);
+        }
+    }
+}
+
+fn prefix(namespace: &str, persistent: bool) -> String {
+    format!("{}://{namespace}/", if persistent { "persistent" } else { "non-persistent" })
+}

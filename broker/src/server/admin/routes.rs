@@ -1,0 +1,328 @@
+//! Which path does what.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Call, Urls, stats};
+use crate::core::names::{TopicName, is_entity, parse_namespace};
+use crate::core::{AdminError, Broker, Now};
+use crate::server::engine::Handle;
+
+type Result<T> = std::result::Result<T, AdminError>;
+
+fn error(status: u16, reason: impl Into<String>) -> AdminError {
+    AdminError { status, reason: reason.into() }
+}
+
+/// Runs on the core.
+async fn ask<T: Send + 'static>(
+    handle: &Handle,
+    order: impl FnOnce(&mut Broker, Now) -> T + Send + 'static,
+) -> Result<T> {
+    handle.ask(order).await.ok_or_else(|| error(503, "The broker is stopping"))
+}
+
+pub(super) async fn route(call: &Call, urls: &Urls, handle: &Handle) -> Result<Answer> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        ["admin", "v2", "brokers", "health" | "ready"] => match call.method.as_str() {
+            "GET" => ask(handle, |_, _| ()).await.map(|()| Answer::Text("ok")),
+            _ => Err(not_allowed(call)),
+        },
+        ["admin", "v2", "clusters"] => get(call, json!([urls.cluster])),
+        ["admin", "v2", "clusters", name] if *name == urls.cluster => get(call, cluster(urls)),
+        ["admin", "v2", "clusters", _] => Err(error(404, "Cluster does not exist")),
+        ["admin", "v2", "tenants", rest @ ..] => tenants(call, rest, urls, handle).await,
+        ["admin", "v2", "namespaces", rest @ ..] => namespaces(call, rest, handle).await,
+        ["admin", "v2", domain @ ("persistent" | "non-persistent"), tenant, namespace, rest @ ..] => {
+            let namespace = namespace_name(tenant, namespace)?;
+            topics(call, *domain == "persistent", namespace, rest, handle).await
+        }
+        [
+            "lookup",
+            "v2",
+            "topic",
+            domain @ ("persistent" | "non-persistent"),
+            tenant,
+            namespace,
+            topic @ ..,
+        ] if !topic.is_empty() => {
+            topic_name(*domain == "persistent", tenant, namespace, &topic.join("/"))?;
+            get(call, lookup(urls))
+        }
+        _ => Err(error(404, "No such call in this broker")),
+    }
+}
+
+fn not_allowed(call: &Call) -> AdminError {
+    error(405, format!("{} is not for this path", call.method))
+}
+
+fn get(call: &Call, value: Value) -> Result<Answer> {
+    if call.method == "GET" { Ok(Answer::Json(value)) } else { Err(not_allowed(call)) }
+}
+
+fn cluster(urls: &Urls) -> Value {
+    json!({
+        "serviceUrl": urls.admin,
+        "brokerServiceUrl": urls.service,
+        "brokerServiceUrlTls": urls.service_tls,
+    })
+}
+
+fn lookup(urls: &Urls) -> Value {
+    json!({
+        "brokerUrl": urls.service,
+        "brokerUrlTls": urls.service_tls,
+        "httpUrl": urls.admin,
+        "httpUrlTls": null,
+        "nativeUrl": urls.service,
+        "brokerUrlSsl": urls.service_tls.as_deref().unwrap_or(""),
+    })
+}
+
+fn namespace_name(tenant: &str, namespace: &str) -> Result<String> {
+    let name = format!("{tenant}/{namespace}");
+    if parse_namespace(&name).is_none() {
+        return Err(error(412, format!("Invalid namespace: {name}")));
+    }
+    Ok(name)
+}
+
+fn topic_name(persistent: bool, tenant: &str, namespace: &str, local: &str) -> Result<TopicName> {
+    TopicName::from_parts(persistent, tenant, namespace, local)
+        .ok_or_else(|| error(412, "Topic name is not valid"))
+}
+
+async fn tenants(call: &Call, rest: &[&str], urls: &Urls, handle: &Handle) -> Result<Answer> {
+    match (call.method.as_str(), rest) {
+        ("GET", []) => Ok(Answer::Json(json!(ask(handle, |broker, _| broker.tenants()).await?))),
+        ("GET", [tenant]) => {
+            let known = ask(handle, |broker, _| broker.tenants()).await?;
+            if !known.iter().any(|name| name == tenant) {
+                return Err(error(404, "Tenant does not exist"));
+            }
+            Ok(Answer::Json(json!({ "adminRoles": [], "allowedClusters": [urls.cluster] })))
+        }
+        ("PUT", [tenant]) => {
+            if !is_entity(tenant) {
+                return Err(error(412, "Tenant name is not valid"));
+            }
+            let tenant = (*tenant).to_owned();
+            match ask(handle, move |broker, _| broker.create_tenant(&tenant)).await? {
+                true => Ok(Answer::Nothing),
+                false => Err(error(409, "Tenant already exist")),
+            }
+        }
+        ("POST", [_]) => Ok(Answer::Nothing),
+        _ => Err(not_allowed(call)),
+    }
+}
+
+async fn namespaces(call: &Call, rest: &[&str], handle: &Handle) -> Result<Answer> {
+    match (call.method.as_str(), rest) {
+        ("GET", [tenant]) => {
+            let tenant = (*tenant).to_owned();
+            Ok(Answer::Json(json!(ask(handle, move |broker, _| broker.namespaces(&tenant)).await?)))
+        }
+        (method, [tenant, namespace, rest @ ..]) => {
+            let name = namespace_name(tenant, namespace)?;
+            match (method, rest) {
+                ("GET", []) => {
+                    let (tenant, wanted) = ((*tenant).to_owned(), name);
+                    let known = ask(handle, move |broker, _| broker.namespaces(&tenant)).await?;
+                    if !known.contains(&wanted) {
+                        return Err(error(404, "Namespace does not exist"));
+                    }
+                    Ok(Answer::Json(json!({ "bundles": { "numBundles": 1 } })))
+                }
+                ("PUT", []) => match ask(handle, move |broker, _| broker.create_namespace(&name)).await? {
+                    true => Ok(Answer::Nothing),
+                    false => Err(error(409, "Namespace already exists")),
+                },
+                ("DELETE", []) => {
+                    ask(handle, move |broker, _| broker.delete_namespace(&name)).await??;
+                    Ok(Answer::Nothing)
+                }
+                ("GET", ["topics"]) => {
+                    let mode = call.query("mode").unwrap_or("PERSISTENT").to_owned();
+                    let list = ask(handle, move |broker, _| {
+                        let mut list = Vec::new();
+                        if mode != "NON_PERSISTENT" {
+                            list.extend(broker.topics(&name, true));
+                        }
+                        if mode != "PERSISTENT" {
+                            list.extend(broker.topics(&name, false));
+                        }
+                        list
+                    });
+                    Ok(Answer::Json(json!(list.await?)))
+                }
+                ("POST", ["deduplication"]) => {
+                    let on = call.json()?.as_bool();
+                    ask(handle, move |broker, _| broker.set_deduplication(&name, on)).await?;
+                    Ok(Answer::Nothing)
+                }
+                ("DELETE", ["deduplication"]) => {
+                    ask(handle, move |broker, _| broker.set_deduplication(&name, None)).await?;
+                    Ok(Answer::Nothing)
+                }
+                ("PUT", ["unload"]) => {
+                    ask(handle, move |broker, now| {
+                        let all = [broker.topics(&name, true), broker.topics(&name, false)].concat();
+                        for topic in all.iter().filter_map(|name| TopicName::parse(name).ok()) {
+                            // One that went meanwhile needs no unloading.
+                            let _ = broker.unload_topic(&topic, now);
+                        }
+                    })
+                    .await?;
+                    Ok(Answer::Nothing)
+                }
+                _ => Err(not_allowed(call)),
+            }
+        }
+        _ => Err(not_allowed(call)),
+    }
+}
+
+async fn topics(
+    call: &Call,
+    persistent: bool,
+    namespace: String,
+    rest: &[&str],
+    handle: &Handle,
+) -> Result<Answer> {
+    match (call.method.as_str(), rest) {
+        ("GET", []) => {
+            let list = ask(handle, move |broker, _| broker.topics(&namespace, persistent)).await?;
+            Ok(Answer::Json(json!(list)))
+        }
+        ("GET", ["partitioned"]) => {
+            let list =
+                ask(handle, move |broker, _| broker.partitioned_topics(&namespace, persistent)).await?;
+            Ok(Answer::Json(json!(list)))
+        }
+        (_, [local, rest @ ..]) => {
+            let (tenant, namespace) = namespace.split_once('/').unwrap_or_default();
+            let name = topic_name(persistent, tenant, namespace, local)?;
+            topic(call, name, rest, handle).await
+        }
+        _ => Err(not_allowed(call)),
+    }
+}
+
+async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> Result<Answer> {
+    let force = call.flag("force");
+    match (call.method.as_str(), rest) {
+        ("PUT", []) => ask(handle, move |broker, now| broker.create_topic(&name, now)).await??,
+        ("DELETE", []) => {
+            ask(handle, move |broker, now| {
+                if broker.partitions(&name) > 0 {
+                    let reason = format!(
+                        "{name} is a partitioned topic, instead of calling delete topic, please call \
+                         delete-partitioned-topic."
+                    );
+                    return Err(error(409, reason));
+                }
+                broker.delete_topic(&name, force, now)
+            })
+            .await??;
+        }
+        ("DELETE", ["partitions"]) => {
+            ask(handle, move |broker, now| broker.delete_topic(&name, force, now)).await??;
+        }
+        ("PUT", ["partitions"]) => {
+            let count = partitions(call)?;
+            ask(handle, move |broker, now| broker.create_partitioned_topic(&name, count, now)).await??;
+        }
+        ("POST", ["partitions"]) => {
+            let count = partitions(call)?;
+            ask(handle, move |broker, now| broker.update_partitions(&name, count, now)).await??;
+        }
+        ("GET", ["partitions"]) => {
+            let lenient = call.flag("checkAllowAutoCreation");
+            let full = name.to_string();
+            let missing = || error(404, format!("Topic {full} not found"));
+            let count = ask(handle, move |broker, _| {
+                let count = broker.partitions(&name);
+                let known = count > 0 || broker.stats(&name).is_ok() || name.partition().is_some();
+                (known || (lenient && broker.config().auto_create_topics)).then_some(count)
+            })
+            .await?
+            .ok_or_else(missing)?;
+            return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
+        }
+        ("GET", ["stats"]) => {
+            let found = ask(handle, move |broker, _| broker.stats(&name)).await??;
+            return Ok(Answer::Json(stats::topic(&found)));
+        }
+        ("GET", ["partitioned-stats"]) => {
+            let found = ask(handle, move |broker, _| {
+                let count = broker.partitions(&name);
+                let parts: Vec<_> = (0..count).map(|index| name.with_partition(index)).collect();
+                let stats = |part: TopicName| Some((part.to_string(), broker.stats(&part).ok()?));
+                (count, parts.into_iter().filter_map(stats).collect::<Vec<_>>())
+            });
+            let (count, parts) = found.await?;
+            if count == 0 {
+                return Err(error(404, "Partitioned Topic not found"));
+            }
+            return Ok(Answer::Json(stats::partitioned(count, &parts)));
+        }
+        ("GET", ["subscriptions"]) => {
+            let list = ask(handle, move |broker, _| broker.subscriptions(&name)).await??;
+            return Ok(Answer::Json(json!(list)));
+        }
+        ("PUT", ["unload"]) => {
+            ask(handle, move |broker, now| broker.unload_topic(&name, now)).await??;
+        }
+        (_, ["subscription", sub, rest @ ..]) => {
+            return subscription(call, name, (*sub).to_owned(), rest, handle).await;
+        }
+        _ => return Err(not_allowed(call)),
+    }
+    Ok(Answer::Nothing)
+}
+
+fn partitions(call: &Call) -> Result<u32> {
+    let count = call.json()?.as_u64().and_then(|count| u32::try_from(count).ok());
+    count.ok_or_else(|| error(400, "The body must be the number of partitions"))
+}
+
+async fn subscription(
+    call: &Call,
+    name: TopicName,
+    sub: String,
+    rest: &[&str],
+    handle: &Handle,
+) -> Result<Answer> {
+    let force = call.flag("force");
+    match (call.method.as_str(), rest) {
+        ("PUT", []) => {
+            // The body is a message id; earliest is -1:-1. Without one it is the end.
+            let body = call.json()?;
+            let earliest = body.get("entryId").and_then(Value::as_i64) == Some(-1);
+            ask(handle, move |broker, now| broker.create_subscription(&name, &sub, earliest, now)).await??;
+        }
+        ("DELETE", []) => {
+            ask(handle, move |broker, now| broker.delete_subscription(&name, &sub, force, now)).await??;
+        }
+        ("POST", ["skip_all"]) => {
+            ask(handle, move |broker, now| broker.skip_all(&name, &sub, now)).await??;
+        }
+        ("POST", ["resetcursor", time]) => {
+            let time = time.parse().map_err(|_| error(400, "The time must be in milliseconds"))?;
+            ask(handle, move |broker, now| broker.reset_to_time(&name, &sub, time, now)).await??;
+        }
+        ("POST", ["resetcursor"]) => {
+            let body = call.json()?;
+            let part = |key: &str| body.get(key).and_then(Value::as_i64);
+            let (Some(ledger), Some(entry)) = (part("ledgerId"), part("entryId")) else {
+                return Err(error(400, "The body must be a message id: ledgerId and entryId"));
+            };
+            ask(handle, move |broker, now| broker.reset_to_id(&name, &sub, ledger as u64, entry as u64, now))
+                .await??;
+        }
+        _ => return Err(not_allowed(call)),
+    }
+    Ok(Answer::Nothing)
+}

@@ -1,0 +1,193 @@
+//! The task that owns the core.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::core::{Broker, ConnId, Now};
+
+/// Events dealt with before what follows from them is written.
+const BURST: usize = 256;
+
+/// How long a connection that the broker closes may take to read the last bytes.
+const GRACE: Duration = Duration::from_secs(5);
+
+type Order = Box<dyn FnOnce(&mut Broker, Now) + Send>;
+
+/// What the engine hears of.
+pub(super) enum Event {
+    Connected(ConnId, Link),
+    Received(ConnId, Bytes),
+    Written(ConnId, usize),
+    Closed(ConnId),
+    Order(Order),
+}
+
+/// The engine's end of a connection.
+pub(super) struct Link {
+    /// To the writer. The core has one transmit under way for a connection, so this never fills.
+    pub(super) writes: mpsc::Sender<Vec<Bytes>>,
+    /// One for each read that the reader may make.
+    pub(super) reads: Arc<Semaphore>,
+    /// Reads that are held back while too much is unwritten.
+    pub(super) owed: usize,
+    pub(super) reader: AbortHandle,
+    pub(super) writer: AbortHandle,
+}
+
+/// How other tasks reach the engine.
+#[derive(Clone)]
+pub(super) struct Handle {
+    events: mpsc::Sender<Event>,
+    next: Arc<AtomicU64>,
+}
+
+impl Handle {
+    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events, next: Arc::new(AtomicU64::new(1)) }
+    }
+
+    pub(super) fn next_id(&self) -> ConnId {
+        ConnId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// False when the engine is gone.
+    pub(super) async fn tell(&self, event: Event) -> bool {
+        self.events.send(event).await.is_ok()
+    }
+
+    /// Lets `order` run on the core; `None` when the engine is gone.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(&mut Broker, Now) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let order: Order = Box::new(move |broker, now| drop(reply.send(order(broker, now))));
+        if !self.tell(Event::Order(order)).await {
+            return None;
+        }
+        answer.await.ok()
+    }
+}
+
+pub(super) struct Engine {
+    broker: Broker,
+    inbox: mpsc::Receiver<Event>,
+    links: BTreeMap<ConnId, Link>,
+    start: Instant,
+}
+
+impl Drop for Engine {
+    /// Writers end by themselves with their channel; readers would wait for their clients.
+    fn drop(&mut self) {
+        self.links.values().for_each(|link| link.reader.abort());
+    }
+}
+
+impl Engine {
+    pub(super) fn new(broker: Broker, inbox: mpsc::Receiver<Event>) -> Self {
+        Self { broker, inbox, links: BTreeMap::new(), start: Instant::now() }
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now::new(self.start.elapsed(), u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut burst = Vec::with_capacity(BURST);
+        loop {
+            let deadline = self.broker.next_deadline().map(|at| self.start + at);
+            let due = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                count = self.inbox.recv_many(&mut burst, BURST) => {
+                    if count == 0 {
+                        return;
+                    }
+                    let now = self.now();
+                    for event in burst.drain(..) {
+                        self.event(event, now);
+                    }
+                }
+                () = due => {}
+            }
+            // Also under load: timers must not wait for a quiet moment.
+            let now = self.now();
+            if self.broker.next_deadline().is_some_and(|at| at <= now.mono) {
+                self.broker.timeout(now);
+            }
+            self.flush();
+        }
+    }
+
+    fn event(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Connected(id, link) => {
+                self.broker.connected(id, now);
+                self.links.insert(id, link);
+            }
+            Event::Received(id, bytes) => {
+                self.broker.received(id, bytes, now);
+                let wanted = self.broker.wants_bytes(id);
+                if let Some(link) = self.links.get_mut(&id) {
+                    if wanted {
+                        link.reads.add_permits(1);
+                    } else {
+                        link.owed += 1;
+                    }
+                }
+            }
+            Event::Written(id, bytes) => {
+                self.broker.transmitted(id, bytes, now);
+                if let Some(link) = self.links.get_mut(&id)
+                    && link.owed > 0
+                    && self.broker.wants_bytes(id)
+                {
+                    link.reads.add_permits(link.owed);
+                    link.owed = 0;
+                }
+            }
+            Event::Closed(id) => {
+                self.broker.closed(id, now);
+                if let Some(link) = self.links.remove(&id) {
+                    tracing::debug!(connection = id.0, "closed by the client");
+                    link.reader.abort();
+                    link.writer.abort();
+                }
+            }
+            Event::Order(order) => order(&mut self.broker, now),
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some((id, segments)) = self.broker.poll_transmit() {
+            if let Some(link) = self.links.get(&id)
+                && link.writes.try_send(segments).is_err()
+            {
+                tracing::debug!(connection = id.0, "the writer is gone");
+            }
+        }
+        while let Some((id, reason)) = self.broker.poll_disconnect() {
+            tracing::info!(connection = id.0, %reason, "closing a connection");
+            if let Some(link) = self.links.remove(&id) {
+                link.reader.abort();
+                // The writer ends by itself when its channel does, unless the client never reads.
+                tokio::spawn(async move {
+                    tokio::time::sleep(GRACE).await;
+                    link.writer.abort();
+                });
+            }
+        }
+    }
+}

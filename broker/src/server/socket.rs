@@ -1,0 +1,145 @@
+//! One socket: a task that reads, a task that writes.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+
+use super::engine::{Event, Handle, Link};
+use crate::core::ConnId;
+
+/// Bytes read at a time.
+const READ: usize = 64 * 1024;
+
+/// Reads of a connection that the engine may not have seen yet.
+const READS: usize = 4;
+
+/// Segments given to the system in one call.
+const GATHER: usize = 64;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Takes connections in, for ever.
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, handle: Handle) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let id = handle.next_id();
+                tracing::debug!(connection = id.0, %peer, "connected");
+                tokio::spawn(open(stream, tls.clone(), id, handle.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others have to close first.
+                tracing::warn!(%error, "cannot take a connection in");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, id: ConnId, handle: Handle) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(connection = id.0, %error, "cannot set TCP_NODELAY");
+    }
+    match tls {
+        None => {
+            let (read, write) = stream.into_split();
+            join(read, write, id, &handle).await;
+        }
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let (read, write) = tokio::io::split(stream);
+                join(read, write, id, &handle).await;
+            }
+            Ok(Err(error)) => tracing::info!(connection = id.0, %error, "TLS handshake failed"),
+            Err(_) => tracing::info!(connection = id.0, "TLS handshake took too long"),
+        },
+    }
+}
+
+async fn join<R, W>(read: R, write: W, id: ConnId, handle: &Handle)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (writes, queue) = mpsc::channel(4);
+    // The reader starts without a permit: the engine must know the connection first.
+    let reads = Arc::new(Semaphore::new(0));
+    let reader = tokio::spawn(reader(read, reads.clone(), id, handle.clone())).abort_handle();
+    let writer = tokio::spawn(writer(write, queue, id, handle.clone())).abort_handle();
+    let link = Link { writes, reads: reads.clone(), owed: 0, reader: reader.clone(), writer: writer.clone() };
+    if handle.tell(Event::Connected(id, link)).await {
+        reads.add_permits(READS);
+    } else {
+        reader.abort();
+        writer.abort();
+    }
+}
+
+async fn reader(mut read: impl AsyncRead + Unpin, reads: Arc<Semaphore>, id: ConnId, handle: Handle) {
+    let mut buffer = BytesMut::new();
+    while let Ok(permit) = reads.acquire().await {
+        permit.forget();
+        if buffer.capacity() - buffer.len() < READ / 8 {
+            buffer.reserve(READ);
+        }
+        match read.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {
+                if !handle.tell(Event::Received(id, buffer.split().freeze())).await {
+                    return;
+                }
+            }
+        }
+    }
+    handle.tell(Event::Closed(id)).await;
+}
+
+async fn writer(
+    mut write: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Vec<Bytes>>,
+    id: ConnId,
+    handle: Handle,
+) {
+    while let Some(segments) = queue.recv().await {
+        let bytes = segments.iter().map(Bytes::len).sum();
+        if write_all(&mut write, segments).await.is_err() {
+            handle.tell(Event::Closed(id)).await;
+            return;
+        }
+        if !handle.tell(Event::Written(id, bytes)).await {
+            return;
+        }
+    }
+    // The broker closes the connection. That it is closed already is no matter.
+    let _ = write.shutdown().await;
+}
+
+/// Writes all segments, many in one call of the system.
+async fn write_all(write: &mut (impl AsyncWrite + Unpin), mut segments: Vec<Bytes>) -> io::Result<()> {
+    let mut at = 0;
+    while at < segments.len() {
+        let gathered: Vec<IoSlice<'_>> =
+            segments[at..].iter().take(GATHER).map(|segment| IoSlice::new(segment)).collect();
+        let mut written = write.write_vectored(&gathered).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(segment) = segments.get_mut(at)
+            && written >= segment.len()
+        {
+            written -= segment.len();
+            at += 1;
+        }
+        if let Some(segment) = segments.get_mut(at) {
+            segment.advance(written);
+        }
+    }
+    write.flush().await
+}

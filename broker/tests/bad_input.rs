@@ -1,0 +1,323 @@
+//! What broken clients do, and that no other client notices.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use pulsewire_broker::BrokerConfig;
+use pulsewire_broker::core::DisconnectReason;
+use pulsewire_proto::wire::*;
+
+const TOPIC: &str = "persistent://public/default/t";
+
+fn broke_protocol(w: &World, id: pulsewire_broker::ConnId) -> bool {
+    matches!(w.cut(id), Some(DisconnectReason::Protocol(_)))
+}
+
+#[test]
+fn frames_may_be_cut_anywhere() {
+    let mut w = World::new();
+    let c = w.stranger();
+    let mut bytes = bytes::BytesMut::new();
+    frame::encode_command(&connect().into(), &mut bytes);
+    frame::encode_command(&producer_on(1, TOPIC).into(), &mut bytes);
+    bytes.extend_from_slice(&send_frame(1, 0, MessageMetadata::default(), b"hello"));
+    for byte in bytes {
+        w.bytes(c, [byte]);
+    }
+    assert!(matches!(w.hear(c), Command::Connected(_)));
+    assert!(matches!(w.hear(c), Command::ProducerSuccess(_)));
+    assert!(matches!(w.hear(c), Command::SendReceipt(_)));
+}
+
+#[test]
+fn commands_before_connect_are_not_answered() {
+    let mut w = World::new();
+    let c = w.stranger();
+    assert!(matches!(w.ask(c, CommandPing::default()), Command::Pong(_)), "PING may come first");
+    w.say(c, producer_on(1, TOPIC));
+    assert!(broke_protocol(&w, c) && w.silent(c));
+    assert!(w.broker.topics("public/default", true).is_empty());
+}
+
+#[test]
+fn a_second_connect_and_words_of_brokers_end_the_connection() {
+    let mut w = World::new();
+    for word in [
+        Command::from(connect()),
+        CommandConnected { server_version: "x".to_owned(), ..CommandConnected::default() }.into(),
+        CommandSuccess::default().into(),
+        CommandMessage::default().into(),
+    ] {
+        let c = w.client();
+        w.say(c, word);
+        assert!(broke_protocol(&w, c));
+    }
+}
+
+#[test]
+fn unknown_commands_are_passed_over() {
+    let mut w = World::new();
+    let c = w.client();
+    w.bytes(c, [0, 0, 0, 8, 0, 0, 0, 4, 8, 99, 16, 1]);
+    w.say(c, CommandWatchTcAssignments { watch_id: 1 });
+    assert!(matches!(w.ask(c, CommandPing::default()), Command::Pong(_)));
+}
+
+#[test]
+fn lying_and_huge_sizes_end_the_connection() {
+    let mut w = World::new();
+    for bytes in [
+        &[0, 0, 0, 8, 0, 0, 0, 40, 8, 18, 16, 1][..], // the command is larger than its frame
+        &[0, 0, 0, 2, 0, 0],                          // a frame too small for its own sizes
+        &[0x7f, 0, 0, 0, 0, 0, 0, 0],                 // 2 GB
+        &[0xff, 0xff, 0xff, 0xff],
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0, 0, 0, 6, 0, 0, 0, 2, 8, 5], // PRODUCER without its body
+    ] {
+        let c = w.client();
+        w.bytes(c, bytes);
+        assert!(broke_protocol(&w, c), "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_message_over_the_limit_ends_the_connection_and_one_at_it_does_not() {
+    let mut w = World::with(BrokerConfig { max_message_size: 1000, ..BrokerConfig::default() });
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.bytes(c, send_frame(1, 0, MessageMetadata::default(), &[b'x'; 1000]));
+    w.receipt(c);
+    w.bytes(c, send_frame(1, 1, MessageMetadata::default(), &[b'x'; 1000 + FRAME_OVERHEAD]));
+    assert!(broke_protocol(&w, c));
+}
+
+#[test]
+fn a_wrong_checksum_fails_that_send_only() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    let mut frame = send_frame(1, 0, MessageMetadata::default(), b"hello");
+    let last = frame.len() - 1;
+    frame[last] ^= 1;
+    w.bytes(c, frame);
+    let Command::SendError(error) = w.hear(c) else { panic!() };
+    assert_eq!((error.error, error.sequence_id), (ServerError::CHECKSUM_ERROR, 0));
+    assert_eq!(w.publish(c, 1, 0, "hello").entry_id, 0);
+}
+
+#[test]
+fn an_entry_that_is_not_one_fails_that_send_only() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    let command: Command = CommandSend { producer_id: 1, sequence_id: 3, ..CommandSend::default() }.into();
+    for entry in [
+        &b""[..],
+        &[0x0e],
+        &[0x0e, 1, 0],
+        &[0, 0, 0, 200, 1],
+        &[0, 0, 0, 1, 0x80],
+        &[0x0e, 2, 255, 255, 255, 255],
+    ] {
+        let mut out = bytes::BytesMut::new();
+        frame::encode_with_entry(&command, entry, &mut out);
+        w.bytes(c, out);
+        let Command::SendError(error) = w.hear(c) else { panic!("{entry:?}") };
+        assert_eq!(error.sequence_id, 3);
+    }
+    assert_eq!(w.publish(c, 1, 0, "hello").entry_id, 0);
+}
+
+#[test]
+fn sends_to_a_producer_never_opened_end_the_connection() {
+    let mut w = World::new();
+    let (c, other) = (w.client(), w.client());
+    w.produce(other, 1, TOPIC);
+    w.bytes(c, send_frame(1, 0, MessageMetadata::default(), b"hello"));
+    assert!(broke_protocol(&w, c));
+    assert_eq!(w.publish(other, 1, 0, "x").entry_id, 0);
+}
+
+#[test]
+fn ids_never_opened_are_answered_or_passed_over() {
+    let mut w = World::new();
+    let c = w.client();
+    w.flow(c, 9, 10);
+    w.ack(c, 9, AckType::INDIVIDUAL, &[id(0, 0)]);
+    w.say(c, CommandRedeliverUnacknowledgedMessages { consumer_id: 9, ..Default::default() });
+    assert!(w.silent(c));
+    let close = CommandCloseConsumer { consumer_id: 9, request_id: 1, ..CommandCloseConsumer::default() };
+    assert!(matches!(w.ask(c, close), Command::Success(_)));
+    let close = CommandCloseProducer { producer_id: 9, request_id: 1, ..CommandCloseProducer::default() };
+    assert!(matches!(w.ask(c, close), Command::Success(_)));
+    let last = CommandGetLastMessageId { consumer_id: 9, request_id: 1 };
+    assert_eq!(refusal(w.ask(c, last)).0, ServerError::METADATA_ERROR);
+    let unsubscribe = CommandUnsubscribe { consumer_id: 9, request_id: 1, force: None };
+    assert_eq!(refusal(w.ask(c, unsubscribe)).0, ServerError::METADATA_ERROR);
+    let Command::ConsumerStatsResponse(stats) =
+        w.ask(c, CommandConsumerStats { request_id: 1, consumer_id: 9 })
+    else {
+        panic!()
+    };
+    assert_eq!(stats.error_code, Some(ServerError::CONSUMER_NOT_FOUND));
+}
+
+#[test]
+fn permits_of_nothing_or_less_end_the_connection_and_huge_ones_do_not() {
+    let mut w = World::new();
+    for permits in [0, u32::MAX, 1 << 31] {
+        let c = w.client();
+        w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+        w.flow(c, 1, permits);
+        assert!(broke_protocol(&w, c), "{permits}");
+    }
+    let c = w.client();
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    for _ in 0..10 {
+        w.flow(c, 1, i32::MAX as u32);
+    }
+    w.produce(c, 1, TOPIC);
+    w.send(c, 1, 0, MessageMetadata::default(), "m");
+    w.receipt(c);
+    assert_eq!(w.payloads(c), ["m"]);
+}
+
+#[test]
+fn acks_of_what_never_was_change_nothing() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    let at = w.publish(c, 1, 0, "m");
+    for kind in [SubType::SHARED, SubType::EXCLUSIVE] {
+        let sub = format!("{kind:?}");
+        w.consume(c, 1, TOPIC, &sub, kind);
+        for (ledger, entry) in [(-1, -1), (0, i64::MAX), (i64::MAX, 0), (0, 1), (0, -1), (99, 0)] {
+            w.ack(c, 1, AckType::INDIVIDUAL, &[id(ledger, entry)]);
+            w.ack(c, 1, AckType::CUMULATIVE, &[id(ledger, entry)]);
+        }
+        // A set far larger than the entry, all bits open.
+        w.ack(c, 1, AckType::INDIVIDUAL, &[MessageIdData { ack_set: vec![-1; 100], ..at.clone() }]);
+        w.flow(c, 1, 1);
+        assert_eq!(w.payloads(c), ["m"], "{sub}");
+        w.say(c, CommandCloseConsumer { consumer_id: 1, request_id: 1, ..CommandCloseConsumer::default() });
+        w.hear(c);
+    }
+}
+
+#[test]
+fn a_batch_that_claims_two_billion_messages_costs_nothing() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    for claimed in [i32::MAX, i32::MIN, -1, 0] {
+        w.send(c, 1, 0, batch_of(claimed), "m");
+        w.receipt(c);
+    }
+    w.flow(c, 1, 1);
+    let first = w.deliveries(c);
+    let at = first[0].0.message_id.clone();
+    w.ack(c, 1, AckType::INDIVIDUAL, &[MessageIdData { ack_set: vec![5], ..at }]);
+    assert!(w.silent(c), "two billion permits are owed");
+}
+
+#[test]
+fn half_a_frame_and_silence_is_cut() {
+    let mut w = World::new();
+    let c = w.client();
+    w.bytes(c, &send_frame(1, 0, MessageMetadata::default(), b"hello")[..20]);
+    w.pass(Duration::from_secs(61));
+    assert_eq!(w.cut(c), Some(&DisconnectReason::KeepAliveTimeout));
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_is_cut() {
+    let mut w = World::with(BrokerConfig { connection_window: 1000, ..BrokerConfig::default() });
+    let c = w.client();
+    w.deaf.push(c);
+    let mut asked = 0;
+    while w.cut(c).is_none() {
+        w.say(c, CommandPing::default());
+        asked += 1;
+        assert!(asked < 100_000);
+        if asked == 1000 {
+            assert!(!w.broker.wants_bytes(c), "a host that listens stops reading long before");
+        }
+    }
+    assert_eq!(w.cut(c), Some(&DisconnectReason::NotReading));
+}
+
+#[test]
+fn topics_and_subscriptions_that_are_none_are_refused() {
+    let mut w = World::new();
+    let c = w.client();
+    for bad in ["", "kafka://x", "a/b", "persistent://a/b/", "persistent://a b/c/d", "persistent://t/n/\0"] {
+        assert_eq!(refusal(w.ask(c, producer_on(1, bad))).0, ServerError::INVALID_TOPIC_NAME, "{bad:?}");
+        let subscribe = subscribe(1, bad, "s", SubType::SHARED);
+        assert_eq!(refusal(w.ask(c, subscribe)).0, ServerError::INVALID_TOPIC_NAME, "{bad:?}");
+        let lookup =
+            CommandLookupTopic { topic: bad.to_owned(), request_id: 1, ..CommandLookupTopic::default() };
+        let Command::LookupTopicResponse(found) = w.ask(c, lookup) else { panic!() };
+        assert_eq!(found.error, Some(ServerError::INVALID_TOPIC_NAME), "{bad:?}");
+    }
+    refusal(w.ask(c, subscribe(1, TOPIC, " ", SubType::SHARED)));
+    refusal(w.ask(c, subscribe(1, TOPIC, "s", SubType(9))));
+    let list = CommandGetTopicsOfNamespace {
+        request_id: 1,
+        namespace: "nonsense".to_owned(),
+        ..CommandGetTopicsOfNamespace::default()
+    };
+    refusal(w.ask(c, list));
+    let watch = CommandWatchTopicList {
+        request_id: 1,
+        watcher_id: 1,
+        namespace: "public/default".to_owned(),
+        topics_pattern: "(((".to_owned(),
+        topics_hash: None,
+    };
+    refusal(w.ask(c, watch));
+}
+
+#[test]
+fn there_is_an_end_to_topics() {
+    let mut w = World::with(BrokerConfig { max_topics: 3, ..BrokerConfig::default() });
+    let c = w.client();
+    for n in 0..3 {
+        w.produce(c, n, &format!("persistent://public/default/t{n}"));
+    }
+    let more = producer_on(9, "persistent://public/default/more");
+    assert_eq!(refusal(w.ask(c, more)).0, ServerError::NOT_ALLOWED_ERROR);
+}
+
+#[test]
+fn noise_never_hurts_the_broker() {
+    let mut rng = fastrand_like(11);
+    let mut w = World::new();
+    let good = w.client();
+    w.produce(good, 1, TOPIC);
+    for round in 0..300 {
+        let c = w.client();
+        let mut frame = send_frame(1, 0, MessageMetadata::default(), b"hello");
+        frame.extend_from_slice(&send_frame(2, 7, batch_of(3), b"again"));
+        for _ in 0..1 + round % 5 {
+            let at = rng() as usize % frame.len();
+            frame[at] = rng() as u8;
+        }
+        w.bytes(c, frame);
+        w.leave(c);
+    }
+    assert!(w.cut(good).is_none());
+    w.publish(good, 1, 0, "still here");
+}
+
+/// A few bits of chance, the same every time.
+fn fastrand_like(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    }
+}

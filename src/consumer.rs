@@ -1,0 +1,289 @@
+//! Consumers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use pulsewire_proto::{
+    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, SubscriptionType,
+    TopicName,
+};
+
+use crate::client::Client;
+
+/// Options of a [`Consumer`]. Defaults are those of Java's `ConsumerBuilder`.
+#[must_use]
+pub struct ConsumerBuilder {
+    client: Client,
+    topic: String,
+    subscription: String,
+    settings: Vec<Setting>,
+}
+
+type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
+
+impl ConsumerBuilder {
+    pub(crate) fn new(client: Client, topic: String, subscription: String) -> Self {
+        Self { client, topic, subscription, settings: Vec::new() }
+    }
+
+    fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
+        self.settings.push(Box::new(setting));
+        self
+    }
+
+    /// How the subscription shares its messages. Default: exclusive.
+    pub fn subscription_type(self, subscription_type: SubscriptionType) -> Self {
+        self.set(move |c| c.subscription_type = subscription_type)
+    }
+
+    /// Where a subscription begins that is not there yet. Default: latest.
+    pub fn initial_position(self, position: InitialPosition) -> Self {
+        self.set(move |c| c.initial_position = position)
+    }
+
+    /// The consumer's name. Default: a random one.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.set(move |c| c.name = Some(name))
+    }
+
+    /// Messages that may wait to be received. Default: 1000; at least 1.
+    pub fn receiver_queue_size(self, messages: u32) -> Self {
+        self.set(move |c| c.receiver_queue_size = messages)
+    }
+
+    /// When a negatively acknowledged message comes again. Default: after 60 s.
+    pub fn negative_ack_redelivery_delay(self, delay: Duration) -> Self {
+        self.set(move |c| c.negative_ack_redelivery_delay = delay)
+    }
+
+    /// Who is served first in a shared subscription; 0 is the highest. Default: 0.
+    pub fn priority_level(self, level: i32) -> Self {
+        self.set(move |c| c.priority_level = level)
+    }
+
+    /// Adds a property that the broker's statistics show.
+    pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let property = (name.into(), value.into());
+        self.set(move |c| c.properties.push(property))
+    }
+
+    /// Opens the consumer.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `InvalidOption`, what the broker says (`ConsumerBusy` on an exclusive
+    /// subscription that has its consumer), or `Timeout`.
+    pub async fn subscribe(self) -> Result<Consumer, Error> {
+        let topic = TopicName::parse(&self.topic)?;
+        let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
+        self.settings.into_iter().for_each(|set| set(&mut config));
+        // Dropped while it opens, the guard closes what the broker may open.
+        let mut guard = Handle { client: self.client.clone(), id: None };
+        let slot = &mut guard.id;
+        let opened = self.client.operation(|core, now| {
+            let (id, op) = core.subscribe(config, now)?;
+            *slot = Some(id);
+            Ok((id, op))
+        });
+        let (id, _) = opened.await?;
+        Ok(Consumer { handle: Arc::new(guard), id, topic, subscription: self.subscription })
+    }
+}
+
+/// Receives messages of a subscription.
+///
+/// Clones are handles to the same consumer; it closes when the last one is dropped.
+#[derive(Clone)]
+pub struct Consumer {
+    handle: Arc<Handle>,
+    id: ConsumerId,
+    topic: TopicName,
+    subscription: String,
+}
+
+struct Handle {
+    client: Client,
+    id: Option<ConsumerId>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.client.inner.shared.command(|core, waiters, now| {
+                core.close_consumer(id, now);
+                waiters.forget_consumer(id);
+            });
+        }
+    }
+}
+
+impl Consumer {
+    /// The topic's full name.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.topic.as_str()
+    }
+
+    /// The subscription's name.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        &self.subscription
+    }
+
+    /// The next message. Waits through reconnects; dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`; `Corrupted` or `NotSupported` for one message that cannot be read (the next
+    /// call goes on after it); what ended the consumer.
+    pub fn receive(&self) -> Receive<'_> {
+        Receive { consumer: self }
+    }
+
+    /// The next message if one has arrived.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`].
+    pub fn try_receive(&self) -> Result<Option<Message>, Error> {
+        let id = self.id;
+        self.handle.client.inner.shared.command(|core, waiters, _| match core.take(id) {
+            Ok(Some(Ok(message))) => {
+                core.delivered(id, 1);
+                Ok(Some(message))
+            }
+            Ok(Some(Err(error))) => Err(error),
+            Ok(None) => Ok(None),
+            Err(error) => Err(waiters.consumer_error(id).unwrap_or(error)),
+        })
+    }
+
+    /// The messages as a stream, which ends when the consumer is closed.
+    pub fn messages(&self) -> Messages<'_> {
+        Messages { receive: self.receive() }
+    }
+
+    /// Acknowledges a message: it will not come again. It is on its way to the broker when this
+    /// returns, and [`Consumer::close`] sees to it that it arrives.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn acknowledge(&self, message: &Message) -> Result<(), Error> {
+        self.acknowledge_id(message.id())
+    }
+
+    /// Acknowledges by id.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn acknowledge_id(&self, id: MessageId) -> Result<(), Error> {
+        self.handle.client.inner.shared.command(|core, _, _| core.acknowledge(self.id, id, false))
+    }
+
+    /// Acknowledges all messages up to this one. Not for shared subscriptions.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn acknowledge_cumulative(&self, id: MessageId) -> Result<(), Error> {
+        self.handle.client.inner.shared.command(|core, _, _| core.acknowledge(self.id, id, true))
+    }
+
+    /// Asks for a message to come again, after the consumer's delay. Of a batch all messages that
+    /// are not acknowledged come again.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn negative_acknowledge(&self, id: MessageId) -> Result<(), Error> {
+        self.handle.client.inner.shared.command(|core, _, now| core.negative_acknowledge(self.id, id, now))
+    }
+
+    /// The last message of the topic; `-1:-1` when there is none.
+    ///
+    /// # Errors
+    /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
+    pub async fn last_message_id(&self) -> Result<MessageId, Error> {
+        let id = self.id;
+        match self.handle.client.operation(|core, now| Ok(((), core.last_message_id(id, now)))).await?.1 {
+            Output::LastMessageId(id) => Ok(id),
+            _ => Ok(MessageId::EARLIEST),
+        }
+    }
+
+    /// Deletes the subscription.
+    ///
+    /// # Errors
+    /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
+    pub async fn unsubscribe(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, now)))).await.map(drop)
+    }
+
+    /// Closes the consumer. The subscription stays, and with it what is not acknowledged.
+    ///
+    /// # Errors
+    /// `Timeout` when the broker does not answer in time; it is closed then too.
+    pub async fn close(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.close_consumer(id, now)))).await.map(drop)
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        match self.try_receive() {
+            Ok(Some(message)) => return Poll::Ready(Ok(message)),
+            Ok(None) => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        // Enrol and look once more under one lock: a message may have come between the two.
+        let mut state = self.handle.client.inner.shared.lock();
+        if let Poll::Ready(error) = state.sink.wait_message(self.id, cx) {
+            return Poll::Ready(Err(error));
+        }
+        if state.core.has_messages(self.id) {
+            drop(state);
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer")
+            .field("topic", &self.topic)
+            .field("subscription", &self.subscription)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The next message: see [`Consumer::receive`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Receive<'a> {
+    consumer: &'a Consumer,
+}
+
+impl Future for Receive<'_> {
+    type Output = Result<Message, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.consumer.poll_receive(cx)
+    }
+}
+
+/// Messages as a stream: see [`Consumer::messages`].
+#[must_use = "streams do nothing unless polled"]
+pub struct Messages<'a> {
+    receive: Receive<'a>,
+}
+
+impl Stream for Messages<'_> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receive.consumer.poll_receive(cx).map(|received| match received {
+            Err(error) if error.kind() == pulsewire_proto::ErrorKind::AlreadyClosed => None,
+            other => Some(other),
+        })
+    }
+}

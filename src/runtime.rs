@@ -1,0 +1,72 @@
+//! What differs between a tokio runtime and a page: clock, connector, spawning, randomness.
+
+use std::future::Future;
+
+use pulsewire_proto::{Error, ErrorKind, Now, Time};
+use pulsewire_transport::Clock as _;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::{Clock, Spawn, default_connector, spawn};
+#[cfg(target_family = "wasm")]
+pub(crate) use web::{Clock, Spawn, default_connector, spawn};
+
+/// The clocks, as the core wants them.
+pub(crate) fn now(clock: &Clock) -> Now {
+    Now {
+        time: Time::from_micros(u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX)),
+        wall_ms: clock.wall_ms(),
+    }
+}
+
+/// A seed for the core's randomness.
+pub(crate) fn seed() -> Result<u64, Error> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed)
+        .map_err(|e| Error::new(ErrorKind::NotSupported, format!("the host has no randomness: {e}")))?;
+    Ok(u64::from_le_bytes(seed))
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod native {
+    use super::{Error, ErrorKind, Future};
+
+    pub(crate) use pulsewire_transport::TokioClock as Clock;
+    use pulsewire_transport::{NativeConnector, tls::TlsOptions};
+
+    /// What a driver must be so that it can be spawned here.
+    pub(crate) trait Spawn: Send {}
+    impl<T: Send> Spawn for T {}
+
+    pub(crate) fn spawn(driver: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            Error::new(ErrorKind::NotSupported, "the client must be built inside a tokio runtime")
+        })?;
+        runtime.spawn(driver);
+        Ok(())
+    }
+
+    pub(crate) fn default_connector(tls: TlsOptions) -> NativeConnector {
+        NativeConnector::new(tls)
+    }
+}
+
+#[cfg(target_family = "wasm")]
+mod web {
+    use super::{Error, Future};
+
+    pub(crate) use pulsewire_transport::WebClock as Clock;
+    use pulsewire_transport::WebConnector;
+
+    /// What a driver must be so that it can be spawned here: anything.
+    pub(crate) trait Spawn {}
+    impl<T> Spawn for T {}
+
+    pub(crate) fn spawn(driver: impl Future<Output = ()> + 'static) -> Result<(), Error> {
+        wasm_bindgen_futures::spawn_local(driver);
+        Ok(())
+    }
+
+    pub(crate) fn default_connector() -> WebConnector {
+        WebConnector::new()
+    }
+}

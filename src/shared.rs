@@ -1,0 +1,79 @@
+//! The core behind its lock, and how its driver is woken.
+//!
+//! The lock is never held across an await or a call into the user's code: outputs are collected
+//! under it and delivered after it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use pulsewire_proto::{Client, Event, Now, SendOutcome};
+
+use crate::runtime::{self, Clock};
+
+/// Who gets what comes out of the core: waiting futures, or a page.
+pub(crate) trait Sink {
+    /// What is to be done once the lock is released.
+    type Deferred: Default;
+    /// Takes an event.
+    fn event(&mut self, event: Event, deferred: &mut Self::Deferred);
+    /// Takes the end of a send.
+    fn sent(&mut self, outcome: SendOutcome, deferred: &mut Self::Deferred);
+    /// The driver is gone: nothing will come any more.
+    fn ended(&mut self, deferred: &mut Self::Deferred);
+    /// Does what was deferred.
+    fn run(deferred: Self::Deferred);
+}
+
+pub(crate) struct Shared<S> {
+    state: Mutex<State<S>>,
+    clock: Clock,
+}
+
+pub(crate) struct State<S> {
+    pub(crate) core: Client,
+    pub(crate) sink: S,
+    /// Set while the driver sleeps.
+    driver: Option<Waker>,
+}
+
+impl<S> State<S> {
+    pub(crate) fn sleep(&mut self, waker: &Waker) {
+        match &mut self.driver {
+            Some(set) => set.clone_from(waker),
+            None => self.driver = Some(waker.clone()),
+        }
+    }
+}
+
+impl<S: Sink> Shared<S> {
+    pub(crate) fn new(core: Client, sink: S, clock: Clock) -> Self {
+        Self { state: Mutex::new(State { core, sink, driver: None }), clock }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        runtime::now(&self.clock)
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<S>> {
+        // A panic elsewhere does not make the state wrong: each change of it is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the core a command and wakes its driver, which has something to do now.
+    pub(crate) fn command<T>(&self, command: impl FnOnce(&mut Client, &mut S, Now) -> T) -> T {
+        let now = self.now();
+        let mut state = self.lock();
+        let State { core, sink, .. } = &mut *state;
+        let answer = command(core, sink, now);
+        let driver = state.driver.take();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        answer
+    }
+}

@@ -1,0 +1,9 @@
+//! The binary `pulsewire` as a person meets it: real processes, against its own broker.
+#![cfg(unix)]
+
+mod dev;
+mod interrupts;
+mod messages;
+mod refusals;
+mod servers;
+mod support;

@@ -1,0 +1,100 @@
+// Runs the scenarios, compiled to WebAssembly, in headless Chromium: node tests/wasm/run.mjs [WORD...]
+//
+// A page loads the module once for each endpoint and runs its scenarios concurrently. The last line is
+// `N passed, N failed`.
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const top = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const module = join(top, "target/wasm/scenarios");
+const words = process.argv.slice(2);
+const world = JSON.parse(readFileSync(process.env.PULSEWIRE_WORLD ?? join(top, "target/world.json"), "utf8"));
+const endpoints = world.endpoints.filter((endpoint) => endpoint.transport === "ws");
+
+const types = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
+const server = createServer((request, response) => {
+  const path = normalize(new URL(request.url, "http://localhost").pathname);
+  if (path === "/") {
+    response.writeHead(200, { "content-type": types[".html"] }).end("<!doctype html><title>scenarios</title>");
+    return;
+  }
+  try {
+    const body = readFileSync(join(module, path));
+    response.writeHead(200, { "content-type": types[path.slice(path.lastIndexOf("."))] ?? "text/plain" }).end(body);
+  } catch {
+    response.writeHead(404).end();
+  }
+});
+await new Promise((resolve) => server.listen(world.page_port, "localhost", resolve));
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+const results = [];
+try {
+  const run = Date.now().toString(36);
+  const perEndpoint = await Promise.all(
+    endpoints.map(async (endpoint, index) => {
+      const page = await browser.newPage();
+      page.on("pageerror", (error) => console.log(`FAILED in the page of ${endpoint.witness}: ${error}`));
+      await page.goto(`http://localhost:${world.page_port}/`);
+      return page.evaluate(inPage, { endpoint: JSON.stringify(endpoint), words, prefix: `w${run}-${index}` });
+    }),
+  );
+  perEndpoint.forEach((outcomes, index) => {
+    const { witness, transport } = endpoints[index];
+    for (const { name, seconds, detail } of outcomes) {
+      const status = detail === "" ? "passed" : "failed";
+      if (status === "failed") {
+        console.log(`FAILED ${name} in Chromium to ${witness}: ${detail}`);
+      }
+      const row = name.split("_")[0].toUpperCase();
+      results.push({ name, row, world: "rust-wasm", transport, witness, status, seconds, detail });
+    }
+  });
+} finally {
+  await browser.close();
+  server.close();
+}
+
+const file = join(top, "target/results/rust-wasm.jsonl");
+mkdirSync(dirname(file), { recursive: true });
+writeFileSync(file, results.map((result) => `${JSON.stringify(result)}\n`).join(""));
+const passed = results.filter((result) => result.status === "passed").length;
+console.log(`${passed} passed, ${results.length - passed} failed`);
+process.exitCode = passed > 0 && passed === results.length ? 0 : 1;
+
+/** Runs in the page. */
+async function inPage({ endpoint, words, prefix }) {
+  const { default: init, scenarios, run } = await import("/scenarios.js");
+  await init({ module_or_path: "/scenarios_bg.wasm" });
+  const names = JSON.parse(scenarios(endpoint)).filter(
+    (name) => words.length === 0 || words.some((word) => name.includes(word)),
+  );
+  return Promise.all(
+    names.map(async (name) => {
+      const start = performance.now();
+      let detail = "";
+      const late = new Promise((_, reject) => setTimeout(() => reject("it was not done in 60 s"), 60_000));
+      try {
+        await Promise.race([run(name, endpoint, `${name}-${prefix}`), late]);
+      } catch (error) {
+        detail = String(error) || "it failed without a word";
+      }
+      return { name, seconds: (performance.now() - start) / 1000, detail };
+    }),
+  );
+}

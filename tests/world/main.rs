@@ -1,0 +1,136 @@
+//! The world in which scenarios run: `pulsewire-test-world WORLD.json`.
+//!
+//! Starts the embedded broker (TCP, TLS) and gateways in front of it and in front of the real Pulsar that
+//! the environment names (`PULSAR_BROKER_URL` and so on), writes where all of it is to WORLD.json, says
+//! `ready`, and ends when its standard input does.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout)]
+
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use pulsewire_broker::core::BrokerConfig;
+use pulsewire_broker::server::{Server, ServerConfig, TlsConfig};
+use pulsewire_gateway::{Gateway, GatewayConfig, ListenTls, Pem, UpstreamTls};
+use pulsewire_tests::Endpoint;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const EMBEDDED: &str = "pulsewire embedded broker";
+const REAL: &str = "Apache Pulsar 4.0.8";
+const PROXY: &str = "Apache Pulsar 4.0.8 proxy";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let file = std::env::args().nth(1).ok_or("usage: pulsewire-test-world WORLD.json")?;
+    // Gateways let in pages by their origin, so the port of the page is chosen here.
+    let page_port = std::net::TcpListener::bind(any())?.local_addr()?.port();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let world = World { page_port, cert_pem: cert.pem(), key_pem: signing_key.serialize_pem() };
+
+    let mut endpoints = world.embedded().await?;
+    if let Ok(url) = std::env::var("PULSAR_BROKER_URL") {
+        endpoints.extend(world.real(&url).await?);
+    }
+    std::fs::write(file, json!({ "page_port": page_port, "endpoints": endpoints }).to_string())?;
+    println!("ready");
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+struct World {
+    page_port: u16,
+    cert_pem: String,
+    key_pem: String,
+}
+
+impl World {
+    /// The embedded broker, and the ways to it.
+    async fn embedded(&self) -> Result<Vec<Endpoint>> {
+        let server = Server::bind(ServerConfig {
+            listen: any(),
+            admin_listen: Some(any()),
+            tls: Some(TlsConfig {
+                listen: any(),
+                cert_pem: self.cert_pem.clone().into_bytes(),
+                key_pem: self.key_pem.clone().into_bytes(),
+            }),
+            broker: BrokerConfig::default(),
+            ..ServerConfig::default()
+        })
+        .await?;
+        let tcp = format!("pulsar://localhost:{}", server.local_addr().port());
+        let tls =
+            server.tls_addr().map(|a| format!("pulsar+ssl://localhost:{}", a.port())).unwrap_or_default();
+        tokio::spawn(server.run(pending()));
+        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url);
+        let ws = self.gateway(&tcp, None, false).await?;
+        let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
+        Ok(vec![
+            endpoint("tcp", tcp),
+            Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("tls", tls) },
+            endpoint("ws", ws),
+            Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("wss", wss) },
+        ])
+    }
+
+    /// A real Pulsar and its proxy, and the ways to them.
+    async fn real(&self, broker: &str) -> Result<Vec<Endpoint>> {
+        let var = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+        let ca_pem = std::fs::read_to_string(var("PULSAR_CA_PEM")?)?;
+        let secure =
+            |witness, url| Endpoint { ca_pem: Some(ca_pem.clone()), ..endpoint(witness, "tls", url) };
+        let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
+        let proxy = var("PULSAR_PROXY_URL")?;
+        let proxy_tls = var("PULSAR_PROXY_URL_TLS")?;
+        Ok(vec![
+            endpoint(REAL, "tcp", broker.to_owned()),
+            secure(REAL, var("PULSAR_BROKER_URL_TLS")?),
+            endpoint(REAL, "ws", self.gateway(broker, None, false).await?),
+            proxied(endpoint(PROXY, "tcp", proxy.clone())),
+            proxied(secure(PROXY, proxy_tls.clone())),
+            proxied(endpoint(PROXY, "ws", self.gateway(&proxy_tls, Some(ca_pem.clone()), false).await?)),
+        ])
+    }
+
+    /// A gateway in front of `upstream`; its URL.
+    async fn gateway(&self, upstream: &str, trust: Option<String>, secure: bool) -> Result<String> {
+        let mut config = GatewayConfig::new(any());
+        config.upstream = Some(upstream.parse()?);
+        config.allow_origins = vec![format!("http://localhost:{}", self.page_port).parse()?];
+        config.allow_missing_origin = true;
+        config.upstream_tls = trust.map(|pem| {
+            let mut tls = UpstreamTls::default();
+            tls.authorities = Some(Pem::Text(pem.into_bytes()));
+            tls
+        });
+        config.tls = secure.then(|| ListenTls {
+            certificates: Pem::Text(self.cert_pem.clone().into_bytes()),
+            key: Pem::Text(self.key_pem.clone().into_bytes()),
+        });
+        let gateway = Gateway::bind(config).await?;
+        let url = gateway.url().replace("127.0.0.1", "localhost");
+        tokio::spawn(gateway.run(pending()));
+        Ok(url)
+    }
+}
+
+fn endpoint(witness: &str, transport: &str, url: String) -> Endpoint {
+    Endpoint {
+        witness: witness.to_owned(),
+        transport: transport.to_owned(),
+        url,
+        ca_pem: None,
+        proxied: false,
+        entry_metadata: true,
+        max_message_size: 5 * 1024 * 1024,
+    }
+}
+
+/// A free port of this machine.
+fn any() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
