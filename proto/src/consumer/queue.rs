@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::message::{EntryData, Message};
 use crate::error::{Error, ErrorKind};
+use crate::wire::DecodeError;
 use crate::wire::batch::BatchReader;
 
 /// Entries in order; batches are walked when their messages are taken.
@@ -92,16 +93,9 @@ impl Queue {
                 }
             }
             Err(error) => {
-                let left = *permits;
-                let error = Error::new(
-                    ErrorKind::Corrupted,
-                    format!(
-                        "entry {}:{} is not a batch of {declared} messages: {error}",
-                        entry.position.ledger, entry.position.entry
-                    ),
-                );
+                let unreadable = Taken::Unreadable(not_a_batch(entry, *declared, error), *permits);
                 self.entries.pop_front();
-                return Some(Taken::Unreadable(error, left));
+                return Some(unreadable);
             }
         };
         if last {
@@ -109,6 +103,13 @@ impl Queue {
         }
         Some(taken)
     }
+}
+
+#[cold]
+fn not_a_batch(entry: &EntryData, declared: u32, error: DecodeError) -> Error {
+    let (ledger, entry) = (entry.position.ledger, entry.position.entry);
+    let why = format!("entry {ledger}:{entry} is not a batch of {declared} messages: {error}");
+    Error::new(ErrorKind::Corrupted, why)
 }
 
 fn is_set(ack_set: &[i64], index: u32) -> bool {

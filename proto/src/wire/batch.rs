@@ -20,6 +20,10 @@ pub struct Slot {
     pub null_value: bool,
 }
 
+/// Tags of [`SingleMessageMetadata`].
+const PAYLOAD_SIZE: u8 = 3 << 3;
+const SEQUENCE_ID: u8 = 8 << 3;
+
 /// Walks a batch, message by message.
 #[derive(Debug)]
 pub struct BatchReader {
@@ -43,30 +47,40 @@ impl BatchReader {
     ///
     /// # Errors
     /// Sizes that reach beyond the batch, or malformed metadata.
+    #[inline]
     pub fn next(&mut self, batch: &[u8]) -> Result<Slot, DecodeError> {
-        let prefix =
-            batch.get(self.pos..).and_then(<[u8]>::first_chunk::<4>).ok_or(DecodeError::BatchSizes)?;
+        let rest = batch.get(self.pos..).ok_or(DecodeError::BatchSizes)?;
+        let (prefix, rest) = rest.split_first_chunk::<4>().ok_or(DecodeError::BatchSizes)?;
         let size = u32::from_be_bytes(*prefix) as usize;
+        let metadata = rest.get(..size).ok_or(DecodeError::BatchSizes)?;
         let start = self.pos + 4;
-        if size > batch.len() - start {
-            return Err(DecodeError::BatchSizes);
-        }
         let end = start + size;
-        let mut payload_size = None;
-        let mut compacted_out = false;
-        let mut null_value = false;
-        let mut reader = Reader::new(batch, start, end);
-        while !reader.is_empty() {
-            match reader.tag()? {
-                (3, 0) => payload_size = Some(reader.varint()? as i32),
-                (4, 0) => compacted_out = reader.varint()? != 0,
-                (9, 0) => null_value = reader.varint()? != 0,
-                (_, wire) => reader.skip_value(wire)?,
+        let mut single = Single::default();
+        let mut rest = metadata;
+        // Most messages have these two fields and no more.
+        loop {
+            match *rest {
+                [PAYLOAD_SIZE, size @ 0..0x80, ref tail @ ..] => {
+                    single.payload_size = Some(i32::from(size));
+                    rest = tail;
+                }
+                [PAYLOAD_SIZE, low, high @ 0..0x80, ref tail @ ..] => {
+                    single.payload_size = Some(i32::from(low & 0x7f) | i32::from(high) << 7);
+                    rest = tail;
+                }
+                [SEQUENCE_ID, 0..0x80, ref tail @ ..]
+                | [SEQUENCE_ID, _, 0..0x80, ref tail @ ..]
+                | [SEQUENCE_ID, _, _, 0..0x80, ref tail @ ..]
+                | [SEQUENCE_ID, _, _, _, 0..0x80, ref tail @ ..] => rest = tail,
+                _ => break,
             }
         }
-        let payload_size = payload_size.ok_or(DecodeError::MissingField { number: 3 })?;
+        if !rest.is_empty() {
+            single.read(rest)?;
+        }
+        let payload_size = single.payload_size.ok_or(DecodeError::MissingField { number: 3 })?;
         // A null value is written with payload size 0 by Java and -1 by others.
-        let payload_size = usize::try_from(payload_size.max(0)).map_err(|_| DecodeError::BatchSizes)?;
+        let payload_size = payload_size.max(0) as usize;
         if payload_size > batch.len() - end {
             return Err(DecodeError::BatchSizes);
         }
@@ -75,9 +89,33 @@ impl BatchReader {
             metadata_start: start as u32,
             payload_start: end as u32,
             payload_end: self.pos as u32,
-            compacted_out,
-            null_value,
+            compacted_out: single.compacted_out,
+            null_value: single.null_value,
         })
+    }
+}
+
+/// What of [`SingleMessageMetadata`] is read while walking.
+#[derive(Default)]
+struct Single {
+    payload_size: Option<i32>,
+    compacted_out: bool,
+    null_value: bool,
+}
+
+impl Single {
+    /// Reads any fields.
+    fn read(&mut self, metadata: &[u8]) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(metadata, 0, metadata.len());
+        while !reader.is_empty() {
+            match reader.tag()? {
+                (3, 0) => self.payload_size = Some(reader.varint()? as i32),
+                (4, 0) => self.compacted_out = reader.varint()? != 0,
+                (9, 0) => self.null_value = reader.varint()? != 0,
+                (_, wire) => reader.skip_value(wire)?,
+            }
+        }
+        Ok(())
     }
 }
 

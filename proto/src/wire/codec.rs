@@ -145,10 +145,20 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
+    #[inline]
+    pub(crate) fn skip_varint(&mut self) -> Result<(), DecodeError> {
+        let bytes = &self.buf[self.pos..self.end];
+        let Some(last) = bytes.iter().take(10).position(|b| *b < 0x80) else {
+            return Err(if bytes.len() >= 10 { DecodeError::Varint } else { DecodeError::Truncated });
+        };
+        self.pos += last + 1;
+        Ok(())
+    }
+
     /// Passes a value whose field is not known here.
     pub(crate) fn skip_value(&mut self, wire: u8) -> Result<(), DecodeError> {
         match wire {
-            0 => self.varint().map(drop),
+            0 => self.skip_varint(),
             1 => self.skip(8).map(drop),
             2 => self.len_bounds().map(drop),
             5 => self.skip(4).map(drop),

@@ -139,8 +139,8 @@ impl Client for Ours {
 
     fn receive(&mut self) -> usize {
         let mut bytes = 0;
-        while let Some(message) = self.core.take(self.consumer).expect("open") {
-            let message = message.expect("readable");
+        while let Ok(Some(message)) = &self.core.take(self.consumer) {
+            let Ok(message) = message else { panic!("{message:?}") };
             self.core.delivered(self.consumer, 1);
             bytes += message.payload().len();
             black_box(message.id());

@@ -60,9 +60,13 @@ fn processor() -> String {
     name.map_or("unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-pub(crate) fn write(rows: &[Row]) {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("unknown");
+/// How busy the machine is, over a minute.
+pub(crate) fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
+pub(crate) fn write(rows: &[Row], load: &str) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let text = format!(
         "# The core, measured\n\n\

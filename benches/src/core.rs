@@ -98,20 +98,20 @@ fn main() {
         run_named(client, work, number(prepared), number(rounds));
         return;
     }
+    const CLIENTS: [&str; 2] = [ours::Ours::NAME, magnetar::Magnetar::NAME];
+    let load = table::load();
+    // The clock first: callgrind keeps the machine busy.
+    let times = Work::ALL.map(|work| CLIENTS.map(|client| time(client, work)));
     let counted = count::available();
-    let rows: Vec<table::Row> = Work::ALL
-        .iter()
-        .enumerate()
-        .map(|(index, &work)| {
-            let measured = [ours::Ours::NAME, magnetar::Magnetar::NAME].map(|client| table::Measured {
-                instructions: counted.then(|| count::instructions(client, index, work)),
-                nanoseconds: time(client, work),
-            });
-            table::Row { work, measured }
-        })
-        .collect();
+    let mut rows = Vec::new();
+    for (index, (work, times)) in Work::ALL.into_iter().zip(times).enumerate() {
+        let counts = CLIENTS.map(|client| counted.then(|| count::instructions(client, index, work)));
+        let [ours, theirs] =
+            [0, 1].map(|client| table::Measured { instructions: counts[client], nanoseconds: times[client] });
+        rows.push(table::Row { work, measured: [ours, theirs] });
+    }
     table::print(&rows);
-    table::write(&rows);
+    table::write(&rows, &load);
 }
 
 /// The median of many rounds, in nanoseconds a message.
