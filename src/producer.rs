@@ -50,8 +50,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// The sequence id of the first message. Default: the broker's last one + 1, as Java's
-    /// `initialSequenceId`.
+    /// The sequence id before the first message's, which gets this + 1, as Java's
+    /// `initialSequenceId`. Default: the broker's last one.
     pub fn initial_sequence_id(mut self, sequence_id: u64) -> Self {
         self.initial_sequence_id = Some(sequence_id);
         self

@@ -36,7 +36,7 @@ export interface ProducerOptions {
   name?: string;
   /** How long a send may take, in milliseconds; 0 for no limit. Default 30 000. */
   sendTimeout?: number;
-  /** Sequence id of the first message, in place of the one after the broker's last. */
+  /** The sequence id before the first message's, which gets this + 1. Default: the broker's last one. */
   initialSequenceId?: bigint;
   /** Properties of the producer, shown in the topic's stats. */
   properties?: Readonly<Record<string, string>>;

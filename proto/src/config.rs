@@ -106,7 +106,7 @@ pub struct ProducerConfig {
     pub name: Option<String>,
     /// How long a send may take before it fails: 30 s; zero means for ever.
     pub send_timeout: Duration,
-    /// Sequence id of the first message, instead of the broker's last one + 1.
+    /// The sequence id before the first message's, in place of the broker's last one.
     pub initial_sequence_id: Option<u64>,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,

@@ -68,7 +68,7 @@ impl Producer {
             partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
             name: config.name.clone(),
             name_field: Bytes::new(),
-            next_sequence_id: config.initial_sequence_id,
+            next_sequence_id: config.initial_sequence_id.map(|id| id.wrapping_add(1)),
             topic_epoch: None,
             epoch: 0,
             config,

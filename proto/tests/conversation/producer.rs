@@ -48,7 +48,7 @@ fn p01_no_send_before_producer_success() {
 #[test]
 fn p06_no_early_send_even_with_sequence_ids_of_its_own() {
     let mut talk = Talk::new();
-    let config = ProducerConfig { initial_sequence_id: Some(40), ..ProducerConfig::new(topic()) };
+    let config = ProducerConfig { initial_sequence_id: Some(39), ..ProducerConfig::new(topic()) };
     let (id, _) = talk.client.create_producer(config, talk.now).expect("options");
     assert!(talk.try_send(id, b"early").is_err(), "its metadata would lack the producer's name");
     let own = Outgoing { sequence_id: Some(3), ..Default::default() };
