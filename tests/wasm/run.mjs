@@ -44,16 +44,29 @@ const browser = await chromium.launch({
   ],
 });
 const results = [];
+async function open() {
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => console.log(`FAILED in a page: ${error}`));
+  await page.goto(`http://localhost:${world.page_port}/`);
+  return page;
+}
 try {
   const run = Date.now().toString(36);
   const perEndpoint = await Promise.all(
     endpoints.map(async (endpoint, index) => {
-      const page = await browser.newPage();
-      page.on("pageerror", (error) => console.log(`FAILED in the page of ${endpoint.witness}: ${error}`));
-      await page.goto(`http://localhost:${world.page_port}/`);
+      const page = await open();
       return page.evaluate(inPage, { endpoint: JSON.stringify(endpoint), words, prefix: `w${run}-${index}` });
     }),
   );
+  // The browser's transport by itself. No row of the ledger is about it.
+  const cases = words.length > 0 ? [] : await (await open()).evaluate(conformance, world.conformance);
+  for (const { name, detail } of cases) {
+    const status = detail === "" ? "passed" : "failed";
+    if (status === "failed") {
+      console.log(`FAILED ${name} of the transport in Chromium: ${detail}`);
+    }
+    results.push({ name: `conformance_${name}`, row: "", world: "rust-wasm", status, detail });
+  }
   perEndpoint.forEach((outcomes, index) => {
     const { witness, transport } = endpoints[index];
     for (const { name, seconds, detail } of outcomes) {
@@ -95,6 +108,22 @@ async function inPage({ endpoint, words, prefix }) {
         detail = String(error) || "it failed without a word";
       }
       return { name, seconds: (performance.now() - start) / 1000, detail };
+    }),
+  );
+}
+
+/** Runs in a page: the cases that every transport passes. */
+async function conformance({ url, refused }) {
+  const { default: init, conformance_cases, conform } = await import("/scenarios.js");
+  await init({ module_or_path: "/scenarios_bg.wasm" });
+  return Promise.all(
+    JSON.parse(conformance_cases(url, refused)).map(async (name) => {
+      try {
+        await conform(name, url, refused);
+        return { name, detail: "" };
+      } catch (error) {
+        return { name, detail: String(error) || "it failed without a word" };
+      }
     }),
   );
 }

@@ -13,6 +13,7 @@ use pulsewire_broker::core::BrokerConfig;
 use pulsewire_broker::server::{Server, ServerConfig, TlsConfig};
 use pulsewire_gateway::{Gateway, GatewayConfig, ListenTls, Pem, UpstreamTls};
 use pulsewire_tests::Endpoint;
+use pulsewire_transport::{Target, conformance};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
@@ -35,7 +36,13 @@ async fn main() -> Result<()> {
     if let Ok(url) = std::env::var("PULSAR_BROKER_URL") {
         endpoints.extend(world.real(&url).await?);
     }
-    std::fs::write(file, json!({ "page_port": page_port, "endpoints": endpoints }).to_string())?;
+    // What the conformance cases of the browser's transport run against.
+    let helper = conformance::server::Server::websocket().await?;
+    let url = |target: &Target| format!("ws://{}:{}", target.host, target.port);
+    let peers = helper.peers();
+    let peers = json!({ "url": url(&peers.target), "refused": url(&peers.refused) });
+    let world = json!({ "page_port": page_port, "endpoints": endpoints, "conformance": peers });
+    std::fs::write(file, world.to_string())?;
     println!("ready");
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
     Ok(())

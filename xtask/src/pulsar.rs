@@ -48,17 +48,13 @@ pub fn distribution() -> Result<PathBuf> {
     let _ = std::fs::remove_dir_all(&unpack);
     std::fs::create_dir_all(&unpack)?;
     run(Command::new("mvn")
-        .args(["-q", "dependency:get", "-Dtransitive=false"])
-        .arg(format!("-Dartifact={coordinates}")))?;
-    let mut maven = Command::new("mvn");
-    maven.args(["help:evaluate", "-q", "-DforceStdout", "-Dexpression=settings.localRepository"]);
-    let repository = match output(&mut maven) {
-        Ok(path) => PathBuf::from(path.trim()),
-        Err(_) => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".m2/repository"),
-    };
-    let tarball =
-        repository.join(format!("org/apache/pulsar/pulsar-server-distribution/{VERSION}")).join(name);
+        .args(["-B", "-q", "dependency:copy"])
+        .arg(format!("-Dartifact={coordinates}"))
+        .arg(format!("-DoutputDirectory={}", unpack.display())))?;
+    let tarball = unpack.join(name);
     run(Command::new("tar").arg("xzf").arg(&tarball).arg("-C").arg(&unpack))?;
+    // Its 245 MB are in Maven's own cache too.
+    std::fs::remove_file(&tarball)?;
     let inner = unpack.join(format!("apache-pulsar-{VERSION}"));
     if std::fs::rename(&inner, &home).is_err() && !home.join("bin/pulsar").is_file() {
         bail!("cannot move {} to {}", inner.display(), home.display());
