@@ -3,7 +3,7 @@
 //! The distribution is fetched once through Maven and kept in the cache directory. Every start has free ports, its
 //! own certificates and its own data, which go away with [`RealPulsar`]. Processes are ended by their own ids.
 
-use crate::util::{TempDir, cache_dir, free_ports, http_status, output, run, tail, wait_for};
+use crate::util::{TempDir, cache_dir, free_ports, http_status, run, tail, wait_for};
 use anyhow::{Context, Result, bail};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::collections::BTreeMap;
