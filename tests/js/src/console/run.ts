@@ -127,6 +127,23 @@ const tests: Record<string, (page: Page, subject: Subject) => Promise<void>> = {
     await expectText(shown.locator(".props"), "source=official");
   },
 
+  async p10_console_page_closed_while_sends_are_pending(page, { name: subject, url }) {
+    const name = `console-${unique()}`;
+    const leaving = await page.context().newPage();
+    await open(leaving, url, name);
+    await leaving.fill("#copies", "5000");
+    await leaving.fill("#payload", "on the way");
+    await leaving.keyboard.press("Control+Enter");
+    await leaving.close();
+    // Nothing of it stands in the way of the next page.
+    await open(page, url, name);
+    const text = `after it ${unique()}`;
+    await page.fill("#payload", text);
+    await page.keyboard.press("Control+Enter");
+    await row(page, text).waitFor();
+    if (subject !== FAKE) await page.locator("#result", { hasText: /^Stored as/ }).waitFor();
+  },
+
   async c04_console_is_used_by_keyboard(page, { url }) {
     await open(page, url, `console-${unique()}`);
     for (const text of ["first", '{"second": [1, 2]}']) {
