@@ -8,7 +8,7 @@
 //! socket: Connecting -> Open -> Closing (writes what it has, for a while) -> dropped
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,7 +35,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct Driver<C: Connector, S: Sink> {
     shared: Arc<Shared<S>>,
     connector: C,
-    sockets: BTreeMap<ConnId, Socket<C>>,
+    /// As many as there are brokers.
+    sockets: Vec<(ConnId, Socket<C>)>,
     sleep: Option<(Time, <Clock as pulsewire_transport::Clock>::Sleep)>,
 }
 
@@ -54,7 +55,7 @@ enum Fact {
 
 impl<C: Connector, S: Sink> Driver<C, S> {
     pub(crate) fn new(shared: Arc<Shared<S>>, connector: C) -> Self {
-        Self { shared, connector, sockets: BTreeMap::new(), sleep: None }
+        Self { shared, connector, sockets: Vec::new(), sleep: None }
     }
 
     /// Polls the sockets, then the core; `true` when there is more to do at once.
@@ -80,12 +81,13 @@ impl<C: Connector, S: Sink> Driver<C, S> {
             match action {
                 Action::Connect { conn, endpoint } => {
                     let connecting = self.connector.connect(&target(endpoint));
-                    self.sockets.insert(conn, Socket::Connecting(connecting));
+                    self.sockets.push((conn, Socket::Connecting(connecting)));
                 }
                 Action::Disconnect { conn, .. } => {
-                    if let Some(Socket::Open { transport, out, .. }) = self.sockets.remove(&conn) {
-                        self.sockets
-                            .insert(conn, Socket::Closing { transport, out, until: now.time + LINGER });
+                    let Some(at) = self.sockets.iter().position(|(id, _)| *id == conn) else { continue };
+                    if let (_, Socket::Open { transport, out, .. }) = self.sockets.swap_remove(at) {
+                        let until = now.time + LINGER;
+                        self.sockets.push((conn, Socket::Closing { transport, out, until }));
                     }
                 }
             }
@@ -107,7 +109,7 @@ impl<C: Connector, S: Sink> Driver<C, S> {
             sink.event(event, &mut deferred);
         }
         let done = core.is_done() && self.sockets.is_empty();
-        let lingering = self.sockets.values().filter_map(|s| match s {
+        let lingering = self.sockets.iter().filter_map(|(_, s)| match s {
             Socket::Closing { until, .. } => Some(*until),
             _ => None,
         });
@@ -124,7 +126,8 @@ impl<C: Connector, S: Sink> Driver<C, S> {
     fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Vec<(ConnId, Fact)> {
         let mut facts = Vec::new();
         let now = self.shared.now().time;
-        self.sockets.retain(|&conn, socket| {
+        self.sockets.retain_mut(|(conn, socket)| {
+            let conn = *conn;
             let mut closed = None;
             match socket {
                 Socket::Connecting(connecting) => match Pin::new(connecting).poll(cx) {

@@ -11,6 +11,7 @@ mod connection;
 mod consumer;
 mod error;
 mod event;
+mod id_map;
 mod ids;
 mod producer;
 mod service_url;

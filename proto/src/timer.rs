@@ -1,8 +1,9 @@
 //! All deadlines of a client, in one queue.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::client::link::Owner;
+use crate::id_map::IdMap;
 use crate::ids::{ConnId, ConsumerId, OpId, ProducerId};
 use crate::time::Time;
 
@@ -31,7 +32,7 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(Time, Timer)>,
-    armed: BTreeMap<Timer, Time>,
+    armed: IdMap<Timer, Time>,
 }
 
 impl Timers {

@@ -9,7 +9,7 @@ mod lookup;
 pub(crate) mod pool;
 mod requests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::consumer::{Consumer, Message};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Action, ConnectionState, Event, Output, SendOutcome};
+use crate::id_map::IdMap;
 use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
 use crate::producer::{Outgoing, Producer};
 use crate::time::{Now, Time};
@@ -54,12 +55,12 @@ pub struct Client {
     rng: fastrand::Rng,
     pool: Pool,
     requests: Requests,
-    tasks: BTreeMap<u64, Task>,
+    tasks: IdMap<u64, Task>,
     next_task: u64,
-    ops: BTreeMap<OpId, OpKind>,
+    ops: IdMap<OpId, OpKind>,
     next_op: u64,
-    producers: BTreeMap<ProducerId, Producer>,
-    consumers: BTreeMap<ConsumerId, Consumer>,
+    producers: IdMap<ProducerId, Producer>,
+    consumers: IdMap<ConsumerId, Consumer>,
     next_handle: u64,
     timers: Timers,
     /// Which of the service's addresses is asked.
@@ -103,12 +104,12 @@ impl Client {
             rng: fastrand::Rng::with_seed(seed),
             pool: Pool::default(),
             requests: Requests::default(),
-            tasks: BTreeMap::new(),
+            tasks: IdMap::default(),
             next_task: 0,
-            ops: BTreeMap::new(),
+            ops: IdMap::default(),
             next_op: 0,
-            producers: BTreeMap::new(),
-            consumers: BTreeMap::new(),
+            producers: IdMap::default(),
+            consumers: IdMap::default(),
             next_handle: 0,
             timers: Timers::default(),
             service_index: 0,
@@ -468,7 +469,7 @@ impl Client {
         while let Some((&op, _)) = self.ops.first_key_value() {
             self.complete(op, Err(Error::closed("client")));
         }
-        self.tasks.clear();
+        self.tasks = IdMap::default();
         self.timers = Timers::default();
     }
 

@@ -3,9 +3,8 @@
 //! Behind a proxy or a gateway a connection is bound to one broker for good, so the broker that is
 //! meant (logical) and the address that is dialled (physical) are both part of the key.
 
-use std::collections::BTreeMap;
-
 use crate::connection::Connection;
+use crate::id_map::IdMap;
 use crate::ids::ConnId;
 use crate::service_url::Endpoint;
 use crate::time::Now;
@@ -21,20 +20,19 @@ pub(crate) struct PoolKey {
 
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    by_key: BTreeMap<PoolKey, ConnId>,
-    connections: BTreeMap<ConnId, Connection>,
+    connections: IdMap<ConnId, Connection>,
     next: u64,
 }
 
 impl Pool {
     /// The connection for `key`, and whether it is new.
     pub(crate) fn acquire(&mut self, key: PoolKey, now: Now) -> (ConnId, bool) {
-        if let Some(&conn) = self.by_key.get(&key) {
+        // As many as there are brokers.
+        if let Some((&conn, _)) = self.connections.iter().find(|(_, c)| c.key == key) {
             return (conn, false);
         }
         let conn = ConnId(self.next);
         self.next += 1;
-        self.by_key.insert(key.clone(), conn);
         self.connections.insert(conn, Connection::new(key, now));
         (conn, true)
     }
@@ -49,9 +47,7 @@ impl Pool {
     }
 
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
-        let connection = self.connections.remove(&conn)?;
-        self.by_key.remove(&connection.key);
-        Some(connection)
+        self.connections.remove(&conn)
     }
 
     pub(crate) fn ids(&self) -> Vec<ConnId> {

@@ -1,11 +1,10 @@
 //! Requests that wait for their replies.
 
-use std::collections::BTreeMap;
-
 use super::Client;
 use super::link::Owner;
 use crate::error::{Error, ErrorKind};
 use crate::event::Output;
+use crate::id_map::IdMap;
 use crate::ids::{ConnId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
@@ -27,7 +26,7 @@ pub(crate) enum Reply {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     next: u64,
-    waiting: BTreeMap<u64, (ConnId, Reply)>,
+    waiting: IdMap<u64, (ConnId, Reply)>,
 }
 
 impl Requests {
