@@ -1,6 +1,6 @@
 //! The broker without I/O.
 //!
-//! Bytes of connections go in, bytes for connections come out; the host brings time and a seed.
+//! Bytes of connections go in, bytes for connections come out; the host brings the time.
 //! The same inputs give the same outputs, always: there is no clock, no thread and no unordered
 //! map in here.
 //!
@@ -80,7 +80,7 @@ enum Timer {
 /// # use pulsewire_broker::core::{Broker, BrokerConfig, ConnId, Now};
 /// # use pulsewire_proto::wire::{Command, CommandConnect, frame::{FrameDecoder, encode_command}};
 /// # use bytes::BytesMut;
-/// let mut broker = Broker::new(BrokerConfig::default(), 7);
+/// let mut broker = Broker::new(BrokerConfig::default());
 /// let (client, now) = (ConnId(1), Now::default());
 /// broker.connected(client, now);
 ///
@@ -112,15 +112,12 @@ pub struct Broker {
     /// Connections to be closed by the host.
     cuts: VecDeque<ConnId>,
     next_producer: u64,
-    /// For what will want chance; nothing here does yet that clients see.
-    #[allow(dead_code)]
-    rng: fastrand::Rng,
 }
 
 impl Broker {
     /// A broker without topics.
     #[must_use]
-    pub fn new(config: BrokerConfig, seed: u64) -> Self {
+    pub fn new(config: BrokerConfig) -> Self {
         Self {
             config,
             conns: Connections::default(),
@@ -132,7 +129,6 @@ impl Broker {
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
             next_producer: 0,
-            rng: fastrand::Rng::with_seed(seed),
         }
     }
 

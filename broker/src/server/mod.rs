@@ -48,8 +48,6 @@ pub struct ServerConfig {
     pub advertised_url_tls: Option<String>,
     /// Settings of the broker itself. Its service URLs are set from the above.
     pub broker: BrokerConfig,
-    /// Seed of the broker's generator.
-    pub seed: u64,
 }
 
 impl Default for ServerConfig {
@@ -63,7 +61,6 @@ impl Default for ServerConfig {
             advertised_url: None,
             advertised_url_tls: None,
             broker: BrokerConfig::default(),
-            seed: 0,
         }
     }
 }
@@ -134,7 +131,7 @@ impl Server {
         broker.service_url_tls = config
             .advertised_url_tls
             .or_else(|| tls_addr.map(|addr| format!("pulsar+ssl://{host}:{}", addr.port())));
-        let broker = Broker::new(broker, config.seed);
+        let broker = Broker::new(broker);
         Ok(Self { broker, tcp, tls, admin, local_addr, tls_addr, admin_addr })
     }
 

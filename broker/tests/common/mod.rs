@@ -37,7 +37,7 @@ impl World {
 
     pub fn with(config: BrokerConfig) -> Self {
         let now = Now::new(Duration::ZERO, WALL);
-        Self { broker: Broker::new(config, 1), now, ears: BTreeMap::new(), next: 1, deaf: Vec::new() }
+        Self { broker: Broker::new(config), now, ears: BTreeMap::new(), next: 1, deaf: Vec::new() }
     }
 
     /// A client that has connected and said nothing yet.
