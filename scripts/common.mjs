@@ -76,13 +76,24 @@ function installPackages() {
 export function runTask(task) {
   checkTools();
   installPackages();
-  const args = ["run", "--quiet", "--package", "xtask", "--", task, ...process.argv.slice(2)];
-  const child = spawn("cargo", args, { stdio: "inherit", cwd: top });
+  // Built first and run by itself: under `cargo run` it would hand cargo's variables on to the cargo that it calls,
+  // whose build scripts would see another environment than last time and run again.
+  const xtask = join(process.env.CARGO_TARGET_DIR ?? join(top, "target"), "debug", "xtask");
+  if (!existsSync(xtask)) {
+    console.log("building the task runner, which builds the rest: a minute or so, once");
+  }
+  const built = spawnSync("cargo", ["build", "--quiet", "--package", "xtask"], { stdio: "inherit", cwd: top });
+  if (built.status !== 0) {
+    process.exit(built.status ?? 1);
+  }
+  const child = spawn(xtask, [task, ...process.argv.slice(2)], { stdio: "inherit", cwd: top });
   // Ctrl-C reaches the child by itself, as it is in the same terminal; we stay to tell its exit code.
   process.on("SIGINT", () => {});
   for (const signal of ["SIGTERM", "SIGHUP"]) {
     process.on(signal, () => child.kill(signal));
   }
-  child.on("error", (error) => stop(`cargo could not be run (${error.message})`, "rustup default stable"));
+  child.on("error", (error) =>
+    stop(`the task runner could not be run (${error.message})`, "cargo build --package xtask"),
+  );
   child.on("exit", (code, signal) => process.exit(signal ? 130 : code));
 }

@@ -5,7 +5,7 @@
  * ```ts
  * import { Client } from "pulsewire";
  *
- * await using client = new Client({ serviceUrl: "ws://localhost:8080" });
+ * const client = new Client({ serviceUrl: "ws://localhost:8081/pulsar" });
  * const producer = await client.createProducer({ topic: "greetings" });
  * const id = await producer.send("hello", { key: "en" });
  * ```

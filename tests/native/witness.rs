@@ -48,7 +48,13 @@ impl Python {
         let python = std::env::var("PULSEWIRE_PYTHON").map_err(|_| "PULSEWIRE_PYTHON is not set")?;
         let ca = match &endpoint.ca_pem {
             Some(pem) => {
-                let file = std::env::temp_dir().join(format!("pulsewire-witness-{}.pem", std::process::id()));
+                // Of its own: others run at the same time and trust others.
+                let name = format!(
+                    "pulsewire-{}-{}.pem",
+                    std::process::id(),
+                    args[1].rsplit('/').next().unwrap_or("")
+                );
+                let file = std::env::temp_dir().join(name);
                 std::fs::write(&file, pem).map_err(text)?;
                 file.display().to_string()
             }

@@ -15,7 +15,7 @@ use pulsewire_gateway::{Gateway, GatewayConfig, ListenTls, Pem, UpstreamTls};
 use pulsewire_tests::Endpoint;
 use pulsewire_transport::{Target, conformance};
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -72,7 +72,9 @@ impl World {
         let tcp = format!("pulsar://localhost:{}", server.local_addr().port());
         let tls =
             server.tls_addr().map(|a| format!("pulsar+ssl://localhost:{}", a.port())).unwrap_or_default();
+        let admin = server.admin_addr().ok_or("no admin address")?;
         tokio::spawn(server.run(pending()));
+        make_partitions(&admin.to_string()).await?;
         let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url);
         let ws = self.gateway(&tcp, None, false).await?;
         let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
@@ -88,6 +90,7 @@ impl World {
     async fn real(&self, broker: &str) -> Result<Vec<Endpoint>> {
         let var = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
         let ca_pem = std::fs::read_to_string(var("PULSAR_CA_PEM")?)?;
+        make_partitions(var("PULSAR_WEB_URL")?.trim_start_matches("http://")).await?;
         let secure =
             |witness, url| Endpoint { ca_pem: Some(ca_pem.clone()), ..endpoint(witness, "tls", url) };
         let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
@@ -134,6 +137,25 @@ fn endpoint(witness: &str, transport: &str, url: String) -> Endpoint {
         proxied: false,
         entry_metadata: true,
         max_message_size: 5 * 1024 * 1024,
+    }
+}
+
+/// Makes the partitioned topic that scenarios ask about.
+async fn make_partitions(admin: &str) -> Result<()> {
+    let mut stream = tokio::net::TcpStream::connect(admin).await?;
+    let request = format!(
+        "PUT /admin/v2/persistent/public/default/three-partitions/partitions HTTP/1.1\r\nhost: {admin}\r\n\
+         content-type: application/json\r\ncontent-length: 1\r\nconnection: close\r\n\r\n3"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).unwrap_or("");
+    // Made already, when a world is started again beside the same Pulsar.
+    if ["200", "204", "409"].contains(&status) {
+        Ok(())
+    } else {
+        Err(format!("{admin} answered {answer}").into())
     }
 }
 

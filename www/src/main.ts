@@ -79,7 +79,17 @@ function showState(event: StateEvent): void {
     failed: "Client failed",
   };
   status(event.state === "idle" ? "connected" : event.state, text[event.state]);
+  if (event.state === "disconnected" && client !== undefined) {
+    // Most breaks are over at once; one that lasts is told with what to do.
+    outage ??= setTimeout(() => fail(event.error, "stay connected"), 3000);
+  } else if (event.state === "connected" && outage !== undefined) {
+    clearTimeout(outage);
+    outage = undefined;
+    settle();
+  }
 }
+
+let outage: ReturnType<typeof setTimeout> | undefined;
 
 function hostOf(url: string): string {
   try {

@@ -40,10 +40,6 @@ pub enum Count {
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, as often as there are test binaries. What
     /// wasm-bindgen's runner prints looks the same.
     Libtest,
-    /// `node --test`: `# pass 3` or `ℹ pass 3`.
-    NodeTest,
-    /// `Tests  1 failed | 3 passed | 1 skipped (5)`.
-    Vitest,
     /// Our own last line: `3 passed, 0 failed, 1 skipped`.
     Summary,
 }
@@ -60,26 +56,6 @@ impl Count {
             Self::Libtest => {
                 for line in output.lines().filter_map(|line| line.trim().strip_prefix("test result: ")) {
                     tally += words(line.split_once(". ").map_or(line, |(_, rest)| rest), ';');
-                }
-            }
-            Self::NodeTest => {
-                for line in output.lines() {
-                    let Some(rest) = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ ")) else {
-                        continue;
-                    };
-                    let Some((word, number)) = rest.split_once(' ') else { continue };
-                    let Ok(number) = number.trim().parse::<usize>() else { continue };
-                    match word {
-                        "pass" => tally.passed += number,
-                        "fail" | "cancelled" => tally.failed += number,
-                        "skipped" | "todo" => tally.skipped += number,
-                        _ => {}
-                    }
-                }
-            }
-            Self::Vitest => {
-                for line in output.lines().filter_map(|line| line.trim().strip_prefix("Tests ")) {
-                    tally += words(line.split_once('(').map_or(line, |(numbers, _)| numbers), '|');
                 }
             }
             Self::Summary => {
@@ -128,25 +104,6 @@ mod tests {
         let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out\n\
                       test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
         assert_eq!(Count::Libtest.read(output, false), tally(3, 2, 1));
-    }
-
-    #[test]
-    fn node_prints_two_ways() {
-        assert_eq!(
-            Count::NodeTest.read("# tests 5\n# pass 3\n# fail 1\n# skipped 1\n", false),
-            tally(3, 1, 1)
-        );
-        assert_eq!(
-            Count::NodeTest.read("ℹ tests 3\nℹ pass 3\nℹ fail 0\nℹ duration_ms 3.2\n", true),
-            tally(3, 0, 0)
-        );
-    }
-
-    #[test]
-    fn vitest_counts_tests_and_not_files() {
-        let output =
-            " Test Files  1 failed | 2 passed (3)\n      Tests  1 failed | 10 passed | 2 skipped (13)\n";
-        assert_eq!(Count::Vitest.read(output, false), tally(10, 1, 2));
     }
 
     #[test]

@@ -52,9 +52,7 @@ impl Provider {
     fn make(&mut self, need: Need) -> Result<Variables> {
         let one = |key: &str, path: std::path::PathBuf| (key.to_owned(), path.display().to_string());
         Ok(match need {
-            Need::Chromium => {
-                vec![one("CHROMIUM", setup::chromium()?), one("CHROMEDRIVER", setup::chromedriver()?)]
-            }
+            Need::Chromium => vec![one("CHROMIUM", setup::chromium()?)],
             Need::RealPulsar => {
                 let pulsar = RealPulsar::start()?;
                 let variables =
@@ -85,7 +83,6 @@ impl Provider {
                 artifacts::scenarios()?;
                 Vec::new()
             }
-            Need::Binary => vec![one("PULSEWIRE_BIN", artifacts::binary()?)],
         })
     }
 }

@@ -62,15 +62,7 @@ pub fn chromium() -> Result<PathBuf> {
         bail!("CHROMIUM={} is not a file; mend it with: unset CHROMIUM", path.display());
     }
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    // The driver comes with it: wasm-bindgen's test runner talks to the browser through it.
-    let browser = program(&names, &["chromium", "chromium-driver"], "tests in a page need Chromium")?;
-    Ok(browser)
-}
-
-/// The WebDriver for Chromium, which the WebAssembly test runner needs.
-pub fn chromedriver() -> Result<PathBuf> {
-    chromium()?;
-    program(&["chromedriver"], &["chromium-driver"], "WebAssembly tests in Chromium need its WebDriver")
+    program(&names, &["chromium"], "tests in a page need Chromium")
 }
 
 /// A Java that runs and compiles for Pulsar 4.0 (17 or later).
@@ -140,7 +132,7 @@ fn has_std(libdir: &Path) -> bool {
 /// All of it, ahead of time: afterwards tests need no network.
 pub fn everything() -> Result<()> {
     wasm_target()?;
-    chromedriver()?;
+    chromium()?;
     jdk()?;
     crate::pulsar::distribution()?;
     crate::python::python()?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 /// and tells the suite where it is by environment variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// `CHROMIUM`, the browser; `CHROMEDRIVER`, its WebDriver.
+    /// `CHROMIUM`, the browser.
     Chromium,
     /// `PULSAR_BROKER_URL`, `PULSAR_PROXY_URL` and so on: see [`crate::pulsar::RealPulsar::environment`].
     RealPulsar,
@@ -21,8 +21,6 @@ pub enum Need {
     Package,
     /// The console, built.
     Console,
-    /// `PULSEWIRE_BIN`, the native binary, built.
-    Binary,
     /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] before it.
     World,
     /// The scenarios as a WebAssembly module.

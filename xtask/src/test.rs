@@ -4,7 +4,7 @@ use crate::compat::RESULTS;
 use crate::count::Tally;
 use crate::provide::Provider;
 use crate::suites::{Run, SUITES, Suite};
-use crate::util::{ci, describe, root};
+use crate::util::{ci, describe, root, without_cargo};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -84,7 +84,7 @@ fn one(suite: &Suite, provider: &mut Provider, strict: bool) -> Tally {
 
 /// Runs a command, shows what it prints and returns it, with whether it ended well and in time.
 fn execute(command: &mut Command, limit: Duration) -> Result<(String, bool)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    without_cargo(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that a suite that hangs can be ended with all that it started.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);

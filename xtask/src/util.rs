@@ -39,7 +39,8 @@ pub fn which(program: &str) -> Option<PathBuf> {
 
 /// Runs a command to its end, its output on the terminal; an exit code other than 0 is an error.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {}", describe(command)))?;
+    let status =
+        without_cargo(command).status().with_context(|| format!("cannot run {}", describe(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", describe(command));
     }
@@ -48,12 +49,26 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns what it wrote to stdout; an exit code other than 0 is an error that shows stderr.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {}", describe(command)))?;
+    let output =
+        without_cargo(command).output().with_context(|| format!("cannot run {}", describe(command)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         bail!("{} ended with {}\n{}", describe(command), output.status, stderr.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Keeps from a command what `cargo run` told us: a cargo that it calls would build everything anew whose build
+/// script looks at these variables.
+pub fn without_cargo(command: &mut Command) -> &mut Command {
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|p| name.starts_with(p))
+        {
+            command.env_remove(&key);
+        }
+    }
+    command
 }
 
 /// The command as one would type it.

@@ -31,6 +31,8 @@ test("k12_topics_and_partitions", async (context) => {
   await client.createProducer({ topic });
   ok((await client.topics("public/default")).includes(topic), "the topic is listed");
   equal(await client.partitions(topic), 0);
+  // Made with the world of the scenarios.
+  equal(await client.partitions("three-partitions"), 3);
 });
 
 test("k01_unreachable_gateway_says_what_to_check", async (context) => {
