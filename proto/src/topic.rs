@@ -46,8 +46,7 @@ impl TopicName {
             _ => return Err(fail("it has the form tenant/namespace/topic")),
         };
         for (part, what) in [(tenant, "tenant"), (namespace, "namespace")] {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "-=:._".contains(c);
-            if part.is_empty() || !part.chars().all(allowed) {
+            if !is_name(part) {
                 return Err(fail(&format!("the {what} may have letters, digits and -=:._")));
             }
         }
@@ -80,6 +79,22 @@ impl TopicName {
         // `-partition-01` is an ordinary name.
         number.parse().ok().filter(|n: &u32| n.to_string() == number)
     }
+}
+
+/// Refuses what is not `tenant/namespace`.
+pub(crate) fn check_namespace(namespace: &str) -> Result<(), Error> {
+    match namespace.split_once('/') {
+        Some((tenant, name)) if is_name(tenant) && is_name(name) => Ok(()),
+        _ => {
+            let why = format!("{namespace:?} is not a namespace: it has the form tenant/namespace");
+            Err(Error::new(ErrorKind::InvalidTopicName, why))
+        }
+    }
+}
+
+/// Whether it can be a tenant or a namespace.
+fn is_name(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-=:._".contains(c))
 }
 
 impl fmt::Display for TopicName {

@@ -111,6 +111,6 @@ scenarios! {
         k01_nobody_listens_is_a_timeout_with_its_reason,
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,
-        k12_a_namespace_that_is_not_there,
+        k12_what_is_no_namespace_is_refused_at_once,
     }
 }

@@ -20,7 +20,7 @@ use crate::ids::OpId;
 use crate::service_url::{Endpoint, ServiceUrl};
 use crate::time::Now;
 use crate::timer::Timer;
-use crate::topic::TopicName;
+use crate::topic::{TopicName, check_namespace};
 use crate::wire::{
     Command, CommandGetTopicsOfNamespace, CommandLookupTopic, CommandLookupTopicResponse,
     CommandPartitionedTopicMetadata, LookupResult, Outbound, PartitionedMetadataResult, ServerError,
@@ -72,6 +72,10 @@ impl Client {
     /// Asks for the persistent topics of a namespace (`tenant/namespace`).
     pub fn topics(&mut self, namespace: &str, now: Now) -> OpId {
         let op = self.new_op(now);
+        if let Err(error) = check_namespace(namespace) {
+            self.complete(op, Err(error));
+            return op;
+        }
         self.user_task(op, TaskKind::Topics(op, namespace.to_owned()), now)
     }
 
