@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use pulsewire_proto::{
-    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, SubscriptionType,
-    TopicName,
+    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, SeekTarget,
+    SubscriptionMode, SubscriptionType, TopicName,
 };
 
 use crate::client::Client;
@@ -43,6 +43,30 @@ impl ConsumerBuilder {
     /// Where a subscription begins that is not there yet. Default: latest.
     pub fn initial_position(self, position: InitialPosition) -> Self {
         self.set(move |c| c.initial_position = position)
+    }
+
+    /// Whether the broker keeps the subscription's place. Default: durable, as Java's
+    /// `subscriptionMode`.
+    pub fn subscription_mode(self, mode: SubscriptionMode) -> Self {
+        self.set(move |c| c.subscription_mode = mode)
+    }
+
+    /// Where a non-durable subscription begins: after this message, or at [`MessageId::EARLIEST`] or
+    /// [`MessageId::LATEST`].
+    pub fn start_message_id(self, id: MessageId) -> Self {
+        self.set(move |c| c.start_message_id = Some(id))
+    }
+
+    /// Whether the start message, or the message of a [`Consumer::seek`], comes too. Default: no, as
+    /// Java's `startMessageIdInclusive`.
+    pub fn start_message_id_inclusive(self, inclusive: bool) -> Self {
+        self.set(move |c| c.start_message_id_inclusive = inclusive)
+    }
+
+    /// How far back in time a new subscription begins, in whole seconds. Default: not at all, as
+    /// Java's `startMessageFromRollbackDuration`.
+    pub fn start_message_rollback(self, duration: Duration) -> Self {
+        self.set(move |c| c.start_message_rollback = duration)
     }
 
     /// The consumer's name. Default: a random one.
@@ -217,7 +241,49 @@ impl Consumer {
     /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
     pub async fn unsubscribe(&self) -> Result<(), Error> {
         let id = self.id;
-        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, now)))).await.map(drop)
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, false, now)))).await.map(drop)
+    }
+
+    /// Deletes the subscription, also when other consumers are on it: they lose it.
+    ///
+    /// # Errors
+    /// As [`Consumer::unsubscribe`].
+    pub async fn unsubscribe_forced(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, true, now)))).await.map(drop)
+    }
+
+    /// Moves the subscription to a message, [`MessageId::EARLIEST`] or [`MessageId::LATEST`]: the
+    /// messages after it come next, and it itself first when `start_message_id_inclusive` is set.
+    /// What was delivered before and not received is thrown away.
+    ///
+    /// # Errors
+    /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
+    pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
+        self.seek_to(SeekTarget::Id(id)).await
+    }
+
+    /// Moves the subscription to the first message that was published at this time or later, in
+    /// milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// As [`Consumer::seek`].
+    pub async fn seek_by_publish_time(&self, time: u64) -> Result<(), Error> {
+        self.seek_to(SeekTarget::PublishTime(time)).await
+    }
+
+    async fn seek_to(&self, target: SeekTarget) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.seek(id, target, now)))).await.map(drop)
+    }
+
+    /// Asks for all that was delivered and not acknowledged to come again, now. What waits to be
+    /// received is thrown away and comes again with it.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn redeliver_unacknowledged(&self) -> Result<(), Error> {
+        self.handle.client.inner.shared.command(|core, _, _| core.redeliver_unacknowledged(self.id))
     }
 
     /// Closes the consumer. The subscription stays, and with it what is not acknowledged.

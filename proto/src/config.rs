@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind};
+use crate::ids::MessageId;
 use crate::service_url::ServiceUrl;
 use crate::topic::TopicName;
 use crate::wire::SubType;
@@ -173,6 +174,16 @@ pub enum InitialPosition {
     Earliest,
 }
 
+/// Whether the broker keeps a subscription's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SubscriptionMode {
+    /// It does. The default, as in Java.
+    #[default]
+    Durable,
+    /// It forgets the subscription with its last consumer.
+    NonDurable,
+}
+
 /// Options of a consumer. Defaults are those of Java's `ConsumerBuilder`.
 #[derive(Debug, Clone)]
 pub struct ConsumerConfig {
@@ -184,6 +195,14 @@ pub struct ConsumerConfig {
     pub subscription_type: SubscriptionType,
     /// Where a new subscription begins: latest.
     pub initial_position: InitialPosition,
+    /// Whether the broker keeps the subscription's place: durable.
+    pub subscription_mode: SubscriptionMode,
+    /// Where a non-durable subscription begins: after this message.
+    pub start_message_id: Option<MessageId>,
+    /// Whether the start message, or the message of a seek, comes too: no.
+    pub start_message_id_inclusive: bool,
+    /// How far back in time a new subscription begins, in whole seconds; zero: as the other options say.
+    pub start_message_rollback: Duration,
     /// The consumer's name; a random one when it is not set.
     pub name: Option<String>,
     /// Messages that may wait to be received: 1000; at least 1.
@@ -205,6 +224,10 @@ impl ConsumerConfig {
             subscription: subscription.into(),
             subscription_type: SubscriptionType::Exclusive,
             initial_position: InitialPosition::Latest,
+            subscription_mode: SubscriptionMode::Durable,
+            start_message_id: None,
+            start_message_id_inclusive: false,
+            start_message_rollback: Duration::ZERO,
             name: None,
             receiver_queue_size: 1000,
             negative_ack_redelivery_delay: Duration::from_secs(60),
@@ -221,6 +244,17 @@ impl ConsumerConfig {
         let mut wrong = Vec::new();
         if self.subscription.is_empty() {
             wrong.push("a subscription's name is not empty".to_owned());
+        }
+        if self.start_message_id.is_some() {
+            if self.subscription_mode == SubscriptionMode::Durable {
+                wrong.push("start_message_id is for non-durable subscriptions".to_owned());
+            }
+            if !self.start_message_rollback.is_zero() {
+                wrong.push("start_message_id and start_message_rollback exclude each other".to_owned());
+            }
+        }
+        if !self.start_message_rollback.is_zero() && self.start_message_rollback < Duration::from_secs(1) {
+            wrong.push("start_message_rollback is at least 1 s".to_owned());
         }
         if self.receiver_queue_size == 0 {
             wrong.push("receiver_queue_size is at least 1".to_owned());

@@ -249,7 +249,7 @@ impl Engine {
 
     /// Deletes the subscription of a consumer.
     pub fn unsubscribe(&self, consumer: u32) -> f64 {
-        self.start(|core, now| core.unsubscribe(ConsumerId(consumer.into()), now))
+        self.start(|core, now| core.unsubscribe(ConsumerId(consumer.into()), false, now))
     }
 
     /// Completes with the number of partitions of a topic.

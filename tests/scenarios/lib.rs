@@ -8,6 +8,7 @@
 mod bad_input;
 mod consuming;
 mod env;
+mod positions;
 mod producing;
 mod service;
 #[cfg(target_family = "wasm")]
@@ -95,6 +96,16 @@ scenarios! {
         c26_unsubscribe_forgets_the_position,
         c30_message_fields,
         c30_ids_are_in_order_and_survive_text_and_bytes,
+    }
+    positions {
+        c13_seek_by_id_goes_back_and_forth,
+        c13_seek_by_publish_time,
+        c13_seek_while_messages_are_awaited,
+        c16_redelivery_on_request,
+        c21_start_message_id_and_inclusive,
+        c21_rollback_begins_back_in_time,
+        c26_unsubscribe_forced_ends_the_others_too,
+        c31_a_non_durable_subscription_is_forgotten,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

@@ -193,6 +193,7 @@ impl Client {
         match consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol)) {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
+            Arrival::Unwanted => self.delivered(id, 0),
             Arrival::Damaged(ack) => {
                 self.write(conn, ack);
                 // The user sees nothing of it, so its permits go back from here.

@@ -92,6 +92,10 @@ impl Link {
         (self.generation == generation).then(|| self.state.clone())
     }
 
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// The connection that it uses or waits for.
     #[inline]
     pub(crate) fn conn(&self) -> Option<ConnId> {
@@ -192,6 +196,7 @@ impl Client {
         owner: Owner,
         generation: u64,
         success: Option<&CommandProducerSuccess>,
+        now: Now,
     ) {
         let Some(link) = self.link(owner) else { return };
         let LinkState::Opening(conn, _) = link.state else { return };
@@ -222,6 +227,7 @@ impl Client {
                 if let Some(c) = self.pool.get_mut(conn) {
                     write_flow(id.0, permits, c.outbox.tail());
                 }
+                self.seek_opened(id, now);
             }
         }
         if let Some(op) = created {
@@ -358,6 +364,7 @@ impl Client {
             }
             Owner::Consumer(consumer) => {
                 self.timers.cancel(Timer::Nack(consumer));
+                self.seek_ended(consumer, Err(error.clone()));
                 if self.consumers.remove(&consumer).is_some() {
                     self.emit(Event::ConsumerEnded { consumer, error });
                 }

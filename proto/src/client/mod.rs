@@ -7,6 +7,7 @@ mod facts;
 pub(crate) mod link;
 mod lookup;
 pub(crate) mod pool;
+mod positions;
 mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,7 +38,8 @@ use requests::{Reply, Requests};
 ///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
 ///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
 ///   [`acknowledge`](Self::acknowledge), [`negative_acknowledge`](Self::negative_acknowledge),
-///   [`unsubscribe`](Self::unsubscribe), [`last_message_id`](Self::last_message_id),
+///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
+///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
 ///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),
 ///   [`partitions`](Self::partitions), [`topics`](Self::topics), [`close`](Self::close).
 /// - **Facts** (what happened): [`connected`](Self::connected), [`received`](Self::received),
@@ -80,6 +82,7 @@ enum OpKind {
     Task(u64),
     Create(Owner),
     Close(Owner),
+    Seek(ConsumerId),
     Request,
     Shutdown,
 }
@@ -266,10 +269,10 @@ impl Client {
         Ok(())
     }
 
-    /// Deletes the subscription of a consumer.
-    pub fn unsubscribe(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+    /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
+    pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
         self.consumer_request(consumer, now, |consumer_id, request_id| {
-            CommandUnsubscribe { consumer_id, request_id, force: None }.into()
+            CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()
         })
     }
 
@@ -440,6 +443,10 @@ impl Client {
                 let owner = *owner;
                 self.forget(owner, &error);
                 self.complete(op, Err(error));
+            }
+            Some(OpKind::Seek(consumer)) => {
+                let consumer = *consumer;
+                self.seek_ended(consumer, Err(error));
             }
             Some(OpKind::Request) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {

@@ -6,7 +6,7 @@ use super::Client;
 use super::link::Owner;
 use crate::error::{Error, ErrorKind};
 use crate::event::Output;
-use crate::ids::{ConnId, OpId};
+use crate::ids::{ConnId, ConsumerId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::{Command, CommandProducerSuccess, ServerError};
@@ -20,6 +20,8 @@ pub(crate) enum Reply {
     Open(Owner, u64),
     /// A closing.
     Closed(Owner, OpId),
+    /// A seek.
+    Seek(ConsumerId, OpId),
     /// An operation that only wants to know.
     Op(OpId),
 }
@@ -104,9 +106,9 @@ impl Client {
             Reply::Task(task) => self.task_replied(task, result, now),
             Reply::Open(owner, generation) => match result {
                 Ok(Command::ProducerSuccess(success)) => {
-                    self.link_opened(owner, generation, Some(&success));
+                    self.link_opened(owner, generation, Some(&success), now);
                 }
-                Ok(_) => self.link_opened(owner, generation, None),
+                Ok(_) => self.link_opened(owner, generation, None, now),
                 Err(error) => self.open_failed(owner, generation, error, now),
             },
             Reply::Closed(owner, op) => {
@@ -115,6 +117,7 @@ impl Client {
                 let gone = matches!(&result, Err(e) if e.kind() == ErrorKind::Disconnected);
                 self.complete(op, if gone { Ok(Output::Done) } else { result.map(|_| Output::Done) });
             }
+            Reply::Seek(consumer, op) => self.seek_replied(consumer, op, result),
             Reply::Op(op) => self.complete(op, result.map(output)),
         }
     }

@@ -7,11 +7,15 @@
 //!                        \--> acknowledged · negatively acknowledged · neither: comes again
 //! link lost: queue, half-done batches and nacks are forgotten; the broker sends it all again
 //! ```
+//!
+//! Where it all begins is in `start`, how that is moved in `seek`.
 
 mod acks;
 mod message;
 mod nacks;
 mod queue;
+mod seek;
+mod start;
 
 use std::sync::Arc;
 
@@ -20,9 +24,12 @@ use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
 use queue::{Queue, Taken, open_bits};
+pub use seek::SeekTarget;
+pub(crate) use seek::{Seek, SeekState};
+use start::{Before, Start};
 
 use crate::client::link::Link;
-use crate::config::{ConsumerConfig, InitialPosition};
+use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
 use crate::producer::key_values;
@@ -45,6 +52,10 @@ pub(crate) struct Consumer {
     queue: Queue,
     acks: BatchAcks,
     nacks: Nacks,
+    pub(crate) start: Start,
+    pub(crate) seek: Option<Seek>,
+    /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
+    epoch: u64,
     /// Messages of this subscription that were taken and not reported as delivered.
     taken: u32,
     /// Permits to give back with the next FLOW.
@@ -58,6 +69,8 @@ pub(crate) struct Consumer {
 pub(crate) enum Arrival {
     /// Nothing; `true` when the user is to be told that messages wait.
     Queued(bool),
+    /// Nothing; it is not for the user.
+    Unwanted,
     /// That it was damaged on its way.
     Damaged(CommandAck),
 }
@@ -72,6 +85,9 @@ impl Consumer {
             queue: Queue::default(),
             acks: BatchAcks::default(),
             nacks: Nacks::default(),
+            start: Start::new(&config),
+            seek: None,
+            epoch: 0,
             taken: 0,
             returned: 0,
             announced: false,
@@ -89,7 +105,9 @@ impl Consumer {
             request_id,
             consumer_name: Some(self.name.clone()),
             priority_level: Some(self.config.priority_level),
-            durable: Some(true),
+            durable: Some(self.config.subscription_mode == SubscriptionMode::Durable),
+            start_message_id: self.start.to_wire(),
+            start_message_rollback_duration_sec: self.rollback(),
             metadata: key_values(&self.config.properties),
             read_compacted: Some(false),
             initial_position: Some(match self.config.initial_position {
@@ -97,8 +115,18 @@ impl Consumer {
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
             force_topic_creation: Some(true),
+            consumer_epoch: self.has_epochs().then_some(self.epoch),
             ..Default::default()
         }
+    }
+
+    fn rollback(&self) -> Option<u64> {
+        let rollback = self.config.start_message_rollback.as_secs();
+        (rollback > 0 && self.start.is_first()).then_some(rollback)
+    }
+
+    fn has_epochs(&self) -> bool {
+        matches!(self.config.subscription_type, SubscriptionType::Exclusive | SubscriptionType::Failover)
     }
 
     /// The subscription is open on a connection: the first permits.
@@ -112,9 +140,35 @@ impl Consumer {
         self.queue.clear();
         self.acks.clear();
         self.nacks.clear();
+        self.start.lost();
+        if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
+            self.start.moved(seek.start());
+        }
         self.taken = 0;
         self.returned = 0;
         self.announced = false;
+    }
+
+    /// Forgets what was delivered on this link and is not acknowledged: it will come again.
+    pub(crate) fn start_over(&mut self) {
+        self.returned = self.returned.saturating_add(self.queue.clear()).saturating_add(self.taken);
+        self.acks.clear();
+        self.nacks.clear();
+        self.taken = 0;
+        self.announced = false;
+    }
+
+    /// The request for all that is not acknowledged to come again.
+    pub(crate) fn redeliver_all(&mut self) -> CommandRedeliverUnacknowledgedMessages {
+        let consumer_epoch = self.has_epochs().then(|| {
+            self.epoch += 1;
+            self.epoch
+        });
+        CommandRedeliverUnacknowledgedMessages {
+            consumer_id: self.id.0,
+            message_ids: Vec::new(),
+            consumer_epoch,
+        }
     }
 
     /// Takes in an entry.
@@ -157,6 +211,11 @@ impl Consumer {
         // What the broker counted; it goes by the same words.
         let declared = u32::try_from(unpack.batch.unwrap_or(1)).unwrap_or(0);
         let permits = open_bits(&delivery.ack_set, declared).max(1);
+        let before = self.start.before(at, unpack.batch.is_some());
+        if before == Before::All || delivery.consumer_epoch.is_some_and(|epoch| epoch < self.epoch) {
+            self.returned = self.returned.saturating_add(permits);
+            return Arrival::Unwanted;
+        }
         if let Some(why) = unsupported(&unpack) {
             self.queue
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
@@ -181,7 +240,8 @@ impl Consumer {
             }
             Some(_) => {
                 self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
-                self.queue.push_batch(data, declared, delivery.ack_set);
+                let first = if let Before::Below(first) = before { first } else { 0 };
+                self.queue.push_batch(data, declared, delivery.ack_set, first);
             }
         }
         Arrival::Queued(self.announce())
@@ -197,6 +257,7 @@ impl Consumer {
             match self.queue.take() {
                 Some(Taken::Message(message)) => {
                     self.taken = self.taken.saturating_add(1);
+                    self.start.passed(|| message.id());
                     return Some(Ok(message));
                 }
                 Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),

@@ -333,7 +333,7 @@ fn k05_nested_ids_are_bounded() {
 fn w05_unknown_enum_values_are_kept_and_reported() {
     let mut talk = Talk::new();
     let (id, conn) = talk.consumer();
-    let op = talk.client.unsubscribe(id, talk.now);
+    let op = talk.client.unsubscribe(id, false, talk.now);
     let asked = hear!(talk, conn, Unsubscribe);
     talk.say(conn, failure(asked.request_id, ServerError(4711)));
     let error = talk.ended(op).expect_err("a failure");

@@ -582,7 +582,7 @@ fn c26_unsubscribe_and_c17_last_message_id_are_asked_for() {
     );
     let Ok(Output::LastMessageId(found)) = talk.ended(last) else { panic!("an id") };
     assert_eq!(found.to_string(), "3:12:-1:4");
-    let op = talk.client.unsubscribe(id, talk.now);
+    let op = talk.client.unsubscribe(id, false, talk.now);
     let asked = hear!(talk, conn, Unsubscribe);
     talk.say(conn, success(asked.request_id));
     assert_eq!(talk.ended(op), Ok(Output::Done));

@@ -12,4 +12,5 @@ mod connection;
 mod consumer;
 mod faults;
 mod lookup;
+mod positions;
 mod producer;
