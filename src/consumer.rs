@@ -80,6 +80,24 @@ impl ConsumerBuilder {
         self.set(move |c| c.receiver_queue_size = messages)
     }
 
+    /// How long acknowledgements wait to go out together. Default: 100 ms, as Java's
+    /// `acknowledgmentGroupTime`; zero means not at all.
+    pub fn acknowledgment_group_time(self, time: Duration) -> Self {
+        self.set(move |c| c.acknowledgment_group_time = time)
+    }
+
+    /// How many acknowledgements go out together at the latest. Default: 1000, as Java's
+    /// `maxAcknowledgmentGroupSize`.
+    pub fn max_acknowledgment_group_size(self, entries: u32) -> Self {
+        self.set(move |c| c.max_acknowledgment_group_size = entries)
+    }
+
+    /// Whether brokers that can are told of acknowledged parts of batches, so that these do not come
+    /// again. Default: no, as Java's `enableBatchIndexAcknowledgment`.
+    pub fn batch_index_acknowledgment(self, enabled: bool) -> Self {
+        self.set(move |c| c.batch_index_acknowledgment = enabled)
+    }
+
     /// When a negatively acknowledged message comes again. Default: after 60 s.
     pub fn negative_ack_redelivery_delay(self, delay: Duration) -> Self {
         self.set(move |c| c.negative_ack_redelivery_delay = delay)
@@ -189,8 +207,9 @@ impl Consumer {
         Messages { receive: self.receive() }
     }
 
-    /// Acknowledges a message: it will not come again. It is on its way to the broker when this
-    /// returns, and [`Consumer::close`] sees to it that it arrives.
+    /// Acknowledges a message: it will not come again. It goes out with others, after the
+    /// [group time](ConsumerBuilder::acknowledgment_group_time) at the latest; [`Consumer::close`] and
+    /// the drop of the last handle send what is left.
     ///
     /// # Errors
     /// `AlreadyClosed`.
@@ -203,7 +222,44 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge_id(&self, id: MessageId) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, _| core.acknowledge(self.id, id, false))
+        self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, false, now))
+    }
+
+    /// Acknowledges several messages.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn acknowledge_ids(&self, ids: &[MessageId]) -> Result<(), Error> {
+        let shared = &self.handle.client.inner.shared;
+        shared.command(|core, _, now| core.acknowledge_all(self.id, ids, false, now)).map(drop)
+    }
+
+    /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as
+    /// `isAckReceiptEnabled` of the consumer; here each call chooses. A part of a batch is confirmed
+    /// at once unless [`batch_index_acknowledgment`](ConsumerBuilder::batch_index_acknowledgment) is on.
+    ///
+    /// # Errors
+    /// What the broker says, `Disconnected` when the link was lost meanwhile, `AlreadyClosed`, or
+    /// `Timeout`. The messages may come again then.
+    pub async fn acknowledge_confirmed(&self, ids: &[MessageId]) -> Result<(), Error> {
+        self.confirmed(ids, false).await
+    }
+
+    /// Acknowledges all messages up to this one, and waits until the broker has confirmed it.
+    ///
+    /// # Errors
+    /// As [`Consumer::acknowledge_confirmed`].
+    pub async fn acknowledge_cumulative_confirmed(&self, id: MessageId) -> Result<(), Error> {
+        self.confirmed(&[id], true).await
+    }
+
+    async fn confirmed(&self, ids: &[MessageId], cumulative: bool) -> Result<(), Error> {
+        let consumer = self.id;
+        let confirmed = self
+            .handle
+            .client
+            .operation(|core, now| Ok(((), core.acknowledge_confirmed(consumer, ids, cumulative, now))));
+        confirmed.await.map(drop)
     }
 
     /// Acknowledges all messages up to this one. Not for shared subscriptions.
@@ -211,7 +267,7 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge_cumulative(&self, id: MessageId) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, _| core.acknowledge(self.id, id, true))
+        self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, true, now))
     }
 
     /// Asks for a message to come again, after the consumer's delay. Of a batch all messages that
@@ -283,7 +339,7 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn redeliver_unacknowledged(&self) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, _| core.redeliver_unacknowledged(self.id))
+        self.handle.client.inner.shared.command(|core, _, now| core.redeliver_unacknowledged(self.id, now))
     }
 
     /// Closes the consumer. The subscription stays, and with it what is not acknowledged.

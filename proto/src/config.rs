@@ -207,6 +207,12 @@ pub struct ConsumerConfig {
     pub name: Option<String>,
     /// Messages that may wait to be received: 1000; at least 1.
     pub receiver_queue_size: u32,
+    /// How long acknowledgements wait to go out together: 100 ms; zero means not at all.
+    pub acknowledgment_group_time: Duration,
+    /// How many of them go out before that time: 1000.
+    pub max_acknowledgment_group_size: u32,
+    /// Whether brokers that can are told of acknowledged parts of batches: no.
+    pub batch_index_acknowledgment: bool,
     /// When a negatively acknowledged message comes again: after 60 s.
     pub negative_ack_redelivery_delay: Duration,
     /// Who is served first in a shared subscription; 0 is the highest.
@@ -230,6 +236,9 @@ impl ConsumerConfig {
             start_message_rollback: Duration::ZERO,
             name: None,
             receiver_queue_size: 1000,
+            acknowledgment_group_time: Duration::from_millis(100),
+            max_acknowledgment_group_size: 1000,
+            batch_index_acknowledgment: false,
             negative_ack_redelivery_delay: Duration::from_secs(60),
             priority_level: 0,
             properties: Vec::new(),
@@ -258,6 +267,9 @@ impl ConsumerConfig {
         }
         if self.receiver_queue_size == 0 {
             wrong.push("receiver_queue_size is at least 1".to_owned());
+        }
+        if self.max_acknowledgment_group_size == 0 {
+            wrong.push("max_acknowledgment_group_size is at least 1".to_owned());
         }
         if self.priority_level < 0 {
             wrong.push("priority_level is 0 or more".to_owned());

@@ -209,7 +209,7 @@ impl Engine {
     ) -> Result<(), JsValue> {
         let id = id([ledger_lo, ledger_hi, entry_lo, entry_hi], partition, batch_index, batch_size);
         self.shared
-            .command(|core, _, _| core.acknowledge(ConsumerId(consumer.into()), id, cumulative))
+            .command(|core, _, now| core.acknowledge(ConsumerId(consumer.into()), id, cumulative, now))
             .map_err(thrown)
     }
 

@@ -5,6 +5,7 @@
 //! A scenario's name begins with the id of the row of the parity ledger that it bears on.
 #![forbid(unsafe_code)]
 
+mod acknowledging;
 mod bad_input;
 mod consuming;
 mod env;
@@ -96,6 +97,12 @@ scenarios! {
         c26_unsubscribe_forgets_the_position,
         c30_message_fields,
         c30_ids_are_in_order_and_survive_text_and_bytes,
+    }
+    acknowledging {
+        c05_a_list_is_acknowledged,
+        c06_receipts_confirm_acknowledgements,
+        c07_acknowledgements_go_out_by_time_and_by_count,
+        c07_close_and_drop_send_what_is_pending,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

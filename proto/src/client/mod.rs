@@ -2,13 +2,14 @@
 //!
 //! See [`Client`] for which method is what, and in which order they are called.
 
+mod acknowledging;
 pub(crate) mod backoff;
 mod facts;
 pub(crate) mod link;
 mod lookup;
 pub(crate) mod pool;
 mod positions;
-mod requests;
+pub(crate) mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,7 +38,8 @@ use requests::{Reply, Requests};
 /// - **Commands** (what the user wants) return an [`OpId`] that completes later, exactly once, or
 ///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
 ///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
-///   [`acknowledge`](Self::acknowledge), [`negative_acknowledge`](Self::negative_acknowledge),
+///   [`acknowledge`](Self::acknowledge), [`acknowledge_confirmed`](Self::acknowledge_confirmed),
+///   [`negative_acknowledge`](Self::negative_acknowledge),
 ///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
 ///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
 ///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),
@@ -229,27 +231,6 @@ impl Client {
         }
     }
 
-    /// Acknowledges a message, or all up to it.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn acknowledge(
-        &mut self,
-        consumer: ConsumerId,
-        id: MessageId,
-        cumulative: bool,
-    ) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        // Without a link the broker will send it again anyway.
-        let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) else {
-            return Ok(());
-        };
-        if let Some(ack) = c.acknowledge(id, cumulative) {
-            connection.write(ack);
-        }
-        Ok(())
-    }
-
     /// Asks for a message to come again, after the consumer's delay.
     ///
     /// # Errors
@@ -271,6 +252,7 @@ impl Client {
 
     /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
     pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
+        self.flush_acks(consumer, now);
         self.consumer_request(consumer, now, |consumer_id, request_id| {
             CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()
         })

@@ -23,7 +23,7 @@ impl Client {
                 Error::new(ErrorKind::NotSupported, "the consumer is seeking already")
             }
             Some(c) => {
-                c.seek = Some(Seek::new(op, target));
+                c.seek = Some(Seek::new(op, target, Self::seek_opened));
                 self.ops.insert(op, OpKind::Seek(consumer));
                 self.seek_opened(consumer, now);
                 return op;
@@ -34,13 +34,14 @@ impl Client {
     }
 
     /// The link is open: what waits for it goes on.
-    pub(super) fn seek_opened(&mut self, id: ConsumerId, now: Now) {
+    fn seek_opened(&mut self, id: ConsumerId, now: Now) {
+        self.flush_acks(id, now);
         let Some(consumer) = self.consumers.get(&id) else { return };
         let (Some(seek), Some(conn)) = (&consumer.seek, consumer.link.open_conn()) else { return };
         match seek.state {
             SeekState::Waiting => {
                 let (op, generation) = (seek.op, consumer.link.generation());
-                let request = self.request(conn, Reply::Seek(id, op), now);
+                let request = self.request(conn, Reply::Consumer(id, op.0, Self::seek_replied), now);
                 let Some(seek) = self.consumers.get_mut(&id).and_then(|c| c.seek.as_mut()) else { return };
                 seek.state = SeekState::Asked(generation);
                 let command = seek.command(id.0, request);
@@ -51,9 +52,9 @@ impl Client {
         }
     }
 
-    pub(super) fn seek_replied(&mut self, id: ConsumerId, op: OpId, result: Result<Command, Error>) {
+    fn seek_replied(&mut self, id: ConsumerId, op: u64, result: Result<Command, Error>) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
-        let Some(seek) = consumer.seek.as_mut().filter(|seek| seek.op == op) else { return };
+        let Some(seek) = consumer.seek.as_mut().filter(|seek| seek.op.0 == op) else { return };
         match result {
             // It is asked again on the next connection: to seek twice is to seek.
             Err(error) if error.kind() == ErrorKind::Disconnected => seek.state = SeekState::Waiting,
@@ -65,6 +66,7 @@ impl Client {
                     // Not closed by the broker: what is queued is from before.
                     if asked == SeekState::Asked(consumer.link.generation()) {
                         consumer.start.moved(start);
+                        consumer.grouping.clear();
                         self.start_over(id);
                     }
                     self.seek_ended(id, Ok(Output::Done));
@@ -84,7 +86,8 @@ impl Client {
     ///
     /// # Errors
     /// `AlreadyClosed`.
-    pub fn redeliver_unacknowledged(&mut self, consumer: ConsumerId) -> Result<(), Error> {
+    pub fn redeliver_unacknowledged(&mut self, consumer: ConsumerId, now: Now) -> Result<(), Error> {
+        self.flush_acks(consumer, now);
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
         if let Some(conn) = c.link.open_conn() {
             let command = c.redeliver_all();

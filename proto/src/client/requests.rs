@@ -20,11 +20,15 @@ pub(crate) enum Reply {
     Open(Owner, u64),
     /// A closing.
     Closed(Owner, OpId),
-    /// A seek.
-    Seek(ConsumerId, OpId),
+    /// A request of a consumer, with a number of its own. What handles it is linked only into programs
+    /// that ask.
+    Consumer(ConsumerId, u64, ConsumerReplied),
     /// An operation that only wants to know.
     Op(OpId),
 }
+
+/// Handles the reply to a request of a consumer.
+pub(crate) type ConsumerReplied = fn(&mut Client, ConsumerId, u64, Result<Command, Error>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
@@ -117,7 +121,7 @@ impl Client {
                 let gone = matches!(&result, Err(e) if e.kind() == ErrorKind::Disconnected);
                 self.complete(op, if gone { Ok(Output::Done) } else { result.map(|_| Output::Done) });
             }
-            Reply::Seek(consumer, op) => self.seek_replied(consumer, op, result),
+            Reply::Consumer(consumer, number, replied) => replied(self, consumer, number, result),
             Reply::Op(op) => self.complete(op, result.map(output)),
         }
     }

@@ -8,9 +8,10 @@
 //! link lost: queue, half-done batches and nacks are forgotten; the broker sends it all again
 //! ```
 //!
-//! Where it all begins is in `start`, how that is moved in `seek`.
+//! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`.
 
 mod acks;
+mod grouping;
 mod message;
 mod nacks;
 mod queue;
@@ -20,6 +21,7 @@ mod start;
 use std::sync::Arc;
 
 use acks::BatchAcks;
+use grouping::{Flush, Grouping};
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
@@ -51,6 +53,7 @@ pub(crate) struct Consumer {
     topic: Arc<TopicName>,
     queue: Queue,
     acks: BatchAcks,
+    pub(crate) grouping: Grouping,
     nacks: Nacks,
     pub(crate) start: Start,
     pub(crate) seek: Option<Seek>,
@@ -84,6 +87,7 @@ impl Consumer {
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
             acks: BatchAcks::default(),
+            grouping: Grouping::default(),
             nacks: Nacks::default(),
             start: Start::new(&config),
             seek: None,
@@ -138,11 +142,13 @@ impl Consumer {
     /// The link is lost: all that is not acknowledged will come again.
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
+        self.grouping.lost(&self.acks);
         self.acks.clear();
         self.nacks.clear();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
             self.start.moved(seek.start());
+            self.grouping.clear();
         }
         self.taken = 0;
         self.returned = 0;
@@ -289,17 +295,27 @@ impl Consumer {
         Some(std::mem::take(&mut self.returned))
     }
 
-    /// The ACK that follows from the user's acknowledgement, if one is due yet.
-    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> Option<Outbound> {
-        let (ack_type, id) = if cumulative {
-            (AckType::CUMULATIVE, self.acks.cumulative(id)?)
-        } else {
-            (AckType::INDIVIDUAL, self.acks.individual(id)?)
-        };
-        Some(
-            CommandAck { consumer_id: self.id.0, ack_type, message_id: vec![id], ..Default::default() }
-                .into(),
-        )
+    /// Notes an acknowledgement; whether there is anything to tell the broker of it.
+    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
+        let (by_index, key) = (self.config.batch_index_acknowledgment, (id.ledger_id, id.entry_id));
+        if !cumulative {
+            let whole = self.acks.individual(id).is_some();
+            if whole || by_index {
+                self.grouping.individual(key);
+            }
+            return whole || by_index;
+        }
+        let told = self.acks.cumulative(id).map(|told| ((told.ledger_id, told.entry_id), true));
+        let told = if by_index && self.acks.is_partial(key) { Some((key, false)) } else { told };
+        if let Some((key, whole)) = told {
+            self.grouping.cumulative(key, whole);
+        }
+        told.is_some()
+    }
+
+    /// The ACKs of all that is pending.
+    pub(crate) fn flush_acks(&mut self) -> (Vec<CommandAck>, Option<Flush>) {
+        self.grouping.flush(self.id.0, &self.acks)
     }
 
     /// Notes a negative acknowledgement; returns when the next is due.

@@ -70,11 +70,15 @@ impl Queue {
 
     /// Forgets all of it; the permits that it took.
     pub(crate) fn clear(&mut self) -> u32 {
-        let permits = self.entries.drain(..).map(|queued| match queued {
-            Queued::One(_) => 1,
-            Queued::Batch { permits, .. } | Queued::Unreadable(_, permits) => permits,
-        });
-        permits.fold(0, u32::saturating_add)
+        let mut sum = 0_u32;
+        for queued in &self.entries {
+            sum = sum.saturating_add(match queued {
+                Queued::One(_) => 1,
+                Queued::Batch { permits, .. } | Queued::Unreadable(_, permits) => *permits,
+            });
+        }
+        self.entries.clear();
+        sum
     }
 
     pub(crate) fn take(&mut self) -> Option<Taken> {

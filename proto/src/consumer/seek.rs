@@ -10,7 +10,9 @@
 //! Brokers send CLOSE_CONSUMER before they move a subscription and SUCCESS after it; the consumer
 //! comes back to the new place by itself, and what was queued is forgotten either way.
 
-use crate::ids::{MessageId, OpId};
+use crate::client::Client;
+use crate::ids::{ConsumerId, MessageId, OpId};
+use crate::time::Now;
 use crate::wire::{CommandSeek, MessageIdData};
 
 /// Where a seek goes.
@@ -35,11 +37,15 @@ pub(crate) struct Seek {
     pub(crate) op: OpId,
     pub(crate) target: SeekTarget,
     pub(crate) state: SeekState,
+    /// Goes on when the link is open; linked only into programs that seek.
+    pub(crate) opened: Opened,
 }
 
+type Opened = fn(&mut Client, ConsumerId, Now);
+
 impl Seek {
-    pub(crate) fn new(op: OpId, target: SeekTarget) -> Self {
-        Self { op, target, state: SeekState::Waiting }
+    pub(crate) fn new(op: OpId, target: SeekTarget, opened: Opened) -> Self {
+        Self { op, target, state: SeekState::Waiting, opened }
     }
 
     pub(crate) fn command(&self, consumer_id: u64, request_id: u64) -> CommandSeek {

@@ -89,7 +89,7 @@ impl World {
                 self.ops.push(self.talk.client.seek(id, target, now));
             }
             (16, _, Some(id)) if self.rng.bool() => {
-                self.talk.client.redeliver_unacknowledged(id).ok();
+                self.talk.client.redeliver_unacknowledged(id, now).ok();
             }
             (6, Some(id), _) if self.rng.u32(..4) == 0 => {
                 self.ops.push(self.talk.client.close_producer(id, now));
@@ -110,7 +110,7 @@ impl World {
                     let at = message.id();
                     match self.rng.u32(..4) {
                         0 => self.talk.client.negative_acknowledge(id, at, now).ok(),
-                        n => self.talk.client.acknowledge(id, at, n == 1).ok(),
+                        n => self.talk.client.acknowledge(id, at, n == 1, now).ok(),
                     };
                 }
             }

@@ -7,6 +7,7 @@
 #[macro_use]
 mod talk;
 
+mod acknowledging;
 mod bad_input;
 mod connection;
 mod consumer;

@@ -248,7 +248,7 @@ fn c16_redelivery_on_request_starts_over() {
     assert_eq!(talk.payloads(id), ["taken"]);
     assert_eq!(hear!(talk, conn, Flow).message_permits, 1);
     talk.deliver(conn, id, 1, "waits");
-    talk.client.redeliver_unacknowledged(id).expect("open");
+    talk.client.redeliver_unacknowledged(id, talk.now).expect("open");
     let asked = hear!(talk, conn, RedeliverUnacknowledgedMessages);
     assert_eq!((asked.message_ids, asked.consumer_epoch), (vec![], Some(1)));
     assert_eq!(hear!(talk, conn, Flow).message_permits, 1);
@@ -273,7 +273,7 @@ fn c16_a_shared_subscription_has_no_epochs() {
     let config =
         ConsumerConfig { subscription_type: SubscriptionType::Shared, ..ConsumerConfig::new(topic(), "s") };
     let (id, conn) = talk.consumer_with(config);
-    talk.client.redeliver_unacknowledged(id).expect("open");
+    talk.client.redeliver_unacknowledged(id, talk.now).expect("open");
     assert_eq!(hear!(talk, conn, RedeliverUnacknowledgedMessages).consumer_epoch, None);
     talk.quiet(conn);
 }
