@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use pulsewire_proto::{
-    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, SeekTarget,
-    SubscriptionMode, SubscriptionType, TopicName,
+    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, RedeliveryBackoff,
+    SeekTarget, SubscriptionMode, SubscriptionType, TopicName,
 };
 
 use crate::client::Client;
@@ -101,6 +101,12 @@ impl ConsumerBuilder {
     /// When a negatively acknowledged message comes again. Default: after 60 s.
     pub fn negative_ack_redelivery_delay(self, delay: Duration) -> Self {
         self.set(move |c| c.negative_ack_redelivery_delay = delay)
+    }
+
+    /// A delay that grows with every redelivery, in place of the fixed one. Default: none, as Java's
+    /// `negativeAckRedeliveryBackoff`.
+    pub fn negative_ack_redelivery_backoff(self, backoff: RedeliveryBackoff) -> Self {
+        self.set(move |c| c.negative_ack_redelivery_backoff = Some(backoff))
     }
 
     /// Who is served first in a shared subscription; 0 is the highest. Default: 0.
@@ -270,13 +276,24 @@ impl Consumer {
         self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, true, now))
     }
 
-    /// Asks for a message to come again, after the consumer's delay. Of a batch all messages that
+    /// Asks for a message to come again, after the consumer's delay (with a backoff, its first). Of a batch all messages that
     /// are not acknowledged come again.
     ///
     /// # Errors
     /// `AlreadyClosed`.
     pub fn negative_acknowledge(&self, id: MessageId) -> Result<(), Error> {
         self.handle.client.inner.shared.command(|core, _, now| core.negative_acknowledge(self.id, id, now))
+    }
+
+    /// Asks for messages to come again, each after the consumer's delay: with a
+    /// [backoff](ConsumerBuilder::negative_ack_redelivery_backoff) the one that its redelivery count gives.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn negative_acknowledge_messages(&self, messages: &[Message]) -> Result<(), Error> {
+        let messages = messages.iter().map(|message| (message.id(), message.redelivery_count()));
+        let shared = &self.handle.client.inner.shared;
+        shared.command(|core, _, now| core.negative_acknowledge_all(self.id, messages, now))
     }
 
     /// The last message of the topic; `-1:-1` when there is none.

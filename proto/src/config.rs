@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::consumer::RedeliveryBackoff;
 use crate::error::{Error, ErrorKind};
 use crate::ids::MessageId;
 use crate::service_url::ServiceUrl;
@@ -215,6 +216,8 @@ pub struct ConsumerConfig {
     pub batch_index_acknowledgment: bool,
     /// When a negatively acknowledged message comes again: after 60 s.
     pub negative_ack_redelivery_delay: Duration,
+    /// A delay that grows with every redelivery, in place of it: none.
+    pub negative_ack_redelivery_backoff: Option<RedeliveryBackoff>,
     /// Who is served first in a shared subscription; 0 is the highest.
     pub priority_level: i32,
     /// Shown in the broker's statistics.
@@ -240,6 +243,7 @@ impl ConsumerConfig {
             max_acknowledgment_group_size: 1000,
             batch_index_acknowledgment: false,
             negative_ack_redelivery_delay: Duration::from_secs(60),
+            negative_ack_redelivery_backoff: None,
             priority_level: 0,
             properties: Vec::new(),
         }
@@ -267,6 +271,11 @@ impl ConsumerConfig {
         }
         if self.receiver_queue_size == 0 {
             wrong.push("receiver_queue_size is at least 1".to_owned());
+        }
+        if self.negative_ack_redelivery_backoff.is_some_and(|backoff| !backoff.is_sound()) {
+            wrong.push(
+                "negative_ack_redelivery_backoff goes from 1 ms or more up, times 1 or more".to_owned(),
+            );
         }
         if self.max_acknowledgment_group_size == 0 {
             wrong.push("max_acknowledgment_group_size is at least 1".to_owned());

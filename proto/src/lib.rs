@@ -24,7 +24,7 @@ pub use config::{
     Authentication, ClientConfig, ConsumerConfig, InitialPosition, ProducerConfig, SubscriptionMode,
     SubscriptionType,
 };
-pub use consumer::{Message, SeekTarget};
+pub use consumer::{Message, RedeliveryBackoff, SeekTarget};
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Action, ConnectionState, Event, Output, SendOutcome};
 pub use ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};

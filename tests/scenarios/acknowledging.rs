@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pulsewire::{Client, Consumer, ConsumerBuilder, InitialPosition, MessageId};
+use pulsewire::{
+    Client, Consumer, ConsumerBuilder, InitialPosition, Message, MessageId, RedeliveryBackoff,
+    SubscriptionType,
+};
 
 use crate::env::{Env, Outcome, from_earliest, holds, next, same, silence, text};
 
@@ -72,6 +75,30 @@ pub(crate) async fn c06_receipts_confirm_acknowledgements(env: Env) -> Outcome {
     consumer.close().await.map_err(text)?;
     let late = consumer.acknowledge_confirmed(&ids[..1]).await;
     same("after close", late.err().map(|e| e.code()), Some("AlreadyClosed"))?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c09_a_list_comes_again_with_backoff(env: Env) -> Outcome {
+    let client = env.client()?;
+    let ms = Duration::from_millis;
+    let backoff = RedeliveryBackoff { min_delay: ms(200), max_delay: ms(1200), multiplier: 6.0 };
+    let consumer = builder(&env, &client).subscription_type(SubscriptionType::Shared);
+    let consumer = consumer.negative_ack_redelivery_backoff(backoff).subscribe().await.map_err(text)?;
+    publish(&client, &env.topic(), 3).await?;
+    let mut messages = vec![next(&consumer).await?, next(&consumer).await?];
+    let third = next(&consumer).await?;
+    consumer.acknowledge(&third).map_err(text)?;
+    for count in 1..3 {
+        consumer.negative_acknowledge_messages(&messages).map_err(text)?;
+        // Within the first delay nothing comes, nor within the second, which is longer.
+        silence(&consumer, if count == 1 { ms(100) } else { ms(700) }).await?;
+        messages = vec![next(&consumer).await?, next(&consumer).await?];
+        same("counts", messages.iter().map(Message::redelivery_count).collect(), vec![count; 2])?;
+    }
+    for message in &messages {
+        consumer.acknowledge(message).map_err(text)?;
+    }
+    silence(&consumer, QUIET).await?;
     client.close().await.map_err(text)
 }
 

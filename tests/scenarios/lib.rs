@@ -103,6 +103,7 @@ scenarios! {
         c06_receipts_confirm_acknowledgements,
         c07_acknowledgements_go_out_by_time_and_by_count,
         c07_close_and_drop_send_what_is_pending,
+        c09_a_list_comes_again_with_backoff,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

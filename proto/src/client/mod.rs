@@ -38,7 +38,8 @@ use requests::{Reply, Requests};
 /// - **Commands** (what the user wants) return an [`OpId`] that completes later, exactly once, or
 ///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
 ///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
-///   [`acknowledge`](Self::acknowledge), [`acknowledge_confirmed`](Self::acknowledge_confirmed),
+///   [`acknowledge`](Self::acknowledge), [`acknowledge_all`](Self::acknowledge_all),
+///   [`acknowledge_confirmed`](Self::acknowledge_confirmed),
 ///   [`negative_acknowledge`](Self::negative_acknowledge),
 ///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
 ///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
@@ -229,25 +230,6 @@ impl Client {
         if let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) {
             hot::write_flow(consumer.0, permits, connection.outbox.tail());
         }
-    }
-
-    /// Asks for a message to come again, after the consumer's delay.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn negative_acknowledge(
-        &mut self,
-        consumer: ConsumerId,
-        id: MessageId,
-        now: Now,
-    ) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        if c.link.open_conn().is_some()
-            && let Some(due) = c.negative_acknowledge(id, now)
-        {
-            self.timers.arm(Timer::Nack(consumer), due);
-        }
-        Ok(())
     }
 
     /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.

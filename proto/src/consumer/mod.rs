@@ -15,10 +15,12 @@ mod grouping;
 mod message;
 mod nacks;
 mod queue;
+mod redelivery;
 mod seek;
 mod start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acks::BatchAcks;
 use grouping::{Flush, Grouping};
@@ -26,6 +28,7 @@ use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
 use queue::{Queue, Taken, open_bits};
+pub use redelivery::RedeliveryBackoff;
 pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
@@ -319,8 +322,8 @@ impl Consumer {
     }
 
     /// Notes a negative acknowledgement; returns when the next is due.
-    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, now: Now) -> Option<Time> {
-        self.nacks.add(id, self.config.negative_ack_redelivery_delay, now.time);
+    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) -> Option<Time> {
+        self.nacks.add(id, delay, now.time);
         self.nacks.next()
     }
 

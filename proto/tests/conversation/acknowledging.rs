@@ -1,7 +1,9 @@
 //! Acknowledgements that go out together, by bit sets, and with receipts.
 
 use pulsewire_proto::wire::*;
-use pulsewire_proto::{ConnId, ConsumerConfig, ConsumerId, ErrorKind, MessageId, OpId, Output};
+use pulsewire_proto::{
+    ConnId, ConsumerConfig, ConsumerId, ErrorKind, MessageId, OpId, Output, RedeliveryBackoff,
+};
 
 use crate::talk::*;
 
@@ -175,6 +177,33 @@ fn c08_no_ack_frame_nears_the_limit() {
         entries += ack.message_id.len();
     }
     assert_eq!(entries, 3000);
+}
+
+#[test]
+fn c09_a_list_comes_again_after_the_delay_that_each_count_gives() {
+    let mut talk = Talk::new();
+    let backoff = RedeliveryBackoff { min_delay: ms(100), max_delay: ms(350), multiplier: 2.0 };
+    let config = ConsumerConfig { negative_ack_redelivery_backoff: Some(backoff), ..grouped() };
+    let (id, conn) = talk.consumer_with(config);
+    let messages = [(at(1), 0), (at(2), 1), (at(3), 2), (at(4), u32::MAX), (at(5), 0)];
+    talk.client.negative_acknowledge_all(id, messages, talk.now).expect("open");
+    talk.client.negative_acknowledge(id, at(6), talk.now).expect("open");
+    for (delay, expected) in [(110, vec![1, 5, 6]), (100, vec![2]), (150, vec![3, 4])] {
+        talk.pass(ms(delay));
+        let asked = hear!(talk, conn, RedeliverUnacknowledgedMessages).message_ids;
+        assert_eq!(asked.iter().map(|id| id.entry_id).collect::<Vec<_>>(), expected);
+    }
+    talk.pass(secs(1));
+    talk.quiet(conn);
+}
+
+#[test]
+fn c09_a_backoff_out_of_range_is_named() {
+    for (min, max, multiplier) in [(0, 5, 2.0), (6, 5, 2.0), (1, 5, 0.5), (1, 5, f64::NAN)] {
+        let backoff = RedeliveryBackoff { min_delay: ms(min), max_delay: ms(max), multiplier };
+        let config = ConsumerConfig { negative_ack_redelivery_backoff: Some(backoff), ..grouped() };
+        assert_eq!(kind(config.validate()), ErrorKind::InvalidOption);
+    }
 }
 
 #[test]
