@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use pulsewire_proto::{
-    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, SubscriptionType,
-    TopicName,
+    ConsumerConfig, ConsumerId, Error, InitialPosition, Message, MessageId, Output, RedeliveryBackoff,
+    SeekTarget, SubscriptionMode, SubscriptionType, TopicName,
 };
 
 use crate::client::Client;
@@ -45,6 +45,30 @@ impl ConsumerBuilder {
         self.set(move |c| c.initial_position = position)
     }
 
+    /// Whether the broker keeps the subscription's place. Default: durable, as Java's
+    /// `subscriptionMode`.
+    pub fn subscription_mode(self, mode: SubscriptionMode) -> Self {
+        self.set(move |c| c.subscription_mode = mode)
+    }
+
+    /// Where a non-durable subscription begins: after this message, or at [`MessageId::EARLIEST`] or
+    /// [`MessageId::LATEST`].
+    pub fn start_message_id(self, id: MessageId) -> Self {
+        self.set(move |c| c.start_message_id = Some(id))
+    }
+
+    /// Whether the start message, or the message of a [`Consumer::seek`], comes too. Default: no, as
+    /// Java's `startMessageIdInclusive`.
+    pub fn start_message_id_inclusive(self, inclusive: bool) -> Self {
+        self.set(move |c| c.start_message_id_inclusive = inclusive)
+    }
+
+    /// How far back in time a new subscription begins, in whole seconds. Default: not at all, as
+    /// Java's `startMessageFromRollbackDuration`.
+    pub fn start_message_rollback(self, duration: Duration) -> Self {
+        self.set(move |c| c.start_message_rollback = duration)
+    }
+
     /// The consumer's name. Default: a random one.
     pub fn name(self, name: impl Into<String>) -> Self {
         let name = name.into();
@@ -56,9 +80,33 @@ impl ConsumerBuilder {
         self.set(move |c| c.receiver_queue_size = messages)
     }
 
+    /// How long acknowledgements wait to go out together. Default: 100 ms, as Java's
+    /// `acknowledgmentGroupTime`; zero means not at all.
+    pub fn acknowledgment_group_time(self, time: Duration) -> Self {
+        self.set(move |c| c.acknowledgment_group_time = time)
+    }
+
+    /// How many acknowledgements go out together at the latest. Default: 1000, as Java's
+    /// `maxAcknowledgmentGroupSize`.
+    pub fn max_acknowledgment_group_size(self, entries: u32) -> Self {
+        self.set(move |c| c.max_acknowledgment_group_size = entries)
+    }
+
+    /// Whether brokers that can are told of acknowledged parts of batches, so that these do not come
+    /// again. Default: no, as Java's `enableBatchIndexAcknowledgment`.
+    pub fn batch_index_acknowledgment(self, enabled: bool) -> Self {
+        self.set(move |c| c.batch_index_acknowledgment = enabled)
+    }
+
     /// When a negatively acknowledged message comes again. Default: after 60 s.
     pub fn negative_ack_redelivery_delay(self, delay: Duration) -> Self {
         self.set(move |c| c.negative_ack_redelivery_delay = delay)
+    }
+
+    /// A delay that grows with every redelivery, in place of the fixed one. Default: none, as Java's
+    /// `negativeAckRedeliveryBackoff`.
+    pub fn negative_ack_redelivery_backoff(self, backoff: RedeliveryBackoff) -> Self {
+        self.set(move |c| c.negative_ack_redelivery_backoff = Some(backoff))
     }
 
     /// Who is served first in a shared subscription; 0 is the highest. Default: 0.
@@ -165,8 +213,9 @@ impl Consumer {
         Messages { receive: self.receive() }
     }
 
-    /// Acknowledges a message: it will not come again. It is on its way to the broker when this
-    /// returns, and [`Consumer::close`] sees to it that it arrives.
+    /// Acknowledges a message: it will not come again. It goes out with others, after the
+    /// [group time](ConsumerBuilder::acknowledgment_group_time) at the latest; [`Consumer::close`] and
+    /// the drop of the last handle send what is left.
     ///
     /// # Errors
     /// `AlreadyClosed`.
@@ -179,7 +228,44 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge_id(&self, id: MessageId) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, _| core.acknowledge(self.id, id, false))
+        self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, false, now))
+    }
+
+    /// Acknowledges several messages.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn acknowledge_ids(&self, ids: &[MessageId]) -> Result<(), Error> {
+        let shared = &self.handle.client.inner.shared;
+        shared.command(|core, _, now| core.acknowledge_all(self.id, ids, false, now)).map(drop)
+    }
+
+    /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as
+    /// `isAckReceiptEnabled` of the consumer; here each call chooses. A part of a batch is confirmed
+    /// at once unless [`batch_index_acknowledgment`](ConsumerBuilder::batch_index_acknowledgment) is on.
+    ///
+    /// # Errors
+    /// What the broker says, `Disconnected` when the link was lost meanwhile, `AlreadyClosed`, or
+    /// `Timeout`. The messages may come again then.
+    pub async fn acknowledge_confirmed(&self, ids: &[MessageId]) -> Result<(), Error> {
+        self.confirmed(ids, false).await
+    }
+
+    /// Acknowledges all messages up to this one, and waits until the broker has confirmed it.
+    ///
+    /// # Errors
+    /// As [`Consumer::acknowledge_confirmed`].
+    pub async fn acknowledge_cumulative_confirmed(&self, id: MessageId) -> Result<(), Error> {
+        self.confirmed(&[id], true).await
+    }
+
+    async fn confirmed(&self, ids: &[MessageId], cumulative: bool) -> Result<(), Error> {
+        let consumer = self.id;
+        let confirmed = self
+            .handle
+            .client
+            .operation(|core, now| Ok(((), core.acknowledge_confirmed(consumer, ids, cumulative, now))));
+        confirmed.await.map(drop)
     }
 
     /// Acknowledges all messages up to this one. Not for shared subscriptions.
@@ -187,16 +273,27 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge_cumulative(&self, id: MessageId) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, _| core.acknowledge(self.id, id, true))
+        self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, true, now))
     }
 
-    /// Asks for a message to come again, after the consumer's delay. Of a batch all messages that
+    /// Asks for a message to come again, after the consumer's delay (with a backoff, its first). Of a batch all messages that
     /// are not acknowledged come again.
     ///
     /// # Errors
     /// `AlreadyClosed`.
     pub fn negative_acknowledge(&self, id: MessageId) -> Result<(), Error> {
         self.handle.client.inner.shared.command(|core, _, now| core.negative_acknowledge(self.id, id, now))
+    }
+
+    /// Asks for messages to come again, each after the consumer's delay: with a
+    /// [backoff](ConsumerBuilder::negative_ack_redelivery_backoff) the one that its redelivery count gives.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn negative_acknowledge_messages(&self, messages: &[Message]) -> Result<(), Error> {
+        let messages = messages.iter().map(|message| (message.id(), message.redelivery_count()));
+        let shared = &self.handle.client.inner.shared;
+        shared.command(|core, _, now| core.negative_acknowledge_all(self.id, messages, now))
     }
 
     /// The last message of the topic; `-1:-1` when there is none.
@@ -217,7 +314,49 @@ impl Consumer {
     /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
     pub async fn unsubscribe(&self) -> Result<(), Error> {
         let id = self.id;
-        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, now)))).await.map(drop)
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, false, now)))).await.map(drop)
+    }
+
+    /// Deletes the subscription, also when other consumers are on it: they lose it.
+    ///
+    /// # Errors
+    /// As [`Consumer::unsubscribe`].
+    pub async fn unsubscribe_forced(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, true, now)))).await.map(drop)
+    }
+
+    /// Moves the subscription to a message, [`MessageId::EARLIEST`] or [`MessageId::LATEST`]: the
+    /// messages after it come next, and it itself first when `start_message_id_inclusive` is set.
+    /// What was delivered before and not received is thrown away.
+    ///
+    /// # Errors
+    /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
+    pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
+        self.seek_to(SeekTarget::Id(id)).await
+    }
+
+    /// Moves the subscription to the first message that was published at this time or later, in
+    /// milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// As [`Consumer::seek`].
+    pub async fn seek_by_publish_time(&self, time: u64) -> Result<(), Error> {
+        self.seek_to(SeekTarget::PublishTime(time)).await
+    }
+
+    async fn seek_to(&self, target: SeekTarget) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.seek(id, target, now)))).await.map(drop)
+    }
+
+    /// Asks for all that was delivered and not acknowledged to come again, now. What waits to be
+    /// received is thrown away and comes again with it.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn redeliver_unacknowledged(&self) -> Result<(), Error> {
+        self.handle.client.inner.shared.command(|core, _, now| core.redeliver_unacknowledged(self.id, now))
     }
 
     /// Closes the consumer. The subscription stays, and with it what is not acknowledged.

@@ -166,7 +166,7 @@ impl Host {
             (29, _) => {
                 for id in std::mem::take(&mut self.ids) {
                     let cumulative = bytes.first().is_some_and(|b| b & 1 == 1);
-                    let _ = self.client.acknowledge(self.consumer, id, cumulative);
+                    let _ = self.client.acknowledge(self.consumer, id, cumulative, self.now);
                     let _ = self.client.negative_acknowledge(self.consumer, id, self.now);
                 }
             }

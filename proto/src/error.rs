@@ -182,6 +182,26 @@ impl Error {
     }
 }
 
+/// Quotes what someone gave, with nothing in it that a log or a terminal would take for its own. Unlike
+/// the standard library's form it needs no tables.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for c in self.0.chars() {
+            if c.is_control() || c == '"' || c == '\\' {
+                f.write_str("\\u{")?;
+                fmt::LowerHex::fmt(&u32::from(c), f)?;
+                f.write_str("}")?;
+            } else {
+                fmt::Write::write_char(f, c)?;
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

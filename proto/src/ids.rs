@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Quoted};
 use crate::wire::MessageIdData;
 use crate::wire::hot::Position;
 
@@ -154,7 +154,7 @@ impl FromStr for MessageId {
         let fail = || {
             Error::new(
                 ErrorKind::InvalidMessageId,
-                format!("{text:?} is not a message id: ledger:entry[:partition[:batchIndex]]"),
+                format!("{} is not a message id: ledger:entry[:partition[:batchIndex]]", Quoted(text)),
             )
         };
         let parts: Vec<&str> = text.split(':').collect();

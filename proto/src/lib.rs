@@ -22,9 +22,10 @@ pub mod wire;
 
 pub use client::Client;
 pub use config::{
-    Authentication, ClientConfig, ConsumerConfig, InitialPosition, ProducerConfig, SubscriptionType,
+    Authentication, ClientConfig, ConsumerConfig, InitialPosition, ProducerConfig, SubscriptionMode,
+    SubscriptionType,
 };
-pub use consumer::Message;
+pub use consumer::{Message, RedeliveryBackoff, SeekTarget};
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Action, ConnectionState, Event, Output, SendOutcome};
 pub use ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Quoted};
 
 /// What carries the protocol to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ impl ServiceUrl {
     /// `InvalidServiceUrl`, saying what is wrong.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let fail = |why: &str| {
-            Error::new(ErrorKind::InvalidServiceUrl, format!("{url:?} is not a service URL: {why}"))
+            Error::new(ErrorKind::InvalidServiceUrl, format!("{} is not a service URL: {why}", Quoted(url)))
         };
         let (scheme, rest) = url
             .trim()
@@ -112,7 +112,7 @@ impl ServiceUrl {
             "ws" => Scheme::Ws,
             "wss" => Scheme::Wss,
             "http" | "https" => return Err(fail("lookups over HTTP are not supported yet")),
-            other => return Err(fail(&format!("{other:?} is none of pulsar, pulsar+ssl, ws, wss"))),
+            other => return Err(fail(&format!("{} is none of pulsar, pulsar+ssl, ws, wss", Quoted(other)))),
         };
         let (hosts, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
@@ -158,7 +158,7 @@ fn authority(text: &str, default_port: u16) -> Result<(String, u16), String> {
         }
     };
     if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || "@?#\\".contains(c)) {
-        return Err(format!("{text:?} names no host"));
+        return Err(format!("{} names no host", Quoted(text)));
     }
     let port = match port {
         "" => default_port,
@@ -166,7 +166,7 @@ fn authority(text: &str, default_port: u16) -> Result<(String, u16), String> {
             .parse::<u16>()
             .ok()
             .filter(|p| *p != 0)
-            .ok_or_else(|| format!("{port:?} is no port between 1 and 65535"))?,
+            .ok_or_else(|| format!("{} is no port between 1 and 65535", Quoted(port)))?,
     };
     Ok((host.to_owned(), port))
 }

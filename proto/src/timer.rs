@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Reopen(Owner),
     /// The oldest pending send of a producer fails.
     SendTimeout(ProducerId),
+    /// Acknowledgements go out.
+    Acks(ConsumerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Quoted};
 
 /// A topic's full name: `persistent://tenant/namespace/topic`.
 ///
@@ -26,12 +26,12 @@ impl TopicName {
     /// `InvalidTopicName`, saying what is wrong.
     pub fn parse(name: &str) -> Result<Self, Error> {
         let fail = |why: &str| {
-            Error::new(ErrorKind::InvalidTopicName, format!("{name:?} is not a topic name: {why}"))
+            Error::new(ErrorKind::InvalidTopicName, format!("{} is not a topic name: {why}", Quoted(name)))
         };
         let (domain, rest) = match name.split_once("://") {
             Some((domain @ ("persistent" | "non-persistent"), rest)) => (domain, rest),
             Some((domain, _)) => {
-                return Err(fail(&format!("{domain:?} is neither persistent nor non-persistent")));
+                return Err(fail(&format!("{} is neither persistent nor non-persistent", Quoted(domain))));
             }
             None => ("persistent", name),
         };

@@ -209,7 +209,7 @@ impl Engine {
     ) -> Result<(), JsValue> {
         let id = id([ledger_lo, ledger_hi, entry_lo, entry_hi], partition, batch_index, batch_size);
         self.shared
-            .command(|core, _, _| core.acknowledge(ConsumerId(consumer.into()), id, cumulative))
+            .command(|core, _, now| core.acknowledge(ConsumerId(consumer.into()), id, cumulative, now))
             .map_err(thrown)
     }
 
@@ -249,7 +249,7 @@ impl Engine {
 
     /// Deletes the subscription of a consumer.
     pub fn unsubscribe(&self, consumer: u32) -> f64 {
-        self.start(|core, now| core.unsubscribe(ConsumerId(consumer.into()), now))
+        self.start(|core, now| core.unsubscribe(ConsumerId(consumer.into()), false, now))
     }
 
     /// Completes with the number of partitions of a topic.

@@ -21,17 +21,19 @@ pub(crate) async fn run(name: &'static str, env: Env) -> Outcome {
         "p01_python_reads_what_we_wrote" => python_reads(env).await,
         "c01_we_read_what_python_wrote" => we_read(env, "single").await,
         "c30_we_read_the_batches_that_python_wrote" => we_read(env, "batch").await,
-        "c08_half_of_a_batch_comes_again" => half_of_a_batch(env).await,
+        "c08_half_of_a_batch_comes_again" => half_of_a_batch(env, false).await,
+        "c08_acknowledged_bits_do_not_come_again" => half_of_a_batch(env, true).await,
         other => Err(format!("no check is called {other}")),
     }
 }
 
 /// Their names.
-pub(crate) const ALL: [&str; 4] = [
+pub(crate) const ALL: [&str; 5] = [
     "p01_python_reads_what_we_wrote",
     "c01_we_read_what_python_wrote",
     "c30_we_read_the_batches_that_python_wrote",
     "c08_half_of_a_batch_comes_again",
+    "c08_acknowledged_bits_do_not_come_again",
 ];
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -193,12 +195,14 @@ async fn we_read(env: Env, mode: &str) -> Outcome {
     }
 }
 
-async fn half_of_a_batch(env: Env) -> Outcome {
+async fn half_of_a_batch(env: Env, by_index: bool) -> Outcome {
     for cumulative in [false, true] {
         let topic = format!("persistent://public/default/{}-{cumulative}", env.unique);
         let client = client(&env)?;
-        let subscribe =
-            || client.consumer(&topic, "s").initial_position(InitialPosition::Earliest).subscribe();
+        let subscribe = || {
+            let consumer = client.consumer(&topic, "s").initial_position(InitialPosition::Earliest);
+            consumer.batch_index_acknowledgment(by_index).subscribe()
+        };
         let consumer = subscribe().await.map_err(text)?;
         let messages: Vec<Value> =
             (0..1000).map(|i| json!({ "payload": hex(i.to_string().as_bytes()) })).collect();
@@ -221,6 +225,9 @@ async fn half_of_a_batch(env: Env) -> Outcome {
             let message =
                 receive(&consumer).await.map_err(|e| format!("{e}; {} messages are lost", missing.len()))?;
             let number: usize = String::from_utf8_lossy(message.payload()).parse().map_err(text)?;
+            if by_index && number < 500 {
+                return Err(format!("{number} came again, although it was acknowledged by its index"));
+            }
             missing.retain(|m| *m != number);
         }
         client.close().await.map_err(text)?;

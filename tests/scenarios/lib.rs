@@ -5,9 +5,11 @@
 //! A scenario's name begins with the id of the row of the parity ledger that it bears on.
 #![forbid(unsafe_code)]
 
+mod acknowledging;
 mod bad_input;
 mod consuming;
 mod env;
+mod positions;
 mod producing;
 mod service;
 #[cfg(target_family = "wasm")]
@@ -95,6 +97,23 @@ scenarios! {
         c26_unsubscribe_forgets_the_position,
         c30_message_fields,
         c30_ids_are_in_order_and_survive_text_and_bytes,
+    }
+    acknowledging {
+        c05_a_list_is_acknowledged,
+        c06_receipts_confirm_acknowledgements,
+        c07_acknowledgements_go_out_by_time_and_by_count,
+        c07_close_and_drop_send_what_is_pending,
+        c09_a_list_comes_again_with_backoff,
+    }
+    positions {
+        c13_seek_by_id_goes_back_and_forth,
+        c13_seek_by_publish_time,
+        c13_seek_while_messages_are_awaited,
+        c16_redelivery_on_request,
+        c21_start_message_id_and_inclusive,
+        c21_rollback_begins_back_in_time,
+        c26_unsubscribe_forced_ends_the_others_too,
+        c31_a_non_durable_subscription_is_forgotten,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

@@ -6,6 +6,7 @@
 
 import json
 import sys
+import time
 
 import pulsar
 
@@ -57,7 +58,7 @@ def produce(client, topic, batch):
         topic,
         batching_enabled=batch,
         batching_max_messages=1000,
-        batching_max_publish_delay_ms=2000,
+        batching_max_publish_delay_ms=60000,
         batching_max_allowed_size_in_bytes=1024 * 1024,
         block_if_queue_full=True,
     )
@@ -74,6 +75,10 @@ def produce(client, topic, batch):
         producer.send_async(bytes.fromhex(message["payload"]), sent(number), **options)
         total += 1
     producer.flush()
+    # The client's callbacks may still be running when its flush returns.
+    deadline = time.monotonic() + 10
+    while len(ids) < total and time.monotonic() < deadline:
+        time.sleep(0.01)
     for number in range(total):
         say({"result": ids[number][0], "id": ids[number][1]})
     producer.close()

@@ -126,7 +126,8 @@ impl Client {
                     match c.keep_alive(&self.config, now) {
                         Some(at) => self.timers.arm(Timer::Keepalive(conn), at),
                         None => {
-                            let why = format!("nothing came for {:?}", interval * 2);
+                            let seconds = interval.saturating_mul(2).as_secs();
+                            let why = format!("nothing came for {seconds} s");
                             self.give_up(conn, Error::new(ErrorKind::Disconnected, why), now);
                         }
                     }
@@ -136,6 +137,7 @@ impl Client {
                 Timer::RetryTask(task) => self.task_start(task, now),
                 Timer::Reopen(owner) => self.link_start(owner, now),
                 Timer::SendTimeout(producer) => self.sends_timed_out(producer, now),
+                Timer::Acks(consumer) => self.flush_acks(consumer, now),
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
             }
         }
@@ -193,6 +195,7 @@ impl Client {
         match consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol)) {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
+            Arrival::Unwanted => self.delivered(id, 0),
             Arrival::Damaged(ack) => {
                 self.write(conn, ack);
                 // The user sees nothing of it, so its permits go back from here.

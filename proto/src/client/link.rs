@@ -92,6 +92,10 @@ impl Link {
         (self.generation == generation).then(|| self.state.clone())
     }
 
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// The connection that it uses or waits for.
     #[inline]
     pub(crate) fn conn(&self) -> Option<ConnId> {
@@ -192,6 +196,7 @@ impl Client {
         owner: Owner,
         generation: u64,
         success: Option<&CommandProducerSuccess>,
+        now: Now,
     ) {
         let Some(link) = self.link(owner) else { return };
         let LinkState::Opening(conn, _) = link.state else { return };
@@ -219,8 +224,15 @@ impl Client {
             Owner::Consumer(id) => {
                 let Some(consumer) = self.consumers.get_mut(&id) else { return };
                 let permits = consumer.opened();
+                // What is done with must not come again.
+                self.flush_acks(id, now);
                 if let Some(c) = self.pool.get_mut(conn) {
                     write_flow(id.0, permits, c.outbox.tail());
+                }
+                if let Some(opened) =
+                    self.consumers.get(&id).and_then(|c| c.seek.as_ref()).map(|seek| seek.opened)
+                {
+                    opened(self, id, now);
                 }
             }
         }
@@ -317,6 +329,9 @@ impl Client {
 
     /// Closes the link: what is pending goes out first, then CLOSE.
     pub(super) fn link_close(&mut self, owner: Owner, op: OpId, now: Now) {
+        if let Owner::Consumer(id) = owner {
+            self.flush_acks(id, now);
+        }
         let Some(link) = self.link(owner) else {
             return self.complete(op, Ok(Output::Done));
         };
@@ -358,6 +373,8 @@ impl Client {
             }
             Owner::Consumer(consumer) => {
                 self.timers.cancel(Timer::Nack(consumer));
+                self.seek_ended(consumer, Err(error.clone()));
+                self.acks_ended(consumer, &error);
                 if self.consumers.remove(&consumer).is_some() {
                     self.emit(Event::ConsumerEnded { consumer, error });
                 }

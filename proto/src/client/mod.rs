@@ -2,12 +2,14 @@
 //!
 //! See [`Client`] for which method is what, and in which order they are called.
 
+mod acknowledging;
 pub(crate) mod backoff;
 mod facts;
 pub(crate) mod link;
 mod lookup;
 pub(crate) mod pool;
-mod requests;
+mod positions;
+pub(crate) mod requests;
 
 use std::collections::VecDeque;
 
@@ -37,8 +39,11 @@ use requests::{Reply, Requests};
 /// - **Commands** (what the user wants) return an [`OpId`] that completes later, exactly once, or
 ///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
 ///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
-///   [`acknowledge`](Self::acknowledge), [`negative_acknowledge`](Self::negative_acknowledge),
-///   [`unsubscribe`](Self::unsubscribe), [`last_message_id`](Self::last_message_id),
+///   [`acknowledge`](Self::acknowledge), [`acknowledge_all`](Self::acknowledge_all),
+///   [`acknowledge_confirmed`](Self::acknowledge_confirmed),
+///   [`negative_acknowledge`](Self::negative_acknowledge),
+///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
+///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
 ///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),
 ///   [`partitions`](Self::partitions), [`topics`](Self::topics), [`close`](Self::close).
 /// - **Facts** (what happened): [`connected`](Self::connected), [`received`](Self::received),
@@ -81,6 +86,7 @@ enum OpKind {
     Task(u64),
     Create(Owner),
     Close(Owner),
+    Seek(ConsumerId),
     Request,
     Shutdown,
 }
@@ -227,50 +233,11 @@ impl Client {
         }
     }
 
-    /// Acknowledges a message, or all up to it.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn acknowledge(
-        &mut self,
-        consumer: ConsumerId,
-        id: MessageId,
-        cumulative: bool,
-    ) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        // Without a link the broker will send it again anyway.
-        let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) else {
-            return Ok(());
-        };
-        if let Some(ack) = c.acknowledge(id, cumulative) {
-            connection.write(ack);
-        }
-        Ok(())
-    }
-
-    /// Asks for a message to come again, after the consumer's delay.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn negative_acknowledge(
-        &mut self,
-        consumer: ConsumerId,
-        id: MessageId,
-        now: Now,
-    ) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        if c.link.open_conn().is_some()
-            && let Some(due) = c.negative_acknowledge(id, now)
-        {
-            self.timers.arm(Timer::Nack(consumer), due);
-        }
-        Ok(())
-    }
-
-    /// Deletes the subscription of a consumer.
-    pub fn unsubscribe(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+    /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
+    pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
+        self.flush_acks(consumer, now);
         self.consumer_request(consumer, now, |consumer_id, request_id| {
-            CommandUnsubscribe { consumer_id, request_id, force: None }.into()
+            CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()
         })
     }
 
@@ -441,6 +408,10 @@ impl Client {
                 let owner = *owner;
                 self.forget(owner, &error);
                 self.complete(op, Err(error));
+            }
+            Some(OpKind::Seek(consumer)) => {
+                let consumer = *consumer;
+                self.seek_ended(consumer, Err(error));
             }
             Some(OpKind::Request) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {

@@ -5,7 +5,7 @@ use super::link::Owner;
 use crate::error::{Error, ErrorKind};
 use crate::event::Output;
 use crate::id_map::IdMap;
-use crate::ids::{ConnId, OpId};
+use crate::ids::{ConnId, ConsumerId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::{Command, CommandProducerSuccess, ServerError};
@@ -19,9 +19,15 @@ pub(crate) enum Reply {
     Open(Owner, u64),
     /// A closing.
     Closed(Owner, OpId),
+    /// A request of a consumer, with a number of its own. What handles it is linked only into programs
+    /// that ask.
+    Consumer(ConsumerId, u64, ConsumerReplied),
     /// An operation that only wants to know.
     Op(OpId),
 }
+
+/// Handles the reply to a request of a consumer.
+pub(crate) type ConsumerReplied = fn(&mut Client, ConsumerId, u64, Result<Command, Error>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
@@ -103,9 +109,9 @@ impl Client {
             Reply::Task(task) => self.task_replied(task, result, now),
             Reply::Open(owner, generation) => match result {
                 Ok(Command::ProducerSuccess(success)) => {
-                    self.link_opened(owner, generation, Some(&success));
+                    self.link_opened(owner, generation, Some(&success), now);
                 }
-                Ok(_) => self.link_opened(owner, generation, None),
+                Ok(_) => self.link_opened(owner, generation, None, now),
                 Err(error) => self.open_failed(owner, generation, error, now),
             },
             Reply::Closed(owner, op) => {
@@ -114,6 +120,7 @@ impl Client {
                 let gone = matches!(&result, Err(e) if e.kind() == ErrorKind::Disconnected);
                 self.complete(op, if gone { Ok(Output::Done) } else { result.map(|_| Output::Done) });
             }
+            Reply::Consumer(consumer, number, replied) => replied(self, consumer, number, result),
             Reply::Op(op) => self.complete(op, result.map(output)),
         }
     }

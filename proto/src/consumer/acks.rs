@@ -76,16 +76,33 @@ impl BatchAcks {
     /// All messages up to one are done with: what to tell the broker, if anything.
     pub(crate) fn cumulative(&mut self, id: MessageId) -> Option<MessageIdData> {
         let key = (id.ledger_id, id.entry_id);
-        self.partial = self.partial.split_off(&key);
+        while let Some(&first) = self.partial.keys().next().filter(|first| **first < key) {
+            self.partial.remove(&first);
+        }
         let Some(index) = batch_place(id).filter(|index| index + 1 < id.batch_size as usize) else {
             self.partial.remove(&key);
             return Some(id.to_wire());
         };
         let bits = self.partial.entry(key).or_insert_with(|| Bits::all(id.batch_size as usize));
         (0..=index).for_each(|i| bits.clear(i));
+        if bits.left == 0 {
+            self.partial.remove(&key);
+            return Some(id.to_wire());
+        }
         // The entry before is done with for sure.
         let before = id.entry_id.checked_sub(1)?;
         Some(MessageIdData { ledger_id: id.ledger_id, entry_id: before, ..Default::default() })
+    }
+
+    /// Whether a part of an entry is acknowledged, and not all of it.
+    pub(crate) fn is_partial(&self, key: (u64, u64)) -> bool {
+        self.partial.contains_key(&key)
+    }
+
+    /// The bits of an entry that are still to be acknowledged; none unless a part of it is.
+    pub(crate) fn open(&self, key: (u64, u64)) -> Vec<i64> {
+        let words = self.partial.get(&key).map_or(&[][..], |bits| &bits.words);
+        words.iter().map(|word| *word as i64).collect()
     }
 
     pub(crate) fn clear(&mut self) {

@@ -7,22 +7,34 @@
 //!                        \--> acknowledged · negatively acknowledged · neither: comes again
 //! link lost: queue, half-done batches and nacks are forgotten; the broker sends it all again
 //! ```
+//!
+//! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`.
 
 mod acks;
+mod grouping;
 mod message;
 mod nacks;
 mod queue;
+mod redelivery;
+mod seek;
+mod start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acks::BatchAcks;
+use grouping::{Flush, Grouping};
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
 use queue::{Queue, Taken, open_bits};
+pub use redelivery::RedeliveryBackoff;
+pub use seek::SeekTarget;
+pub(crate) use seek::{Seek, SeekState};
+use start::{Before, Start};
 
 use crate::client::link::Link;
-use crate::config::{ConsumerConfig, InitialPosition};
+use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
 use crate::producer::key_values;
@@ -44,7 +56,12 @@ pub(crate) struct Consumer {
     topic: Arc<TopicName>,
     queue: Queue,
     acks: BatchAcks,
+    pub(crate) grouping: Grouping,
     nacks: Nacks,
+    pub(crate) start: Start,
+    pub(crate) seek: Option<Seek>,
+    /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
+    epoch: u64,
     /// Messages of this subscription that were taken and not reported as delivered.
     taken: u32,
     /// Permits to give back with the next FLOW.
@@ -58,6 +75,8 @@ pub(crate) struct Consumer {
 pub(crate) enum Arrival {
     /// Nothing; `true` when the user is to be told that messages wait.
     Queued(bool),
+    /// Nothing; it is not for the user.
+    Unwanted,
     /// That it was damaged on its way.
     Damaged(CommandAck),
 }
@@ -71,7 +90,11 @@ impl Consumer {
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
             acks: BatchAcks::default(),
+            grouping: Grouping::default(),
             nacks: Nacks::default(),
+            start: Start::new(&config),
+            seek: None,
+            epoch: 0,
             taken: 0,
             returned: 0,
             announced: false,
@@ -89,7 +112,9 @@ impl Consumer {
             request_id,
             consumer_name: Some(self.name.clone()),
             priority_level: Some(self.config.priority_level),
-            durable: Some(true),
+            durable: Some(self.config.subscription_mode == SubscriptionMode::Durable),
+            start_message_id: self.start.to_wire(),
+            start_message_rollback_duration_sec: self.rollback(),
             metadata: key_values(&self.config.properties),
             read_compacted: Some(false),
             initial_position: Some(match self.config.initial_position {
@@ -97,8 +122,18 @@ impl Consumer {
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
             force_topic_creation: Some(true),
+            consumer_epoch: self.has_epochs().then_some(self.epoch),
             ..Default::default()
         }
+    }
+
+    fn rollback(&self) -> Option<u64> {
+        let rollback = self.config.start_message_rollback.as_secs();
+        (rollback > 0 && self.start.is_first()).then_some(rollback)
+    }
+
+    fn has_epochs(&self) -> bool {
+        matches!(self.config.subscription_type, SubscriptionType::Exclusive | SubscriptionType::Failover)
     }
 
     /// The subscription is open on a connection: the first permits.
@@ -110,11 +145,39 @@ impl Consumer {
     /// The link is lost: all that is not acknowledged will come again.
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
+        self.grouping.lost(&self.acks);
         self.acks.clear();
         self.nacks.clear();
+        self.start.lost();
+        if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
+            self.start.moved(seek.start());
+            self.grouping.clear();
+        }
         self.taken = 0;
         self.returned = 0;
         self.announced = false;
+    }
+
+    /// Forgets what was delivered on this link and is not acknowledged: it will come again.
+    pub(crate) fn start_over(&mut self) {
+        self.returned = self.returned.saturating_add(self.queue.clear()).saturating_add(self.taken);
+        self.acks.clear();
+        self.nacks.clear();
+        self.taken = 0;
+        self.announced = false;
+    }
+
+    /// The request for all that is not acknowledged to come again.
+    pub(crate) fn redeliver_all(&mut self) -> CommandRedeliverUnacknowledgedMessages {
+        let consumer_epoch = self.has_epochs().then(|| {
+            self.epoch += 1;
+            self.epoch
+        });
+        CommandRedeliverUnacknowledgedMessages {
+            consumer_id: self.id.0,
+            message_ids: Vec::new(),
+            consumer_epoch,
+        }
     }
 
     /// Takes in an entry.
@@ -157,6 +220,11 @@ impl Consumer {
         // What the broker counted; it goes by the same words.
         let declared = u32::try_from(unpack.batch.unwrap_or(1)).unwrap_or(0);
         let permits = open_bits(&delivery.ack_set, declared).max(1);
+        let before = self.start.before(at, unpack.batch.is_some());
+        if before == Before::All || delivery.consumer_epoch.is_some_and(|epoch| epoch < self.epoch) {
+            self.returned = self.returned.saturating_add(permits);
+            return Arrival::Unwanted;
+        }
         if let Some(why) = unsupported(&unpack) {
             self.queue
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
@@ -181,7 +249,8 @@ impl Consumer {
             }
             Some(_) => {
                 self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
-                self.queue.push_batch(data, declared, delivery.ack_set);
+                let first = if let Before::Below(first) = before { first } else { 0 };
+                self.queue.push_batch(data, declared, delivery.ack_set, first);
             }
         }
         Arrival::Queued(self.announce())
@@ -197,6 +266,7 @@ impl Consumer {
             match self.queue.take() {
                 Some(Taken::Message(message)) => {
                     self.taken = self.taken.saturating_add(1);
+                    self.start.passed(|| message.id());
                     return Some(Ok(message));
                 }
                 Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),
@@ -228,22 +298,32 @@ impl Consumer {
         Some(std::mem::take(&mut self.returned))
     }
 
-    /// The ACK that follows from the user's acknowledgement, if one is due yet.
-    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> Option<Outbound> {
-        let (ack_type, id) = if cumulative {
-            (AckType::CUMULATIVE, self.acks.cumulative(id)?)
-        } else {
-            (AckType::INDIVIDUAL, self.acks.individual(id)?)
-        };
-        Some(
-            CommandAck { consumer_id: self.id.0, ack_type, message_id: vec![id], ..Default::default() }
-                .into(),
-        )
+    /// Notes an acknowledgement; whether there is anything to tell the broker of it.
+    pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
+        let (by_index, key) = (self.config.batch_index_acknowledgment, (id.ledger_id, id.entry_id));
+        if !cumulative {
+            let whole = self.acks.individual(id).is_some();
+            if whole || by_index {
+                self.grouping.individual(key);
+            }
+            return whole || by_index;
+        }
+        let told = self.acks.cumulative(id).map(|told| ((told.ledger_id, told.entry_id), true));
+        let told = if by_index && self.acks.is_partial(key) { Some((key, false)) } else { told };
+        if let Some((key, whole)) = told {
+            self.grouping.cumulative(key, whole);
+        }
+        told.is_some()
+    }
+
+    /// The ACKs of all that is pending.
+    pub(crate) fn flush_acks(&mut self) -> (Vec<CommandAck>, Option<Flush>) {
+        self.grouping.flush(self.id.0, &self.acks)
     }
 
     /// Notes a negative acknowledgement; returns when the next is due.
-    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, now: Now) -> Option<Time> {
-        self.nacks.add(id, self.config.negative_ack_redelivery_delay, now.time);
+    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) -> Option<Time> {
+        self.nacks.add(id, delay, now.time);
         self.nacks.next()
     }
 

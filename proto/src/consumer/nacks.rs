@@ -34,7 +34,9 @@ impl Nacks {
             if *first.key() > now {
                 break;
             }
-            ids.append(&mut first.remove());
+            for id in first.remove() {
+                ids.insert(id);
+            }
         }
         let ids: Vec<MessageIdData> = ids
             .into_iter()

@@ -27,6 +27,8 @@ enum Queued {
         permits: u32,
         /// Bits of messages that are still to be delivered; all when empty.
         ack_set: Vec<i64>,
+        /// Messages below this index are not wanted.
+        first: u32,
     },
     /// An entry that could not be unpacked, and how many permits it took.
     Unreadable(Error, u32),
@@ -46,7 +48,7 @@ impl Queue {
         self.entries.push_back(Queued::One(message));
     }
 
-    pub(crate) fn push_batch(&mut self, entry: EntryData, declared: u32, ack_set: Vec<i64>) {
+    pub(crate) fn push_batch(&mut self, entry: EntryData, declared: u32, ack_set: Vec<i64>, first: u32) {
         self.entries.push_back(Queued::Batch {
             entry: Arc::new(entry),
             next: BatchReader::new(),
@@ -54,6 +56,7 @@ impl Queue {
             declared,
             permits: open_bits(&ack_set, declared),
             ack_set,
+            first,
         });
     }
 
@@ -65,12 +68,22 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all of it; the permits that it took.
+    pub(crate) fn clear(&mut self) -> u32 {
+        let mut sum = 0_u32;
+        for queued in &self.entries {
+            sum = sum.saturating_add(match queued {
+                Queued::One(_) => 1,
+                Queued::Batch { permits, .. } | Queued::Unreadable(_, permits) => *permits,
+            });
+        }
         self.entries.clear();
+        sum
     }
 
     pub(crate) fn take(&mut self) -> Option<Taken> {
-        let Some(Queued::Batch { entry, next, index, declared, permits, ack_set }) = self.entries.front_mut()
+        let Some(Queued::Batch { entry, next, index, declared, permits, ack_set, first }) =
+            self.entries.front_mut()
         else {
             return match self.entries.pop_front()? {
                 Queued::One(message) => Some(Taken::Message(message)),
@@ -86,7 +99,7 @@ impl Queue {
             Ok(_) if !is_set(ack_set, at) => Taken::Skipped(0),
             Ok(slot) => {
                 *permits = permits.saturating_sub(1);
-                if slot.compacted_out {
+                if slot.compacted_out || at < *first {
                     Taken::Skipped(1)
                 } else {
                     Taken::Message(Message::of_batch(entry.clone(), at as i32, slot))

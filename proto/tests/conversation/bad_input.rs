@@ -9,11 +9,7 @@ use pulsewire_proto::{ConsumerConfig, ErrorKind, Event, SubscriptionType};
 use crate::talk::*;
 
 fn shared(queue: u32) -> ConsumerConfig {
-    ConsumerConfig {
-        receiver_queue_size: queue,
-        subscription_type: SubscriptionType::Shared,
-        ..ConsumerConfig::new(topic(), "s")
-    }
+    ConsumerConfig { receiver_queue_size: queue, subscription_type: SubscriptionType::Shared, ..ungrouped() }
 }
 
 /// A burst of everything that an open connection may say.
@@ -192,8 +188,8 @@ fn c23_any_number_of_messages_that_a_batch_claims_is_bounded() {
         // Any of its messages may be acknowledged in any way.
         for message in good {
             let id_of = message.expect("a message").id();
-            talk.client.acknowledge(id, id_of, false).expect("open");
-            talk.client.acknowledge(id, id_of, true).expect("open");
+            talk.client.acknowledge(id, id_of, false, talk.now).expect("open");
+            talk.client.acknowledge(id, id_of, true, talk.now).expect("open");
             talk.client.negative_acknowledge(id, id_of, talk.now).expect("open");
         }
     }
@@ -294,7 +290,7 @@ fn c01_ids_and_numbers_at_their_limits_are_taken() {
         let message = message.expect("a message");
         assert_eq!(message.redelivery_count(), u32::MAX);
         for cumulative in [true, false] {
-            talk.client.acknowledge(id, message.id(), cumulative).expect("open");
+            talk.client.acknowledge(id, message.id(), cumulative, talk.now).expect("open");
         }
     }
     // What the user hands in may be as odd.
@@ -303,7 +299,7 @@ fn c01_ids_and_numbers_at_their_limits_are_taken() {
             let odd =
                 pulsewire_proto::MessageId { batch_index: batch_size.wrapping_sub(1), batch_size, ..odd };
             for cumulative in [true, false] {
-                talk.client.acknowledge(id, odd, cumulative).expect("open");
+                talk.client.acknowledge(id, odd, cumulative, talk.now).expect("open");
             }
             talk.client.negative_acknowledge(id, odd, talk.now).expect("open");
         }
@@ -333,7 +329,7 @@ fn k05_nested_ids_are_bounded() {
 fn w05_unknown_enum_values_are_kept_and_reported() {
     let mut talk = Talk::new();
     let (id, conn) = talk.consumer();
-    let op = talk.client.unsubscribe(id, talk.now);
+    let op = talk.client.unsubscribe(id, false, talk.now);
     let asked = hear!(talk, conn, Unsubscribe);
     talk.say(conn, failure(asked.request_id, ServerError(4711)));
     let error = talk.ended(op).expect_err("a failure");

@@ -158,7 +158,7 @@ fn k05_a_quiet_connection_is_asked_after_30_s_and_dead_after_60() {
     assert!(talk.is_open(conn));
     talk.quiet(conn);
     talk.pass(secs(1));
-    assert!(talk.hung_up(conn).contains("nothing came for 60s"));
+    assert!(talk.hung_up(conn).contains("nothing came for 60 s"));
     // What was on it is opened again.
     talk.come_back();
 }

@@ -10,7 +10,7 @@ use pulsewire_proto::{
 use crate::talk::*;
 
 fn shared() -> ConsumerConfig {
-    ConsumerConfig { subscription_type: SubscriptionType::Shared, ..ConsumerConfig::new(topic(), "s") }
+    ConsumerConfig { subscription_type: SubscriptionType::Shared, ..ungrouped() }
 }
 
 /// A queue of two: every permit comes back at once.
@@ -218,7 +218,7 @@ fn c05_each_acknowledgement_of_a_single_message_is_sent() {
     let (id, conn) = talk.consumer();
     talk.deliver(conn, id, 4, "x");
     let message = talk.receive(id).remove(0).expect("a message");
-    talk.client.acknowledge(id, message.id(), false).expect("open");
+    talk.client.acknowledge(id, message.id(), false, talk.now).expect("open");
     let expected = CommandAck {
         consumer_id: id.0,
         ack_type: AckType::INDIVIDUAL,
@@ -226,7 +226,7 @@ fn c05_each_acknowledgement_of_a_single_message_is_sent() {
         ..Default::default()
     };
     assert_eq!(hear!(talk, conn, Ack), expected);
-    talk.client.acknowledge(id, message.id(), true).expect("open");
+    talk.client.acknowledge(id, message.id(), true, talk.now).expect("open");
     assert_eq!(hear!(talk, conn, Ack), CommandAck { ack_type: AckType::CUMULATIVE, ..expected });
 }
 
@@ -241,10 +241,10 @@ fn c08_ack_of_one_index_never_acks_the_batch() {
     talk.say_bytes(conn, delivery(id, 7, &[], &batch(&texts(&["a", "b", "c"]))));
     let ids: Vec<MessageId> = talk.receive(id).into_iter().map(|m| m.expect("a message").id()).collect();
     for index in [2, 0, 0, 2] {
-        talk.client.acknowledge(id, ids[index], false).expect("open");
+        talk.client.acknowledge(id, ids[index], false, talk.now).expect("open");
         talk.quiet(conn);
     }
-    talk.client.acknowledge(id, ids[1], false).expect("open");
+    talk.client.acknowledge(id, ids[1], false, talk.now).expect("open");
     let ack = hear!(talk, conn, Ack);
     assert_eq!((ack.ack_type, ack.message_id), (AckType::INDIVIDUAL, vec![at(7)]));
     talk.quiet(conn);
@@ -257,10 +257,10 @@ fn c08_cumulative_ack_within_a_batch_reaches_the_entry_before() {
     talk.deliver(conn, id, 6, "before");
     talk.say_bytes(conn, delivery(id, 7, &[], &batch(&texts(&["a", "b", "c"]))));
     let ids: Vec<MessageId> = talk.receive(id).into_iter().map(|m| m.expect("a message").id()).collect();
-    talk.client.acknowledge(id, ids[2], true).expect("open");
+    talk.client.acknowledge(id, ids[2], true, talk.now).expect("open");
     let ack = hear!(talk, conn, Ack);
     assert_eq!((ack.ack_type, ack.message_id), (AckType::CUMULATIVE, vec![at(6)]));
-    talk.client.acknowledge(id, ids[3], true).expect("open");
+    talk.client.acknowledge(id, ids[3], true, talk.now).expect("open");
     let ack = hear!(talk, conn, Ack);
     assert_eq!((ack.ack_type, ack.message_id), (AckType::CUMULATIVE, vec![at(7)]));
 }
@@ -272,7 +272,7 @@ fn c08_open_bits_alone_are_waited_for_after_a_redelivery() {
     talk.say_bytes(conn, delivery(id, 7, &[0b100], &batch(&texts(&["a", "b", "c"]))));
     let c = talk.receive(id).remove(0).expect("a message");
     assert_eq!(payload(&c), "c");
-    talk.client.acknowledge(id, c.id(), false).expect("open");
+    talk.client.acknowledge(id, c.id(), false, talk.now).expect("open");
     assert_eq!(hear!(talk, conn, Ack).message_id, [at(7)]);
 }
 
@@ -344,11 +344,12 @@ fn c01_what_was_not_acknowledged_comes_again_after_a_reconnect() {
     talk.cut(conn);
     // What the lost connection had prefetched is not handed out: it comes again.
     assert_eq!(talk.payloads(id), [""; 0]);
-    talk.client.acknowledge(id, message_id(0), false).expect("open");
+    talk.client.acknowledge(id, message_id(0), false, talk.now).expect("open");
     let conn = talk.come_back();
     let open = hear!(talk, conn, Subscribe);
     assert_eq!((open.consumer_id, open.subscription.as_str()), (id.0, "s"));
     talk.say(conn, success(open.request_id));
+    assert_eq!(hear!(talk, conn, Ack).message_id, [at(0)], "what was done with in between");
     assert_eq!(permits(&mut talk, conn), 1000);
     for n in 0..4 {
         talk.deliver(conn, id, n, &format!("m{n}"));
@@ -387,7 +388,7 @@ fn c01_close_consumer_on_a_live_socket_subscribes_again_with_new_permits() {
     // No permits, acks or messages in between.
     assert_eq!(talk.payloads(id), [""; 0]);
     talk.client.delivered(id, 1);
-    talk.client.acknowledge(id, message_id(0), false).expect("open");
+    talk.client.acknowledge(id, message_id(0), false, talk.now).expect("open");
     talk.deliver(conn, id, 0, "late");
     assert!(!talk.client.has_messages(id));
     talk.quiet(conn);
@@ -399,6 +400,7 @@ fn c01_close_consumer_on_a_live_socket_subscribes_again_with_new_permits() {
     talk.deliver(conn, id, 0, "still too early");
     assert!(!talk.client.has_messages(id));
     talk.say(conn, success(open.request_id));
+    assert_eq!(hear!(talk, conn, Ack).message_id, [at(0)], "what was done with in between");
     assert_eq!(permits(&mut talk, conn), 2);
     talk.deliver(conn, id, 0, "x");
     assert_eq!(talk.payloads(id), ["x"]);
@@ -582,7 +584,7 @@ fn c26_unsubscribe_and_c17_last_message_id_are_asked_for() {
     );
     let Ok(Output::LastMessageId(found)) = talk.ended(last) else { panic!("an id") };
     assert_eq!(found.to_string(), "3:12:-1:4");
-    let op = talk.client.unsubscribe(id, talk.now);
+    let op = talk.client.unsubscribe(id, false, talk.now);
     let asked = hear!(talk, conn, Unsubscribe);
     talk.say(conn, success(asked.request_id));
     assert_eq!(talk.ended(op), Ok(Output::Done));
@@ -602,7 +604,7 @@ fn c05_acknowledgements_before_close_are_on_the_wire_before_it() {
     let (id, conn) = talk.consumer();
     talk.deliver(conn, id, 0, "x");
     talk.receive(id);
-    talk.client.acknowledge(id, message_id(0), false).expect("open");
+    talk.client.acknowledge(id, message_id(0), false, talk.now).expect("open");
     let op = talk.client.close_consumer(id, talk.now);
     assert_eq!(hear!(talk, conn, Ack).message_id, [at(0)]);
     let close = hear!(talk, conn, CloseConsumer);
@@ -610,5 +612,5 @@ fn c05_acknowledgements_before_close_are_on_the_wire_before_it() {
     talk.say(conn, success(close.request_id));
     assert_eq!(talk.ended(op), Ok(Output::Done));
     talk.quiet(conn);
-    assert!(talk.client.acknowledge(id, message_id(1), false).is_err());
+    assert!(talk.client.acknowledge(id, message_id(1), false, talk.now).is_err());
 }

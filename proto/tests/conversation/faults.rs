@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use pulsewire_proto::wire::*;
 use pulsewire_proto::{
     ClientConfig, ConnId, ConsumerConfig, ConsumerId, Error, ErrorKind, OpId, Output, ProducerConfig,
-    ProducerId, SendToken, SubscriptionType,
+    ProducerId, SeekTarget, SendToken, SubscriptionType,
 };
 
 use crate::talk::*;
@@ -83,7 +83,14 @@ impl World {
             (2, ..) => self.ops.push(self.talk.client.partitions(topic(), now)),
             (3, ..) => self.ops.push(self.talk.client.topics("public/default", now)),
             (4, _, Some(id)) => self.ops.push(self.talk.client.last_message_id(id, now)),
-            (5, _, Some(id)) => self.ops.push(self.talk.client.unsubscribe(id, now)),
+            (5, _, Some(id)) => self.ops.push(self.talk.client.unsubscribe(id, false, now)),
+            (15, _, Some(id)) if self.rng.bool() => {
+                let target = SeekTarget::PublishTime(1);
+                self.ops.push(self.talk.client.seek(id, target, now));
+            }
+            (16, _, Some(id)) if self.rng.bool() => {
+                self.talk.client.redeliver_unacknowledged(id, now).ok();
+            }
             (6, Some(id), _) if self.rng.u32(..4) == 0 => {
                 self.ops.push(self.talk.client.close_producer(id, now));
             }
@@ -103,7 +110,7 @@ impl World {
                     let at = message.id();
                     match self.rng.u32(..4) {
                         0 => self.talk.client.negative_acknowledge(id, at, now).ok(),
-                        n => self.talk.client.acknowledge(id, at, n == 1).ok(),
+                        n => self.talk.client.acknowledge(id, at, n == 1, now).ok(),
                     };
                 }
             }

@@ -7,9 +7,11 @@
 #[macro_use]
 mod talk;
 
+mod acknowledging;
 mod bad_input;
 mod connection;
 mod consumer;
 mod faults;
 mod lookup;
+mod positions;
 mod producer;

@@ -63,6 +63,11 @@ pub(crate) fn config(url: &str) -> ClientConfig {
     ClientConfig::new(ServiceUrl::parse(url).expect("a URL"))
 }
 
+/// A consumer whose acknowledgements go out one by one.
+pub(crate) fn ungrouped() -> ConsumerConfig {
+    ConsumerConfig { acknowledgment_group_time: Duration::ZERO, ..ConsumerConfig::new(topic(), "s") }
+}
+
 pub(crate) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -357,7 +362,7 @@ impl Talk {
 
     /// A consumer, open on the only broker; its first FLOW is heard already.
     pub(crate) fn consumer(&mut self) -> (ConsumerId, ConnId) {
-        self.consumer_with(ConsumerConfig::new(topic(), "s"))
+        self.consumer_with(ungrouped())
     }
 
     pub(crate) fn consumer_with(&mut self, config: ConsumerConfig) -> (ConsumerId, ConnId) {

@@ -1,0 +1,97 @@
+//! Where a subscription begins, and what comes before that.
+//!
+//! ```text
+//! as configured --seek--> the target --message taken, link lost (non-durable)--> after that message
+//! ```
+//!
+//! Brokers deliver whole entries, so the messages before the start are dropped here. A durable
+//! subscription keeps its place at the broker; a non-durable one is told it at every opening.
+
+use crate::config::{ConsumerConfig, SubscriptionMode};
+use crate::ids::MessageId;
+use crate::wire::MessageIdData;
+use crate::wire::hot::Position;
+
+#[derive(Debug)]
+pub(crate) struct Start {
+    at: Option<MessageId>,
+    /// Whether the message at the start is wanted too.
+    inclusive: bool,
+    /// What was configured: what a seek goes by.
+    include: bool,
+    durable: bool,
+    /// Whether nothing has moved the start yet.
+    first: bool,
+    last: Option<MessageId>,
+}
+
+/// What of an entry is before the start.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nothing,
+    All,
+    /// The messages of the batch below this index.
+    Below(u32),
+}
+
+impl Start {
+    pub(crate) fn new(config: &ConsumerConfig) -> Self {
+        Self {
+            at: config.start_message_id,
+            inclusive: config.start_message_id_inclusive,
+            include: config.start_message_id_inclusive,
+            durable: config.subscription_mode == SubscriptionMode::Durable,
+            first: true,
+            last: None,
+        }
+    }
+
+    /// A seek has moved the subscription.
+    pub(crate) fn moved(&mut self, to: MessageId) {
+        (self.at, self.inclusive, self.first, self.last) = (Some(to), self.include, false, None);
+    }
+
+    /// The user has a message.
+    #[inline]
+    pub(crate) fn passed(&mut self, id: impl FnOnce() -> MessageId) {
+        if !self.durable {
+            self.last = Some(id());
+        }
+    }
+
+    /// The link is lost.
+    pub(crate) fn lost(&mut self) {
+        if let Some(last) = self.last.take() {
+            (self.at, self.inclusive, self.first) = (Some(last), false, false);
+        }
+    }
+
+    /// Whether SUBSCRIBE says how far to roll back.
+    pub(crate) fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// As SUBSCRIBE carries it.
+    pub(crate) fn to_wire(&self) -> Option<MessageIdData> {
+        let id = self.at.filter(|_| !self.durable)?;
+        Some(MessageIdData { batch_index: (id.batch_index >= 0).then_some(id.batch_index), ..id.to_wire() })
+    }
+
+    /// What of an entry is not wanted.
+    #[inline]
+    pub(crate) fn before(&self, entry: Position, is_batch: bool) -> Before {
+        let Some(id) = self.at.filter(|id| *id != MessageId::LATEST) else { return Before::Nothing };
+        let place = (entry.ledger as i64, entry.entry as i64);
+        match place.cmp(&(id.ledger_id as i64, id.entry_id as i64)) {
+            std::cmp::Ordering::Greater => Before::Nothing,
+            // Another consumer may have moved a durable subscription back.
+            std::cmp::Ordering::Less if self.durable => Before::Nothing,
+            std::cmp::Ordering::Less => Before::All,
+            std::cmp::Ordering::Equal if is_batch && id.batch_index >= 0 => {
+                Before::Below(id.batch_index.unsigned_abs() + u32::from(!self.inclusive))
+            }
+            std::cmp::Ordering::Equal if self.inclusive => Before::Nothing,
+            std::cmp::Ordering::Equal => Before::All,
+        }
+    }
+}
