@@ -220,6 +220,7 @@ impl Client {
                 let Some(consumer) = self.consumers.get_mut(&id) else { return };
                 let permits = consumer.opened();
                 if let Some(c) = self.pool.get_mut(conn) {
+                    consumer.max_message_size = c.max_message_size;
                     write_flow(id.0, permits, c.outbox.tail());
                 }
             }
