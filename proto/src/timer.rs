@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Reopen(Owner),
     /// The oldest pending send of a producer fails.
     SendTimeout(ProducerId),
+    /// The open batch of a producer goes out.
+    Batch(ProducerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
 }

@@ -6,6 +6,7 @@
 
 import json
 import sys
+import time
 
 import pulsar
 
@@ -84,6 +85,11 @@ def produce(client, topic, batch, codec):
         producer.send_async(bytes.fromhex(message["payload"]), sent(number), **options)
         total += 1
     producer.flush()
+    # Callbacks run on a thread of their own, and may be behind.
+    for _ in range(2000):
+        if len(ids) == total:
+            break
+        time.sleep(0.01)
     for number in range(total):
         say({"result": ids[number][0], "id": ids[number][1]})
     producer.close()

@@ -14,7 +14,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::util::{output, run};
 
-/// What the module is built with. A codec would take it over its limit of size: gzip, LZ4 and SNAPPY are 4 KB, ZLIB 6 KB
+/// What the module is built with. Batching (4 KB) or a codec would take it over its limit of size: gzip, LZ4 and SNAPPY are 4 KB, ZLIB 6 KB
 /// and ZSTD 19 KB.
 const MODULE_FEATURES: &str = "js";
 

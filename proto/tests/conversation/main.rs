@@ -8,6 +8,7 @@
 mod talk;
 
 mod bad_input;
+mod batching;
 mod connection;
 mod consumer;
 mod faults;
