@@ -23,6 +23,10 @@ pub struct ProducerBuilder {
     send_timeout: Duration,
     initial_sequence_id: Option<u64>,
     properties: Vec<(String, String)>,
+    batching: bool,
+    batching_max_messages: u32,
+    batching_max_bytes: u32,
+    batching_max_publish_delay: Duration,
 }
 
 impl ProducerBuilder {
@@ -34,6 +38,10 @@ impl ProducerBuilder {
             send_timeout: Duration::from_secs(30),
             initial_sequence_id: None,
             properties: Vec::new(),
+            batching: cfg!(feature = "batching"),
+            batching_max_messages: 1000,
+            batching_max_bytes: 128 * 1024,
+            batching_max_publish_delay: Duration::from_millis(1),
         }
     }
 
@@ -63,6 +71,35 @@ impl ProducerBuilder {
         self
     }
 
+    /// Whether messages that are sent close together travel as one entry, compressed, stored and
+    /// dispatched together. A subscription of the type key-shared wants it off: all of a batch goes where
+    /// the key of its first message leads. Default: yes, as Java's `enableBatching`,
+    /// unless the feature `batching` is left out.
+    pub fn batching(mut self, batching: bool) -> Self {
+        self.batching = batching;
+        self
+    }
+
+    /// Messages that a batch takes, at least 1. Default: 1000, as Java's `batchingMaxMessages`.
+    pub fn batching_max_messages(mut self, messages: u32) -> Self {
+        self.batching_max_messages = messages;
+        self
+    }
+
+    /// Bytes that a batch takes, at least 1; a larger message travels alone. Default: 128 KiB, as Java's
+    /// `batchingMaxBytes`.
+    pub fn batching_max_bytes(mut self, bytes: u32) -> Self {
+        self.batching_max_bytes = bytes;
+        self
+    }
+
+    /// How long the first message of a batch waits for others, at least 1 ms and less than the send
+    /// timeout. Default: 1 ms, as Java's `batchingMaxPublishDelay`.
+    pub fn batching_max_publish_delay(mut self, delay: Duration) -> Self {
+        self.batching_max_publish_delay = delay;
+        self
+    }
+
     /// Opens the producer.
     ///
     /// # Errors
@@ -74,6 +111,10 @@ impl ProducerBuilder {
             send_timeout: self.send_timeout,
             initial_sequence_id: self.initial_sequence_id,
             properties: self.properties,
+            batching: self.batching,
+            batching_max_messages: self.batching_max_messages,
+            batching_max_bytes: self.batching_max_bytes,
+            batching_max_publish_delay: self.batching_max_publish_delay,
             ..ProducerConfig::new(topic.clone())
         };
         // Dropped while it opens, the guard closes what the broker may open.
@@ -133,8 +174,8 @@ impl Producer {
         &self.name
     }
 
-    /// Sends a payload. The message is on its way when this returns, in order with other sends; the
-    /// future is for its receipt, and may be dropped. When the memory limit is reached the message
+    /// Sends a payload. The message is on its way when this returns, in order with other sends, or in a
+    /// batch that goes out soon; the future is for its receipt, and may be dropped. When the memory limit is reached the message
     /// waits in the future, which must then be polled.
     ///
     /// ```
@@ -151,6 +192,15 @@ impl Producer {
     /// Prepares a message with more than a payload, as Java's `newMessage`.
     pub fn new_message(&self) -> MessageBuilder {
         MessageBuilder { producer: self.clone(), message: OwnedMessage::default() }
+    }
+
+    /// Sends now what waits in a batch, and waits until all that was sent before has its receipt.
+    ///
+    /// # Errors
+    /// The first failure among those sends; or `AlreadyClosed`.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.flush(id, now)))).await.map(drop)
     }
 
     /// Closes the producer: what is pending goes out first and gets its receipts.

@@ -92,7 +92,9 @@ impl Client for Ours {
         let mut core = Core::new(ClientConfig::new(url), 1).expect("options");
         let now = Now { time: Time::from_micros(1_000_000), wall_ms: 1_700_000_000_000 };
         let topic = TopicName::parse("bench").expect("a topic");
-        let (producer, _) = core.create_producer(ProducerConfig::new(topic.clone()), now).expect("options");
+        let (producer, _) = core
+            .create_producer(ProducerConfig { batching: false, ..ProducerConfig::new(topic.clone()) }, now)
+            .expect("options");
         let (consumer, _) = core.subscribe(ConsumerConfig::new(topic, "s"), now).expect("options");
         let Some(Action::Connect { conn, .. }) = core.poll_action() else { panic!("a connection") };
         core.connected(conn, now);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod compression;
 mod config;
 mod connection;
 mod consumer;

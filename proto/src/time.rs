@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct Time(u64);
 
 impl Time {
+    /// A time that never comes.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// A time from microseconds since the host's origin.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     SendTimeout(ProducerId),
     /// Acknowledgements go out.
     Acks(ConsumerId),
+    /// The open batch of a producer goes out.
+    Batch(ProducerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
 }

@@ -19,8 +19,9 @@ type Result<T> = std::result::Result<T, String>;
 pub(crate) async fn run(name: &'static str, env: Env) -> Outcome {
     match name {
         "p01_python_reads_what_we_wrote" => python_reads(env).await,
-        "c01_we_read_what_python_wrote" => we_read(env, "single").await,
-        "c30_we_read_the_batches_that_python_wrote" => we_read(env, "batch").await,
+        "c01_we_read_what_python_wrote" => we_read(env, &["single"]).await,
+        "c30_we_read_the_batches_that_python_wrote" => we_read(env, &["batch"]).await,
+        "p03_we_read_what_python_compressed" => we_read_compressed(env).await,
         "c08_half_of_a_batch_comes_again" => half_of_a_batch(env, false).await,
         "c08_acknowledged_bits_do_not_come_again" => half_of_a_batch(env, true).await,
         other => Err(format!("no check is called {other}")),
@@ -28,10 +29,11 @@ pub(crate) async fn run(name: &'static str, env: Env) -> Outcome {
 }
 
 /// Their names.
-pub(crate) const ALL: [&str; 5] = [
+pub(crate) const ALL: [&str; 6] = [
     "p01_python_reads_what_we_wrote",
     "c01_we_read_what_python_wrote",
     "c30_we_read_the_batches_that_python_wrote",
+    "p03_we_read_what_python_compressed",
     "c08_half_of_a_batch_comes_again",
     "c08_acknowledged_bits_do_not_come_again",
 ];
@@ -132,8 +134,8 @@ async fn python_reads(env: Env) -> Outcome {
     client.close().await.map_err(text)
 }
 
-async fn python_writes(env: &Env, topic: &str, mode: &str, messages: &[Value]) -> Result<Vec<String>> {
-    let (mut python, mut stdin) = Python::start(&env.endpoint, &["produce", topic, mode]).await?;
+async fn python_writes(env: &Env, topic: &str, mode: &[&str], messages: &[Value]) -> Result<Vec<String>> {
+    let (mut python, mut stdin) = Python::start(&env.endpoint, &[&["produce", topic], mode].concat()).await?;
     for message in messages {
         stdin.write_all(format!("{message}\n").as_bytes()).await.map_err(text)?;
     }
@@ -150,7 +152,17 @@ async fn python_writes(env: &Env, topic: &str, mode: &str, messages: &[Value]) -
     Ok(ids)
 }
 
-async fn we_read(env: Env, mode: &str) -> Outcome {
+async fn we_read_compressed(env: Env) -> Outcome {
+    for codec in ["LZ4", "ZLIB", "ZSTD", "SNAPPY"] {
+        for mode in ["single", "batch"] {
+            let env = Env { unique: format!("{}-{codec}-{mode}", env.unique), ..env.clone() };
+            we_read(env, &[mode, codec]).await.map_err(|e| format!("{codec}, {mode}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn we_read(env: Env, mode: &[&str]) -> Outcome {
     let topic = format!("persistent://public/default/{}", env.unique);
     let client = client(&env)?;
     let consumer = client.consumer(&topic, "s").initial_position(InitialPosition::Earliest);
@@ -183,7 +195,7 @@ async fn we_read(env: Env, mode: &str) -> Outcome {
         batched += usize::from(message.id().batch_size > 1);
         consumer.acknowledge(&message).map_err(text)?;
     }
-    if (mode == "batch") != (batched > 10) {
+    if (mode[0] == "batch") != (batched > 10) {
         return Err(format!("{batched} messages came in batches"));
     }
     // All of it is acknowledged, batches too.
@@ -206,7 +218,7 @@ async fn half_of_a_batch(env: Env, by_index: bool) -> Outcome {
         let consumer = subscribe().await.map_err(text)?;
         let messages: Vec<Value> =
             (0..1000).map(|i| json!({ "payload": hex(i.to_string().as_bytes()) })).collect();
-        python_writes(&env, &topic, "batch", &messages).await?;
+        python_writes(&env, &topic, &["batch"], &messages).await?;
         for i in 0..1000 {
             let message = receive(&consumer).await?;
             if message.id().batch_size != 1000 {

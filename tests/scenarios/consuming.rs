@@ -11,7 +11,7 @@ use crate::env::{Env, Outcome, from_earliest, holds, next, same, silence, sleep,
 
 /// Publishes `0..n` as text.
 async fn publish(client: &Client, topic: &str, n: usize) -> Result<Vec<MessageId>, String> {
-    let producer = client.producer(topic).create().await.map_err(text)?;
+    let producer = client.producer(topic).batching(false).create().await.map_err(text)?;
     let sends: Vec<_> = (0..n).map(|i| producer.send(i.to_string())).collect();
     let ids = join_all(sends).await.into_iter().collect::<Result<_, _>>().map_err(text)?;
     producer.close().await.map_err(text)?;
@@ -105,7 +105,7 @@ pub(crate) async fn c01_key_shared_keeps_keys_together(env: Env) -> Outcome {
     let client = env.client()?;
     let first = of_type(&env, &client, SubscriptionType::KeyShared).await?;
     let second = of_type(&env, &client, SubscriptionType::KeyShared).await?;
-    let producer = client.producer(env.topic()).create().await.map_err(text)?;
+    let producer = client.producer(env.topic()).batching(false).create().await.map_err(text)?;
     for i in 0..100 {
         let message = producer.new_message().key(format!("key-{}", i % 20)).payload(i.to_string());
         message.send().await.map_err(text)?;
@@ -137,7 +137,7 @@ pub(crate) async fn c01_key_shared_keeps_keys_together(env: Env) -> Outcome {
 pub(crate) async fn c02_receive_is_cancelled_without_loss(env: Env) -> Outcome {
     let client = env.client()?;
     let consumer = from_earliest(&client, &env.topic(), "s").await?;
-    let producer = client.producer(env.topic()).create().await.map_err(text)?;
+    let producer = client.producer(env.topic()).batching(false).create().await.map_err(text)?;
     silence(&consumer, Duration::from_millis(50)).await?;
     for i in 0..50 {
         // Enrolled, then dropped, around the arrival of a message.
@@ -301,7 +301,7 @@ pub(crate) async fn c26_unsubscribe_forgets_the_position(env: Env) -> Outcome {
 pub(crate) async fn c30_message_fields(env: Env) -> Outcome {
     let client = env.client()?;
     let consumer = from_earliest(&client, &env.topic(), "s").await?;
-    let producer = client.producer(env.topic()).create().await.map_err(text)?;
+    let producer = client.producer(env.topic()).batching(false).create().await.map_err(text)?;
     producer.send("zero").await.map_err(text)?;
     let id = producer.new_message().payload("x").key("k").property("a", "b").send().await.map_err(text)?;
     next(&consumer).await?;

@@ -81,6 +81,99 @@ pub(crate) async fn p02_a_name_in_use_is_refused(env: Env) -> Outcome {
     client.close().await.map_err(text)
 }
 
+pub(crate) async fn p04_sends_close_together_travel_as_batches(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = from_earliest(&client, &env.topic(), "s").await?;
+    let producer = client.producer(env.topic()).create().await.map_err(text)?;
+    let sends: Vec<_> = (0..500).map(|i| producer.send(format!("message {i}"))).collect();
+    let ids: Vec<MessageId> = join_all(sends).await.into_iter().collect::<Result<_, _>>().map_err(text)?;
+    holds("receipts are in order", ids.is_sorted())?;
+    holds(&format!("batches: {:?}", &ids[..5]), ids.iter().filter(|id| id.batch_size > 1).count() > 400)?;
+    for (i, id) in ids.into_iter().enumerate() {
+        let message = next(&consumer).await?;
+        same("payload", message.payload(), format!("message {i}").as_bytes())?;
+        same("id", message.id(), id)?;
+        same("sequence id", message.sequence_id(), i as u64)?;
+        consumer.acknowledge(&message).map_err(text)?;
+    }
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn p04_limits_of_a_batch_are_kept(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = from_earliest(&client, &env.topic(), "s").await?;
+    let producer = client.producer(env.topic()).batching_max_messages(10).batching_max_bytes(1000);
+    let producer =
+        producer.batching_max_publish_delay(Duration::from_secs(5)).create().await.map_err(text)?;
+    // Ten small ones are full at once; three of 300 bytes are as many as fit, so a fourth sends them.
+    let sizes = [[1; 10].as_slice(), &[300; 4], &[5000]].concat();
+    let sends: Vec<_> = sizes.iter().map(|size| producer.send(vec![7u8; *size])).collect();
+    let ids: Vec<MessageId> = join_all(sends).await.into_iter().collect::<Result<_, _>>().map_err(text)?;
+    let in_batches: Vec<_> = ids.iter().map(|id| (id.batch_index, id.batch_size)).collect();
+    let mut expected: Vec<_> = (0..10).map(|i| (i, 10)).collect();
+    expected.extend([(0, 3), (1, 3), (2, 3), (-1, 0), (-1, 0)]);
+    same("places in batches", in_batches, expected)?;
+    for (size, id) in sizes.into_iter().zip(ids) {
+        let message = next(&consumer).await?;
+        same("message", (message.payload().len(), message.id()), (size, id))?;
+    }
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn p04_a_batch_carries_what_each_message_has(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = from_earliest(&client, &env.topic(), "s").await?;
+    let producer = client.producer(env.topic()).batching_max_publish_delay(Duration::from_millis(500));
+    let producer = producer.create().await.map_err(text)?;
+    let rich = producer.new_message().payload("x").key("clé").ordering_key(b"\x00\xff".to_vec());
+    let sends = [
+        rich.property("a", "1").property("", "ü").event_time(1_700_000_000_123).sequence_id(7).send(),
+        producer.new_message().payload("y").key_bytes(b"\x01\x02\x03".to_vec()).send(),
+        producer.new_message().key("gone").send(),
+        producer.send(""),
+    ];
+    for (i, result) in join_all(sends).await.into_iter().enumerate() {
+        let id = result.map_err(text)?;
+        same("place", (id.batch_index, id.batch_size), (i as i32, 4))?;
+    }
+    let message = next(&consumer).await?;
+    same("key", message.key(), Some("clé"))?;
+    same("ordering key", message.ordering_key(), Some(&b"\x00\xff"[..]))?;
+    same("event time", message.event_time(), Some(1_700_000_000_123))?;
+    same("sequence id", message.sequence_id(), 7)?;
+    let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    same("properties", message.properties(), vec![property("a", "1"), property("", "ü")])?;
+    let message = next(&consumer).await?;
+    same("key of bytes", (message.key(), message.has_base64_key()), (Some("AQID"), true))?;
+    let message = next(&consumer).await?;
+    same("null", (message.is_null(), message.key(), message.payload().len()), (true, Some("gone"), 0))?;
+    let message = next(&consumer).await?;
+    same("empty is not null", (message.is_null(), message.payload().len()), (false, 0))?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn p09_flush_waits_for_all_receipts(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = from_earliest(&client, &env.topic(), "s").await?;
+    let producer = client.producer(env.topic()).batching_max_publish_delay(Duration::from_secs(20));
+    let producer = producer.create().await.map_err(text)?;
+    producer.flush().await.map_err(|e| format!("nothing to flush: {e}"))?;
+    let mut sends: Vec<_> = (0..20).map(|i| producer.send(format!("{i}"))).collect();
+    holds("a batch waits", poll_immediate(&mut sends[0]).await.is_none())?;
+    producer.flush().await.map_err(text)?;
+    for send in &mut sends {
+        let sent = poll_immediate(send).await.ok_or("a send was not done when flush was")?;
+        sent.map_err(text)?;
+    }
+    for i in 0..20 {
+        same("payload", next(&consumer).await?.payload(), format!("{i}").as_bytes())?;
+    }
+    producer.close().await.map_err(text)?;
+    let error = producer.flush().await.err().ok_or("a closed producer was flushed")?;
+    same("kind", error.kind(), ErrorKind::AlreadyClosed)?;
+    client.close().await.map_err(text)
+}
+
 pub(crate) async fn p06_sequence_ids_start_where_told_and_go_on(env: Env) -> Outcome {
     let client = env.client()?;
     let consumer = from_earliest(&client, &env.topic(), "s").await?;

@@ -1,7 +1,7 @@
 """The official Python client (C++ inside) as a witness: says in JSON lines what it reads and writes.
 
     witness.py URL CA_PEM_OR_DASH consume TOPIC SUBSCRIPTION COUNT
-    witness.py URL CA_PEM_OR_DASH produce TOPIC single|batch      (messages as JSON lines on standard input)
+    witness.py URL CA_PEM_OR_DASH produce TOPIC single|batch [CODEC]      (messages as JSON lines on standard input)
 """
 
 import json
@@ -18,7 +18,7 @@ def main():
     if mode == "consume":
         consume(client, topic, sys.argv[5], int(sys.argv[6]))
     else:
-        produce(client, topic, sys.argv[5] == "batch")
+        produce(client, topic, sys.argv[5] == "batch", sys.argv[6] if len(sys.argv) > 6 else "NONE")
     client.close()
 
 
@@ -53,12 +53,22 @@ def consume(client, topic, subscription, count):
     consumer.close()
 
 
-def produce(client, topic, batch):
+CODECS = {
+    "NONE": pulsar.CompressionType.NONE,
+    "LZ4": pulsar.CompressionType.LZ4,
+    "ZLIB": pulsar.CompressionType.ZLib,
+    "ZSTD": pulsar.CompressionType.ZSTD,
+    "SNAPPY": pulsar.CompressionType.SNAPPY,
+}
+
+
+def produce(client, topic, batch, codec):
     producer = client.create_producer(
         topic,
+        compression_type=CODECS[codec],
         batching_enabled=batch,
         batching_max_messages=1000,
-        batching_max_publish_delay_ms=60000,
+        batching_max_publish_delay_ms=20000,
         batching_max_allowed_size_in_bytes=1024 * 1024,
         block_if_queue_full=True,
     )

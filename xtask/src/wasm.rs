@@ -14,6 +14,10 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::util::{output, run};
 
+/// What the module is built with. Batching (4 KB) or a codec would take it over its limit of size: gzip, LZ4 and SNAPPY are 4 KB, ZLIB 6 KB
+/// and ZSTD 19 KB.
+const MODULE_FEATURES: &str = "js";
+
 /// The target of the module.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -33,6 +37,7 @@ pub fn build_package(root: &Path) -> Result<bool> {
             "transport",
             "src",
             "js/scripts/pack-wasm.mjs",
+            "xtask/src/wasm.rs",
         ],
         outputs: &["js/wasm/pulsewire.js", "js/wasm/pulsewire_bg.wasm", "js/wasm/inline.js"],
     }
@@ -143,7 +148,8 @@ fn build_module(root: &Path) -> Result<()> {
         .env("CARGO_ENCODED_RUSTFLAGS", remapped(root))
         .args(["rustc", "--target", TARGET, "--profile", "wasm"])
         // A cdylib here only: native builds would link one for nothing.
-        .args(["--package", "pulsewire", "--lib", "--crate-type", "cdylib", "--features", "js"])
+        .args(["--package", "pulsewire", "--lib", "--crate-type", "cdylib"])
+        .args(["--no-default-features", "--features", MODULE_FEATURES])
         // A directory of its own: its profile and flags would evict what the native builds made.
         .arg("--target-dir")
         .arg(&target_dir))?;

@@ -10,8 +10,8 @@ use crate::consumer::Arrival;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event};
 use crate::ids::{ConnId, ConsumerId, ProducerId};
-use crate::producer::Received;
-use crate::time::Now;
+use crate::producer::{Producer, Received};
+use crate::time::{Now, Time};
 use crate::timer::Timer;
 use crate::wire::entry::Entry;
 use crate::wire::frame::RawFrame;
@@ -138,6 +138,7 @@ impl Client {
                 Timer::Reopen(owner) => self.link_start(owner, now),
                 Timer::SendTimeout(producer) => self.sends_timed_out(producer, now),
                 Timer::Acks(consumer) => self.flush_acks(consumer, now),
+                Timer::Batch(producer) => self.batch_due(producer, now),
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
             }
         }
@@ -173,7 +174,7 @@ impl Client {
         }
         match producer.receipt(receipt) {
             Received::Sent(token, pending, message_id) => {
-                self.settle(id, token, pending.frame_len as usize, Ok(message_id));
+                self.settle(id, token, pending, Ok(message_id));
                 Ok(())
             }
             Received::Ignored => Ok(()),
@@ -310,7 +311,7 @@ impl Client {
                 if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
                     && let Some((token, pending)) = producer.ring.pop()
                 {
-                    self.settle(id, token, pending.frame_len as usize, Err(failed));
+                    self.settle(id, token, pending, Err(failed));
                 }
                 Ok(())
             }
@@ -340,13 +341,28 @@ impl Client {
 
     fn sends_timed_out(&mut self, id: ProducerId, now: Now) {
         while let Some(producer) = self.producers.get_mut(&id) {
-            let Some(deadline) = producer.ring.front().and_then(|p| p.deadline) else { return };
+            let Some(deadline) = producer.ring.front().map(|p| p.deadline) else { return };
+            if deadline == Time::NEVER {
+                return;
+            }
             if deadline > now.time {
                 return self.timers.arm(Timer::SendTimeout(id), deadline);
             }
             let Some((token, pending)) = producer.ring.pop() else { return };
             let error = Error::timeout("sending the message");
-            self.settle(id, token, pending.frame_len as usize, Err(error));
+            self.settle(id, token, pending, Err(error));
+        }
+    }
+
+    fn batch_due(&mut self, id: ProducerId, now: Now) {
+        if !cfg!(feature = "batching") {
+            return;
+        }
+        match self.producers.get(&id).and_then(Producer::batch_due) {
+            // The one that the timer was for has gone out already; this is a later one.
+            Some(due) if due > now.time => self.timers.arm(Timer::Batch(id), due),
+            Some(_) => self.close_batch(id),
+            None => {}
         }
     }
 

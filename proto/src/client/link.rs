@@ -212,6 +212,9 @@ impl Client {
             Owner::Producer(id) => {
                 let limit = self.pool.get(conn).map(|c| c.max_message_size);
                 let (Some(producer), Some(success)) = (self.producers.get_mut(&id), success) else { return };
+                let held = producer.held();
+                producer.close_batch();
+                self.pending_bytes = self.pending_bytes + producer.held() - held;
                 producer.opened(success);
                 producer.max_message_size = limit.unwrap_or(producer.max_message_size);
                 output = Output::Producer { name: producer.name().to_owned() };
@@ -222,7 +225,9 @@ impl Client {
                 }
             }
             Owner::Consumer(id) => {
+                let limit = self.pool.get(conn).map(|c| c.max_message_size);
                 let Some(consumer) = self.consumers.get_mut(&id) else { return };
+                consumer.max_message_size = limit.unwrap_or(consumer.max_message_size);
                 let permits = consumer.opened();
                 // What is done with must not come again.
                 self.flush_acks(id, now);
@@ -339,6 +344,7 @@ impl Client {
             LinkState::Open(conn) => {
                 link.state = LinkState::Closing(conn, op);
                 if let Owner::Producer(id) = owner {
+                    self.close_batch(id);
                     self.flush_ring(id, conn);
                 }
                 let request = self.request(conn, Reply::Closed(owner, op), now);
@@ -367,6 +373,7 @@ impl Client {
             Owner::Producer(producer) => {
                 self.fail_pending(producer, &error);
                 self.timers.cancel(Timer::SendTimeout(producer));
+                self.timers.cancel(Timer::Batch(producer));
                 if self.producers.remove(&producer).is_some() {
                     self.emit(Event::ProducerEnded { producer, error });
                 }

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Action, ConnectionState, Event, Output, SendOutcome};
 use crate::id_map::IdMap;
 use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
-use crate::producer::{Outgoing, Producer};
+use crate::producer::{Outgoing, Pending, Producer};
 use crate::time::{Now, Time};
 use crate::timer::{Timer, Timers};
 use crate::wire::{CommandGetLastMessageId, CommandUnsubscribe, Outbound, hot};
@@ -38,6 +38,7 @@ use requests::{Reply, Requests};
 ///
 /// - **Commands** (what the user wants) return an [`OpId`] that completes later, exactly once, or
 ///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
+///   [`flush`](Self::flush),
 ///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
 ///   [`acknowledge`](Self::acknowledge), [`acknowledge_all`](Self::acknowledge_all),
 ///   [`acknowledge_confirmed`](Self::acknowledge_confirmed),
@@ -72,6 +73,8 @@ pub struct Client {
     service_index: usize,
     /// Bytes in all pending rings.
     pending_bytes: usize,
+    /// Flushes that wait, of all producers.
+    flushing: usize,
     /// A send was refused for want of memory.
     starved: bool,
     shutdown: Shutdown,
@@ -120,6 +123,7 @@ impl Client {
             timers: Timers::default(),
             service_index: 0,
             pending_bytes: 0,
+            flushing: 0,
             starved: false,
             shutdown: Shutdown::No,
             actions: VecDeque::new(),
@@ -190,9 +194,28 @@ impl Client {
             }
         }
         let was_empty = p.ring.is_empty();
-        let (token, bytes) = p.enqueue(message, now)?;
-        self.pending_bytes += bytes;
-        if was_empty && let Some(deadline) = p.ring.front().and_then(|f| f.deadline) {
+        let held = p.held();
+        let sent = p.enqueue(message, now);
+        self.pending_bytes = self.pending_bytes + p.held() - held;
+        let token = match sent {
+            Ok(token) => token,
+            Err(error) => {
+                // It may have closed the batch before it, which goes out all the same.
+                self.close_batch(producer);
+                return Err(error);
+            }
+        };
+        if cfg!(feature = "batching")
+            && let Some(due) = p.batch_due()
+        {
+            self.timers.arm_if_idle(Timer::Batch(producer), due);
+        }
+        if p.ring.is_empty() {
+            return Ok(token);
+        }
+        if was_empty
+            && let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER)
+        {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
         }
         if let Some(conn) = p.link.open_conn()
@@ -201,6 +224,42 @@ impl Client {
             c.mark_dirty(producer);
         }
         Ok(token)
+    }
+
+    /// Sends the open batch of a producer now. Completes when all that was sent before has ended: with
+    /// [`Output::Done`], or with the first failure among those.
+    pub fn flush(&mut self, producer: ProducerId, now: Now) -> OpId {
+        let op = self.new_op(now);
+        // Its sends have timeouts of their own.
+        self.timers.cancel(Timer::Operation(op));
+        self.close_batch(producer);
+        match self.producers.get_mut(&producer) {
+            None => self.complete(op, Err(Error::closed("producer"))),
+            Some(p) if p.ring.is_empty() => self.complete(op, Ok(Output::Done)),
+            Some(p) => {
+                p.flushes.push_back((op, p.next_token(), None));
+                self.flushing += 1;
+            }
+        }
+        op
+    }
+
+    /// Moves the open batch of a producer to its ring, and on to its connection.
+    fn close_batch(&mut self, producer: ProducerId) {
+        if !cfg!(feature = "batching") {
+            return;
+        }
+        let Some(p) = self.producers.get_mut(&producer) else { return };
+        let held = p.held();
+        p.close_batch();
+        self.pending_bytes = self.pending_bytes + p.held() - held;
+        if let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER) {
+            self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
+        }
+        let pending = !p.ring.is_empty();
+        if let Some(c) = p.link.open_conn().filter(|_| pending).and_then(|conn| self.pool.get_mut(conn)) {
+            c.mark_dirty(producer);
+        }
     }
 
     /// The next message of a consumer, if one has arrived; or the error of one that cannot be read.
@@ -482,25 +541,60 @@ impl Client {
         }
     }
 
+    /// An entry has ended, and with it the send of each of its messages.
+    #[inline]
     fn settle(
         &mut self,
         producer: ProducerId,
         token: SendToken,
-        bytes: usize,
+        pending: Pending,
         result: Result<MessageId, Error>,
     ) {
-        self.pending_bytes -= bytes;
+        self.pending_bytes -= pending.frame_len as usize;
         if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
             self.starved = false;
             self.emit(Event::Writable);
         }
-        self.sent.push_back(SendOutcome { producer, token, result });
+        if self.flushing > 0 {
+            self.flushed(producer, token, result.as_ref().err());
+        }
+        if !cfg!(feature = "batching") || pending.batch == 0 {
+            return self.sent.push_back(SendOutcome { producer, token, result });
+        }
+        let batch_size = i32::try_from(pending.batch).unwrap_or(i32::MAX);
+        for batch_index in 0..batch_size {
+            let token = SendToken(token.0 + batch_index as u64);
+            let result = result.clone().map(|id| MessageId { batch_index, batch_size, ..id });
+            self.sent.push_back(SendOutcome { producer, token, result });
+        }
+    }
+
+    /// Completes the flushes that waited for this send as the last.
+    #[cold]
+    fn flushed(&mut self, producer: ProducerId, token: SendToken, failed: Option<&Error>) {
+        let Some(p) = self.producers.get_mut(&producer) else { return };
+        if let Some(failed) = failed {
+            for (_, until, error) in &mut p.flushes {
+                if token.0 < *until && error.is_none() {
+                    *error = Some(failed.clone());
+                }
+            }
+        }
+        let head = p.ring.head_token();
+        while let Some(p) = self.producers.get_mut(&producer)
+            && p.flushes.front().is_some_and(|(_, until, _)| *until <= head)
+            && let Some((op, _, error)) = p.flushes.pop_front()
+        {
+            self.flushing -= 1;
+            self.complete(op, error.map_or(Ok(Output::Done), Err));
+        }
     }
 
     /// All pending sends of a producer fail.
     fn fail_pending(&mut self, producer: ProducerId, error: &Error) {
+        self.close_batch(producer);
         while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop()) {
-            self.settle(producer, token, pending.frame_len as usize, Err(error.clone()));
+            self.settle(producer, token, pending, Err(error.clone()));
         }
     }
 
@@ -510,10 +604,10 @@ impl Client {
         let removed = p.ring.remove_larger(p.max_message_size + crate::wire::FRAME_OVERHEAD - 1024);
         let failed: Vec<_> = removed
             .into_iter()
-            .map(|(token, pending)| (token, pending.frame_len, p.too_large(pending.message_size as usize, 0)))
+            .map(|(token, pending)| (token, pending, p.too_large(pending.message_size as usize, 0)))
             .collect();
-        for (token, frame_len, error) in failed {
-            self.settle(producer, token, frame_len as usize, Err(error));
+        for (token, pending, error) in failed {
+            self.settle(producer, token, pending, Err(error));
         }
     }
 }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acks::BatchAcks;
+use bytes::Bytes;
 use grouping::{Flush, Grouping};
 use message::EntryData;
 pub use message::Message;
@@ -34,6 +35,7 @@ pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
 
 use crate::client::link::Link;
+use crate::compression;
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
@@ -62,6 +64,8 @@ pub(crate) struct Consumer {
     pub(crate) seek: Option<Seek>,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
     epoch: u64,
+    /// Largest payload, also after it is unpacked.
+    pub(crate) max_message_size: usize,
     /// Messages of this subscription that were taken and not reported as delivered.
     taken: u32,
     /// Permits to give back with the next FLOW.
@@ -95,6 +99,7 @@ impl Consumer {
             start: Start::new(&config),
             seek: None,
             epoch: 0,
+            max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
             taken: 0,
             returned: 0,
             announced: false,
@@ -230,16 +235,24 @@ impl Consumer {
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
             return Arrival::Queued(self.announce());
         }
+        let payload = match self.unpacked(&unpack, entry.payload) {
+            Ok(payload) => payload,
+            Err(error) => {
+                let error = Error::new(error.kind(), unreadable(error.to_string()).to_string());
+                self.queue.push_unreadable(error, permits);
+                return Arrival::Queued(self.announce());
+            }
+        };
         // A message of a batch takes at least six bytes, so the broker's word for their number is bounded.
         let batch_size =
-            unpack.batch.unwrap_or(0).clamp(0, i32::try_from(entry.payload.len() / 6).unwrap_or(i32::MAX));
+            unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
         let data = EntryData {
             topic: self.topic.clone(),
             position: at,
             redelivery_count: delivery.redelivery_count,
             broker: entry.broker,
             metadata: entry.metadata,
-            payload: entry.payload,
+            payload,
             batch_size,
         };
         match unpack.batch {
@@ -254,6 +267,15 @@ impl Consumer {
             }
         }
         Arrival::Queued(self.announce())
+    }
+
+    /// The payload as its producer had it before compression.
+    fn unpacked(&self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
+        if unpack.compression == CompressionType::NONE {
+            return Ok(payload);
+        }
+        let size = unpack.uncompressed_size as usize;
+        compression::unpack(unpack.compression, &payload, size, self.max_message_size)
     }
 
     fn announce(&mut self) -> bool {
@@ -353,9 +375,6 @@ fn damaged_permits(entry: &Entry, ack_set: &[i64]) -> u32 {
 fn unsupported(unpack: &Unpack) -> Option<String> {
     if unpack.encrypted {
         return Some("it is encrypted, which is not supported yet".to_owned());
-    }
-    if unpack.compression != CompressionType::NONE {
-        return Some(format!("it is compressed by {:?}, which is not supported yet", unpack.compression));
     }
     unpack.chunk.then(|| "it is a chunk of a larger message, which is not supported yet".to_owned())
 }

@@ -1,5 +1,6 @@
 //! A message on its way out, and how its metadata is written.
 
+use base64::Engine as _;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::codec::{Scratch, put_varint, varint_len};
@@ -19,6 +20,35 @@ pub struct Outgoing<'a> {
     pub event_time: Option<u64>,
     /// The message's sequence id, in place of the next one.
     pub sequence_id: Option<u64>,
+}
+
+impl Outgoing<'_> {
+    pub(super) fn text_key(&self) -> Option<&str> {
+        match self.key {
+            Some(Key::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A key of bytes, as Java writes it.
+    pub(super) fn base64_key(&self) -> Option<String> {
+        match self.key {
+            Some(Key::Bytes(key)) => Some(base64::engine::general_purpose::STANDARD.encode(key)),
+            _ => None,
+        }
+    }
+
+    /// Bytes that it brings beside its payload.
+    pub(super) fn details_len(&self) -> usize {
+        let key = match self.key {
+            Some(Key::Text(key)) => key.len(),
+            Some(Key::Bytes(key)) => key.len() * 4 / 3,
+            None => 0,
+        };
+        let properties: usize =
+            self.properties.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        key + self.ordering_key.map_or(0, <[u8]>::len) + properties
+    }
 }
 
 /// Where a payload's bytes are.
@@ -98,10 +128,7 @@ impl Metadata<'_> {
         out.put_slice(self.producer_name_field);
         out.put_slice(numbers.as_slice());
         for (name, value) in message.properties {
-            out.put_u8(4 << 3 | 2);
-            put_varint(out, property_len(name, value) as u64);
-            put_bytes(1, name.as_bytes(), out);
-            put_bytes(2, value.as_bytes(), out);
+            put_property(4, name, value, out);
         }
         if let Some(key) = self.key() {
             put_bytes(6, key.as_bytes(), out);
@@ -121,17 +148,24 @@ impl Metadata<'_> {
     }
 }
 
-fn sized(len: usize) -> usize {
+pub(super) fn sized(len: usize) -> usize {
     varint_len(len as u64) + len
 }
 
-fn property_len(name: &str, value: &str) -> usize {
+pub(super) fn property_len(name: &str, value: &str) -> usize {
     2 + sized(name.len()) + sized(value.len())
 }
 
-fn put_number(field: u32, value: u64, out: &mut BytesMut) {
+pub(super) fn put_number(field: u32, value: u64, out: &mut BytesMut) {
     put_varint(out, u64::from(field << 3));
     put_varint(out, value);
+}
+
+pub(super) fn put_property(field: u32, name: &str, value: &str, out: &mut BytesMut) {
+    put_varint(out, u64::from(field << 3 | 2));
+    put_varint(out, property_len(name, value) as u64);
+    put_bytes(1, name.as_bytes(), out);
+    put_bytes(2, value.as_bytes(), out);
 }
 
 pub(crate) fn put_bytes(field: u32, value: &[u8], out: &mut BytesMut) {

@@ -3,15 +3,19 @@
 //! The life of a producer's link to its broker is in `client::link`; here is what it sends.
 //!
 //! ```text
-//! send: check size and memory -> sequence id -> encode into the ring -> connection marked dirty
+//! send: check size and memory -> sequence id -> into the open batch (`batch.rs`), or encoded into the ring
+//! batch closed: encoded into the ring -> connection marked dirty
 //! receipt for the oldest: done · for an earlier one: ignored · for a later one: connection closed
 //! reopened: the ring is rewound, the same bytes go out again in the same order
 //! ```
 
+mod batch;
 mod message;
 mod pending;
 
-use base64::Engine as _;
+use std::collections::VecDeque;
+
+use batch::OpenBatch;
 use bytes::{Bytes, BytesMut};
 
 pub use message::{Key, Outgoing, Payload};
@@ -21,13 +25,19 @@ pub(crate) use pending::{Pending, PendingRing};
 use crate::client::link::Link;
 use crate::config::ProducerConfig;
 use crate::error::{Error, ErrorKind};
-use crate::ids::{MessageId, ProducerId, SendToken};
-use crate::time::Now;
+use crate::ids::{MessageId, OpId, ProducerId, SendToken};
+use crate::time::{Now, Time};
+use crate::wire::batch::BatchReader;
 use crate::wire::hot::{self, Receipt};
-use crate::wire::{CommandProducer, CommandProducerSuccess, KeyValue};
+use crate::wire::{
+    CommandProducer, CommandProducerSuccess, KeyValue, MessageMetadata, SingleMessageMetadata,
+};
 
 /// Payloads from this size on travel as segments of their own, without a copy.
 const SHARE_FROM: usize = 16 * 1024;
+
+/// Keys and properties from this size on keep a message out of batches.
+const MAX_DETAILS: usize = 4 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Producer {
@@ -35,6 +45,9 @@ pub(crate) struct Producer {
     pub(crate) config: ProducerConfig,
     pub(crate) link: Link,
     pub(crate) ring: PendingRing,
+    batch: OpenBatch,
+    /// Flushes that wait, each for all sends before a token, and the first failure among those.
+    pub(crate) flushes: VecDeque<(OpId, u64, Option<Error>)>,
     /// Largest metadata and payload that the broker takes.
     pub(crate) max_message_size: usize,
     /// The partition that its topic is; -1 when it is none.
@@ -50,7 +63,7 @@ pub(crate) struct Producer {
 /// What a receipt means.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// The oldest send is stored.
+    /// The oldest send is stored, or the oldest batch of them.
     Sent(SendToken, Pending, MessageId),
     /// Of a send that has ended already.
     Ignored,
@@ -64,6 +77,8 @@ impl Producer {
             id,
             link,
             ring: PendingRing::default(),
+            batch: OpenBatch::default(),
+            flushes: VecDeque::new(),
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
             partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
             name: config.name.clone(),
@@ -110,22 +125,151 @@ impl Producer {
         self.ring.rewind();
     }
 
-    /// Encodes a message into the ring. The caller has checked that there is memory for it.
-    pub(crate) fn enqueue(&mut self, message: &Outgoing<'_>, now: Now) -> Result<(SendToken, usize), Error> {
-        let payload = message.payload.as_ref().map_or(&[][..], Payload::as_slice);
+    /// Bytes that its pending messages hold.
+    #[inline]
+    pub(crate) fn held(&self) -> usize {
+        self.ring.bytes() + self.batch.bytes().len()
+    }
+
+    /// Token of the next message.
+    pub(crate) fn next_token(&self) -> u64 {
+        self.ring.next_token() + u64::from(self.batch.messages)
+    }
+
+    /// When the open batch goes out at the latest.
+    #[inline]
+    pub(crate) fn batch_due(&self) -> Option<Time> {
+        self.batch.due(self.config.batching_max_publish_delay)
+    }
+
+    /// Takes a message into the open batch, or into the ring. The caller has checked that there is
+    /// memory for it.
+    #[inline]
+    pub(crate) fn enqueue(&mut self, message: &Outgoing<'_>, now: Now) -> Result<SendToken, Error> {
         // Before PRODUCER_SUCCESS neither its name nor its last sequence id is known.
         let next = self.next_sequence_id.filter(|_| !self.name_field.is_empty());
         let next = next.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the producer is not open yet"))?;
         let sequence_id = message.sequence_id.unwrap_or(next);
+        if cfg!(feature = "batching") && self.config.batching {
+            self.enqueue_batched(message, sequence_id, next, now)
+        } else {
+            self.write(message, message.base64_key(), sequence_id, now)
+        }
+    }
+
+    fn enqueue_batched(
+        &mut self,
+        message: &Outgoing<'_>,
+        sequence_id: u64,
+        next: u64,
+        now: Now,
+    ) -> Result<SendToken, Error> {
+        let limit = (self.config.batching_max_bytes as usize).min(self.max_message_size);
+        let details = message.details_len();
+        let len = message.payload.as_ref().map_or(0, |p| p.as_slice().len()) + details;
+        // What fills a batch by itself goes by itself, and without a copy; so does what brokers may refuse.
+        if len >= limit || details > MAX_DETAILS {
+            self.close_batch();
+            return self.write(message, message.base64_key(), sequence_id, now);
+        }
+        // As Java: what the broker may drop as a duplicate shares no batch with what it may not.
+        let repeats = sequence_id < next;
+        if repeats || self.batch.repeats || self.batch.bytes().len() + len > limit {
+            self.close_batch();
+        }
+        let token = SendToken(self.next_token());
+        self.batch.push(sequence_id, message, now);
+        self.batch.repeats = repeats;
+        self.next_sequence_id = Some(sequence_id.wrapping_add(1));
+        if self.batch.messages >= self.config.batching_max_messages || self.batch.bytes().len() >= limit {
+            self.close_batch();
+        }
+        Ok(token)
+    }
+
+    /// Moves the open batch to the ring.
+    pub(crate) fn close_batch(&mut self) {
+        if !cfg!(feature = "batching") || self.batch.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        if batch.messages != 1 || !self.push_lone(&batch) {
+            self.push_batch(&mut batch);
+        }
+        batch.clear();
+        self.batch = batch;
+    }
+
+    fn push_batch(&mut self, batch: &mut OpenBatch) {
+        let metadata = MessageMetadata {
+            producer_name: self.name().to_owned(),
+            sequence_id: batch.first,
+            publish_time: batch.since.wall_ms,
+            partition_key: batch.key.take(),
+            partition_key_b64_encoded: batch.key_is_base64.then_some(true),
+            ordering_key: batch.ordering_key.take().map(Bytes::from),
+            num_messages_in_batch: i32::try_from(batch.messages).ok(),
+            highest_sequence_id: Some(batch.last),
+            ..Default::default()
+        };
+        let send = hot::Send { producer_id: self.id.0, sequence_id: batch.first };
+        let deadline = self.deadline(batch.since);
+        let buffer = self.ring.buffer();
+        let before = buffer.len();
+        hot::write_batch(send, batch.messages, batch.last, &metadata, batch.bytes(), buffer);
+        let pending = Pending {
+            sequence_id: batch.first,
+            deadline,
+            frame_len: (buffer.len() - before) as u32,
+            message_size: batch.bytes().len() as u32,
+            batch: batch.messages,
+        };
+        self.ring.push(pending, None);
+    }
+
+    /// A batch of one goes out as a single message, as Java's does.
+    fn push_lone(&mut self, batch: &OpenBatch) -> bool {
+        let bytes = batch.bytes();
+        let Ok(slot) = BatchReader::new().next(bytes) else { return false };
+        let metadata = &bytes[slot.metadata_start as usize..slot.payload_start as usize];
+        let Ok(single) = SingleMessageMetadata::decode(&Bytes::copy_from_slice(metadata)) else {
+            return false;
+        };
+        let properties: Vec<(&str, &str)> =
+            single.properties.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect();
+        let payload = &bytes[slot.payload_start as usize..slot.payload_end as usize];
+        let message = Outgoing {
+            payload: (!slot.null_value).then_some(Payload::Slice(payload)),
+            key: batch.key.as_deref().map(Key::Text),
+            ordering_key: single.ordering_key.as_deref(),
+            properties: &properties,
+            event_time: single.event_time,
+            sequence_id: None,
+        };
+        let base64 = batch.key.clone().filter(|_| batch.key_is_base64);
+        self.write(&message, base64, batch.first, batch.since).is_ok()
+    }
+
+    fn deadline(&self, now: Now) -> Time {
+        let timeout = self.config.send_timeout;
+        if timeout.is_zero() { Time::NEVER } else { now.time + timeout }
+    }
+
+    /// Encodes a single message into the ring.
+    fn write(
+        &mut self,
+        message: &Outgoing<'_>,
+        encoded_key: Option<String>,
+        sequence_id: u64,
+        now: Now,
+    ) -> Result<SendToken, Error> {
+        let payload = message.payload.as_ref().map_or(&[][..], Payload::as_slice);
         let metadata = Metadata {
             producer_name_field: &self.name_field,
             sequence_id,
             publish_time: now.wall_ms,
             message,
-            encoded_key: match message.key {
-                Some(Key::Bytes(key)) => Some(base64::engine::general_purpose::STANDARD.encode(key)),
-                _ => None,
-            },
+            encoded_key,
         };
         let metadata_len = metadata.len();
         let message_size = metadata_len + payload.len();
@@ -134,6 +278,7 @@ impl Producer {
             return Err(self.too_large(payload.len(), metadata_len));
         }
         let send = hot::Send { producer_id: self.id.0, sequence_id };
+        let deadline = self.deadline(now);
         let buffer = self.ring.buffer();
         let before = buffer.len();
         let shared = match message.payload {
@@ -147,15 +292,15 @@ impl Producer {
             }
         };
         let frame_len = buffer.len() - before + shared.as_ref().map_or(0, Bytes::len);
-        let timeout = self.config.send_timeout;
         let pending = Pending {
             sequence_id,
-            deadline: (!timeout.is_zero()).then(|| now.time + timeout),
+            deadline,
             frame_len: frame_len as u32,
             message_size: message_size as u32,
+            batch: 0,
         };
         self.next_sequence_id = Some(sequence_id.wrapping_add(1));
-        Ok((self.ring.push(pending, shared), frame_len))
+        Ok(self.ring.push(pending, shared))
     }
 
     /// Matches a receipt with the oldest send.

@@ -23,17 +23,30 @@ const BLOCK: usize = 8 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pending {
     pub(crate) sequence_id: u64,
-    pub(crate) deadline: Option<Time>,
+    /// [`Time::NEVER`] without a timeout.
+    pub(crate) deadline: Time,
     pub(crate) frame_len: u32,
     /// Metadata and payload: what the broker's limit is about.
     pub(crate) message_size: u32,
+    /// Messages of the batch that it is; 0 when it is none.
+    pub(crate) batch: u32,
+}
+
+impl Pending {
+    /// Sends that end with it: each has a token of its own, in a row.
+    #[inline]
+    pub(crate) fn messages(&self) -> u64 {
+        u64::from(self.batch.max(1))
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct PendingRing {
     entries: VecDeque<Pending>,
-    /// Token of the first entry.
+    /// Token of the first entry's first message.
     head: u64,
+    /// Token of the next message.
+    next: u64,
     sealed: VecDeque<Bytes>,
     /// Blocks at the end of `sealed` that no connection has yet.
     unsent: usize,
@@ -59,7 +72,25 @@ impl PendingRing {
         }
         self.bytes += pending.frame_len as usize;
         self.entries.push_back(pending);
-        SendToken(self.head + self.entries.len() as u64 - 1)
+        let token = SendToken(self.next);
+        self.next += pending.messages();
+        token
+    }
+
+    /// Token of the message that comes next.
+    pub(crate) fn next_token(&self) -> u64 {
+        self.next
+    }
+
+    /// Token of the oldest message that is pending, or of the next.
+    pub(crate) fn head_token(&self) -> u64 {
+        self.head
+    }
+
+    /// Bytes of all frames.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn front(&self) -> Option<&Pending> {
@@ -74,7 +105,7 @@ impl PendingRing {
     pub(crate) fn pop(&mut self) -> Option<(SendToken, Pending)> {
         let pending = self.entries.pop_front()?;
         let token = SendToken(self.head);
-        self.head += 1;
+        self.head += pending.messages();
         self.bytes -= pending.frame_len as usize;
         self.drop_front(pending.frame_len as usize);
         self.trim();
@@ -105,13 +136,16 @@ impl PendingRing {
         let mut all = BytesMut::with_capacity(self.bytes);
         self.sealed.drain(..).for_each(|block| all.extend_from_slice(&block));
         let mut removed = Vec::new();
-        for (i, pending) in self.entries.iter_mut().enumerate() {
+        let mut next = self.head;
+        for pending in &mut self.entries {
+            let token = SendToken(next);
+            next += pending.messages();
             let frame = all.split_to(pending.frame_len as usize);
             if pending.message_size as usize <= limit {
                 self.open.extend_from_slice(&frame);
                 continue;
             }
-            removed.push((SendToken(self.head + i as u64), *pending));
+            removed.push((token, *pending));
             self.bytes -= pending.frame_len as usize;
             // Its place stays, empty, so that the tokens of the others hold.
             (pending.frame_len, pending.message_size) = (0, 0);
@@ -123,9 +157,9 @@ impl PendingRing {
 
     /// Takes away empty places at the front.
     fn trim(&mut self) {
-        while self.entries.front().is_some_and(|p| p.frame_len == 0) {
+        while let Some(empty) = self.entries.front().filter(|p| p.frame_len == 0) {
+            self.head += empty.messages();
             self.entries.pop_front();
-            self.head += 1;
         }
     }
 
@@ -166,9 +200,10 @@ mod tests {
         ring.buffer().put_slice(frame);
         let pending = Pending {
             sequence_id,
-            deadline: None,
+            deadline: Time::NEVER,
             frame_len: frame.len() as u32,
             message_size: frame.len() as u32,
+            batch: 0,
         };
         ring.push(pending, None)
     }
@@ -210,7 +245,8 @@ mod tests {
     fn a_payload_behind_its_head_is_part_of_its_frame() {
         let mut ring = PendingRing::default();
         ring.buffer().put_slice(b"head");
-        let pending = Pending { sequence_id: 0, deadline: None, frame_len: 8, message_size: 4 };
+        let pending =
+            Pending { sequence_id: 0, deadline: Time::NEVER, frame_len: 8, message_size: 4, batch: 0 };
         ring.push(pending, Some(Bytes::from_static(b"body")));
         push(&mut ring, 1, b"x");
         assert_eq!(transmit(&mut ring), b"headbodyx");

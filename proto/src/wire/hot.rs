@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::codec::{Reader, Scratch, put_varint, varint_len};
 use super::commands::base::locate;
-use super::{DecodeError, crc32c};
+use super::{DecodeError, MessageMetadata, crc32c};
 
 /// Where a message is stored, as the hot commands carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +201,42 @@ pub fn write_send_head(
     let start = begin_send(send, metadata_len, payload.len(), out);
     metadata(out);
     seal_checksum(start, payload, out);
+}
+
+/// Appends a SEND frame of a batch: `messages` of them, the last with the sequence id `highest`.
+pub fn write_batch(
+    send: Send,
+    messages: u32,
+    highest: u64,
+    metadata: &MessageMetadata,
+    payload: &[u8],
+    out: &mut BytesMut,
+) {
+    let body = 4
+        + varint_len(send.producer_id)
+        + varint_len(send.sequence_id)
+        + varint_len(u64::from(messages))
+        + varint_len(highest);
+    let command = 4 + body;
+    let metadata_len = metadata.encoded_len();
+    let total = 4 + command + 6 + 4 + metadata_len + payload.len();
+    out.reserve(total + 4);
+    out.put_u32(total as u32);
+    out.put_u32(command as u32);
+    out.put_slice(&[0x08, 6, 6 << 3 | 2, body as u8, 0x08]);
+    put_varint(out, send.producer_id);
+    out.put_u8(2 << 3);
+    put_varint(out, send.sequence_id);
+    out.put_u8(3 << 3);
+    put_varint(out, u64::from(messages));
+    out.put_u8(6 << 3);
+    put_varint(out, highest);
+    let start = out.len();
+    out.put_slice(&[0x0e, 0x01, 0, 0, 0, 0]);
+    out.put_u32(metadata_len as u32);
+    metadata.encode(out);
+    out.put_slice(payload);
+    seal_checksum(start, &[], out);
 }
 
 /// Writes all up to the metadata; returns where the checksum's magic stands.

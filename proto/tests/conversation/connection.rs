@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use pulsewire_proto::wire::*;
-use pulsewire_proto::{
-    Authentication, ClientConfig, ConnectionState, ErrorKind, Output, ProducerConfig, ProducerId,
-};
+use pulsewire_proto::{Authentication, ClientConfig, ConnectionState, ErrorKind, Output, ProducerId};
 
 use crate::talk::*;
 
@@ -53,7 +51,7 @@ fn w01_nothing_is_said_before_connected() {
 #[test]
 fn w01_the_limits_of_connected_are_honoured() {
     let mut talk = Talk::new();
-    let (_, _) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, _) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     let conn = talk.accept_with(BROKER, 2000);
     talk.locate(conn);
     let open = hear!(talk, conn, Producer);
@@ -84,8 +82,7 @@ fn a01_an_authentication_error_to_connect_is_final() {
     for error in [ServerError::AUTHENTICATION_ERROR, ServerError::AUTHORIZATION_ERROR] {
         let mut talk = Talk::new();
         let asked = talk.client.partitions(topic(), talk.now);
-        let (_, created) =
-            talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+        let (_, created) = talk.client.create_producer(unbatched(), talk.now).expect("options");
         let conn = talk.answer(BROKER);
         talk.say(conn, failure(u64::MAX, error));
         for op in [asked, created] {
@@ -285,7 +282,7 @@ fn k11_close_ends_what_is_under_way_each_exactly_once() {
     let (consumer, _) = talk.consumer();
     let asked = talk.client.partitions(topic(), talk.now);
     let last = talk.client.last_message_id(consumer, talk.now);
-    let (_, created) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, created) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     let token = talk.send(producer, b"never receipted");
     let op = talk.client.close(talk.now);
     assert_eq!(kind(talk.ended(asked)), ErrorKind::AlreadyClosed);

@@ -485,7 +485,7 @@ fn c24_an_entry_that_cannot_be_read_is_said_once_and_takes_its_permits_back() {
     let cut = batch_payload(&texts(&["a", "b", "c", "d"]));
     let cases: [(Bytes, &[&str], ErrorKind, u32); 8] = [
         (entry_of(&encrypted, b"?"), &[], ErrorKind::NotSupported, 1),
-        (entry_of(&compressed, b"?"), &[], ErrorKind::NotSupported, 3),
+        (entry_of(&compressed, b"?"), &[], ErrorKind::Corrupted, 3),
         (entry_of(&unknown_codec, b"?"), &[], ErrorKind::NotSupported, 1),
         (entry_of(&chunk, b"?"), &[], ErrorKind::NotSupported, 1),
         (entry_of(&lies, &cut[..cut.len() - 1]), &["a", "b", "c"], ErrorKind::Corrupted, 4),
@@ -507,6 +507,71 @@ fn c24_an_entry_that_cannot_be_read_is_said_once_and_takes_its_permits_back() {
     }
     talk.deliver(conn, id, 99, "others go on");
     assert_eq!(talk.payloads(id), ["others go on"]);
+}
+
+#[test]
+fn p03_compressed_messages_and_batches_are_unpacked() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer();
+    let texts = ["a", "", "long enough to be worth it, long enough to be worth it"];
+    for codec in [CompressionType::LZ4, CompressionType::ZLIB, CompressionType::ZSTD, CompressionType::SNAPPY]
+    {
+        for batched in [false, true] {
+            let plain = if batched { batch_payload(&texts.map(Some)) } else { Bytes::from(texts[2]) };
+            let metadata = MessageMetadata {
+                compression: Some(codec),
+                uncompressed_size: Some(plain.len() as u32),
+                num_messages_in_batch: batched.then_some(3),
+                ..metadata()
+            };
+            talk.say_bytes(conn, delivery(id, 0, &[], &entry_of(&metadata, &packed(codec, &plain))));
+            let expected = if batched { &texts[..] } else { &texts[2..] };
+            assert_eq!(talk.payloads(id), expected, "{codec:?}");
+        }
+    }
+}
+
+#[test]
+fn p03_unpacking_is_bounded_by_the_message_size_that_the_broker_named() {
+    let mut talk = Talk::new();
+    let (id, op) = talk.client.subscribe(ConsumerConfig::new(topic(), "s"), talk.now).expect("options");
+    let conn = talk.accept_with(BROKER, 1000);
+    talk.locate(conn);
+    let open = hear!(talk, conn, Subscribe);
+    talk.say(conn, success(open.request_id));
+    talk.ended(op).expect("a consumer");
+    let codecs =
+        [CompressionType::LZ4, CompressionType::ZLIB, CompressionType::ZSTD, CompressionType::SNAPPY];
+    for codec in codecs {
+        for (size, declared, readable) in [
+            (1000, 1000, true),
+            (1001, 1001, false),
+            (1000, 999, false),
+            (1000, 1001, false),
+            (900, 901, false),
+        ] {
+            let metadata =
+                MessageMetadata { compression: Some(codec), uncompressed_size: Some(declared), ..metadata() };
+            let entry = entry_of(&metadata, &packed(codec, &vec![b'x'; size]));
+            talk.say_bytes(conn, delivery(id, 0, &[], &entry));
+            let taken = talk.receive(id).pop().expect("a message or an error");
+            let outcome = taken.map(|m| m.payload().len()).map_err(|e| e.kind());
+            let expected = if readable { Ok(size) } else { Err(ErrorKind::Corrupted) };
+            assert_eq!(outcome, expected, "{codec:?} {size} {declared}");
+        }
+    }
+    assert!(talk.is_open(conn));
+}
+
+fn packed(codec: CompressionType, plain: &[u8]) -> Vec<u8> {
+    match codec {
+        CompressionType::LZ4 => lz4_flex::block::compress(plain),
+        CompressionType::ZLIB => miniz_oxide::deflate::compress_to_vec_zlib(plain, 6),
+        CompressionType::ZSTD => {
+            ruzstd::encoding::compress_to_vec(plain, ruzstd::encoding::CompressionLevel::Fastest)
+        }
+        _ => snap::raw::Encoder::new().compress_vec(plain).expect("packed"),
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl World {
         let consumer = self.pick(&self.consumers.clone());
         match (self.rng.u32(..20), producer, consumer) {
             (0, ..) if self.producers.len() < 6 => {
-                let config = ProducerConfig { send_timeout: secs(5), ..ProducerConfig::new(topic()) };
+                let config = ProducerConfig { send_timeout: secs(5), ..unbatched() };
                 let (id, op) = self.talk.client.create_producer(config, now).expect("options");
                 self.producers.push(id);
                 self.ops.push(op);

@@ -1,7 +1,7 @@
 //! Finding the broker of a topic: partitions, redirects, proxies, gateways, the pool.
 
 use pulsewire_proto::wire::*;
-use pulsewire_proto::{ClientConfig, ConnId, ConsumerConfig, ErrorKind, Output, ProducerConfig, TopicName};
+use pulsewire_proto::{ClientConfig, ConnId, ConsumerConfig, ErrorKind, Output, TopicName};
 
 use crate::talk::*;
 
@@ -15,7 +15,7 @@ fn through_proxy(request_id: u64, url: &str) -> CommandLookupTopicResponse {
 
 /// A producer that has asked for its partitions and is told that there are none.
 fn asks_for_its_broker(talk: &mut Talk, service: &str) -> (pulsewire_proto::OpId, ConnId) {
-    let (_, op) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     let conn = talk.accept(service);
     let asked = hear!(talk, conn, PartitionedTopicMetadata);
     talk.say(conn, partitions(asked.request_id, 0));
@@ -340,7 +340,7 @@ fn k02_a_lookup_that_fails_without_a_reason_is_tried_again() {
 #[test]
 fn r01_a_partitioned_topic_is_refused_with_what_can_be_done() {
     let mut talk = Talk::new();
-    let (_, op) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     let conn = talk.accept(BROKER);
     let asked = hear!(talk, conn, PartitionedTopicMetadata);
     assert_eq!(asked.metadata_auto_creation_enabled, Some(true));
@@ -359,7 +359,7 @@ fn k02_a_late_answer_to_an_earlier_generation_does_nothing() {
     talk.pass(secs(30));
     assert_eq!(kind(talk.ended(op)), ErrorKind::Timeout);
     hear!(talk, service, Ping);
-    let (_, op) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     let asked = hear!(talk, service, PartitionedTopicMetadata);
     talk.say(service, serves(first.request_id, "pulsar://wrong:6650"));
     assert_eq!(talk.asked(), None);

@@ -9,6 +9,7 @@ mod talk;
 
 mod acknowledging;
 mod bad_input;
+mod batching;
 mod connection;
 mod consumer;
 mod faults;

@@ -11,7 +11,7 @@ use crate::talk::*;
 
 /// Opens a producer up to PRODUCER, which stays unanswered.
 fn opening(talk: &mut Talk) -> (ProducerId, pulsewire_proto::OpId, ConnId, CommandProducer) {
-    let (id, op) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (id, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     let conn = talk.accept(BROKER);
     talk.locate(conn);
     let open = hear!(talk, conn, Producer);
@@ -48,7 +48,7 @@ fn p01_no_send_before_producer_success() {
 #[test]
 fn p06_no_early_send_even_with_sequence_ids_of_its_own() {
     let mut talk = Talk::new();
-    let config = ProducerConfig { initial_sequence_id: Some(39), ..ProducerConfig::new(topic()) };
+    let config = ProducerConfig { initial_sequence_id: Some(39), ..unbatched() };
     let (id, _) = talk.client.create_producer(config, talk.now).expect("options");
     assert!(talk.try_send(id, b"early").is_err(), "its metadata would lack the producer's name");
     let own = Outgoing { sequence_id: Some(3), ..Default::default() };
@@ -221,7 +221,7 @@ fn p01_a_receipt_ahead_of_its_turn_closes_the_connection_and_all_is_sent_again()
 fn p01_one_producers_lost_message_does_not_end_what_others_are_opening() {
     let mut talk = Talk::new();
     let (id, conn) = talk.producer();
-    let (_, op) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     talk.send(id, b"x");
     talk.receipt(conn, id, 5);
     talk.hung_up(conn);
@@ -292,7 +292,7 @@ fn p07_a_send_without_a_connection_times_out_and_is_never_sent() {
 #[test]
 fn p07_no_timeout_when_it_is_zero() {
     let mut talk = Talk::new();
-    let config = ProducerConfig { send_timeout: ms(0), ..ProducerConfig::new(topic()) };
+    let config = ProducerConfig { send_timeout: ms(0), ..unbatched() };
     let (id, conn) = talk.producer_with(config);
     talk.send(id, b"patient");
     for _ in 0..100 {
@@ -658,7 +658,7 @@ fn p01_a_send_error_that_may_pass_is_sent_again_and_harms_no_one_else() {
     let mut talk = Talk::new();
     let (id, conn) = talk.producer();
     let (consumer, _) = talk.consumer();
-    let (_, created) = talk.client.create_producer(ProducerConfig::new(topic()), talk.now).expect("options");
+    let (_, created) = talk.client.create_producer(unbatched(), talk.now).expect("options");
     hear!(talk, conn, PartitionedTopicMetadata);
     talk.send(id, b"x");
     talk.hear_send(conn);
@@ -726,7 +726,7 @@ fn p02_options_of_a_producer_reach_the_broker() {
     let config = ProducerConfig {
         name: Some("mine".to_owned()),
         properties: vec![("k".to_owned(), "v".to_owned())],
-        ..ProducerConfig::new(topic())
+        ..unbatched()
     };
     talk.client.create_producer(config, talk.now).expect("options");
     let conn = talk.accept(BROKER);

@@ -59,6 +59,11 @@ pub(crate) fn topic() -> TopicName {
     TopicName::parse(TOPIC).expect("a topic")
 }
 
+/// A producer whose messages go out at once, one by one.
+pub(crate) fn unbatched() -> ProducerConfig {
+    ProducerConfig { batching: false, ..ProducerConfig::new(topic()) }
+}
+
 pub(crate) fn config(url: &str) -> ClientConfig {
     ClientConfig::new(ServiceUrl::parse(url).expect("a URL"))
 }
@@ -347,7 +352,7 @@ impl Talk {
 
     /// A producer, open on the only broker.
     pub(crate) fn producer(&mut self) -> (ProducerId, ConnId) {
-        self.producer_with(ProducerConfig::new(topic()))
+        self.producer_with(unbatched())
     }
 
     pub(crate) fn producer_with(&mut self, config: ProducerConfig) -> (ProducerId, ConnId) {

@@ -1,0 +1,70 @@
+use super::*;
+
+const CODECS: [CompressionType; 4] =
+    [CompressionType::LZ4, CompressionType::ZLIB, CompressionType::ZSTD, CompressionType::SNAPPY];
+
+fn pack(codec: CompressionType, data: &[u8]) -> Vec<u8> {
+    match codec {
+        CompressionType::LZ4 => lz4_flex::block::compress(data),
+        CompressionType::ZLIB => miniz_oxide::deflate::compress_to_vec_zlib(data, 6),
+        CompressionType::ZSTD => {
+            ruzstd::encoding::compress_to_vec(data, ruzstd::encoding::CompressionLevel::Fastest)
+        }
+        _ => snap::raw::Encoder::new().compress_vec(data).expect("packed"),
+    }
+}
+
+#[test]
+fn p03_what_was_packed_is_unpacked() {
+    for codec in CODECS {
+        for len in [0, 1, 5, 100, 4096, 300_000] {
+            let data: Vec<u8> = (0..len).map(|i: usize| (i / 7 % 200) as u8).collect();
+            let unpacked = unpack(codec, &pack(codec, &data), len, 1 << 20);
+            assert_eq!(unpacked.as_deref().map_err(ToString::to_string), Ok(&data[..]), "{codec:?} {len}");
+        }
+    }
+}
+
+#[test]
+fn p03_a_declared_size_that_lies_is_corrupted() {
+    let data = vec![7u8; 50_000];
+    for codec in CODECS {
+        let packed = pack(codec, &data);
+        for size in [0, 1, 49_999, 50_001, 100_000, 200_000, u32::MAX as usize] {
+            let error = unpack(codec, &packed, size, 100_000).expect_err("a lie");
+            assert_eq!(error.kind(), ErrorKind::Corrupted, "{codec:?} {size}: {error}");
+        }
+    }
+}
+
+#[test]
+fn p03_bytes_of_any_sort_are_an_error_and_no_panic() {
+    let mut random = fastrand::Rng::with_seed(3);
+    for codec in CODECS {
+        let good = pack(codec, &(0..2000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+        for _ in 0..3000 {
+            let mut bad = good.clone();
+            for _ in 0..random.usize(1..6) {
+                let at = random.usize(..bad.len());
+                bad[at] = random.u8(..);
+            }
+            bad.truncate(random.usize(..=bad.len()));
+            if let Ok(unpacked) = unpack(codec, &bad, 8000, 8000) {
+                assert_eq!(unpacked.len(), 8000);
+            }
+        }
+    }
+}
+
+#[test]
+fn p03_a_window_beyond_reason_is_refused() {
+    let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
+    let error = unpack(CompressionType::ZSTD, &huge, 10, 1000).expect_err("a window of 128 MiB");
+    assert!(error.to_string().contains("window"), "{error}");
+}
+
+#[test]
+fn p03_a_codec_that_is_not_there_is_not_supported() {
+    let error = unpack(CompressionType(9), b"?", 1, 1000).expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::NotSupported);
+}

@@ -1,0 +1,37 @@
+//! ZSTD frames. A decoder keeps a window of what it has written, and its size is the sender's word.
+
+use ruzstd::decoding::FrameDecoder;
+
+/// The largest window that RFC 8878 asks decoders to support.
+const MAX_WINDOW: u64 = 8 * 1024 * 1024;
+
+pub(super) fn unpack(packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    let window = window(packed).ok_or("it does not begin with a frame")?;
+    if window > MAX_WINDOW.max(size as u64) {
+        return Err(format!("it wants a window of {window} bytes"));
+    }
+    let mut out = vec![0; size];
+    let n = FrameDecoder::new().decode_all(packed, &mut out).map_err(|e| e.to_string())?;
+    out.truncate(n);
+    Ok(out)
+}
+
+/// What the header of the first frame asks for, RFC 8878, 3.1.1.1.
+fn window(frame: &[u8]) -> Option<u64> {
+    let header = frame.strip_prefix(&0xfd2f_b528u32.to_le_bytes())?;
+    let (&descriptor, rest) = header.split_first()?;
+    let single_segment = descriptor & 0x20 != 0;
+    if !single_segment {
+        let window = u64::from(*rest.first()?);
+        let base = 1u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * (window & 7));
+    }
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let content = rest.get(dictionary..)?;
+    match descriptor >> 6 {
+        0 => content.first().map(|n| u64::from(*n)),
+        1 => content.first_chunk().map(|n| u64::from(u16::from_le_bytes(*n)) + 256),
+        2 => content.first_chunk().map(|n| u64::from(u32::from_le_bytes(*n))),
+        _ => content.first_chunk().map(|n| u64::from_le_bytes(*n)),
+    }
+}
