@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_millis(300);
 const NEVER: Duration = Duration::from_secs(600);
 
 async fn publish(client: &Client, topic: &str, n: usize) -> Result<(), String> {
-    let producer = client.producer(topic).create().await.map_err(text)?;
+    let producer = client.producer(topic).batching(false).create().await.map_err(text)?;
     let sends: Vec<_> = (0..n).map(|i| producer.send(i.to_string())).collect();
     join_all(sends).await.into_iter().collect::<Result<Vec<_>, _>>().map_err(text)?;
     producer.close().await.map_err(text)

@@ -16,7 +16,7 @@ async fn publish(
     topic: &str,
     range: std::ops::Range<usize>,
 ) -> Result<Vec<MessageId>, String> {
-    let producer = client.producer(topic).create().await.map_err(text)?;
+    let producer = client.producer(topic).batching(false).create().await.map_err(text)?;
     let sends: Vec<_> = range.map(|i| producer.send(i.to_string())).collect();
     let ids = join_all(sends).await.into_iter().collect::<Result<_, _>>().map_err(text)?;
     producer.close().await.map_err(text)?;
