@@ -1,5 +1,6 @@
 //! The binary `pulsewire` as a person meets it: real processes, against its own broker.
 #![cfg(unix)]
+#![forbid(unsafe_code)]
 
 mod dev;
 mod interrupts;
