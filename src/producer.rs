@@ -19,85 +19,68 @@ use crate::client::Client;
 pub struct ProducerBuilder {
     client: Client,
     topic: String,
-    name: Option<String>,
-    send_timeout: Duration,
-    initial_sequence_id: Option<u64>,
-    properties: Vec<(String, String)>,
-    batching: bool,
-    batching_max_messages: u32,
-    batching_max_bytes: u32,
-    batching_max_publish_delay: Duration,
+    settings: Vec<Setting>,
 }
+
+type Setting = Box<dyn FnOnce(&mut ProducerConfig) + Send>;
 
 impl ProducerBuilder {
     pub(crate) fn new(client: Client, topic: String) -> Self {
-        Self {
-            client,
-            topic,
-            name: None,
-            send_timeout: Duration::from_secs(30),
-            initial_sequence_id: None,
-            properties: Vec::new(),
-            batching: cfg!(feature = "batching"),
-            batching_max_messages: 1000,
-            batching_max_bytes: 128 * 1024,
-            batching_max_publish_delay: Duration::from_millis(1),
-        }
+        Self { client, topic, settings: Vec::new() }
+    }
+
+    fn set(mut self, setting: impl FnOnce(&mut ProducerConfig) + Send + 'static) -> Self {
+        self.settings.push(Box::new(setting));
+        self
     }
 
     /// The producer's name. Default: the broker gives one.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.set(move |c| c.name = Some(name))
     }
 
     /// How long a send may take before it fails with `Timeout`; zero means for ever. Default: 30 s,
     /// as Java's `sendTimeout`.
-    pub fn send_timeout(mut self, timeout: Duration) -> Self {
-        self.send_timeout = timeout;
-        self
+    pub fn send_timeout(self, timeout: Duration) -> Self {
+        self.set(move |c| c.send_timeout = timeout)
     }
 
     /// The sequence id before the first message's, which gets this + 1, as Java's
     /// `initialSequenceId`. Default: the broker's last one.
-    pub fn initial_sequence_id(mut self, sequence_id: u64) -> Self {
-        self.initial_sequence_id = Some(sequence_id);
-        self
+    pub fn initial_sequence_id(self, sequence_id: u64) -> Self {
+        self.set(move |c| c.initial_sequence_id = Some(sequence_id))
     }
 
     /// Adds a property that the broker's statistics show.
-    pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.properties.push((name.into(), value.into()));
-        self
+    pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let property = (name.into(), value.into());
+        self.set(move |c| c.properties.push(property))
     }
 
-    /// Whether messages that are sent close together travel as one entry, compressed, stored and
-    /// dispatched together. A subscription of the type key-shared wants it off: all of a batch goes where
+    /// Whether messages that are sent close together travel as one entry, stored and dispatched
+    /// together. A subscription of the type key-shared wants it off: all of a batch goes where
     /// the key of its first message leads. Default: yes, as Java's `enableBatching`,
     /// unless the feature `batching` is left out.
-    pub fn batching(mut self, batching: bool) -> Self {
-        self.batching = batching;
-        self
+    pub fn batching(self, batching: bool) -> Self {
+        self.set(move |c| c.batching = batching)
     }
 
     /// Messages that a batch takes, at least 1. Default: 1000, as Java's `batchingMaxMessages`.
-    pub fn batching_max_messages(mut self, messages: u32) -> Self {
-        self.batching_max_messages = messages;
-        self
+    pub fn batching_max_messages(self, messages: u32) -> Self {
+        self.set(move |c| c.batching_max_messages = messages)
     }
 
     /// Bytes that a batch takes, at least 1; a larger message travels alone. Default: 128 KiB, as Java's
     /// `batchingMaxBytes`.
-    pub fn batching_max_bytes(mut self, bytes: u32) -> Self {
-        self.batching_max_bytes = bytes;
-        self
+    pub fn batching_max_bytes(self, bytes: u32) -> Self {
+        self.set(move |c| c.batching_max_bytes = bytes)
     }
 
     /// How long the first message of a batch waits for others, at least 1 ms and less than the send
     /// timeout. Default: 1 ms, as Java's `batchingMaxPublishDelay`.
-    pub fn batching_max_publish_delay(mut self, delay: Duration) -> Self {
-        self.batching_max_publish_delay = delay;
-        self
+    pub fn batching_max_publish_delay(self, delay: Duration) -> Self {
+        self.set(move |c| c.batching_max_publish_delay = delay)
     }
 
     /// Opens the producer.
@@ -106,17 +89,8 @@ impl ProducerBuilder {
     /// `InvalidTopicName`, `InvalidOption`, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Producer, Error> {
         let topic = TopicName::parse(&self.topic)?;
-        let config = ProducerConfig {
-            name: self.name,
-            send_timeout: self.send_timeout,
-            initial_sequence_id: self.initial_sequence_id,
-            properties: self.properties,
-            batching: self.batching,
-            batching_max_messages: self.batching_max_messages,
-            batching_max_bytes: self.batching_max_bytes,
-            batching_max_publish_delay: self.batching_max_publish_delay,
-            ..ProducerConfig::new(topic.clone())
-        };
+        let mut config = ProducerConfig::new(topic.clone());
+        self.settings.into_iter().for_each(|set| set(&mut config));
         // Dropped while it opens, the guard closes what the broker may open.
         let mut guard = Handle { client: self.client.clone(), id: None };
         let slot = &mut guard.id;

@@ -220,7 +220,7 @@ impl Client {
             }
             Command::Error(error) => Err(Error::broker(error.error, &error.message)),
             Command::Unknown(_) => {
-                self.unknown(conn);
+                self.skipped_commands += 1;
                 Ok(())
             }
             other => Err(Error::new(
@@ -293,7 +293,7 @@ impl Client {
                 self.link_closed_by_broker(owner, conn, assigned, now);
             }
             // Known, but nothing that was asked for depends on it; or not known at all.
-            _ => self.unknown(conn),
+            _ => self.skipped_commands += 1,
         }
         Ok(())
     }
@@ -374,12 +374,6 @@ impl Client {
         }
         if let Some(next) = next {
             self.timers.arm(Timer::Nack(id), next);
-        }
-    }
-
-    fn unknown(&mut self, conn: ConnId) {
-        if let Some(c) = self.pool.get_mut(conn) {
-            c.unknown_commands += 1;
         }
     }
 

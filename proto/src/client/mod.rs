@@ -77,6 +77,7 @@ pub struct Client {
     flushing: usize,
     /// A send was refused for want of memory.
     starved: bool,
+    skipped_commands: u64,
     shutdown: Shutdown,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -125,6 +126,7 @@ impl Client {
             pending_bytes: 0,
             flushing: 0,
             starved: false,
+            skipped_commands: 0,
             shutdown: Shutdown::No,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -369,6 +371,12 @@ impl Client {
     fn owners(&self) -> Vec<Owner> {
         let producers = self.producers.keys().map(|id| Owner::Producer(*id));
         producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
+    }
+
+    /// How many commands came that are not known here, or that nothing was asked for; they are skipped.
+    #[must_use]
+    pub fn skipped_commands(&self) -> u64 {
+        self.skipped_commands
     }
 
     /// Whether the client is closed or being closed.

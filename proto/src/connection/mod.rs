@@ -53,8 +53,6 @@ pub(crate) struct Connection {
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) max_message_size: usize,
     last_received: Time,
-    /// Commands that were not known here and were skipped.
-    pub(crate) unknown_commands: u64,
 }
 
 impl Connection {
@@ -68,7 +66,6 @@ impl Connection {
             waiting: Vec::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             last_received: now.time,
-            unknown_commands: 0,
         }
     }
 

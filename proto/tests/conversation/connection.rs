@@ -232,6 +232,7 @@ fn w05_unknown_commands_are_skipped() {
     assert_eq!(&talk.hear_send(conn).payload[..], b"lives");
     talk.receipt(conn, producer, 0);
     assert!(talk.outcome().expect("an outcome").1.is_ok());
+    assert_eq!(talk.client.skipped_commands(), 10);
 }
 
 #[test]
