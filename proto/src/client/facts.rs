@@ -6,18 +6,13 @@ use super::Client;
 use super::link::{LinkState, Owner};
 use super::requests::failure;
 use crate::connection::{Connection, State, Waiting, incoming};
-use crate::consumer::Arrival;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event};
 use crate::ids::{ConnId, ConsumerId, ProducerId};
-use crate::producer::{Producer, Received};
-use crate::time::{Now, Time};
+use crate::time::Now;
 use crate::timer::Timer;
-use crate::wire::entry::Entry;
 use crate::wire::frame::RawFrame;
-use crate::wire::{
-    Command, CommandConnected, CommandSendError, DecodeError, ServerError, command_number, hot,
-};
+use crate::wire::{Command, CommandConnected, DecodeError, command_number, hot};
 
 const SEND_RECEIPT: i32 = 7;
 const MESSAGE: i32 = 9;
@@ -53,6 +48,7 @@ fn hot_frame(c: &mut Connection) -> Option<Hot> {
 impl Client {
     /// The connection is open: the handshake begins.
     pub fn connected(&mut self, conn: ConnId, now: Now) {
+        self.now = now;
         let interval = self.config.keep_alive_interval;
         if let Some(c) = self.pool.get_mut(conn) {
             c.open(&self.config, now);
@@ -62,6 +58,7 @@ impl Client {
 
     /// Bytes came.
     pub fn received(&mut self, conn: ConnId, bytes: Bytes, now: Now) {
+        self.now = now;
         let Some(c) = self.pool.get_mut(conn) else { return };
         c.decoder.push(bytes);
         loop {
@@ -93,6 +90,7 @@ impl Client {
 
     /// The connection is gone, or was never opened.
     pub fn closed(&mut self, conn: ConnId, why: Error, now: Now) {
+        self.now = now;
         let Some(connection) = self.pool.remove(conn) else { return };
         self.timers.cancel(Timer::Handshake(conn));
         self.timers.cancel(Timer::Keepalive(conn));
@@ -113,6 +111,7 @@ impl Client {
 
     /// A deadline has passed, or perhaps not yet.
     pub fn timeout(&mut self, now: Now) {
+        self.now = now;
         while let Some(timer) = self.timers.pop_due(now.time) {
             match timer {
                 Timer::Handshake(conn) => {
@@ -161,46 +160,6 @@ impl Client {
             _ => {
                 let command = incoming::decode(&frame.command).map_err(Error::protocol)?;
                 if ready { self.command(conn, command, now) } else { self.handshake(conn, command, now) }
-            }
-        }
-    }
-
-    fn receipt(&mut self, conn: ConnId, receipt: &hot::Receipt) -> Result<(), Error> {
-        let id = ProducerId(receipt.producer_id);
-        let Some(producer) = self.producers.get_mut(&id) else { return Ok(()) };
-        // One that was closed meanwhile, or has moved to another broker.
-        if producer.link.conn() != Some(conn) {
-            return Ok(());
-        }
-        match producer.receipt(receipt) {
-            Received::Sent(token, pending, message_id) => {
-                self.settle(id, token, pending, Ok(message_id));
-                Ok(())
-            }
-            Received::Ignored => Ok(()),
-            // Something was lost. A new connection helps all that are on this one.
-            Received::Ahead => Err(Error::new(
-                ErrorKind::Disconnected,
-                format!("a receipt for sequence id {} came before its turn", receipt.sequence_id),
-            )),
-        }
-    }
-
-    fn message(&mut self, conn: ConnId, delivery: hot::Delivery, entry: Bytes) {
-        let id = ConsumerId(delivery.consumer_id);
-        // One that was closed meanwhile.
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
-        if consumer.link.open_conn() != Some(conn) {
-            return;
-        }
-        match consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol)) {
-            Arrival::Queued(true) => self.emit(Event::Ready(id)),
-            Arrival::Queued(false) => {}
-            Arrival::Unwanted => self.delivered(id, 0),
-            Arrival::Damaged(ack) => {
-                self.write(conn, ack);
-                // The user sees nothing of it, so its permits go back from here.
-                self.delivered(id, 0);
             }
         }
     }
@@ -298,33 +257,6 @@ impl Client {
         Ok(())
     }
 
-    /// The broker could not store a message.
-    fn send_error(&mut self, conn: ConnId, error: &CommandSendError, now: Now) -> Result<(), Error> {
-        let failed = Error::broker(error.error, &error.message);
-        let id = ProducerId(error.producer_id);
-        let Some(producer) = self.producers.get_mut(&id).filter(|p| p.link.conn() == Some(conn)) else {
-            return Ok(());
-        };
-        match error.error {
-            // These are about this message alone; the broker goes on with the next.
-            ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR => {
-                if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
-                    && let Some((token, pending)) = producer.ring.pop()
-                {
-                    self.settle(id, token, pending, Err(failed));
-                }
-                Ok(())
-            }
-            ServerError::TOPIC_TERMINATED_ERROR => {
-                self.link_failed(Owner::Producer(id), failed, now);
-                Ok(())
-            }
-            // As Java: the messages go out again on a new connection. Others on this one are not to
-            // blame, so to them it is lost and no more.
-            _ => Err(Error::new(ErrorKind::Disconnected, format!("a message was not stored: {failed}"))),
-        }
-    }
-
     /// PRODUCER or SUBSCRIBE failed.
     pub(super) fn open_failed(&mut self, owner: Owner, generation: u64, error: Error, now: Now) {
         let state = match owner {
@@ -337,44 +269,6 @@ impl Client {
             self.abandon_opening(owner, conn);
         }
         self.link_failed(owner, error, now);
-    }
-
-    fn sends_timed_out(&mut self, id: ProducerId, now: Now) {
-        while let Some(producer) = self.producers.get_mut(&id) {
-            let Some(deadline) = producer.ring.front().map(|p| p.deadline) else { return };
-            if deadline == Time::NEVER {
-                return;
-            }
-            if deadline > now.time {
-                return self.timers.arm(Timer::SendTimeout(id), deadline);
-            }
-            let Some((token, pending)) = producer.ring.pop() else { return };
-            let error = Error::timeout("sending the message");
-            self.settle(id, token, pending, Err(error));
-        }
-    }
-
-    fn batch_due(&mut self, id: ProducerId, now: Now) {
-        if !cfg!(feature = "batching") {
-            return;
-        }
-        match self.producers.get(&id).and_then(Producer::batch_due) {
-            // The one that the timer was for has gone out already; this is a later one.
-            Some(due) if due > now.time => self.timers.arm(Timer::Batch(id), due),
-            Some(_) => self.close_batch(id),
-            None => {}
-        }
-    }
-
-    fn nacks_due(&mut self, id: ConsumerId, now: Now) {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
-        let (commands, next) = consumer.redeliver_due(now);
-        if let Some(conn) = consumer.link.open_conn() {
-            commands.into_iter().for_each(|command| self.write(conn, command));
-        }
-        if let Some(next) = next {
-            self.timers.arm(Timer::Nack(id), next);
-        }
     }
 
     /// Ends a connection from our side.

@@ -374,8 +374,10 @@ impl Client {
                 self.fail_pending(producer, &error);
                 self.timers.cancel(Timer::SendTimeout(producer));
                 self.timers.cancel(Timer::Batch(producer));
-                if self.producers.remove(&producer).is_some() {
-                    self.emit(Event::ProducerEnded { producer, error });
+                match self.producers.remove(&producer).map(|p| p.listener) {
+                    Some(Some(listener)) => (listener.ended)(self, listener.handle, producer, error),
+                    Some(None) => self.emit(Event::ProducerEnded { producer, error }),
+                    None => {}
                 }
             }
             Owner::Consumer(consumer) => {

@@ -5,31 +5,34 @@
 mod acknowledging;
 pub(crate) mod backoff;
 mod facts;
+pub(crate) mod inner;
 pub(crate) mod link;
 mod lookup;
 pub(crate) mod pool;
 mod positions;
+mod receiving;
 pub(crate) mod requests;
+mod sending;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::config::{ClientConfig, ConsumerConfig, ProducerConfig};
+use crate::config::ClientConfig;
 use crate::connection::Connection;
-use crate::consumer::{Consumer, Message};
-use crate::error::{Error, ErrorKind};
+use crate::consumer::Consumer;
+use crate::error::Error;
 use crate::event::{Action, ConnectionState, Event, Output, SendOutcome};
 use crate::id_map::IdMap;
-use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
-use crate::producer::{Outgoing, Pending, Producer};
+use crate::ids::{ConnId, ConsumerId, OpId, ProducerId};
+use crate::producer::Producer;
 use crate::time::{Now, Time};
 use crate::timer::{Timer, Timers};
-use crate::wire::{CommandGetLastMessageId, CommandUnsubscribe, Outbound, hot};
-use link::{Link, Owner};
+use crate::wire::Outbound;
+use link::Owner;
 use lookup::Task;
 use pool::{Pool, PoolKey};
-use requests::{Reply, Requests};
+use requests::Requests;
 
 /// The state of a client, without any I/O.
 ///
@@ -64,6 +67,8 @@ pub struct Client {
     tasks: IdMap<u64, Task>,
     next_task: u64,
     ops: IdMap<OpId, OpKind>,
+    /// Operations whose ends are not for the user.
+    askers: IdMap<OpId, inner::Asker>,
     next_op: u64,
     producers: IdMap<ProducerId, Producer>,
     consumers: IdMap<ConsumerId, Consumer>,
@@ -77,6 +82,8 @@ pub struct Client {
     flushing: usize,
     /// A send was refused for want of memory.
     starved: bool,
+    /// Of the last command or fact that came with one.
+    now: Now,
     skipped_commands: u64,
     shutdown: Shutdown,
     actions: VecDeque<Action>,
@@ -117,6 +124,7 @@ impl Client {
             tasks: IdMap::default(),
             next_task: 0,
             ops: IdMap::default(),
+            askers: IdMap::default(),
             next_op: 0,
             producers: IdMap::default(),
             consumers: IdMap::default(),
@@ -126,6 +134,7 @@ impl Client {
             pending_bytes: 0,
             flushing: 0,
             starved: false,
+            now: Now::default(),
             skipped_commands: 0,
             shutdown: Shutdown::No,
             actions: VecDeque::new(),
@@ -135,210 +144,6 @@ impl Client {
     }
 
     // ---- commands ----
-
-    /// Opens a producer. Completes with [`Output::Producer`].
-    ///
-    /// # Errors
-    /// `InvalidOption`, or `AlreadyClosed`.
-    pub fn create_producer(&mut self, config: ProducerConfig, now: Now) -> Result<(ProducerId, OpId), Error> {
-        config.validate()?;
-        self.check_open()?;
-        let id = ProducerId(self.next_handle);
-        self.next_handle += 1;
-        let op = self.new_op(now);
-        self.ops.insert(op, OpKind::Create(Owner::Producer(id)));
-        self.producers.insert(id, Producer::new(id, config, Link::new(op)));
-        self.link_start(Owner::Producer(id), now);
-        Ok((id, op))
-    }
-
-    /// Opens a consumer. Completes with [`Output::Done`].
-    ///
-    /// # Errors
-    /// `InvalidOption`, or `AlreadyClosed`.
-    pub fn subscribe(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
-        config.validate()?;
-        self.check_open()?;
-        let id = ConsumerId(self.next_handle);
-        self.next_handle += 1;
-        let op = self.new_op(now);
-        self.ops.insert(op, OpKind::Create(Owner::Consumer(id)));
-        let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
-        self.consumers.insert(id, Consumer::new(id, config, Link::new(op), name));
-        self.link_start(Owner::Consumer(id), now);
-        Ok((id, op))
-    }
-
-    /// Sends a message: encodes it and keeps it until its receipt. The [`SendOutcome`] with the
-    /// token that is returned comes exactly once.
-    ///
-    /// # Errors
-    /// `MessageTooLarge`, `QueueFull` (an [`Event::Writable`] follows when there is memory again),
-    /// `AlreadyClosed`. The message is not sent then.
-    pub fn send(
-        &mut self,
-        producer: ProducerId,
-        message: &Outgoing<'_>,
-        now: Now,
-    ) -> Result<SendToken, Error> {
-        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
-        if matches!(p.link.state, link::LinkState::Closing(..)) {
-            return Err(Error::closed("producer"));
-        }
-        // A single message may always be pending, however small the limit.
-        if self.pending_bytes > 0 {
-            let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-            if self.pending_bytes + size > self.config.memory_limit {
-                self.starved = true;
-                let limit = self.config.memory_limit;
-                let why = format!("pending messages use up the memory limit of {limit} bytes");
-                return Err(Error::new(ErrorKind::QueueFull, why));
-            }
-        }
-        let was_empty = p.ring.is_empty();
-        let held = p.held();
-        let sent = p.enqueue(message, now);
-        self.pending_bytes = self.pending_bytes + p.held() - held;
-        let token = match sent {
-            Ok(token) => token,
-            Err(error) => {
-                // It may have closed the batch before it, which goes out all the same.
-                self.close_batch(producer);
-                return Err(error);
-            }
-        };
-        if cfg!(feature = "batching")
-            && let Some(due) = p.batch_due()
-        {
-            self.timers.arm_if_idle(Timer::Batch(producer), due);
-        }
-        if p.ring.is_empty() {
-            return Ok(token);
-        }
-        if was_empty
-            && let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER)
-        {
-            self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
-        }
-        if let Some(conn) = p.link.open_conn()
-            && let Some(c) = self.pool.get_mut(conn)
-        {
-            c.mark_dirty(producer);
-        }
-        Ok(token)
-    }
-
-    /// Sends the open batch of a producer now. Completes when all that was sent before has ended: with
-    /// [`Output::Done`], or with the first failure among those.
-    pub fn flush(&mut self, producer: ProducerId, now: Now) -> OpId {
-        let op = self.new_op(now);
-        // Its sends have timeouts of their own.
-        self.timers.cancel(Timer::Operation(op));
-        self.close_batch(producer);
-        match self.producers.get_mut(&producer) {
-            None => self.complete(op, Err(Error::closed("producer"))),
-            Some(p) if p.ring.is_empty() => self.complete(op, Ok(Output::Done)),
-            Some(p) => {
-                p.flushes.push_back((op, p.next_token(), None));
-                self.flushing += 1;
-            }
-        }
-        op
-    }
-
-    /// Moves the open batch of a producer to its ring, and on to its connection.
-    fn close_batch(&mut self, producer: ProducerId) {
-        if !cfg!(feature = "batching") {
-            return;
-        }
-        let Some(p) = self.producers.get_mut(&producer) else { return };
-        let held = p.held();
-        p.close_batch();
-        self.pending_bytes = self.pending_bytes + p.held() - held;
-        if let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER) {
-            self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
-        }
-        let pending = !p.ring.is_empty();
-        if let Some(c) = p.link.open_conn().filter(|_| pending).and_then(|conn| self.pool.get_mut(conn)) {
-            c.mark_dirty(producer);
-        }
-    }
-
-    /// The next message of a consumer, if one has arrived; or the error of one that cannot be read.
-    /// Say [`Client::delivered`] when the user has it.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        let taken = c.take();
-        if !matches!(taken, Some(Ok(_))) {
-            // Permits of what was skipped go back although the user saw nothing.
-            self.delivered(consumer, 0);
-        }
-        Ok(taken)
-    }
-
-    /// Whether a consumer has messages to take.
-    #[must_use]
-    pub fn has_messages(&self, consumer: ConsumerId) -> bool {
-        self.consumers.get(&consumer).is_some_and(Consumer::has_messages)
-    }
-
-    /// The user was handed `n` messages that were taken: the broker may send as many more.
-    pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
-        let Some(c) = self.consumers.get_mut(&consumer) else { return };
-        let Some(permits) = c.delivered(n) else { return };
-        if let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) {
-            hot::write_flow(consumer.0, permits, connection.outbox.tail());
-        }
-    }
-
-    /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
-    pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
-        self.flush_acks(consumer, now);
-        self.consumer_request(consumer, now, |consumer_id, request_id| {
-            CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()
-        })
-    }
-
-    /// Asks for the last message of a consumer's topic. Completes with [`Output::LastMessageId`].
-    pub fn last_message_id(&mut self, consumer: ConsumerId, now: Now) -> OpId {
-        self.consumer_request(consumer, now, |consumer_id, request_id| {
-            CommandGetLastMessageId { consumer_id, request_id }.into()
-        })
-    }
-
-    fn consumer_request(
-        &mut self,
-        consumer: ConsumerId,
-        now: Now,
-        command: impl FnOnce(u64, u64) -> Outbound,
-    ) -> OpId {
-        let op = self.new_op(now);
-        match self.consumers.get(&consumer).map(|c| c.link.open_conn()) {
-            Some(Some(conn)) => {
-                let request = self.request(conn, Reply::Op(op), now);
-                self.write(conn, command(consumer.0, request));
-            }
-            Some(None) => {
-                let error = Error::new(ErrorKind::Disconnected, "the consumer is not connected now");
-                self.complete(op, Err(error));
-            }
-            None => self.complete(op, Err(Error::closed("consumer"))),
-        }
-        op
-    }
-
-    /// Closes a producer: what is pending goes out first and gets its receipts.
-    pub fn close_producer(&mut self, producer: ProducerId, now: Now) -> OpId {
-        self.close_owner(Owner::Producer(producer), now)
-    }
-
-    /// Closes a consumer. Its subscription stays.
-    pub fn close_consumer(&mut self, consumer: ConsumerId, now: Now) -> OpId {
-        self.close_owner(Owner::Consumer(consumer), now)
-    }
 
     fn close_owner(&mut self, owner: Owner, now: Now) -> OpId {
         let op = self.new_op(now);
@@ -442,6 +247,7 @@ impl Client {
     }
 
     fn new_op(&mut self, now: Now) -> OpId {
+        self.now = now;
         let op = OpId(self.next_op);
         self.next_op += 1;
         self.ops.insert(op, OpKind::Request);
@@ -452,7 +258,10 @@ impl Client {
     fn complete(&mut self, op: OpId, result: Result<Output, Error>) {
         if self.ops.remove(&op).is_some() {
             self.timers.cancel(Timer::Operation(op));
-            self.emit(Event::Completed { op, result });
+            match self.askers.remove(&op) {
+                Some(asker) => (asker.ended)(self, asker.handle, op, result),
+                None => self.emit(Event::Completed { op, result }),
+            }
         }
         if !matches!(self.shutdown, Shutdown::Under(closing) if closing == op) {
             self.finish_shutdown();
@@ -540,82 +349,5 @@ impl Client {
         self.timers.cancel(Timer::Keepalive(conn));
         self.actions.push_back(Action::Disconnect { conn, reason: reason.to_owned() });
         Some(connection)
-    }
-
-    /// Moves a producer's frames to its connection, ahead of a command that must follow them.
-    fn flush_ring(&mut self, producer: ProducerId, conn: ConnId) {
-        if let (Some(p), Some(c)) = (self.producers.get_mut(&producer), self.pool.get_mut(conn)) {
-            p.ring.transmit(|block| c.outbox.push(block));
-        }
-    }
-
-    /// An entry has ended, and with it the send of each of its messages.
-    #[inline]
-    fn settle(
-        &mut self,
-        producer: ProducerId,
-        token: SendToken,
-        pending: Pending,
-        result: Result<MessageId, Error>,
-    ) {
-        self.pending_bytes -= pending.frame_len as usize;
-        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
-            self.starved = false;
-            self.emit(Event::Writable);
-        }
-        if self.flushing > 0 {
-            self.flushed(producer, token, result.as_ref().err());
-        }
-        if !cfg!(feature = "batching") || pending.batch == 0 {
-            return self.sent.push_back(SendOutcome { producer, token, result });
-        }
-        let batch_size = i32::try_from(pending.batch).unwrap_or(i32::MAX);
-        for batch_index in 0..batch_size {
-            let token = SendToken(token.0 + batch_index as u64);
-            let result = result.clone().map(|id| MessageId { batch_index, batch_size, ..id });
-            self.sent.push_back(SendOutcome { producer, token, result });
-        }
-    }
-
-    /// Completes the flushes that waited for this send as the last.
-    #[cold]
-    fn flushed(&mut self, producer: ProducerId, token: SendToken, failed: Option<&Error>) {
-        let Some(p) = self.producers.get_mut(&producer) else { return };
-        if let Some(failed) = failed {
-            for (_, until, error) in &mut p.flushes {
-                if token.0 < *until && error.is_none() {
-                    *error = Some(failed.clone());
-                }
-            }
-        }
-        let head = p.ring.head_token();
-        while let Some(p) = self.producers.get_mut(&producer)
-            && p.flushes.front().is_some_and(|(_, until, _)| *until <= head)
-            && let Some((op, _, error)) = p.flushes.pop_front()
-        {
-            self.flushing -= 1;
-            self.complete(op, error.map_or(Ok(Output::Done), Err));
-        }
-    }
-
-    /// All pending sends of a producer fail.
-    fn fail_pending(&mut self, producer: ProducerId, error: &Error) {
-        self.close_batch(producer);
-        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop()) {
-            self.settle(producer, token, pending, Err(error.clone()));
-        }
-    }
-
-    /// Pending sends that a new broker's smaller limit forbids fail, and only those.
-    fn fail_oversized(&mut self, producer: ProducerId) {
-        let Some(p) = self.producers.get_mut(&producer) else { return };
-        let removed = p.ring.remove_larger(p.max_message_size + crate::wire::FRAME_OVERHEAD - 1024);
-        let failed: Vec<_> = removed
-            .into_iter()
-            .map(|(token, pending)| (token, pending, p.too_large(pending.message_size as usize, 0)))
-            .collect();
-        for (token, pending, error) in failed {
-            self.settle(producer, token, pending, Err(error));
-        }
     }
 }

@@ -22,6 +22,7 @@ pub use message::{Key, Outgoing, Payload};
 use message::{Metadata, put_bytes};
 pub(crate) use pending::{Pending, PendingRing};
 
+use crate::client::inner::Listener;
 use crate::client::link::Link;
 use crate::config::ProducerConfig;
 use crate::error::{Error, ErrorKind};
@@ -44,6 +45,8 @@ pub(crate) struct Producer {
     pub(crate) id: ProducerId,
     pub(crate) config: ProducerConfig,
     pub(crate) link: Link,
+    /// Set when it is not the user's own.
+    pub(crate) listener: Option<Listener>,
     pub(crate) ring: PendingRing,
     batch: OpenBatch,
     /// Flushes that wait, each for all sends before a token, and the first failure among those.
@@ -76,6 +79,7 @@ impl Producer {
         Self {
             id,
             link,
+            listener: None,
             ring: PendingRing::default(),
             batch: OpenBatch::default(),
             flushes: VecDeque::new(),

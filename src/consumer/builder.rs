@@ -1,0 +1,140 @@
+//! Options of a consumer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulsewire_proto::{
+    ConsumerConfig, Error, InitialPosition, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    TopicName,
+};
+
+use super::{Consumer, Handle};
+use crate::client::Client;
+
+/// Options of a [`Consumer`]. Defaults are those of Java's `ConsumerBuilder`.
+#[must_use]
+pub struct ConsumerBuilder {
+    client: Client,
+    topic: String,
+    subscription: String,
+    settings: Vec<Setting>,
+}
+
+type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
+
+impl ConsumerBuilder {
+    pub(crate) fn new(client: Client, topic: String, subscription: String) -> Self {
+        Self { client, topic, subscription, settings: Vec::new() }
+    }
+
+    fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
+        self.settings.push(Box::new(setting));
+        self
+    }
+
+    /// How the subscription shares its messages. Default: exclusive.
+    pub fn subscription_type(self, subscription_type: SubscriptionType) -> Self {
+        self.set(move |c| c.subscription_type = subscription_type)
+    }
+
+    /// Where a subscription begins that is not there yet. Default: latest.
+    pub fn initial_position(self, position: InitialPosition) -> Self {
+        self.set(move |c| c.initial_position = position)
+    }
+
+    /// Whether the broker keeps the subscription's place. Default: durable, as Java's
+    /// `subscriptionMode`.
+    pub fn subscription_mode(self, mode: SubscriptionMode) -> Self {
+        self.set(move |c| c.subscription_mode = mode)
+    }
+
+    /// Where a non-durable subscription begins: after this message, or at [`MessageId::EARLIEST`] or
+    /// [`MessageId::LATEST`].
+    pub fn start_message_id(self, id: MessageId) -> Self {
+        self.set(move |c| c.start_message_id = Some(id))
+    }
+
+    /// Whether the start message, or the message of a [`Consumer::seek`], comes too. Default: no, as
+    /// Java's `startMessageIdInclusive`.
+    pub fn start_message_id_inclusive(self, inclusive: bool) -> Self {
+        self.set(move |c| c.start_message_id_inclusive = inclusive)
+    }
+
+    /// How far back in time a new subscription begins, in whole seconds. Default: not at all, as
+    /// Java's `startMessageFromRollbackDuration`.
+    pub fn start_message_rollback(self, duration: Duration) -> Self {
+        self.set(move |c| c.start_message_rollback = duration)
+    }
+
+    /// The consumer's name. Default: a random one.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.set(move |c| c.name = Some(name))
+    }
+
+    /// Messages that may wait to be received. Default: 1000; at least 1.
+    pub fn receiver_queue_size(self, messages: u32) -> Self {
+        self.set(move |c| c.receiver_queue_size = messages)
+    }
+
+    /// How long acknowledgements wait to go out together. Default: 100 ms, as Java's
+    /// `acknowledgmentGroupTime`; zero means not at all.
+    pub fn acknowledgment_group_time(self, time: Duration) -> Self {
+        self.set(move |c| c.acknowledgment_group_time = time)
+    }
+
+    /// How many acknowledgements go out together at the latest. Default: 1000, as Java's
+    /// `maxAcknowledgmentGroupSize`.
+    pub fn max_acknowledgment_group_size(self, entries: u32) -> Self {
+        self.set(move |c| c.max_acknowledgment_group_size = entries)
+    }
+
+    /// Whether brokers that can are told of acknowledged parts of batches, so that these do not come
+    /// again. Default: no, as Java's `enableBatchIndexAcknowledgment`.
+    pub fn batch_index_acknowledgment(self, enabled: bool) -> Self {
+        self.set(move |c| c.batch_index_acknowledgment = enabled)
+    }
+
+    /// When a negatively acknowledged message comes again. Default: after 60 s.
+    pub fn negative_ack_redelivery_delay(self, delay: Duration) -> Self {
+        self.set(move |c| c.negative_ack_redelivery_delay = delay)
+    }
+
+    /// A delay that grows with every redelivery, in place of the fixed one. Default: none, as Java's
+    /// `negativeAckRedeliveryBackoff`.
+    pub fn negative_ack_redelivery_backoff(self, backoff: RedeliveryBackoff) -> Self {
+        self.set(move |c| c.negative_ack_redelivery_backoff = Some(backoff))
+    }
+
+    /// Who is served first in a shared subscription; 0 is the highest. Default: 0.
+    pub fn priority_level(self, level: i32) -> Self {
+        self.set(move |c| c.priority_level = level)
+    }
+
+    /// Adds a property that the broker's statistics show.
+    pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let property = (name.into(), value.into());
+        self.set(move |c| c.properties.push(property))
+    }
+
+    /// Opens the consumer.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `InvalidOption`, what the broker says (`ConsumerBusy` on an exclusive
+    /// subscription that has its consumer), or `Timeout`.
+    pub async fn subscribe(self) -> Result<Consumer, Error> {
+        let topic = TopicName::parse(&self.topic)?;
+        let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
+        self.settings.into_iter().for_each(|set| set(&mut config));
+        // Dropped while it opens, the guard closes what the broker may open.
+        let mut guard = Handle { client: self.client.clone(), id: None };
+        let slot = &mut guard.id;
+        let opened = self.client.operation(|core, now| {
+            let (id, op) = core.subscribe(config, now)?;
+            *slot = Some(id);
+            Ok((id, op))
+        });
+        let (id, _) = opened.await?;
+        Ok(Consumer { handle: Arc::new(guard), id, topic, subscription: self.subscription })
+    }
+}

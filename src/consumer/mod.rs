@@ -1,0 +1,136 @@
+//! Consumers.
+
+mod acknowledging;
+mod builder;
+mod receiving;
+
+use std::sync::Arc;
+
+use pulsewire_proto::{ConsumerId, Error, MessageId, Output, SeekTarget, TopicName};
+
+pub use builder::ConsumerBuilder;
+pub use receiving::{Messages, Receive};
+
+use crate::client::Client;
+
+/// Receives messages of a subscription.
+///
+/// Clones are handles to the same consumer; it closes when the last one is dropped.
+#[derive(Clone)]
+pub struct Consumer {
+    handle: Arc<Handle>,
+    id: ConsumerId,
+    topic: TopicName,
+    subscription: String,
+}
+
+struct Handle {
+    client: Client,
+    id: Option<ConsumerId>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.client.inner.shared.command(|core, waiters, now| {
+                core.close_consumer(id, now);
+                waiters.forget_consumer(id);
+            });
+        }
+    }
+}
+
+impl Consumer {
+    /// The topic's full name.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.topic.as_str()
+    }
+
+    /// The subscription's name.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        &self.subscription
+    }
+
+    /// The last message of the topic; `-1:-1` when there is none.
+    ///
+    /// # Errors
+    /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
+    pub async fn last_message_id(&self) -> Result<MessageId, Error> {
+        let id = self.id;
+        match self.handle.client.operation(|core, now| Ok(((), core.last_message_id(id, now)))).await?.1 {
+            Output::LastMessageId(id) => Ok(id),
+            _ => Ok(MessageId::EARLIEST),
+        }
+    }
+
+    /// Deletes the subscription.
+    ///
+    /// # Errors
+    /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
+    pub async fn unsubscribe(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, false, now)))).await.map(drop)
+    }
+
+    /// Deletes the subscription, also when other consumers are on it: they lose it.
+    ///
+    /// # Errors
+    /// As [`Consumer::unsubscribe`].
+    pub async fn unsubscribe_forced(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.unsubscribe(id, true, now)))).await.map(drop)
+    }
+
+    /// Moves the subscription to a message, [`MessageId::EARLIEST`] or [`MessageId::LATEST`]: the
+    /// messages after it come next, and it itself first when `start_message_id_inclusive` is set.
+    /// What was delivered before and not received is thrown away.
+    ///
+    /// # Errors
+    /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
+    pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
+        self.seek_to(SeekTarget::Id(id)).await
+    }
+
+    /// Moves the subscription to the first message that was published at this time or later, in
+    /// milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// As [`Consumer::seek`].
+    pub async fn seek_by_publish_time(&self, time: u64) -> Result<(), Error> {
+        self.seek_to(SeekTarget::PublishTime(time)).await
+    }
+
+    async fn seek_to(&self, target: SeekTarget) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.seek(id, target, now)))).await.map(drop)
+    }
+
+    /// Asks for all that was delivered and not acknowledged to come again, now. What waits to be
+    /// received is thrown away and comes again with it.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn redeliver_unacknowledged(&self) -> Result<(), Error> {
+        self.handle.client.inner.shared.command(|core, _, now| core.redeliver_unacknowledged(self.id, now))
+    }
+
+    /// Closes the consumer. The subscription stays, and with it what is not acknowledged.
+    ///
+    /// # Errors
+    /// `Timeout` when the broker does not answer in time; it is closed then too.
+    pub async fn close(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle.client.operation(|core, now| Ok(((), core.close_consumer(id, now)))).await.map(drop)
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer")
+            .field("topic", &self.topic)
+            .field("subscription", &self.subscription)
+            .finish_non_exhaustive()
+    }
+}
