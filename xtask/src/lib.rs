@@ -9,6 +9,7 @@
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: a minute of fuzzing
+//! - [`mutants`]: rows turn red when what they speak of is switched off
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
@@ -19,6 +20,7 @@ mod count;
 pub mod dev;
 pub mod fuzz;
 pub mod golden;
+pub mod mutants;
 mod provide;
 pub mod pulsar;
 pub mod purity;
