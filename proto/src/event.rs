@@ -1,5 +1,6 @@
 //! What comes out of the core.
 
+use crate::consumer::BrokerConsumerStats;
 use crate::error::Error;
 use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
 use crate::service_url::Endpoint;
@@ -24,7 +25,7 @@ pub enum Action {
 }
 
 /// What an operation brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Done; there is nothing more to say.
     Done,
@@ -39,10 +40,12 @@ pub enum Output {
     Topics(Vec<String>),
     /// The last message of a topic.
     LastMessageId(MessageId),
+    /// What the broker knows of a consumer.
+    ConsumerStats(Box<BrokerConsumerStats>),
 }
 
 /// Something that the user should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// An operation ended. Each does so exactly once.
     Completed {
@@ -56,6 +59,15 @@ pub enum Event {
     /// A consumer has lost its link: what was taken and not acknowledged will come again, so messages
     /// that were taken ahead of the user should be thrown away.
     ConsumerReset(ConsumerId),
+    /// The broker has said whether a consumer of a failover subscription is the active one.
+    ActiveConsumer {
+        /// Which.
+        consumer: ConsumerId,
+        /// Whether it is.
+        active: bool,
+    },
+    /// The topic of a consumer is terminated, and all of it was delivered. Said once.
+    EndOfTopic(ConsumerId),
     /// A consumer has ended: it was closed, could not be opened, or failed. Nothing will come any more.
     ConsumerEnded {
         /// Which.
@@ -101,4 +113,30 @@ pub struct SendOutcome {
     pub token: SendToken,
     /// Where the message is stored, or why it is not.
     pub result: Result<MessageId, Error>,
+}
+
+/// How a consumer is at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ConsumerState {
+    /// Whether it is subscribed now: as Java's `isConnected`.
+    pub connected: bool,
+    /// When it lost its broker last, in milliseconds since the Unix epoch; 0 when it never did: as Java's
+    /// `getLastDisconnectedTimestamp`.
+    pub last_disconnected: u64,
+    /// Messages that wait to be received.
+    pub queued_messages: u32,
+    /// Bytes of their payloads; those of a batch until its last message is received.
+    pub queued_bytes: usize,
+    /// Messages that may wait at present; it changes when the queue is auto-scaled or has a cap on its bytes.
+    pub receiver_queue_size: u32,
+    /// Permits that will go back to the broker with the next FLOW: as Java's `getAvailablePermits`.
+    pub available_permits: u32,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether it is the active one of its failover subscription; `None` where the broker has not said so.
+    pub active: Option<bool>,
+    /// Whether the topic is terminated and the broker has delivered all of it: as Java's
+    /// `hasReachedEndOfTopic`.
+    pub end_of_topic: bool,
 }

@@ -67,6 +67,10 @@ impl<K: Ord + Copy, V> IdMap<K, V> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.iter_mut().map(|(_, value)| value)
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.entries.iter().map(|(key, _)| key)
     }

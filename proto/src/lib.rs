@@ -26,9 +26,12 @@ pub use config::{
     Authentication, ClientConfig, ConsumerConfig, InitialPosition, ProducerConfig, SubscriptionMode,
     SubscriptionType,
 };
-pub use consumer::{Message, RedeliveryBackoff, SeekTarget};
+pub use consumer::{
+    BatchReceivePolicy, BatchTicket, BrokerConsumerStats, ConsumerStats, Message, RedeliveryBackoff,
+    SeekTarget,
+};
 pub use error::{Error, ErrorKind, Fault};
-pub use event::{Action, ConnectionState, Event, Output, SendOutcome};
+pub use event::{Action, ConnectionState, ConsumerState, Event, Output, SendOutcome};
 pub use ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
 pub use producer::{Key, Outgoing, Payload};
 pub use service_url::{Endpoint, Scheme, ServiceUrl};

@@ -30,6 +30,10 @@ pub(crate) enum Timer {
     Batch(ProducerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
+    /// The time of the first who waits for a batch is up.
+    BatchReceive(ConsumerId),
+    /// Time to look whether anything came for a consumer.
+    Watchdog(ConsumerId),
 }
 
 /// The queue.

@@ -139,6 +139,8 @@ impl Client {
                 Timer::Acks(consumer) => self.flush_acks(consumer, now),
                 Timer::Batch(producer) => self.batch_due(producer, now),
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
+                Timer::BatchReceive(consumer) => self.batch_receive_due(consumer),
+                Timer::Watchdog(consumer) => self.look_for_silence(consumer, now),
             }
         }
     }
@@ -232,6 +234,11 @@ impl Client {
             Command::LookupTopicResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::GetTopicsOfNamespaceResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::GetLastMessageIdResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::ConsumerStatsResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::ReachedEndOfTopic(reached) => self.end_of_topic(conn, ConsumerId(reached.consumer_id)),
+            Command::ActiveConsumerChange(change) => {
+                self.active_consumer(conn, ConsumerId(change.consumer_id), change.is_active == Some(true));
+            }
             Command::AckResponse(r) => {
                 if let Some(request) = r.request_id {
                     let failed = failure(r.error, r.message.as_deref());

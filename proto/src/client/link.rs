@@ -231,9 +231,10 @@ impl Client {
                 let permits = consumer.opened();
                 // What is done with must not come again.
                 self.flush_acks(id, now);
-                if let Some(c) = self.pool.get_mut(conn) {
+                if let (Some(c), Some(permits)) = (self.pool.get_mut(conn), permits) {
                     write_flow(id.0, permits, c.outbox.tail());
                 }
+                self.watch(id);
                 if let Some(opened) =
                     self.consumers.get(&id).and_then(|c| c.seek.as_ref()).map(|seek| seek.opened)
                 {
@@ -254,7 +255,9 @@ impl Client {
             consumer.lost();
             let was_open = consumer.link.open_conn().is_some();
             self.timers.cancel(Timer::Nack(id));
+            self.timers.cancel(Timer::Watchdog(id));
             if was_open {
+                consumer.notices.last_disconnected = now.wall_ms;
                 self.emit(Event::ConsumerReset(id));
             }
         }
@@ -278,7 +281,7 @@ impl Client {
     }
 
     /// The link has ended for good.
-    fn link_ended(&mut self, owner: Owner, error: Error) {
+    pub(super) fn link_ended(&mut self, owner: Owner, error: Error) {
         let created = self.link(owner).and_then(|link| link.created.take());
         self.forget(owner, &error);
         if let Some(op) = created {
@@ -382,6 +385,11 @@ impl Client {
             }
             Owner::Consumer(consumer) => {
                 self.timers.cancel(Timer::Nack(consumer));
+                self.timers.cancel(Timer::BatchReceive(consumer));
+                self.timers.cancel(Timer::Watchdog(consumer));
+                if let Some(c) = self.consumers.get(&consumer) {
+                    self.scaled_bytes = self.scaled_bytes.saturating_sub(c.counted_bytes);
+                }
                 self.seek_ended(consumer, Err(error.clone()));
                 self.acks_ended(consumer, &error);
                 if self.consumers.remove(&consumer).is_some() {

@@ -4,6 +4,7 @@
 
 mod acknowledging;
 pub(crate) mod backoff;
+mod consumers;
 mod facts;
 pub(crate) mod inner;
 pub(crate) mod link;
@@ -43,6 +44,9 @@ use requests::Requests;
 ///   answer at once: [`create_producer`](Self::create_producer), [`send`](Self::send),
 ///   [`flush`](Self::flush),
 ///   [`subscribe`](Self::subscribe), [`take`](Self::take), [`delivered`](Self::delivered),
+///   [`batch_receive`](Self::batch_receive), [`take_batch`](Self::take_batch), [`pause`](Self::pause),
+///   [`resume`](Self::resume), [`consumer_stats`](Self::consumer_stats),
+///   [`broker_consumer_stats`](Self::broker_consumer_stats),
 ///   [`acknowledge`](Self::acknowledge), [`acknowledge_all`](Self::acknowledge_all),
 ///   [`acknowledge_confirmed`](Self::acknowledge_confirmed),
 ///   [`negative_acknowledge`](Self::negative_acknowledge),
@@ -80,6 +84,10 @@ pub struct Client {
     pending_bytes: usize,
     /// Flushes that wait, of all producers.
     flushing: usize,
+    /// Bytes in all auto-scaled receiver queues.
+    scaled_bytes: usize,
+    /// These and the pending bytes near the limit.
+    memory_is_short: bool,
     /// A send was refused for want of memory.
     starved: bool,
     /// Of the last command or fact that came with one.
@@ -133,6 +141,8 @@ impl Client {
             service_index: 0,
             pending_bytes: 0,
             flushing: 0,
+            scaled_bytes: 0,
+            memory_is_short: false,
             starved: false,
             now: Now::default(),
             skipped_commands: 0,

@@ -6,7 +6,7 @@ use super::link::{Link, Owner};
 use super::requests::Reply;
 use super::{Client, OpKind};
 use crate::config::ConsumerConfig;
-use crate::consumer::{Arrival, Consumer, Message};
+use crate::consumer::{Arrival, Consumer, Counts, Message};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::ids::{ConnId, ConsumerId, OpId};
@@ -28,7 +28,9 @@ impl Client {
         let op = self.new_op(now);
         self.ops.insert(op, OpKind::Create(Owner::Consumer(id)));
         let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
-        self.consumers.insert(id, Consumer::new(id, config, Link::new(op), name));
+        let mut consumer = Consumer::new(id, config, Link::new(op), name);
+        consumer.counts = Counts::since(now.time);
+        self.consumers.insert(id, consumer);
         self.link_start(Owner::Consumer(id), now);
         Ok((id, op))
     }
@@ -41,9 +43,11 @@ impl Client {
     pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
         let taken = c.take();
-        if !matches!(taken, Some(Ok(_))) {
+        match taken {
+            Some(Ok(_)) => {}
             // Permits of what was skipped go back although the user saw nothing.
-            self.delivered(consumer, 0);
+            Some(Err(_)) => self.delivered(consumer, 0),
+            None => self.ran_empty(consumer),
         }
         Ok(taken)
     }
@@ -111,8 +115,13 @@ impl Client {
         if consumer.link.open_conn() != Some(conn) {
             return;
         }
-        match consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol)) {
+        let arrival = consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol));
+        let adapts = consumer.flow.adapts();
+        match arrival {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
+            Arrival::Queued(false) if !consumer.batches.is_empty() && consumer.has_batch() => {
+                self.emit(Event::Ready(id));
+            }
             Arrival::Queued(false) => {}
             Arrival::Unwanted => self.delivered(id, 0),
             Arrival::Damaged(ack) => {
@@ -120,7 +129,31 @@ impl Client {
                 // The user sees nothing of it, so its permits go back from here.
                 self.delivered(id, 0);
             }
+            Arrival::Refused(error) => {
+                self.abandon_opening(Owner::Consumer(id), conn);
+                self.link_ended(Owner::Consumer(id), error);
+            }
         }
+        if adapts {
+            self.adapt(id);
+        }
+    }
+
+    /// REACHED_END_OF_TOPIC, which comes again after every opening.
+    pub(super) fn end_of_topic(&mut self, conn: ConnId, id: ConsumerId) {
+        let Some(c) = self.consumers.get_mut(&id).filter(|c| c.link.open_conn() == Some(conn)) else {
+            return;
+        };
+        if !std::mem::replace(&mut c.notices.end_of_topic, true) {
+            self.emit(Event::EndOfTopic(id));
+        }
+    }
+
+    /// ACTIVE_CONSUMER_CHANGE, which may come before the answer to SUBSCRIBE.
+    pub(super) fn active_consumer(&mut self, conn: ConnId, id: ConsumerId, active: bool) {
+        let Some(c) = self.consumers.get_mut(&id).filter(|c| c.link.conn() == Some(conn)) else { return };
+        c.notices.active = Some(active);
+        self.emit(Event::ActiveConsumer { consumer: id, active });
     }
 
     pub(super) fn nacks_due(&mut self, id: ConsumerId, now: Now) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::refuse;
-use crate::consumer::RedeliveryBackoff;
+use crate::consumer::{BatchReceivePolicy, RedeliveryBackoff};
 use crate::error::Error;
 use crate::ids::MessageId;
 use crate::topic::TopicName;
@@ -75,8 +75,18 @@ pub struct ConsumerConfig {
     pub start_message_rollback: Duration,
     /// The consumer's name; a random one when it is not set.
     pub name: Option<String>,
-    /// Messages that may wait to be received: 1000; at least 1.
+    /// Messages that may wait to be received: 1000. With 0 one message is asked for when it is wanted.
     pub receiver_queue_size: u32,
+    /// Whether the queue begins small and grows to that size as it is used: no.
+    pub auto_scaled_receiver_queue_size: bool,
+    /// Bytes of payload that may wait to be received: no limit.
+    pub receiver_queue_bytes: Option<usize>,
+    /// When a batch is handed out.
+    pub batch_receive_policy: BatchReceivePolicy,
+    /// Whether no messages are asked for until the consumer is resumed: no.
+    pub start_paused: bool,
+    /// How long a consumer may be silent before its broker is asked whether it still serves it: never asked.
+    pub watchdog_interval: Option<Duration>,
     /// How long acknowledgements wait to go out together: 100 ms; zero means not at all.
     pub acknowledgment_group_time: Duration,
     /// How many of them go out before that time: 1000.
@@ -108,6 +118,11 @@ impl ConsumerConfig {
             start_message_rollback: Duration::ZERO,
             name: None,
             receiver_queue_size: 1000,
+            auto_scaled_receiver_queue_size: false,
+            receiver_queue_bytes: None,
+            batch_receive_policy: BatchReceivePolicy::default(),
+            start_paused: false,
+            watchdog_interval: None,
             acknowledgment_group_time: Duration::from_millis(100),
             max_acknowledgment_group_size: 1000,
             batch_index_acknowledgment: false,
@@ -138,8 +153,15 @@ impl ConsumerConfig {
         if !self.start_message_rollback.is_zero() && self.start_message_rollback < Duration::from_secs(1) {
             wrong.push("start_message_rollback is at least 1 s".to_owned());
         }
-        if self.receiver_queue_size == 0 {
-            wrong.push("receiver_queue_size is at least 1".to_owned());
+        if self.receiver_queue_size > i32::MAX.unsigned_abs() {
+            wrong.push(format!("receiver_queue_size is at most {}", i32::MAX));
+        }
+        if self.receiver_queue_bytes == Some(0) {
+            wrong.push("receiver_queue_bytes is at least 1".to_owned());
+        }
+        wrong.extend(self.batch_receive_policy.wrong().map(str::to_owned));
+        if self.watchdog_interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
+            wrong.push("watchdog_interval is at least 1 s".to_owned());
         }
         if self.negative_ack_redelivery_backoff.is_some_and(|backoff| !backoff.is_sound()) {
             wrong.push(

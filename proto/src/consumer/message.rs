@@ -96,6 +96,16 @@ impl Message {
         }
     }
 
+    /// Bytes of the payload.
+    #[must_use]
+    #[inline]
+    pub fn size(&self) -> usize {
+        match self.slot {
+            Some((_, slot)) => (slot.payload_end - slot.payload_start) as usize,
+            None => self.entry.payload.len(),
+        }
+    }
+
     /// Whether the message has no value (a tombstone).
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -188,6 +198,18 @@ impl Message {
     #[must_use]
     pub fn replicated_from(&self) -> Option<&str> {
         find_bytes(&self.entry.metadata, 5).and_then(|cluster| std::str::from_utf8(cluster).ok())
+    }
+
+    /// Whether it came from another cluster.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        self.replicated_from().is_some_and(|cluster| !cluster.is_empty())
+    }
+
+    /// The value of a property; of the last of that name.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<String> {
+        self.properties().into_iter().rev().find(|(property, _)| property == name).map(|(_, value)| value)
     }
 
     /// The version of its schema, as the registry numbers it.

@@ -3,36 +3,50 @@
 //! The life of a consumer's link to its broker is in `client::link`; here is what it receives.
 //!
 //! ```text
-//! MESSAGE -> queue -> taken -> delivered: its permit goes back by FLOW, half a queue at a time
+//! MESSAGE -> queue -> taken -> delivered: its permit goes back by FLOW: see `flow`
 //!                        \--> acknowledged · negatively acknowledged · neither: comes again
 //! link lost: queue, half-done batches and nacks are forgotten; the broker sends it all again
 //! ```
 //!
-//! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`.
+//! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`; several
+//! at once come by `batch_receive`, what the broker says of the subscription is in `notices`.
 
 mod acks;
+mod batch_receive;
+mod flow;
 mod grouping;
 mod message;
 mod nacks;
+mod notices;
 mod queue;
 mod redelivery;
 mod seek;
 mod start;
+mod stats;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use acks::BatchAcks;
+pub(crate) use batch_receive::BatchReceives;
+pub use batch_receive::{BatchReceivePolicy, BatchTicket};
 use bytes::Bytes;
+use flow::Flow;
 use grouping::{Flush, Grouping};
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
+pub(crate) use notices::Notices;
 use queue::{Queue, Taken, open_bits};
 pub use redelivery::RedeliveryBackoff;
 pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
+pub(crate) use stats::Counts;
+pub use stats::{BrokerConsumerStats, ConsumerStats};
+use watchdog::Watchdog;
+pub(crate) use watchdog::verdict as silence_verdict;
 
 use crate::client::link::Link;
 use crate::compression;
@@ -43,7 +57,7 @@ use crate::producer::key_values;
 use crate::time::{Now, Time};
 use crate::topic::TopicName;
 use crate::wire::entry::{Checksum, Entry, Unpack};
-use crate::wire::hot::Delivery;
+use crate::wire::hot::{Delivery, Position};
 use crate::wire::{
     AckType, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
     InitialPosition as WirePosition, MessageIdData, Outbound, ValidationError,
@@ -66,10 +80,15 @@ pub(crate) struct Consumer {
     epoch: u64,
     /// Largest payload, also after it is unpacked.
     pub(crate) max_message_size: usize,
-    /// Messages of this subscription that were taken and not reported as delivered.
-    taken: u32,
-    /// Permits to give back with the next FLOW.
-    returned: u32,
+    pub(crate) flow: Flow,
+    pub(crate) batches: BatchReceives,
+    pub(crate) notices: Notices,
+    pub(crate) counts: Counts,
+    /// Entries that came.
+    pub(crate) arrivals: u64,
+    /// Bytes of the queue that the client counts; of auto-scaled consumers only.
+    pub(crate) counted_bytes: usize,
+    pub(crate) watchdog: Watchdog,
     /// The user was told that messages wait.
     announced: bool,
 }
@@ -83,10 +102,16 @@ pub(crate) enum Arrival {
     Unwanted,
     /// That it was damaged on its way.
     Damaged(CommandAck),
+    /// That this consumer cannot go on.
+    Refused(Error),
 }
 
 impl Consumer {
-    pub(crate) fn new(id: ConsumerId, config: ConsumerConfig, link: Link, name: String) -> Self {
+    pub(crate) fn new(id: ConsumerId, mut config: ConsumerConfig, link: Link, name: String) -> Self {
+        // As Java: a batch of more than the queue holds would never be whole.
+        let most = config.receiver_queue_size.max(1);
+        let max = &mut config.batch_receive_policy.max_num_messages;
+        *max = max.map(|max| max.min(most));
         Self {
             id,
             link,
@@ -100,8 +125,13 @@ impl Consumer {
             seek: None,
             epoch: 0,
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
-            taken: 0,
-            returned: 0,
+            flow: Flow::new(&config),
+            batches: BatchReceives::default(),
+            notices: Notices::default(),
+            counts: Counts::default(),
+            arrivals: 0,
+            counted_bytes: 0,
+            watchdog: Watchdog::default(),
             announced: false,
             config,
         }
@@ -142,9 +172,8 @@ impl Consumer {
     }
 
     /// The subscription is open on a connection: the first permits.
-    pub(crate) fn opened(&mut self) -> u32 {
-        self.returned = 0;
-        self.config.receiver_queue_size
+    pub(crate) fn opened(&mut self) -> Option<u32> {
+        self.flow.opened(&self.queue)
     }
 
     /// The link is lost: all that is not acknowledged will come again.
@@ -158,17 +187,16 @@ impl Consumer {
             self.start.moved(seek.start());
             self.grouping.clear();
         }
-        self.taken = 0;
-        self.returned = 0;
+        self.flow.lost();
+        self.notices.lost();
         self.announced = false;
     }
 
     /// Forgets what was delivered on this link and is not acknowledged: it will come again.
     pub(crate) fn start_over(&mut self) {
-        self.returned = self.returned.saturating_add(self.queue.clear()).saturating_add(self.taken);
+        self.flow.start_over(self.queue.clear());
         self.acks.clear();
         self.nacks.clear();
-        self.taken = 0;
         self.announced = false;
     }
 
@@ -187,6 +215,7 @@ impl Consumer {
 
     /// Takes in an entry.
     pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>) -> Arrival {
+        self.arrivals += 1;
         let at = delivery.position;
         let unreadable = |why: String| {
             let what = format!("the message at {}:{} cannot be read: {why}", at.ledger, at.entry);
@@ -209,7 +238,7 @@ impl Consumer {
             }
         };
         if entry.checksum == Checksum::Wrong {
-            self.returned = self.returned.saturating_add(damaged_permits(&entry, &delivery.ack_set));
+            self.flow.give_back(damaged_permits(&entry, &delivery.ack_set));
             return Arrival::Damaged(CommandAck {
                 consumer_id: self.id.0,
                 ack_type: AckType::INDIVIDUAL,
@@ -227,8 +256,11 @@ impl Consumer {
         let permits = open_bits(&delivery.ack_set, declared).max(1);
         let before = self.start.before(at, unpack.batch.is_some());
         if before == Before::All || delivery.consumer_epoch.is_some_and(|epoch| epoch < self.epoch) {
-            self.returned = self.returned.saturating_add(permits);
+            self.flow.give_back(permits);
             return Arrival::Unwanted;
+        }
+        if unpack.batch.is_some() && self.flow.is_zero() {
+            return Arrival::Refused(batch_for_zero(at));
         }
         if let Some(why) = unsupported(&unpack) {
             self.queue
@@ -246,6 +278,7 @@ impl Consumer {
         // A message of a batch takes at least six bytes, so the broker's word for their number is bounded.
         let batch_size =
             unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
+        let bytes = payload.len();
         let data = EntryData {
             topic: self.topic.clone(),
             position: at,
@@ -265,6 +298,9 @@ impl Consumer {
                 let first = if let Before::Below(first) = before { first } else { 0 };
                 self.queue.push_batch(data, declared, delivery.ack_set, first);
             }
+        }
+        if self.flow.adapts() {
+            self.flow.arrived(permits, bytes, &self.queue);
         }
         Arrival::Queued(self.announce())
     }
@@ -287,13 +323,15 @@ impl Consumer {
         loop {
             match self.queue.take() {
                 Some(Taken::Message(message)) => {
-                    self.taken = self.taken.saturating_add(1);
+                    self.flow.took();
+                    self.counts.received(message.size());
                     self.start.passed(|| message.id());
                     return Some(Ok(message));
                 }
-                Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),
+                Some(Taken::Skipped(permits)) => self.flow.give_back(permits),
                 Some(Taken::Unreadable(error, permits)) => {
-                    self.returned = self.returned.saturating_add(permits);
+                    self.flow.give_back(permits);
+                    self.counts.receive_failed += 1;
                     return Some(Err(error));
                 }
                 None => {
@@ -308,16 +346,27 @@ impl Consumer {
         !self.queue.is_empty()
     }
 
+    /// The bytes of what is taken next, where that can be known; `None` when there is nothing.
+    pub(crate) fn next_size(&self) -> Option<Option<usize>> {
+        (!self.queue.is_empty()).then(|| self.queue.next_size())
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// The user has `n` messages more: the permits for a FLOW that is due now.
+    #[inline]
     pub(crate) fn delivered(&mut self, n: u32) -> Option<u32> {
-        // What a lost subscription delivered was paid for there.
-        let n = n.min(self.taken);
-        self.taken -= n;
-        self.returned = self.returned.saturating_add(n);
-        if self.returned < self.config.receiver_queue_size.div_ceil(2) {
-            return None;
-        }
-        Some(std::mem::take(&mut self.returned))
+        self.flow.delivered(n, &self.queue)
+    }
+
+    /// Whether what waits makes a batch before its time.
+    pub(crate) fn has_batch(&self) -> bool {
+        let policy = &self.config.batch_receive_policy;
+        policy.is_reached(self.queue.messages(), self.queue.bytes())
+            // Nothing more can come before something is taken.
+            || (!self.queue.is_empty() && self.flow.at_broker(&self.queue) <= 0)
     }
 
     /// Notes an acknowledgement; whether there is anything to tell the broker of it.
@@ -325,11 +374,13 @@ impl Consumer {
         let (by_index, key) = (self.config.batch_index_acknowledgment, (id.ledger_id, id.entry_id));
         if !cumulative {
             let whole = self.acks.individual(id).is_some();
+            self.counts.acks_sent += 1;
             if whole || by_index {
                 self.grouping.individual(key);
             }
             return whole || by_index;
         }
+        self.counts.acks_sent += 1;
         let told = self.acks.cumulative(id).map(|told| ((told.ledger_id, told.entry_id), true));
         let told = if by_index && self.acks.is_partial(key) { Some((key, false)) } else { told };
         if let Some((key, whole)) = told {
@@ -362,6 +413,15 @@ impl Consumer {
             .collect();
         (commands, self.nacks.next())
     }
+}
+
+#[cold]
+fn batch_for_zero(at: Position) -> Error {
+    let why = format!(
+        "the entry {}:{} is a batch, and a consumer with a receiver queue of zero takes single messages only",
+        at.ledger, at.entry
+    );
+    Error::new(ErrorKind::NotSupported, why)
 }
 
 /// What the broker counted for a damaged entry, if its damaged metadata can be believed.

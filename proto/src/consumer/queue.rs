@@ -12,6 +12,10 @@ use crate::wire::batch::BatchReader;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     entries: VecDeque<Queued>,
+    /// Permits that its entries took and that were not handed on yet: messages, as brokers count them.
+    messages: u32,
+    /// Bytes of the payloads of its entries.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -45,22 +49,28 @@ pub(crate) enum Taken {
 
 impl Queue {
     pub(crate) fn push_one(&mut self, message: Message) {
+        self.messages = self.messages.saturating_add(1);
+        self.bytes += message.size();
         self.entries.push_back(Queued::One(message));
     }
 
     pub(crate) fn push_batch(&mut self, entry: EntryData, declared: u32, ack_set: Vec<i64>, first: u32) {
+        let permits = open_bits(&ack_set, declared);
+        self.messages = self.messages.saturating_add(permits);
+        self.bytes += entry.payload.len();
         self.entries.push_back(Queued::Batch {
             entry: Arc::new(entry),
             next: BatchReader::new(),
             index: 0,
             declared,
-            permits: open_bits(&ack_set, declared),
+            permits,
             ack_set,
             first,
         });
     }
 
     pub(crate) fn push_unreadable(&mut self, error: Error, permits: u32) {
+        self.messages = self.messages.saturating_add(permits);
         self.entries.push_back(Queued::Unreadable(error, permits));
     }
 
@@ -68,17 +78,33 @@ impl Queue {
         self.entries.is_empty()
     }
 
+    /// How many messages wait, as brokers count them.
+    pub(crate) fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// Bytes of the payloads that wait, each entry's until its last message is taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The bytes of the next message, if that can be read.
+    pub(crate) fn next_size(&self) -> Option<usize> {
+        match self.entries.front()? {
+            Queued::One(message) => Some(message.size()),
+            Queued::Batch { entry, next, .. } => {
+                let slot = next.clone().next(&entry.payload).ok()?;
+                Some((slot.payload_end - slot.payload_start) as usize)
+            }
+            Queued::Unreadable(..) => None,
+        }
+    }
+
     /// Forgets all of it; the permits that it took.
     pub(crate) fn clear(&mut self) -> u32 {
-        let mut sum = 0_u32;
-        for queued in &self.entries {
-            sum = sum.saturating_add(match queued {
-                Queued::One(_) => 1,
-                Queued::Batch { permits, .. } | Queued::Unreadable(_, permits) => *permits,
-            });
-        }
         self.entries.clear();
-        sum
+        self.bytes = 0;
+        std::mem::take(&mut self.messages)
     }
 
     pub(crate) fn take(&mut self) -> Option<Taken> {
@@ -86,8 +112,15 @@ impl Queue {
             self.entries.front_mut()
         else {
             return match self.entries.pop_front()? {
-                Queued::One(message) => Some(Taken::Message(message)),
-                Queued::Unreadable(error, permits) => Some(Taken::Unreadable(error, permits)),
+                Queued::One(message) => {
+                    self.messages = self.messages.saturating_sub(1);
+                    self.bytes -= message.size();
+                    Some(Taken::Message(message))
+                }
+                Queued::Unreadable(error, permits) => {
+                    self.messages = self.messages.saturating_sub(permits);
+                    Some(Taken::Unreadable(error, permits))
+                }
                 Queued::Batch { .. } => None,
             };
         };
@@ -99,6 +132,7 @@ impl Queue {
             Ok(_) if !is_set(ack_set, at) => Taken::Skipped(0),
             Ok(slot) => {
                 *permits = permits.saturating_sub(1);
+                self.messages = self.messages.saturating_sub(1);
                 if slot.compacted_out || at < *first {
                     Taken::Skipped(1)
                 } else {
@@ -107,11 +141,16 @@ impl Queue {
             }
             Err(error) => {
                 let unreadable = Taken::Unreadable(not_a_batch(entry, *declared, error), *permits);
+                self.messages = self.messages.saturating_sub(*permits);
+                self.bytes -= entry.payload.len();
                 self.entries.pop_front();
                 return Some(unreadable);
             }
         };
         if last {
+            // More open bits than messages cannot be counted on any more.
+            self.messages = self.messages.saturating_sub(*permits);
+            self.bytes -= entry.payload.len();
             self.entries.pop_front();
         }
         Some(taken)
