@@ -11,7 +11,7 @@ use pulsewire_transport::Connector;
 use crate::consumer::ConsumerBuilder;
 use crate::driver::Driver;
 use crate::producer::ProducerBuilder;
-use crate::runtime::{self, Clock, Spawn};
+use crate::runtime::{self, Clock, Spawn, Spawner};
 use crate::shared::Shared;
 use crate::waiters::Waiters;
 
@@ -26,6 +26,7 @@ pub struct Client {
 
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared<Waiters>>,
+    pub(crate) spawner: Spawner,
 }
 
 impl Client {
@@ -92,9 +93,17 @@ impl Client {
         &self,
         start: impl FnOnce(&mut proto::Client, proto::Now) -> Result<(T, OpId), Error>,
     ) -> Result<(T, Output), Error> {
+        self.operation_with(|core, _, now| start(core, now)).await
+    }
+
+    /// The same, when those who will wait must be known before anything happens.
+    pub(crate) async fn operation_with<T>(
+        &self,
+        start: impl FnOnce(&mut proto::Client, &mut Waiters, proto::Now) -> Result<(T, OpId), Error>,
+    ) -> Result<(T, Output), Error> {
         let shared = &self.inner.shared;
         let (value, op) = shared.command(|core, waiters, now| {
-            let started = start(core, now)?;
+            let started = start(core, waiters, now)?;
             waiters.expect(started.1);
             Ok::<_, Error>(started)
         })?;
@@ -233,8 +242,9 @@ impl ClientBuilder {
     {
         let core = proto::Client::new(self.config()?, runtime::seed()?)?;
         let shared = Arc::new(Shared::new(core, Waiters::default(), clock));
-        runtime::spawn(Driver::new(shared.clone(), connector))?;
-        Ok(Client { inner: Arc::new(Inner { shared }) })
+        let spawner = Spawner::new()?;
+        spawner.spawn(Driver::new(shared.clone(), connector));
+        Ok(Client { inner: Arc::new(Inner { shared, spawner }) })
     }
 
     fn config(self) -> Result<ClientConfig, Error> {

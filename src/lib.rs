@@ -40,10 +40,11 @@ mod waiters;
 mod wasm;
 
 pub use client::{Client, ClientBuilder};
-pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerEvent, ConsumerInterceptor, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, InitialPosition, Message, MessageId, RedeliveryBackoff,
-    SubscriptionMode, SubscriptionType,
+    BatchReceivePolicy, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats, Error, ErrorKind,
+    Fault, InitialPosition, Message, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
+pub use runtime::{MaybeSend, MaybeSync};

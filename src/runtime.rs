@@ -6,9 +6,31 @@ use pulsewire_proto::{Error, ErrorKind, Now, Time};
 use pulsewire_transport::Clock as _;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{Clock, Spawn, default_connector, spawn};
+pub(crate) use native::{Clock, Spawn, Spawner, default_connector};
 #[cfg(target_family = "wasm")]
-pub(crate) use web::{Clock, Spawn, default_connector, spawn};
+pub(crate) use web::{Clock, Spawn, Spawner, default_connector};
+
+/// `Send` natively, where a client's tasks move between threads; anything in a page.
+#[cfg(not(target_family = "wasm"))]
+pub trait MaybeSend: Send {}
+#[cfg(not(target_family = "wasm"))]
+impl<T: Send + ?Sized> MaybeSend for T {}
+/// `Send` natively, where a client's tasks move between threads; anything in a page.
+#[cfg(target_family = "wasm")]
+pub trait MaybeSend {}
+#[cfg(target_family = "wasm")]
+impl<T: ?Sized> MaybeSend for T {}
+
+/// `Sync` natively, where handles are shared between threads; anything in a page.
+#[cfg(not(target_family = "wasm"))]
+pub trait MaybeSync: Sync {}
+#[cfg(not(target_family = "wasm"))]
+impl<T: Sync + ?Sized> MaybeSync for T {}
+/// `Sync` natively, where handles are shared between threads; anything in a page.
+#[cfg(target_family = "wasm")]
+pub trait MaybeSync {}
+#[cfg(target_family = "wasm")]
+impl<T: ?Sized> MaybeSync for T {}
 
 /// The clocks, as the core wants them.
 pub(crate) fn now(clock: &Clock) -> Now {
@@ -37,12 +59,19 @@ mod native {
     pub(crate) trait Spawn: Send {}
     impl<T: Send> Spawn for T {}
 
-    pub(crate) fn spawn(driver: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
-            Error::new(ErrorKind::NotSupported, "the client must be built inside a tokio runtime")
-        })?;
-        runtime.spawn(driver);
-        Ok(())
+    /// Where a client's tasks run: on the runtime in which it was built.
+    pub(crate) struct Spawner(tokio::runtime::Handle);
+
+    impl Spawner {
+        pub(crate) fn new() -> Result<Self, Error> {
+            tokio::runtime::Handle::try_current().map(Self).map_err(|_| {
+                Error::new(ErrorKind::NotSupported, "the client must be built inside a tokio runtime")
+            })
+        }
+
+        pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            self.0.spawn(task);
+        }
     }
 
     pub(crate) fn default_connector(tls: TlsOptions) -> NativeConnector {
@@ -61,9 +90,17 @@ mod web {
     pub(crate) trait Spawn {}
     impl<T> Spawn for T {}
 
-    pub(crate) fn spawn(driver: impl Future<Output = ()> + 'static) -> Result<(), Error> {
-        wasm_bindgen_futures::spawn_local(driver);
-        Ok(())
+    /// Where a client's tasks run: on the page's event loop.
+    pub(crate) struct Spawner;
+
+    impl Spawner {
+        pub(crate) fn new() -> Result<Self, Error> {
+            Ok(Self)
+        }
+
+        pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+            wasm_bindgen_futures::spawn_local(task);
+        }
     }
 
     pub(crate) fn default_connector() -> WebConnector {

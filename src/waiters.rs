@@ -7,6 +7,7 @@ use pulsewire_proto::{
     ConsumerId, Error, ErrorKind, Event, MessageId, OpId, Output, ProducerId, SendOutcome, SendToken,
 };
 
+use crate::consumer::ConsumerEvent;
 use crate::shared::Sink;
 
 /// The waiting futures of a client.
@@ -73,7 +74,25 @@ impl Sends {
 struct Receivers {
     wakers: Vec<Waker>,
     failed: Option<Error>,
+    /// There for consumers that call code of the user's.
+    attended: Option<Attended>,
 }
+
+#[derive(Default)]
+struct Attended {
+    happenings: VecDeque<Happening>,
+    waker: Option<Waker>,
+}
+
+/// What a consumer's attendant is to tell.
+pub(crate) enum Happening {
+    Event(ConsumerEvent),
+    /// Messages that were asked for again; whether because they were not acknowledged in time.
+    Redelivered(Vec<MessageId>, bool),
+}
+
+/// Happenings that wait at most, should the user's code not come back; the oldest go.
+const HAPPENINGS: usize = 1000;
 
 impl Waiters {
     /// Someone will wait for `op`.
@@ -172,9 +191,37 @@ impl Waiters {
         self.receivers.get_mut(&consumer).map(|r| std::mem::take(&mut r.wakers)).unwrap_or_default()
     }
 
-    /// The user let go of a consumer.
-    pub(crate) fn forget_consumer(&mut self, consumer: ConsumerId) {
-        self.receivers.remove(&consumer);
+    /// The user let go of a consumer: who is to be woken over that.
+    pub(crate) fn forget_consumer(&mut self, consumer: ConsumerId) -> Vec<Waker> {
+        let Some(mut receivers) = self.receivers.remove(&consumer) else { return Vec::new() };
+        receivers.wakers.extend(receivers.attended.and_then(|attended| attended.waker));
+        receivers.wakers
+    }
+
+    /// What happens to a consumer is to be kept for its attendant.
+    pub(crate) fn attend(&mut self, consumer: ConsumerId) {
+        self.receivers.entry(consumer).or_default().attended = Some(Attended::default());
+    }
+
+    /// Something has happened to a consumer: whom to wake.
+    pub(crate) fn consumer_event(&mut self, consumer: ConsumerId, event: ConsumerEvent) -> Option<Waker> {
+        self.happened(consumer, Happening::Event(event))
+    }
+
+    fn happened(&mut self, consumer: ConsumerId, happening: Happening) -> Option<Waker> {
+        let attended = self.receivers.get_mut(&consumer)?.attended.as_mut()?;
+        if attended.happenings.len() >= HAPPENINGS {
+            attended.happenings.pop_front();
+        }
+        attended.happenings.push_back(happening);
+        attended.waker.take()
+    }
+
+    /// The next that has happened to a consumer; enrols its attendant.
+    pub(crate) fn poll_happening(&mut self, consumer: ConsumerId, cx: &mut Context<'_>) -> Option<Happening> {
+        let attended = self.receivers.get_mut(&consumer)?.attended.as_mut()?;
+        attended.waker = Some(cx.waker().clone());
+        attended.happenings.pop_front()
     }
 
     /// The user let go of a producer: those who wait for its last receipts still get them.
@@ -202,8 +249,17 @@ impl Sink for Waiters {
             }
             Event::Ready(consumer) => wakers.extend(self.wake_receivers(consumer)),
             Event::ConsumerEnded { consumer, error } => {
-                self.receivers.entry(consumer).or_default().failed = Some(error);
+                let receivers = self.receivers.entry(consumer).or_default();
+                receivers.failed = Some(error);
+                wakers.extend(receivers.attended.as_mut().and_then(|attended| attended.waker.take()));
                 wakers.extend(self.wake_receivers(consumer));
+            }
+            Event::ActiveConsumer { consumer, active } => {
+                let event = if active { ConsumerEvent::BecameActive } else { ConsumerEvent::BecameInactive };
+                wakers.extend(self.consumer_event(consumer, event));
+            }
+            Event::EndOfTopic(consumer) => {
+                wakers.extend(self.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic));
             }
             Event::Writable => wakers.append(&mut self.writable),
             // The sends have failed with it; connections are the core's own business here.
@@ -223,6 +279,7 @@ impl Sink for Waiters {
         wakers.append(&mut self.writable);
         for receivers in self.receivers.values_mut() {
             wakers.append(&mut receivers.wakers);
+            wakers.extend(receivers.attended.as_mut().and_then(|attended| attended.waker.take()));
         }
         let ops = self.ops.values_mut().filter_map(|slot| match slot {
             Slot::Waiting(waker) => waker.take(),

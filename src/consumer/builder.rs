@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulsewire_proto::{
-    ConsumerConfig, Error, InitialPosition, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
-    TopicName,
+    BatchReceivePolicy, ConsumerConfig, Error, InitialPosition, Message, MessageId, RedeliveryBackoff,
+    SubscriptionMode, SubscriptionType, TopicName,
 };
 
+use super::attending::Attendant;
+use super::hooks::{ConsumerEvent, ConsumerInterceptor, Hooks, Listen, Notice};
 use super::{Consumer, Handle};
 use crate::client::Client;
+use crate::runtime::MaybeSend;
 
 /// Options of a [`Consumer`]. Defaults are those of Java's `ConsumerBuilder`.
 #[must_use]
@@ -18,13 +21,17 @@ pub struct ConsumerBuilder {
     topic: String,
     subscription: String,
     settings: Vec<Setting>,
+    hooks: Hooks,
+    listener: Option<Box<dyn Listen>>,
+    events: Option<Box<dyn Notice>>,
 }
 
 type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
 
 impl ConsumerBuilder {
     pub(crate) fn new(client: Client, topic: String, subscription: String) -> Self {
-        Self { client, topic, subscription, settings: Vec::new() }
+        let (settings, hooks) = (Vec::new(), Hooks::default());
+        Self { client, topic, subscription, settings, hooks, listener: None, events: None }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
@@ -72,9 +79,86 @@ impl ConsumerBuilder {
         self.set(move |c| c.name = Some(name))
     }
 
-    /// Messages that may wait to be received. Default: 1000; at least 1.
+    /// Hands all messages to this function, one after another, as Java's `messageListener`. Natively it runs
+    /// on the client's tokio runtime: what takes long belongs into a task or behind [`Consumer::messages`].
+    /// Calls that receive are refused then. A panic in it is told by [`ConsumerEvent::Panicked`], and the next
+    /// message is handed to it. Dropping the last handle of the consumer ends it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// let consumer = client
+    ///     .consumer("news", "s")
+    ///     .message_listener(|consumer, message| {
+    ///         println!("{:?}", message.payload());
+    ///         consumer.acknowledge(&message).ok();
+    ///     })
+    ///     .subscribe()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn message_listener(
+        mut self,
+        listener: impl FnMut(&Consumer, Message) + MaybeSend + 'static,
+    ) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Tells this function what happens to the consumer beside its messages, as Java's
+    /// `consumerEventListener` and its listener's `reachedEndOfTopic`. It is called where a
+    /// [`message_listener`](Self::message_listener) is, and never at the same time. Of events that it does not
+    /// come to, the last 1000 wait.
+    pub fn consumer_event_listener(
+        mut self,
+        listener: impl FnMut(&Consumer, ConsumerEvent) + MaybeSend + 'static,
+    ) -> Self {
+        self.events = Some(Box::new(listener));
+        self
+    }
+
+    /// Adds an interceptor, after those that were added before, as Java's `intercept`.
+    pub fn intercept(mut self, interceptor: impl ConsumerInterceptor) -> Self {
+        self.hooks.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// Messages that may wait to be received. Default: 1000, as Java's `receiverQueueSize`. With 0 the broker
+    /// is asked for one message when one is to be received, and for no more; a batch then ends the consumer,
+    /// as in Java.
     pub fn receiver_queue_size(self, messages: u32) -> Self {
         self.set(move |c| c.receiver_queue_size = messages)
+    }
+
+    /// Whether the receiver queue begins small and doubles, up to its size, whenever it ran empty after it had
+    /// been full; and halves when the client's [memory limit](crate::ClientBuilder::memory_limit) is near.
+    /// Default: no, as Java's `autoScaledReceiverQueueSizeEnabled`.
+    pub fn auto_scaled_receiver_queue_size(self, enabled: bool) -> Self {
+        self.set(move |c| c.auto_scaled_receiver_queue_size = enabled)
+    }
+
+    /// Bytes of payload that may wait to be received, beside the limit on messages. The broker counts
+    /// messages only, so it is asked for as many as this has room for by what the last ones took: it may be
+    /// exceeded by those on their way when messages suddenly grow. Default: no limit. Java has none.
+    pub fn receiver_queue_bytes(self, bytes: usize) -> Self {
+        self.set(move |c| c.receiver_queue_bytes = Some(bytes))
+    }
+
+    /// When [`Consumer::batch_receive`] hands out what has come. Default: 10 MiB or 100 ms, as Java's
+    /// `batchReceivePolicy`.
+    pub fn batch_receive_policy(self, policy: BatchReceivePolicy) -> Self {
+        self.set(move |c| c.batch_receive_policy = policy)
+    }
+
+    /// Whether no messages are asked for before [`Consumer::resume`]. Default: no, as Java's `startPaused`.
+    pub fn start_paused(self, paused: bool) -> Self {
+        self.set(move |c| c.start_paused = paused)
+    }
+
+    /// How long the consumer may get nothing before its broker is asked whether it still serves it, at least
+    /// 1 s. One that is found forgotten subscribes again, and what is not acknowledged comes once more: so it
+    /// is off by default. Java has no such option.
+    pub fn watchdog_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.watchdog_interval = Some(interval))
     }
 
     /// How long acknowledgements wait to go out together. Default: 100 ms, as Java's
@@ -127,14 +211,25 @@ impl ConsumerBuilder {
         let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
         // Dropped while it opens, the guard closes what the broker may open.
-        let mut guard = Handle { client: self.client.clone(), id: None };
+        let (listener, events) = (self.listener, self.events);
+        let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
+        let mut hooks = self.hooks;
+        hooks.listening = listener.is_some();
+        let mut guard = Handle { client: self.client.clone(), id: None, hooks };
         let slot = &mut guard.id;
-        let opened = self.client.operation(|core, now| {
+        let opened = self.client.operation_with(|core, waiters, now| {
             let (id, op) = core.subscribe(config, now)?;
             *slot = Some(id);
+            if attended {
+                waiters.attend(id);
+            }
             Ok((id, op))
         });
         let (id, _) = opened.await?;
-        Ok(Consumer { handle: Arc::new(guard), id, topic, subscription: self.subscription })
+        let consumer = Consumer { handle: Arc::new(guard), id, topic, subscription: self.subscription };
+        if attended {
+            self.client.inner.spawner.spawn(Attendant::new(&consumer, listener, events).attend());
+        }
+        Ok(consumer)
     }
 }

@@ -1,14 +1,18 @@
 //! Consumers.
 
 mod acknowledging;
+mod attending;
 mod builder;
+mod hooks;
 mod receiving;
+mod state;
 
 use std::sync::Arc;
 
 use pulsewire_proto::{ConsumerId, Error, MessageId, Output, SeekTarget, TopicName};
 
 pub use builder::ConsumerBuilder;
+pub use hooks::{ConsumerEvent, ConsumerInterceptor};
 pub use receiving::{Messages, Receive};
 
 use crate::client::Client;
@@ -27,15 +31,17 @@ pub struct Consumer {
 struct Handle {
     client: Client,
     id: Option<ConsumerId>,
+    hooks: hooks::Hooks,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.client.inner.shared.command(|core, waiters, now| {
+            let wakers = self.client.inner.shared.command(|core, waiters, now| {
                 core.close_consumer(id, now);
-                waiters.forget_consumer(id);
+                waiters.forget_consumer(id)
             });
+            wakers.into_iter().for_each(std::task::Waker::wake);
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Messages on their way to the user.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
-use pulsewire_proto::{Error, Message};
+use pulsewire_proto::{BatchTicket, Error, ErrorKind, Message};
+use pulsewire_transport::Clock as _;
 
 use super::Consumer;
+use crate::waiters::Waiters;
 
 impl Consumer {
     /// The next message. Waits through reconnects; dropping the future loses nothing.
@@ -19,11 +22,66 @@ impl Consumer {
         Receive { consumer: self }
     }
 
-    /// The next message if one has arrived.
+    /// The next message, or `None` when none has come in this time; with a receiver queue of zero too, where
+    /// Java refuses it. A message that comes later is not lost: it is the next one's.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`].
+    pub async fn receive_timeout(&self, timeout: Duration) -> Result<Option<Message>, Error> {
+        let clock = self.handle.client.inner.shared.clock();
+        let mut alarm = clock.sleep_until(clock.now().saturating_add(timeout));
+        let mut receive = self.receive();
+        poll_fn(|cx| match Pin::new(&mut receive).poll(cx) {
+            Poll::Ready(received) => Poll::Ready(received.map(Some)),
+            Poll::Pending => Pin::new(&mut alarm).poll(cx).map(|()| Ok(None)),
+        })
+        .await
+    }
+
+    /// Several messages at once: as many as there are when the first limit of the consumer's
+    /// [policy](super::ConsumerBuilder::batch_receive_policy) is reached. Empty when its time is up and none has
+    /// come. Calls that wait at the same time are served in their order; dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// `InvalidOption` with a receiver queue of zero or a message listener; else as [`Consumer::receive`].
+    pub async fn batch_receive(&self) -> Result<Vec<Message>, Error> {
+        self.refuse_pull()?;
+        let shared = &self.handle.client.inner.shared;
+        let ended = |waiters: &Waiters, error| waiters.consumer_error(self.id).unwrap_or(error);
+        let ticket = shared.command(|core, waiters, now| {
+            core.batch_receive(self.id, now).map_err(|error| ended(waiters, error))
+        })?;
+        let _forget = ForgetBatch { consumer: self, ticket };
+        let messages = poll_fn(|cx| {
+            shared.command(|core, waiters, now| match core.take_batch(self.id, ticket, now) {
+                Ok(Some(messages)) => Poll::Ready(Ok(messages)),
+                Ok(None) => waiters.wait_message(self.id, cx).map(Err),
+                Err(error) => Poll::Ready(Err(ended(waiters, error))),
+            })
+        });
+        Ok(messages.await?.into_iter().map(|message| self.before_consume(message)).collect())
+    }
+
+    /// As Java: with a listener, all messages are its own.
+    fn refuse_pull(&self) -> Result<(), Error> {
+        if self.handle.hooks.listening {
+            let why =
+                "messages cannot be received from a consumer with a message_listener, which gets them all";
+            return Err(Error::new(ErrorKind::InvalidOption, why));
+        }
+        Ok(())
+    }
+
+    /// The next message if one has arrived. With a receiver queue of zero, this asks for it.
     ///
     /// # Errors
     /// As [`Consumer::receive`].
     pub fn try_receive(&self) -> Result<Option<Message>, Error> {
+        self.refuse_pull()?;
+        Ok(self.try_message()?.map(|message| self.before_consume(message)))
+    }
+
+    fn try_message(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
         self.handle.client.inner.shared.command(|core, waiters, _| match core.take(id) {
             Ok(Some(Ok(message))) => {
@@ -42,7 +100,14 @@ impl Consumer {
     }
 
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
-        match self.try_receive() {
+        if let Err(error) = self.refuse_pull() {
+            return Poll::Ready(Err(error));
+        }
+        self.poll_message(cx).map_ok(|message| self.before_consume(message))
+    }
+
+    pub(super) fn poll_message(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        match self.try_message() {
             Ok(Some(message)) => return Poll::Ready(Ok(message)),
             Ok(None) => {}
             Err(error) => return Poll::Ready(Err(error)),
@@ -57,6 +122,18 @@ impl Consumer {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+}
+
+struct ForgetBatch<'a> {
+    consumer: &'a Consumer,
+    ticket: BatchTicket,
+}
+
+impl Drop for ForgetBatch<'_> {
+    fn drop(&mut self) {
+        let Self { consumer, ticket } = *self;
+        consumer.handle.client.inner.shared.command(|core, _, _| core.forget_batch(consumer.id, ticket));
     }
 }
 
@@ -85,7 +162,7 @@ impl Stream for Messages<'_> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.receive.consumer.poll_receive(cx).map(|received| match received {
-            Err(error) if error.kind() == pulsewire_proto::ErrorKind::AlreadyClosed => None,
+            Err(error) if error.kind() == ErrorKind::AlreadyClosed => None,
             other => Some(other),
         })
     }

@@ -69,7 +69,7 @@ impl Engine {
                 reason = "the driver and its state are shared with the native world"
             )]
             let shared = Arc::new(Shared::new(core, page, Clock::new()));
-            runtime::spawn(Driver::new(shared.clone(), runtime::default_connector()))?;
+            runtime::Spawner::new()?.spawn(Driver::new(shared.clone(), runtime::default_connector()));
             Ok(Self {
                 shared,
                 unread: RefCell::default(),

@@ -84,8 +84,9 @@ impl Sink for Page {
             Event::ConsumerEnded { consumer, error } => Call::Ended("consumer", consumer.0, error),
             Event::ProducerEnded { producer, error } => Call::Ended("producer", producer.0, error),
             Event::Connection { endpoint, state } => Call::State(endpoint.to_string(), state),
-            // Sends of a page never wait for memory: they fail with QueueFull.
-            Event::Writable => return,
+            // Sends of a page never wait for memory: they fail with QueueFull. A page is not told of the
+            // others yet.
+            Event::Writable | Event::ActiveConsumer { .. } | Event::EndOfTopic(_) => return,
         };
         calls.sink.get_or_insert_with(|| self.sink.clone());
         calls.events.push(call);
@@ -179,7 +180,7 @@ fn value(output: Output, opening: Option<Opening>) -> JsValue {
         Output::Topics(topics) => {
             topics.iter().map(|topic| JsValue::from_str(topic)).collect::<Array>().unchecked_into()
         }
-        Output::Done | Output::Producer { .. } | Output::LastMessageId(_) => JsValue::UNDEFINED,
+        _ => JsValue::UNDEFINED,
     }
 }
 

@@ -1,0 +1,174 @@
+//! The user's code that a consumer calls: listeners and interceptors.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pulsewire_proto::{Error, Message, MessageId};
+
+use super::Consumer;
+use crate::runtime::{MaybeSend, MaybeSync};
+
+/// What happens to a consumer beside its messages: see
+/// [`consumer_event_listener`](super::ConsumerBuilder::consumer_event_listener).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ConsumerEvent {
+    /// It is now the active one of its failover subscription: as Java's `becameActive`.
+    BecameActive,
+    /// Another one is: as Java's `becameInactive`.
+    BecameInactive,
+    /// The topic is terminated, and the broker has delivered all of it: as Java's `reachedEndOfTopic`.
+    ReachedEndOfTopic,
+    /// The message listener or an interceptor panicked, with this message. The others go on.
+    Panicked(String),
+    /// A message that the message listener should have got cannot be read.
+    Unreadable(Error),
+}
+
+/// Sees what goes through a consumer, as Java's `ConsumerInterceptor`. Several are called in the order in
+/// which they were given; a panic in one stops none of the others and is told by [`ConsumerEvent::Panicked`].
+///
+/// ```
+/// use pulsewire::{Consumer, ConsumerInterceptor, Message};
+///
+/// struct Count(std::sync::atomic::AtomicU64);
+///
+/// impl ConsumerInterceptor for Count {
+///     fn before_consume(&self, _: &Consumer, message: Message) -> Message {
+///         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+///         message
+///     }
+/// }
+/// ```
+pub trait ConsumerInterceptor: MaybeSend + MaybeSync + 'static {
+    /// Before a message is handed out. What it returns goes to the next interceptor, then to the user.
+    fn before_consume(&self, _consumer: &Consumer, message: Message) -> Message {
+        message
+    }
+
+    /// After a message was acknowledged, or could not be.
+    fn on_acknowledge(&self, _consumer: &Consumer, _id: MessageId, _error: Option<&Error>) {}
+
+    /// After all messages up to one were acknowledged, or could not be.
+    fn on_acknowledge_cumulative(&self, _consumer: &Consumer, _id: MessageId, _error: Option<&Error>) {}
+
+    /// When the broker is asked to send negatively acknowledged messages again.
+    fn on_negative_acks_send(&self, _consumer: &Consumer, _ids: &[MessageId]) {}
+
+    /// When the broker is asked to send messages again that were not acknowledged in time.
+    fn on_ack_timeout_send(&self, _consumer: &Consumer, _ids: &[MessageId]) {}
+}
+
+/// A message listener.
+pub(super) trait Listen: MaybeSend {
+    fn received(&mut self, consumer: &Consumer, message: Message);
+}
+
+impl<F: FnMut(&Consumer, Message) + MaybeSend> Listen for F {
+    fn received(&mut self, consumer: &Consumer, message: Message) {
+        self(consumer, message);
+    }
+}
+
+/// A listener to events.
+pub(super) trait Notice: MaybeSend {
+    fn happened(&mut self, consumer: &Consumer, event: ConsumerEvent);
+}
+
+impl<F: FnMut(&Consumer, ConsumerEvent) + MaybeSend> Notice for F {
+    fn happened(&mut self, consumer: &Consumer, event: ConsumerEvent) {
+        self(consumer, event);
+    }
+}
+
+/// What a consumer's handles share of them.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) interceptors: Vec<Arc<dyn ConsumerInterceptor>>,
+    /// A message listener takes all messages.
+    pub(super) listening: bool,
+    panics: AtomicU64,
+}
+
+impl Consumer {
+    /// How often a listener or an interceptor of this consumer has panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.handle.hooks.panics.load(Ordering::Relaxed)
+    }
+
+    /// Calls code of the user: a panic in it ends here, and is told.
+    pub(super) fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+        // The user's own state may be halfway, which is the user's to know: the panic is told.
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                self.handle.hooks.panics.fetch_add(1, Ordering::Relaxed);
+                self.tell(ConsumerEvent::Panicked(words(&*panic)));
+                None
+            }
+        }
+    }
+
+    /// Lets the listener to events know.
+    pub(super) fn tell(&self, event: ConsumerEvent) {
+        let waker = self.handle.client.inner.shared.lock().sink.consumer_event(self.id, event);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn intercept(&self, mut call: impl FnMut(&dyn ConsumerInterceptor)) {
+        for interceptor in &self.handle.hooks.interceptors {
+            self.guarded(|| call(&**interceptor));
+        }
+    }
+
+    /// A message on its way to the user.
+    #[inline]
+    pub(super) fn before_consume(&self, message: Message) -> Message {
+        if self.handle.hooks.interceptors.is_empty() { message } else { self.intercepted(message) }
+    }
+
+    fn intercepted(&self, mut message: Message) -> Message {
+        for interceptor in &self.handle.hooks.interceptors {
+            let before = message.clone();
+            message = self.guarded(|| interceptor.before_consume(self, message)).unwrap_or(before);
+        }
+        message
+    }
+
+    /// Messages were acknowledged, or could not be.
+    pub(super) fn acknowledged(&self, ids: &[MessageId], cumulative: bool, error: Option<&Error>) {
+        if self.handle.hooks.interceptors.is_empty() {
+            return;
+        }
+        for id in ids {
+            self.intercept(|interceptor| {
+                if cumulative {
+                    interceptor.on_acknowledge_cumulative(self, *id, error);
+                } else {
+                    interceptor.on_acknowledge(self, *id, error);
+                }
+            });
+        }
+    }
+
+    /// Messages are asked for again.
+    pub(super) fn redelivering(&self, ids: &[MessageId], timed_out: bool) {
+        self.intercept(|interceptor| {
+            if timed_out {
+                interceptor.on_ack_timeout_send(self, ids);
+            } else {
+                interceptor.on_negative_acks_send(self, ids);
+            }
+        });
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
