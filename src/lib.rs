@@ -43,7 +43,7 @@ pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, InitialPosition, Message, MessageId, RedeliveryBackoff,
-    SubscriptionMode, SubscriptionType,
+    ConnectionState, DeadLetterPolicy, Error, ErrorKind, Fault, InitialPosition, Message, MessageId,
+    ProducerConfig, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;

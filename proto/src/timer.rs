@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     Batch(ProducerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
+    /// A tick of a consumer's ack timeout.
+    AckTimeout(ConsumerId),
 }
 
 /// The queue.

@@ -382,6 +382,8 @@ impl Client {
             }
             Owner::Consumer(consumer) => {
                 self.timers.cancel(Timer::Nack(consumer));
+                self.timers.cancel(Timer::AckTimeout(consumer));
+                self.letters_ended(consumer, &error);
                 self.seek_ended(consumer, Err(error.clone()));
                 self.acks_ended(consumer, &error);
                 if self.consumers.remove(&consumer).is_some() {

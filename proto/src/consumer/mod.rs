@@ -11,20 +11,25 @@
 //! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`.
 
 mod acks;
+mod entries;
 mod grouping;
+mod letters;
 mod message;
 mod nacks;
 mod queue;
 mod redelivery;
 mod seek;
 mod start;
+mod unacked;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use acks::BatchAcks;
 use bytes::Bytes;
+pub(crate) use entries::Key;
 use grouping::{Flush, Grouping};
+pub(crate) use letters::{Letter, Letters, Post, PostState, Way};
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
@@ -33,6 +38,7 @@ pub use redelivery::RedeliveryBackoff;
 pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
+use unacked::Unacked;
 
 use crate::client::link::Link;
 use crate::compression;
@@ -40,13 +46,13 @@ use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, Subscript
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
 use crate::producer::key_values;
-use crate::time::{Now, Time};
+use crate::time::Now;
 use crate::topic::TopicName;
 use crate::wire::entry::{Checksum, Entry, Unpack};
 use crate::wire::hot::Delivery;
 use crate::wire::{
     AckType, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
-    InitialPosition as WirePosition, MessageIdData, Outbound, ValidationError,
+    InitialPosition as WirePosition, MessageIdData, ValidationError,
 };
 
 #[derive(Debug)]
@@ -59,7 +65,13 @@ pub(crate) struct Consumer {
     queue: Queue,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
-    nacks: Nacks,
+    pub(crate) nacks: Nacks,
+    /// Set where there is an ack timeout.
+    pub(crate) unacked: Option<Box<Unacked>>,
+    /// Set where messages may go to a dead letter or retry letter topic.
+    pub(crate) letters: Option<Box<Letters>>,
+    /// The partition that its topic is; -1 when it is none.
+    partition: i32,
     pub(crate) start: Start,
     pub(crate) seek: Option<Seek>,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
@@ -81,12 +93,20 @@ pub(crate) enum Arrival {
     Queued(bool),
     /// Nothing; it is not for the user.
     Unwanted,
+    /// Nothing, but its messages came too often; and whether the user is to be told that something waits.
+    Overdue(Vec<Message>, bool),
     /// That it was damaged on its way.
     Damaged(CommandAck),
 }
 
 impl Consumer {
-    pub(crate) fn new(id: ConsumerId, config: ConsumerConfig, link: Link, name: String) -> Self {
+    pub(crate) fn new(
+        id: ConsumerId,
+        config: ConsumerConfig,
+        link: Link,
+        name: String,
+        letters: Option<Box<Letters>>,
+    ) -> Self {
         Self {
             id,
             link,
@@ -96,6 +116,9 @@ impl Consumer {
             acks: BatchAcks::default(),
             grouping: Grouping::default(),
             nacks: Nacks::default(),
+            unacked: Unacked::new(&config),
+            letters,
+            partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
             start: Start::new(&config),
             seek: None,
             epoch: 0,
@@ -151,8 +174,7 @@ impl Consumer {
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
         self.grouping.lost(&self.acks);
-        self.acks.clear();
-        self.nacks.clear();
+        self.forget_unacked();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
             self.start.moved(seek.start());
@@ -166,10 +188,40 @@ impl Consumer {
     /// Forgets what was delivered on this link and is not acknowledged: it will come again.
     pub(crate) fn start_over(&mut self) {
         self.returned = self.returned.saturating_add(self.queue.clear()).saturating_add(self.taken);
-        self.acks.clear();
-        self.nacks.clear();
+        self.forget_unacked();
         self.taken = 0;
         self.announced = false;
+    }
+
+    /// What is known of messages that the user has and is not done with.
+    fn forget_unacked(&mut self) {
+        self.acks.clear();
+        self.nacks.clear();
+        if let Some(unacked) = self.unacked() {
+            unacked.clear();
+        }
+        if let Some(letters) = self.letters() {
+            letters.clear();
+        }
+    }
+
+    #[inline]
+    fn unacked(&mut self) -> Option<&mut Unacked> {
+        if cfg!(feature = "redelivery") { self.unacked.as_deref_mut() } else { None }
+    }
+
+    #[inline]
+    fn letters(&mut self) -> Option<&mut Letters> {
+        if cfg!(feature = "redelivery") { self.letters.as_deref_mut() } else { None }
+    }
+
+    /// Refuses an id that no message of this topic can have.
+    pub(crate) fn check(&self, id: MessageId) -> Result<(), Error> {
+        if id.partition >= 0 && id.partition != self.partition {
+            let why = format!("{id} is not the id of a message of {}", self.topic);
+            return Err(Error::new(ErrorKind::InvalidMessageId, why));
+        }
+        Ok(())
     }
 
     /// The request for all that is not acknowledged to come again.
@@ -255,18 +307,39 @@ impl Consumer {
             payload,
             batch_size,
         };
+        let overdue = self.letters().is_some_and(|letters| letters.is_overdue(delivery.redelivery_count));
+        let mut apart = Queue::default();
+        let queue = if overdue { &mut apart } else { &mut self.queue };
         match unpack.batch {
-            None => self.queue.push_one(Message::whole(data, unpack.null_value)),
+            None => queue.push_one(Message::whole(data, unpack.null_value)),
             Some(_) if batch_size == 0 => {
-                self.queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
+                queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
             }
             Some(_) => {
                 self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
                 let first = if let Before::Below(first) = before { first } else { 0 };
-                self.queue.push_batch(data, declared, delivery.ack_set, first);
+                queue.push_batch(data, declared, delivery.ack_set, first);
             }
         }
-        Arrival::Queued(self.announce())
+        if overdue { self.overdue(apart) } else { Arrival::Queued(self.announce()) }
+    }
+
+    /// Messages that came too often; what cannot be read of them is still for the user.
+    #[cold]
+    fn overdue(&mut self, mut queue: Queue) -> Arrival {
+        let mut messages = Vec::new();
+        while let Some(taken) = queue.take() {
+            match taken {
+                Taken::Message(message) => {
+                    self.returned = self.returned.saturating_add(1);
+                    messages.push(message);
+                }
+                Taken::Skipped(permits) => self.returned = self.returned.saturating_add(permits),
+                Taken::Unreadable(error, permits) => self.queue.push_unreadable(error, permits),
+            }
+        }
+        let announced = !self.queue.is_empty() && self.announce();
+        Arrival::Overdue(messages, announced)
     }
 
     /// The payload as its producer had it before compression.
@@ -289,6 +362,9 @@ impl Consumer {
                 Some(Taken::Message(message)) => {
                     self.taken = self.taken.saturating_add(1);
                     self.start.passed(|| message.id());
+                    if cfg!(feature = "redelivery") {
+                        self.watch(&message);
+                    }
                     return Some(Ok(message));
                 }
                 Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),
@@ -304,6 +380,23 @@ impl Consumer {
         }
     }
 
+    /// The user is about to have a message.
+    #[inline]
+    fn watch(&mut self, message: &Message) {
+        if let Some(unacked) = &mut self.unacked {
+            unacked.taken(message.id().key(), message.redelivery_count());
+        }
+        if let Some(letters) = &mut self.letters {
+            letters.taken(message);
+        }
+    }
+
+    /// Whether the clock of the ack timeout must be set going.
+    #[inline]
+    pub(crate) fn starts_ticking(&mut self) -> bool {
+        self.unacked().is_some_and(Unacked::starts)
+    }
+
     pub(crate) fn has_messages(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -313,6 +406,9 @@ impl Consumer {
         // What a lost subscription delivered was paid for there.
         let n = n.min(self.taken);
         self.taken -= n;
+        if let Some(unacked) = self.unacked() {
+            unacked.delivered(n);
+        }
         self.returned = self.returned.saturating_add(n);
         if self.returned < self.config.receiver_queue_size.div_ceil(2) {
             return None;
@@ -322,15 +418,28 @@ impl Consumer {
 
     /// Notes an acknowledgement; whether there is anything to tell the broker of it.
     pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
-        let (by_index, key) = (self.config.batch_index_acknowledgment, (id.ledger_id, id.entry_id));
+        let (by_index, key) = (self.config.batch_index_acknowledgment, id.key());
         if !cumulative {
             let whole = self.acks.individual(id).is_some();
+            if let Some(letters) = self.letters() {
+                letters.acknowledged(id);
+            }
+            if whole && let Some(unacked) = self.unacked() {
+                unacked.done(key);
+            }
             if whole || by_index {
                 self.grouping.individual(key);
             }
             return whole || by_index;
         }
         let told = self.acks.cumulative(id).map(|told| ((told.ledger_id, told.entry_id), true));
+        if let Some(letters) = self.letters() {
+            letters.acknowledged_until(id);
+        }
+        let whole = !self.acks.is_partial(key);
+        if let Some(unacked) = self.unacked() {
+            unacked.done_until(key, whole);
+        }
         let told = if by_index && self.acks.is_partial(key) { Some((key, false)) } else { told };
         if let Some((key, whole)) = told {
             self.grouping.cumulative(key, whole);
@@ -343,24 +452,26 @@ impl Consumer {
         self.grouping.flush(self.id.0, &self.acks)
     }
 
-    /// Notes a negative acknowledgement; returns when the next is due.
-    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) -> Option<Time> {
-        self.nacks.add(id, delay, now.time);
-        self.nacks.next()
+    /// Notes a negative acknowledgement. Without a link the message comes again anyway.
+    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) {
+        if self.link.open_conn().is_none() {
+            return;
+        }
+        let precision = self.config.negative_ack_redelivery_delay_precision;
+        self.nacks.add(id.key(), delay, precision, now.time);
+        if let Some(letters) = self.letters() {
+            letters.given_back(id);
+        }
+        if let Some(unacked) = self.unacked() {
+            unacked.done(id.key());
+        }
     }
 
-    /// Requests for redelivery that are due, and when the next will be.
-    pub(crate) fn redeliver_due(&mut self, now: Now) -> (Vec<Outbound>, Option<Time>) {
-        let consumer_id = self.id.0;
-        let due = self.nacks.take_due(now.time);
-        let commands = due
-            .into_iter()
-            .map(|message_ids| {
-                CommandRedeliverUnacknowledgedMessages { consumer_id, message_ids, consumer_epoch: None }
-                    .into()
-            })
-            .collect();
-        (commands, self.nacks.next())
+    /// Entries are asked for again: what is first in the queue of them comes with those.
+    pub(crate) fn forget_queued(&mut self, keys: &[Key]) {
+        while self.queue.first().is_some_and(|key| keys.binary_search(&key).is_ok()) {
+            self.returned = self.returned.saturating_add(self.queue.drop_first());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::entries::Key;
 use super::message::{EntryData, Message};
 use crate::error::{Error, ErrorKind};
 use crate::wire::DecodeError;
@@ -71,14 +72,29 @@ impl Queue {
     /// Forgets all of it; the permits that it took.
     pub(crate) fn clear(&mut self) -> u32 {
         let mut sum = 0_u32;
-        for queued in &self.entries {
-            sum = sum.saturating_add(match queued {
-                Queued::One(_) => 1,
-                Queued::Batch { permits, .. } | Queued::Unreadable(_, permits) => *permits,
-            });
+        while !self.entries.is_empty() {
+            sum = sum.saturating_add(self.drop_first());
         }
-        self.entries.clear();
         sum
+    }
+
+    /// Ledger and entry of what is first, if it is known.
+    pub(crate) fn first(&self) -> Option<Key> {
+        let position = match self.entries.front()? {
+            Queued::One(message) => return Some(message.id().key()),
+            Queued::Batch { entry, .. } => entry.position,
+            Queued::Unreadable(..) => return None,
+        };
+        Some((position.ledger, position.entry))
+    }
+
+    /// Forgets what is first; the permits that it took.
+    pub(crate) fn drop_first(&mut self) -> u32 {
+        match self.entries.pop_front() {
+            None => 0,
+            Some(Queued::One(_)) => 1,
+            Some(Queued::Batch { permits, .. } | Queued::Unreadable(_, permits)) => permits,
+        }
     }
 
     pub(crate) fn take(&mut self) -> Option<Taken> {
