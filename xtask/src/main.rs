@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{artifacts, compat, dev, golden, pulsar, purity, python, setup, test, world};
+use xtask::{artifacts, compat, dev, golden, java, mutants, pulsar, purity, python, setup, test, world};
 
 const HELP: &str = "\
 cargo xtask TASK
@@ -15,7 +15,9 @@ cargo xtask TASK
   setup              installs what tests and builds need
   world              a real Pulsar, the embedded broker and gateways, in the foreground, for the scenarios
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
+  java               the class path that has the official client and our witness
   python             the interpreter that has the official client
+  mutants            whether rows of COMPAT.md turn red when what they speak of is switched off
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   purity             checks that the cores do no I/O
   golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
@@ -53,6 +55,13 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        ["mutants"] => {
+            let tally = mutants::check()?;
+            println!("{tally}");
+            if tally.failed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         ["golden", "--check"] => golden::check()?,
         ["golden"] => golden::generate()?,
         ["pulsar"] => pulsar::foreground()?,
@@ -61,6 +70,7 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
             artifacts::scenarios()?;
             artifacts::console()?;
         }
+        ["java"] => println!("{}", java::witness()?),
         ["python"] => println!("{}", python::python()?.display()),
         ["help" | "--help" | "-h"] | [] => print!("{HELP}"),
         _ => {
