@@ -43,8 +43,9 @@ pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerEvent, ConsumerInterceptor, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
 pub use pulsewire_proto::{
-    BatchReceivePolicy, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats, Error, ErrorKind,
-    Fault, InitialPosition, Message, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    BatchReceivePolicy, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats, DeadLetterPolicy,
+    Error, ErrorKind, Fault, InitialPosition, Message, MessageId, ProducerConfig, RedeliveryBackoff,
+    SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
 pub use runtime::{MaybeSend, MaybeSync};

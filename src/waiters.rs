@@ -258,6 +258,9 @@ impl Sink for Waiters {
                 let event = if active { ConsumerEvent::BecameActive } else { ConsumerEvent::BecameInactive };
                 wakers.extend(self.consumer_event(consumer, event));
             }
+            Event::Redelivering { consumer, ids, timed_out } => {
+                wakers.extend(self.happened(consumer, Happening::Redelivered(ids, timed_out)));
+            }
             Event::EndOfTopic(consumer) => {
                 wakers.extend(self.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic));
             }

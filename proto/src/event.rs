@@ -66,6 +66,15 @@ pub enum Event {
         /// Whether it is.
         active: bool,
     },
+    /// The broker is asked to send messages of a consumer again; told where its options ask for it.
+    Redelivering {
+        /// Whose.
+        consumer: ConsumerId,
+        /// The entries.
+        ids: Vec<MessageId>,
+        /// They were not acknowledged in time; else they were acknowledged negatively.
+        timed_out: bool,
+    },
     /// The topic of a consumer is terminated, and all of it was delivered. Said once.
     EndOfTopic(ConsumerId),
     /// A consumer has ended: it was closed, could not be opened, or failed. Nothing will come any more.

@@ -116,6 +116,11 @@ impl MessageId {
         }
     }
 
+    /// Ledger and entry.
+    pub(crate) fn key(self) -> (u64, u64) {
+        (self.ledger_id, self.entry_id)
+    }
+
     /// The entry, without the place in its batch.
     pub(crate) fn to_wire(self) -> MessageIdData {
         MessageIdData { ledger_id: self.ledger_id, entry_id: self.entry_id, ..Default::default() }

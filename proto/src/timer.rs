@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     BatchReceive(ConsumerId),
     /// Time to look whether anything came for a consumer.
     Watchdog(ConsumerId),
+    /// A tick of a consumer's ack timeout.
+    AckTimeout(ConsumerId),
 }
 
 /// The queue.

@@ -1,5 +1,7 @@
 //! Acknowledgements, positive and negative.
 
+use std::time::Duration;
+
 use pulsewire_proto::{Error, Message, MessageId};
 
 use super::Consumer;
@@ -18,18 +20,23 @@ impl Consumer {
     /// Acknowledges by id.
     ///
     /// # Errors
-    /// `AlreadyClosed`.
+    /// `AlreadyClosed`, or `InvalidMessageId` for the id of another partition.
     pub fn acknowledge_id(&self, id: MessageId) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, false, now))
+        let shared = &self.handle.client.inner.shared;
+        let done = shared.command(|core, _, now| core.acknowledge(self.id, id, false, now));
+        self.acknowledged(&[id], false, done.as_ref().err());
+        done
     }
 
     /// Acknowledges several messages.
     ///
     /// # Errors
-    /// `AlreadyClosed`.
+    /// As [`Consumer::acknowledge_id`]; none is acknowledged then.
     pub fn acknowledge_ids(&self, ids: &[MessageId]) -> Result<(), Error> {
         let shared = &self.handle.client.inner.shared;
-        shared.command(|core, _, now| core.acknowledge_all(self.id, ids, false, now)).map(drop)
+        let done = shared.command(|core, _, now| core.acknowledge_all(self.id, ids, false, now)).map(drop);
+        self.acknowledged(ids, false, done.as_ref().err());
+        done
     }
 
     /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as
@@ -57,7 +64,9 @@ impl Consumer {
             .handle
             .client
             .operation(|core, now| Ok(((), core.acknowledge_confirmed(consumer, ids, cumulative, now))));
-        confirmed.await.map(drop)
+        let done = confirmed.await.map(drop);
+        self.acknowledged(ids, cumulative, done.as_ref().err());
+        done
     }
 
     /// Acknowledges all messages up to this one. Not for shared subscriptions.
@@ -65,14 +74,18 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge_cumulative(&self, id: MessageId) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, true, now))
+        let shared = &self.handle.client.inner.shared;
+        let done = shared.command(|core, _, now| core.acknowledge(self.id, id, true, now));
+        self.acknowledged(&[id], true, done.as_ref().err());
+        done
     }
 
-    /// Asks for a message to come again, after the consumer's delay (with a backoff, its first). Of a batch all messages that
-    /// are not acknowledged come again.
+    /// Asks for a message to come again, after the consumer's delay (with a backoff, its first). Of a batch
+    /// all messages that are not acknowledged come again; on an exclusive or failover subscription all of
+    /// the subscription.
     ///
     /// # Errors
-    /// `AlreadyClosed`.
+    /// `AlreadyClosed`, or `InvalidMessageId` for the id of another partition.
     pub fn negative_acknowledge(&self, id: MessageId) -> Result<(), Error> {
         self.handle.client.inner.shared.command(|core, _, now| core.negative_acknowledge(self.id, id, now))
     }
@@ -86,5 +99,54 @@ impl Consumer {
         let messages = messages.iter().map(|message| (message.id(), message.redelivery_count()));
         let shared = &self.handle.client.inner.shared;
         shared.command(|core, _, now| core.negative_acknowledge_all(self.id, messages, now))
+    }
+
+    /// Puts a message off: it comes again after the delay, with a count in its property `RECONSUMETIMES`.
+    /// To that end it is published to the retry letter topic `{topic}-{subscription}-RETRY`, which a
+    /// consumer with [`enable_retry`](ConsumerBuilder::enable_retry) reads too, and acknowledged when it is
+    /// stored there. One that was put off more often than the
+    /// [policy](ConsumerBuilder::dead_letter_policy) allows, 16 times by default, goes to the dead letter
+    /// topic.
+    ///
+    /// # Errors
+    /// `NotSupported` without `enable_retry`, `AlreadyClosed`, or why it could not be published: it comes
+    /// again then as one that is negatively acknowledged.
+    pub async fn reconsume_later(&self, message: &Message, delay: Duration) -> Result<(), Error> {
+        self.reconsume(message, &[], delay, false).await
+    }
+
+    /// Puts a message off, with properties that are added to its own.
+    ///
+    /// # Errors
+    /// As [`Consumer::reconsume_later`].
+    pub async fn reconsume_later_with(
+        &self,
+        message: &Message,
+        properties: &[(String, String)],
+        delay: Duration,
+    ) -> Result<(), Error> {
+        self.reconsume(message, properties, delay, false).await
+    }
+
+    /// Puts a message off, and acknowledges all before it. Not for shared subscriptions.
+    ///
+    /// # Errors
+    /// As [`Consumer::reconsume_later`].
+    pub async fn reconsume_later_cumulative(&self, message: &Message, delay: Duration) -> Result<(), Error> {
+        self.reconsume(message, &[], delay, true).await
+    }
+
+    async fn reconsume(
+        &self,
+        message: &Message,
+        properties: &[(String, String)],
+        delay: Duration,
+        cumulative: bool,
+    ) -> Result<(), Error> {
+        let id = self.id;
+        let put_off = self.handle.client.operation(|core, now| {
+            Ok(((), core.reconsume_later(id, message, properties, delay, cumulative, now)))
+        });
+        put_off.await.map(drop)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulsewire_proto::{
-    BatchReceivePolicy, ConsumerConfig, Error, InitialPosition, Message, MessageId, RedeliveryBackoff,
-    SubscriptionMode, SubscriptionType, TopicName,
+    BatchReceivePolicy, ConsumerConfig, DeadLetterPolicy, Error, InitialPosition, Message, MessageId,
+    RedeliveryBackoff, SubscriptionMode, SubscriptionType, TopicName,
 };
 
 use super::attending::Attendant;
@@ -119,7 +119,7 @@ impl ConsumerBuilder {
     /// Adds an interceptor, after those that were added before, as Java's `intercept`.
     pub fn intercept(mut self, interceptor: impl ConsumerInterceptor) -> Self {
         self.hooks.interceptors.push(Arc::new(interceptor));
-        self
+        self.set(|c| c.tells_redelivery = true)
     }
 
     /// Messages that may wait to be received. Default: 1000, as Java's `receiverQueueSize`. With 0 the broker
@@ -179,7 +179,9 @@ impl ConsumerBuilder {
         self.set(move |c| c.batch_index_acknowledgment = enabled)
     }
 
-    /// When a negatively acknowledged message comes again. Default: after 60 s.
+    /// When a negatively acknowledged message comes again. Default: after 60 s, as Java's
+    /// `negativeAckRedeliveryDelay`. On exclusive and failover subscriptions all that is not acknowledged
+    /// comes again with it, in order.
     pub fn negative_ack_redelivery_delay(self, delay: Duration) -> Self {
         self.set(move |c| c.negative_ack_redelivery_delay = delay)
     }
@@ -188,6 +190,59 @@ impl ConsumerBuilder {
     /// `negativeAckRedeliveryBackoff`.
     pub fn negative_ack_redelivery_backoff(self, backoff: RedeliveryBackoff) -> Self {
         self.set(move |c| c.negative_ack_redelivery_backoff = Some(backoff))
+    }
+
+    /// How finely negative acknowledgements keep time: to `2^bits` ms, late and never early. Default: 3,
+    /// that is 8 ms; at most 20. Java's `negativeAckRedeliveryDelayPrecision` is 8 by default, and early:
+    /// there it costs memory to be finer.
+    pub fn negative_ack_redelivery_delay_precision(self, bits: u32) -> Self {
+        self.set(move |c| c.negative_ack_redelivery_delay_precision = bits)
+    }
+
+    /// How long a received message may stay unacknowledged before it comes again. Default: zero, that is
+    /// for ever, as Java's `ackTimeout`; else at least 1 s.
+    pub fn ack_timeout(self, timeout: Duration) -> Self {
+        self.set(move |c| c.ack_timeout = timeout)
+    }
+
+    /// How finely the ack timeout keeps time: messages come up to this much late, and never early.
+    /// Default: 1 s, as Java's `ackTimeoutTickTime`; at least 100 ms.
+    pub fn ack_timeout_tick_time(self, time: Duration) -> Self {
+        self.set(move |c| c.ack_timeout_tick_time = time)
+    }
+
+    /// A delay that is added to the ack timeout, by how often the message has come. Default: none, as
+    /// Java's `ackTimeoutRedeliveryBackoff`.
+    pub fn ack_timeout_redelivery_backoff(self, backoff: RedeliveryBackoff) -> Self {
+        self.set(move |c| c.ack_timeout_redelivery_backoff = Some(backoff))
+    }
+
+    /// Where messages go that have come too often. Default: nowhere, as Java's `deadLetterPolicy`.
+    ///
+    /// ```
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// use pulsewire::{DeadLetterPolicy, SubscriptionType};
+    ///
+    /// let policy = DeadLetterPolicy::new(3).initial_subscription_name("inspection");
+    /// let consumer = client
+    ///     .consumer("orders", "billing")
+    ///     .subscription_type(SubscriptionType::Shared)
+    ///     .dead_letter_policy(policy)
+    ///     .subscribe()
+    ///     .await?;
+    /// // What is negatively acknowledged for the fourth time goes to `orders-billing-DLQ`.
+    /// # let _ = consumer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dead_letter_policy(self, policy: DeadLetterPolicy) -> Self {
+        self.set(move |c| c.dead_letter_policy = Some(policy))
+    }
+
+    /// Whether messages can be put off by [`Consumer::reconsume_later`]. Default: no, as Java's
+    /// `enableRetry`.
+    pub fn enable_retry(self, enabled: bool) -> Self {
+        self.set(move |c| c.enable_retry = enabled)
     }
 
     /// Who is served first in a shared subscription; 0 is the highest. Default: 0.

@@ -86,7 +86,10 @@ impl Sink for Page {
             Event::Connection { endpoint, state } => Call::State(endpoint.to_string(), state),
             // Sends of a page never wait for memory: they fail with QueueFull. A page is not told of the
             // others yet.
-            Event::Writable | Event::ActiveConsumer { .. } | Event::EndOfTopic(_) => return,
+            Event::Writable
+            | Event::ActiveConsumer { .. }
+            | Event::Redelivering { .. }
+            | Event::EndOfTopic(_) => return,
         };
         calls.sink.get_or_insert_with(|| self.sink.clone());
         calls.events.push(call);

@@ -1,7 +1,5 @@
 //! Acknowledgements: entering them, sending them together, their receipts.
 
-use std::time::Duration;
-
 use super::Client;
 use super::requests::Reply;
 use crate::error::Error;
@@ -16,7 +14,7 @@ impl Client {
     /// latest, or when the consumer is closed.
     ///
     /// # Errors
-    /// `AlreadyClosed`.
+    /// `AlreadyClosed`, or `InvalidMessageId` for one that cannot be of this topic.
     pub fn acknowledge(
         &mut self,
         consumer: ConsumerId,
@@ -30,7 +28,7 @@ impl Client {
     /// Acknowledges messages; whether there is anything to tell the broker of it.
     ///
     /// # Errors
-    /// `AlreadyClosed`.
+    /// `AlreadyClosed`, or `InvalidMessageId` for one that cannot be of this topic: none is acknowledged then.
     pub fn acknowledge_all(
         &mut self,
         consumer: ConsumerId,
@@ -39,6 +37,7 @@ impl Client {
         now: Now,
     ) -> Result<bool, Error> {
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        ids.iter().try_for_each(|id| c.check(*id))?;
         let mut pending = false;
         for id in ids {
             pending |= c.acknowledge(*id, cumulative);
@@ -73,53 +72,6 @@ impl Client {
             Err(error) => self.complete(op, Err(error)),
         }
         op
-    }
-
-    /// Asks for a message to come again, after the consumer's delay; with a backoff, its first.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn negative_acknowledge(
-        &mut self,
-        consumer: ConsumerId,
-        id: MessageId,
-        now: Now,
-    ) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        let backoff = c.config.negative_ack_redelivery_backoff;
-        let delay = backoff.map_or(c.config.negative_ack_redelivery_delay, |backoff| backoff.min_delay);
-        self.redeliver_after(consumer, id, delay, now);
-        Ok(())
-    }
-
-    /// Asks for messages to come again, each after the delay that its redelivery count gives.
-    ///
-    /// # Errors
-    /// `AlreadyClosed`.
-    pub fn negative_acknowledge_all(
-        &mut self,
-        consumer: ConsumerId,
-        messages: impl IntoIterator<Item = (MessageId, u32)>,
-        now: Now,
-    ) -> Result<(), Error> {
-        let c = self.consumers.get(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        let (fixed, backoff) =
-            (c.config.negative_ack_redelivery_delay, c.config.negative_ack_redelivery_backoff);
-        for (id, count) in messages {
-            let delay = backoff.map_or(fixed, |backoff| backoff.delay(count));
-            self.redeliver_after(consumer, id, delay, now);
-        }
-        Ok(())
-    }
-
-    fn redeliver_after(&mut self, consumer: ConsumerId, id: MessageId, delay: Duration, now: Now) {
-        let Some(c) = self.consumers.get_mut(&consumer) else { return };
-        // Without a link it will come again anyway.
-        if c.link.open_conn().is_some()
-            && let Some(due) = c.negative_acknowledge(id, delay, now)
-        {
-            self.timers.arm(Timer::Nack(consumer), due);
-        }
     }
 
     /// Sends what is pending, if there is a link.

@@ -141,6 +141,7 @@ impl Client {
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
                 Timer::BatchReceive(consumer) => self.batch_receive_due(consumer),
                 Timer::Watchdog(consumer) => self.look_for_silence(consumer, now),
+                Timer::AckTimeout(consumer) => self.ack_timeout_tick(consumer, now),
             }
         }
     }

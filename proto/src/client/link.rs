@@ -390,6 +390,8 @@ impl Client {
                 if let Some(c) = self.consumers.get(&consumer) {
                     self.scaled_bytes = self.scaled_bytes.saturating_sub(c.counted_bytes);
                 }
+                self.timers.cancel(Timer::AckTimeout(consumer));
+                self.letters_ended(consumer, &error);
                 self.seek_ended(consumer, Err(error.clone()));
                 self.acks_ended(consumer, &error);
                 if self.consumers.remove(&consumer).is_some() {

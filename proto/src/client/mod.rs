@@ -7,11 +7,13 @@ pub(crate) mod backoff;
 mod consumers;
 mod facts;
 pub(crate) mod inner;
+mod letters;
 pub(crate) mod link;
 mod lookup;
 pub(crate) mod pool;
 mod positions;
 mod receiving;
+mod redelivering;
 pub(crate) mod requests;
 mod sending;
 
@@ -49,7 +51,7 @@ use requests::Requests;
 ///   [`broker_consumer_stats`](Self::broker_consumer_stats),
 ///   [`acknowledge`](Self::acknowledge), [`acknowledge_all`](Self::acknowledge_all),
 ///   [`acknowledge_confirmed`](Self::acknowledge_confirmed),
-///   [`negative_acknowledge`](Self::negative_acknowledge),
+///   [`negative_acknowledge`](Self::negative_acknowledge), [`reconsume_later`](Self::reconsume_later),
 ///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
 ///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
 ///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),

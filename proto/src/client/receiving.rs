@@ -6,7 +6,7 @@ use super::link::{Link, Owner};
 use super::requests::Reply;
 use super::{Client, OpKind};
 use crate::config::ConsumerConfig;
-use crate::consumer::{Arrival, Consumer, Counts, Message};
+use crate::consumer::{Arrival, Consumer, Counts, Letters, Message};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::ids::{ConnId, ConsumerId, OpId};
@@ -25,10 +25,11 @@ impl Client {
         self.check_open()?;
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
+        let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
+        let letters = Letters::new(&config, &name, self.rng.u32(..1 << 20))?;
         let op = self.new_op(now);
         self.ops.insert(op, OpKind::Create(Owner::Consumer(id)));
-        let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
-        let mut consumer = Consumer::new(id, config, Link::new(op), name);
+        let mut consumer = Consumer::new(id, config, Link::new(op), name, letters);
         consumer.counts = Counts::since(now.time);
         self.consumers.insert(id, consumer);
         self.link_start(Owner::Consumer(id), now);
@@ -61,7 +62,12 @@ impl Client {
     /// The user was handed `n` messages that were taken: the broker may send as many more.
     pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
         let Some(c) = self.consumers.get_mut(&consumer) else { return };
-        let Some(permits) = c.delivered(n) else { return };
+        let permits = c.delivered(n);
+        if c.starts_ticking() {
+            // Its first alarm tells the time.
+            self.timers.arm(Timer::AckTimeout(consumer), self.now.time);
+        }
+        let Some(permits) = permits else { return };
         if let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) {
             hot::write_flow(consumer.0, permits, connection.outbox.tail());
         }
@@ -124,6 +130,15 @@ impl Client {
             }
             Arrival::Queued(false) => {}
             Arrival::Unwanted => self.delivered(id, 0),
+            Arrival::Overdue(messages, announced) => {
+                if announced {
+                    self.emit(Event::Ready(id));
+                }
+                if cfg!(feature = "redelivery") {
+                    self.bury(id, messages, self.now);
+                }
+                self.delivered(id, 0);
+            }
             Arrival::Damaged(ack) => {
                 self.write(conn, ack);
                 // The user sees nothing of it, so its permits go back from here.
@@ -154,16 +169,5 @@ impl Client {
         let Some(c) = self.consumers.get_mut(&id).filter(|c| c.link.conn() == Some(conn)) else { return };
         c.notices.active = Some(active);
         self.emit(Event::ActiveConsumer { consumer: id, active });
-    }
-
-    pub(super) fn nacks_due(&mut self, id: ConsumerId, now: Now) {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
-        let (commands, next) = consumer.redeliver_due(now);
-        if let Some(conn) = consumer.link.open_conn() {
-            commands.into_iter().for_each(|command| self.write(conn, command));
-        }
-        if let Some(next) = next {
-            self.timers.arm(Timer::Nack(id), next);
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::letters::DeadLetterPolicy;
 use super::refuse;
 use crate::consumer::{BatchReceivePolicy, RedeliveryBackoff};
 use crate::error::Error;
@@ -85,6 +86,8 @@ pub struct ConsumerConfig {
     pub batch_receive_policy: BatchReceivePolicy,
     /// Whether no messages are asked for until the consumer is resumed: no.
     pub start_paused: bool,
+    /// Whether [`Event::Redelivering`](crate::Event::Redelivering) is told: no.
+    pub tells_redelivery: bool,
     /// How long a consumer may be silent before its broker is asked whether it still serves it: never asked.
     pub watchdog_interval: Option<Duration>,
     /// How long acknowledgements wait to go out together: 100 ms; zero means not at all.
@@ -97,6 +100,19 @@ pub struct ConsumerConfig {
     pub negative_ack_redelivery_delay: Duration,
     /// A delay that grows with every redelivery, in place of it: none.
     pub negative_ack_redelivery_backoff: Option<RedeliveryBackoff>,
+    /// How finely negative acknowledgements keep time: to `2^n` ms, late and never early. 3, that is 8 ms; at
+    /// most 20. Java has 8, early: there it costs memory to be finer.
+    pub negative_ack_redelivery_delay_precision: u32,
+    /// How long the user may have a message before it comes again: zero, that is for ever; at least 1 s.
+    pub ack_timeout: Duration,
+    /// How finely the ack timeout keeps time: 1 s; at least 100 ms.
+    pub ack_timeout_tick_time: Duration,
+    /// What is added to the ack timeout, by how often the message has come: nothing.
+    pub ack_timeout_redelivery_backoff: Option<RedeliveryBackoff>,
+    /// Where messages go that have come too often: nowhere.
+    pub dead_letter_policy: Option<DeadLetterPolicy>,
+    /// Whether messages can be put off by [`reconsume_later`](crate::Client::reconsume_later): no.
+    pub enable_retry: bool,
     /// Who is served first in a shared subscription; 0 is the highest.
     pub priority_level: i32,
     /// Shown in the broker's statistics.
@@ -122,12 +138,19 @@ impl ConsumerConfig {
             receiver_queue_bytes: None,
             batch_receive_policy: BatchReceivePolicy::default(),
             start_paused: false,
+            tells_redelivery: false,
             watchdog_interval: None,
             acknowledgment_group_time: Duration::from_millis(100),
             max_acknowledgment_group_size: 1000,
             batch_index_acknowledgment: false,
             negative_ack_redelivery_delay: Duration::from_secs(60),
             negative_ack_redelivery_backoff: None,
+            negative_ack_redelivery_delay_precision: 3,
+            ack_timeout: Duration::ZERO,
+            ack_timeout_tick_time: Duration::from_secs(1),
+            ack_timeout_redelivery_backoff: None,
+            dead_letter_policy: None,
+            enable_retry: false,
             priority_level: 0,
             properties: Vec::new(),
         }
@@ -168,6 +191,10 @@ impl ConsumerConfig {
                 "negative_ack_redelivery_backoff goes from 1 ms or more up, times 1 or more".to_owned(),
             );
         }
+        if self.negative_ack_redelivery_delay_precision > 20 {
+            wrong.push("negative_ack_redelivery_delay_precision is at most 20".to_owned());
+        }
+        self.check_redelivery(&mut wrong);
         if self.max_acknowledgment_group_size == 0 {
             wrong.push("max_acknowledgment_group_size is at least 1".to_owned());
         }
@@ -175,5 +202,28 @@ impl ConsumerConfig {
             wrong.push("priority_level is 0 or more".to_owned());
         }
         refuse(wrong)
+    }
+
+    /// What the feature `redelivery` does.
+    fn check_redelivery(&self, wrong: &mut Vec<String>) {
+        if !cfg!(feature = "redelivery") {
+            if !self.ack_timeout.is_zero() || self.dead_letter_policy.is_some() || self.enable_retry {
+                wrong.push("ack_timeout, dead_letter_policy and enable_retry are not built in".to_owned());
+            }
+            return;
+        }
+        if !self.ack_timeout.is_zero() && self.ack_timeout < Duration::from_secs(1) {
+            wrong.push("ack_timeout is at least 1 s".to_owned());
+        }
+        if self.ack_timeout_tick_time < Duration::from_millis(100) {
+            wrong.push("ack_timeout_tick_time is at least 100 ms".to_owned());
+        }
+        if self.ack_timeout_redelivery_backoff.is_some_and(|backoff| !backoff.is_sound()) {
+            wrong
+                .push("ack_timeout_redelivery_backoff goes from 1 ms or more up, times 1 or more".to_owned());
+        }
+        if self.dead_letter_policy.is_some() || self.enable_retry {
+            self.check_letters(wrong);
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 mod client;
 mod consumer;
+mod letters;
 mod producer;
 
 pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
+pub use letters::DeadLetterPolicy;
 pub use producer::ProducerConfig;
 
 use crate::error::{Error, ErrorKind};

@@ -175,13 +175,18 @@ impl Flow {
         self.scale.is_some()
     }
 
-    /// The user has `n` messages more: the permits for a FLOW that is due now.
+    /// The user has `n` messages more; what a lost subscription delivered was paid for there, and does not count.
     #[inline]
-    pub(crate) fn delivered(&mut self, n: u32, queue: &Queue) -> Option<u32> {
-        // What a lost subscription delivered was paid for there.
+    pub(crate) fn reported(&mut self, n: u32) -> u32 {
         let n = n.min(self.taken);
         self.taken -= n;
         self.returned += i64::from(n);
+        n
+    }
+
+    /// The permits for a FLOW that is due now.
+    #[inline]
+    pub(crate) fn due(&mut self, queue: &Queue) -> Option<u32> {
         if self.returned < self.due { None } else { self.permits(queue) }
     }
 

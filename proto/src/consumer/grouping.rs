@@ -9,13 +9,11 @@
 use std::collections::BTreeSet;
 
 use super::acks::BatchAcks;
+use super::entries::Key;
 use crate::client::requests::ConsumerReplied;
 use crate::error::Error;
 use crate::ids::OpId;
 use crate::wire::{AckType, CommandAck, MessageIdData};
-
-/// Ledger and entry.
-type Key = (u64, u64);
 
 /// A flush whose receipts someone waits for, by its number, and what handles them.
 pub(crate) type Flush = (u64, ConsumerReplied);

@@ -13,8 +13,10 @@
 
 mod acks;
 mod batch_receive;
+mod entries;
 mod flow;
 mod grouping;
+mod letters;
 mod message;
 mod nacks;
 mod notices;
@@ -23,6 +25,7 @@ mod redelivery;
 mod seek;
 mod start;
 mod stats;
+mod unacked;
 mod watchdog;
 
 use std::sync::Arc;
@@ -32,8 +35,10 @@ use acks::BatchAcks;
 pub(crate) use batch_receive::BatchReceives;
 pub use batch_receive::{BatchReceivePolicy, BatchTicket};
 use bytes::Bytes;
+pub(crate) use entries::Key;
 use flow::Flow;
 use grouping::{Flush, Grouping};
+pub(crate) use letters::{Letter, Letters, Post, PostState, Way};
 use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
@@ -45,6 +50,7 @@ pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
 pub(crate) use stats::Counts;
 pub use stats::{BrokerConsumerStats, ConsumerStats};
+use unacked::Unacked;
 use watchdog::Watchdog;
 pub(crate) use watchdog::verdict as silence_verdict;
 
@@ -54,13 +60,13 @@ use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, Subscript
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
 use crate::producer::key_values;
-use crate::time::{Now, Time};
+use crate::time::Now;
 use crate::topic::TopicName;
 use crate::wire::entry::{Checksum, Entry, Unpack};
 use crate::wire::hot::{Delivery, Position};
 use crate::wire::{
     AckType, CommandAck, CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CompressionType,
-    InitialPosition as WirePosition, MessageIdData, Outbound, ValidationError,
+    InitialPosition as WirePosition, MessageIdData, ValidationError,
 };
 
 #[derive(Debug)]
@@ -73,7 +79,13 @@ pub(crate) struct Consumer {
     queue: Queue,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
-    nacks: Nacks,
+    pub(crate) nacks: Nacks,
+    /// Set where there is an ack timeout.
+    pub(crate) unacked: Option<Box<Unacked>>,
+    /// Set where messages may go to a dead letter or retry letter topic.
+    pub(crate) letters: Option<Box<Letters>>,
+    /// The partition that its topic is; -1 when it is none.
+    partition: i32,
     pub(crate) start: Start,
     pub(crate) seek: Option<Seek>,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
@@ -100,6 +112,8 @@ pub(crate) enum Arrival {
     Queued(bool),
     /// Nothing; it is not for the user.
     Unwanted,
+    /// Nothing, but its messages came too often; and whether the user is to be told that something waits.
+    Overdue(Vec<Message>, bool),
     /// That it was damaged on its way.
     Damaged(CommandAck),
     /// That this consumer cannot go on.
@@ -107,7 +121,13 @@ pub(crate) enum Arrival {
 }
 
 impl Consumer {
-    pub(crate) fn new(id: ConsumerId, mut config: ConsumerConfig, link: Link, name: String) -> Self {
+    pub(crate) fn new(
+        id: ConsumerId,
+        mut config: ConsumerConfig,
+        link: Link,
+        name: String,
+        letters: Option<Box<Letters>>,
+    ) -> Self {
         // As Java: a batch of more than the queue holds would never be whole.
         let most = config.receiver_queue_size.max(1);
         let max = &mut config.batch_receive_policy.max_num_messages;
@@ -121,6 +141,9 @@ impl Consumer {
             acks: BatchAcks::default(),
             grouping: Grouping::default(),
             nacks: Nacks::default(),
+            unacked: Unacked::new(&config),
+            letters,
+            partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
             start: Start::new(&config),
             seek: None,
             epoch: 0,
@@ -180,8 +203,7 @@ impl Consumer {
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
         self.grouping.lost(&self.acks);
-        self.acks.clear();
-        self.nacks.clear();
+        self.forget_unacked();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
             self.start.moved(seek.start());
@@ -195,9 +217,39 @@ impl Consumer {
     /// Forgets what was delivered on this link and is not acknowledged: it will come again.
     pub(crate) fn start_over(&mut self) {
         self.flow.start_over(self.queue.clear());
+        self.forget_unacked();
+        self.announced = false;
+    }
+
+    /// What is known of messages that the user has and is not done with.
+    fn forget_unacked(&mut self) {
         self.acks.clear();
         self.nacks.clear();
-        self.announced = false;
+        if let Some(unacked) = self.unacked() {
+            unacked.clear();
+        }
+        if let Some(letters) = self.letters() {
+            letters.clear();
+        }
+    }
+
+    #[inline]
+    fn unacked(&mut self) -> Option<&mut Unacked> {
+        if cfg!(feature = "redelivery") { self.unacked.as_deref_mut() } else { None }
+    }
+
+    #[inline]
+    fn letters(&mut self) -> Option<&mut Letters> {
+        if cfg!(feature = "redelivery") { self.letters.as_deref_mut() } else { None }
+    }
+
+    /// Refuses an id that no message of this topic can have.
+    pub(crate) fn check(&self, id: MessageId) -> Result<(), Error> {
+        if id.partition >= 0 && id.partition != self.partition {
+            let why = format!("{id} is not the id of a message of {}", self.topic);
+            return Err(Error::new(ErrorKind::InvalidMessageId, why));
+        }
+        Ok(())
     }
 
     /// The request for all that is not acknowledged to come again.
@@ -288,21 +340,45 @@ impl Consumer {
             payload,
             batch_size,
         };
+        let overdue = self.letters().is_some_and(|letters| letters.is_overdue(delivery.redelivery_count));
+        let mut apart = Queue::default();
+        let queue = if overdue { &mut apart } else { &mut self.queue };
         match unpack.batch {
-            None => self.queue.push_one(Message::whole(data, unpack.null_value)),
+            None => queue.push_one(Message::whole(data, unpack.null_value)),
             Some(_) if batch_size == 0 => {
-                self.queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
+                queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
             }
             Some(_) => {
                 self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
                 let first = if let Before::Below(first) = before { first } else { 0 };
-                self.queue.push_batch(data, declared, delivery.ack_set, first);
+                queue.push_batch(data, declared, delivery.ack_set, first);
             }
+        }
+        if overdue {
+            return self.overdue(apart);
         }
         if self.flow.adapts() {
             self.flow.arrived(permits, bytes, &self.queue);
         }
         Arrival::Queued(self.announce())
+    }
+
+    /// Messages that came too often; what cannot be read of them is still for the user.
+    #[cold]
+    fn overdue(&mut self, mut queue: Queue) -> Arrival {
+        let mut messages = Vec::new();
+        while let Some(taken) = queue.take() {
+            match taken {
+                Taken::Message(message) => {
+                    self.flow.give_back(1);
+                    messages.push(message);
+                }
+                Taken::Skipped(permits) => self.flow.give_back(permits),
+                Taken::Unreadable(error, permits) => self.queue.push_unreadable(error, permits),
+            }
+        }
+        let announced = !self.queue.is_empty() && self.announce();
+        Arrival::Overdue(messages, announced)
     }
 
     /// The payload as its producer had it before compression.
@@ -326,6 +402,9 @@ impl Consumer {
                     self.flow.took();
                     self.counts.received(message.size());
                     self.start.passed(|| message.id());
+                    if cfg!(feature = "redelivery") {
+                        self.watch(&message);
+                    }
                     return Some(Ok(message));
                 }
                 Some(Taken::Skipped(permits)) => self.flow.give_back(permits),
@@ -340,6 +419,23 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// The user is about to have a message.
+    #[inline]
+    fn watch(&mut self, message: &Message) {
+        if let Some(unacked) = &mut self.unacked {
+            unacked.taken(message.id().key(), message.redelivery_count());
+        }
+        if let Some(letters) = &mut self.letters {
+            letters.taken(message);
+        }
+    }
+
+    /// Whether the clock of the ack timeout must be set going.
+    #[inline]
+    pub(crate) fn starts_ticking(&mut self) -> bool {
+        self.unacked().is_some_and(Unacked::starts)
     }
 
     pub(crate) fn has_messages(&self) -> bool {
@@ -358,7 +454,11 @@ impl Consumer {
     /// The user has `n` messages more: the permits for a FLOW that is due now.
     #[inline]
     pub(crate) fn delivered(&mut self, n: u32) -> Option<u32> {
-        self.flow.delivered(n, &self.queue)
+        let n = self.flow.reported(n);
+        if let Some(unacked) = self.unacked() {
+            unacked.delivered(n);
+        }
+        self.flow.due(&self.queue)
     }
 
     /// Whether what waits makes a batch before its time.
@@ -371,10 +471,16 @@ impl Consumer {
 
     /// Notes an acknowledgement; whether there is anything to tell the broker of it.
     pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
-        let (by_index, key) = (self.config.batch_index_acknowledgment, (id.ledger_id, id.entry_id));
+        let (by_index, key) = (self.config.batch_index_acknowledgment, id.key());
         if !cumulative {
             let whole = self.acks.individual(id).is_some();
             self.counts.acks_sent += 1;
+            if let Some(letters) = self.letters() {
+                letters.acknowledged(id);
+            }
+            if whole && let Some(unacked) = self.unacked() {
+                unacked.done(key);
+            }
             if whole || by_index {
                 self.grouping.individual(key);
             }
@@ -382,6 +488,13 @@ impl Consumer {
         }
         self.counts.acks_sent += 1;
         let told = self.acks.cumulative(id).map(|told| ((told.ledger_id, told.entry_id), true));
+        if let Some(letters) = self.letters() {
+            letters.acknowledged_until(id);
+        }
+        let whole = !self.acks.is_partial(key);
+        if let Some(unacked) = self.unacked() {
+            unacked.done_until(key, whole);
+        }
         let told = if by_index && self.acks.is_partial(key) { Some((key, false)) } else { told };
         if let Some((key, whole)) = told {
             self.grouping.cumulative(key, whole);
@@ -394,24 +507,27 @@ impl Consumer {
         self.grouping.flush(self.id.0, &self.acks)
     }
 
-    /// Notes a negative acknowledgement; returns when the next is due.
-    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) -> Option<Time> {
-        self.nacks.add(id, delay, now.time);
-        self.nacks.next()
+    /// Notes a negative acknowledgement. Without a link the message comes again anyway.
+    pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) {
+        if self.link.open_conn().is_none() {
+            return;
+        }
+        let precision = self.config.negative_ack_redelivery_delay_precision;
+        self.nacks.add(id.key(), delay, precision, now.time);
+        if let Some(letters) = self.letters() {
+            letters.given_back(id);
+        }
+        if let Some(unacked) = self.unacked() {
+            unacked.done(id.key());
+        }
     }
 
-    /// Requests for redelivery that are due, and when the next will be.
-    pub(crate) fn redeliver_due(&mut self, now: Now) -> (Vec<Outbound>, Option<Time>) {
-        let consumer_id = self.id.0;
-        let due = self.nacks.take_due(now.time);
-        let commands = due
-            .into_iter()
-            .map(|message_ids| {
-                CommandRedeliverUnacknowledgedMessages { consumer_id, message_ids, consumer_epoch: None }
-                    .into()
-            })
-            .collect();
-        (commands, self.nacks.next())
+    /// Entries are asked for again: what is first in the queue of them comes with those.
+    pub(crate) fn forget_queued(&mut self, keys: &[Key]) {
+        while self.queue.first().is_some_and(|key| keys.binary_search(&key).is_ok()) {
+            let permits = self.queue.drop_first();
+            self.flow.give_back(permits);
+        }
     }
 }
 

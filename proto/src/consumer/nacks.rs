@@ -1,48 +1,48 @@
 //! Negative acknowledgements: entries that are to come again after a delay.
+//!
+//! ```text
+//! negatively acknowledged -> waits among those that are due in the same moment -> asked for, a frame's worth at a time
+//!                                \-- link lost, all asked for anew: forgotten, it comes again anyway
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ids::MessageId;
+use super::entries::{Entries, Key};
 use crate::time::Time;
-use crate::wire::MessageIdData;
 
 /// Entries by the time at which they are due.
 #[derive(Debug, Default)]
 pub(crate) struct Nacks {
-    due: BTreeMap<Time, BTreeSet<(u64, u64)>>,
+    due: BTreeMap<Time, Entries>,
 }
 
-/// Deadlines are rounded up to this, so that many share one.
-const GRAIN: u64 = 10_000;
-
-/// Ids in one redelivery request, so that no frame nears the limit.
-const MAX_IDS: usize = 1000;
-
 impl Nacks {
-    /// Enters a message; returns when it is due. The whole entry will come again.
-    pub(crate) fn add(&mut self, id: MessageId, delay: Duration, now: Time) -> Time {
-        let due = Time::from_micros((now + delay).as_micros().div_ceil(GRAIN) * GRAIN);
-        self.due.entry(due).or_default().insert((id.ledger_id, id.entry_id));
-        due
+    /// Enters an entry; the whole of it will come again. Deadlines are rounded up to `2^precision` ms, so
+    /// that many share one.
+    pub(crate) fn add(&mut self, key: Key, delay: Duration, precision: u32, now: Time) {
+        let grain = 1000 << precision;
+        let due = Time::from_micros((now + delay).as_micros().div_ceil(grain).saturating_mul(grain));
+        self.due.entry(due).or_default().insert(key);
     }
 
-    /// Takes out what is due, as lists that fit in a frame each.
-    pub(crate) fn take_due(&mut self, now: Time) -> Vec<Vec<MessageIdData>> {
-        let mut ids = BTreeSet::new();
-        while let Some(first) = self.due.first_entry() {
-            if *first.key() > now {
+    /// Takes out what is due, at most `max`, in order.
+    pub(crate) fn take_due(&mut self, now: Time, max: usize) -> Vec<Key> {
+        let mut keys = Vec::new();
+        while let Some(mut first) = self.due.first_entry().filter(|first| *first.key() <= now) {
+            while keys.len() < max
+                && let Some(key) = first.get_mut().pop_first()
+            {
+                keys.push(key);
+            }
+            if !first.get().is_empty() {
                 break;
             }
-            for id in first.remove() {
-                ids.insert(id);
-            }
+            first.remove();
         }
-        let ids: Vec<MessageIdData> = ids
-            .into_iter()
-            .map(|(ledger_id, entry_id)| MessageIdData { ledger_id, entry_id, ..Default::default() })
-            .collect();
-        ids.chunks(MAX_IDS).map(<[_]>::to_vec).collect()
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// When the next is due.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::entries::Key;
 use super::message::{EntryData, Message};
 use crate::error::{Error, ErrorKind};
 use crate::wire::DecodeError;
@@ -105,6 +106,34 @@ impl Queue {
         self.entries.clear();
         self.bytes = 0;
         std::mem::take(&mut self.messages)
+    }
+
+    /// Ledger and entry of what is first, if it is known.
+    pub(crate) fn first(&self) -> Option<Key> {
+        let position = match self.entries.front()? {
+            Queued::One(message) => return Some(message.id().key()),
+            Queued::Batch { entry, .. } => entry.position,
+            Queued::Unreadable(..) => return None,
+        };
+        Some((position.ledger, position.entry))
+    }
+
+    /// Forgets what is first; the permits that it took.
+    pub(crate) fn drop_first(&mut self) -> u32 {
+        let permits = match self.entries.pop_front() {
+            None => 0,
+            Some(Queued::One(message)) => {
+                self.bytes -= message.size();
+                1
+            }
+            Some(Queued::Batch { entry, permits, .. }) => {
+                self.bytes -= entry.payload.len();
+                permits
+            }
+            Some(Queued::Unreadable(_, permits)) => permits,
+        };
+        self.messages = self.messages.saturating_sub(permits);
+        permits
     }
 
     pub(crate) fn take(&mut self) -> Option<Taken> {

@@ -3,6 +3,7 @@
 use pulsewire_proto::wire::*;
 use pulsewire_proto::{
     ConnId, ConsumerConfig, ConsumerId, ErrorKind, MessageId, OpId, Output, RedeliveryBackoff,
+    SubscriptionType,
 };
 
 use crate::talk::*;
@@ -183,7 +184,11 @@ fn c08_no_ack_frame_nears_the_limit() {
 fn c09_a_list_comes_again_after_the_delay_that_each_count_gives() {
     let mut talk = Talk::new();
     let backoff = RedeliveryBackoff { min_delay: ms(100), max_delay: ms(350), multiplier: 2.0 };
-    let config = ConsumerConfig { negative_ack_redelivery_backoff: Some(backoff), ..grouped() };
+    let config = ConsumerConfig {
+        negative_ack_redelivery_backoff: Some(backoff),
+        subscription_type: SubscriptionType::Shared,
+        ..grouped()
+    };
     let (id, conn) = talk.consumer_with(config);
     let messages = [(at(1), 0), (at(2), 1), (at(3), 2), (at(4), u32::MAX), (at(5), 0)];
     talk.client.negative_acknowledge_all(id, messages, talk.now).expect("open");

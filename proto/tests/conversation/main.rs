@@ -13,6 +13,8 @@ mod batching;
 mod connection;
 mod consumer;
 mod faults;
+mod letters;
 mod lookup;
 mod positions;
 mod producer;
+mod redelivery;

@@ -520,10 +520,21 @@ pub(crate) fn batch(payloads: &[Option<&str>]) -> Bytes {
 
 /// A MESSAGE frame.
 pub(crate) fn delivery(consumer: ConsumerId, entry_id: u64, ack_set: &[i64], entry: &[u8]) -> Bytes {
+    redelivery(consumer, entry_id, 0, ack_set, entry)
+}
+
+/// A MESSAGE frame of an entry that has come before.
+pub(crate) fn redelivery(
+    consumer: ConsumerId,
+    entry_id: u64,
+    count: u32,
+    ack_set: &[i64],
+    entry: &[u8],
+) -> Bytes {
     let command = CommandMessage {
         consumer_id: consumer.0,
         message_id: MessageIdData { ledger_id: 3, entry_id, partition: Some(-1), ..Default::default() },
-        redelivery_count: Some(0),
+        redelivery_count: Some(count),
         ack_set: ack_set.to_vec(),
         consumer_epoch: None,
     };

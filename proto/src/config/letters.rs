@@ -1,0 +1,157 @@
+//! Where messages go that a consumer cannot be done with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{ConsumerConfig, ProducerConfig};
+use crate::error::Error;
+use crate::topic::TopicName;
+
+/// What changes the options of a producer of letters.
+type Customize = Arc<dyn Fn(&mut ProducerConfig) + Send + Sync>;
+
+/// When and where a consumer gives messages away: Java's `DeadLetterPolicy`.
+///
+/// A message that has come again [`max_redeliver_count`](Self::max_redeliver_count) times, and is
+/// negatively acknowledged or runs into the ack timeout then, is published to the dead letter topic
+/// with its key and properties, and acknowledged once the broker has it there. Brokers count redeliveries
+/// of shared and key-shared subscriptions only. A message that was put off by `reconsume_later` more often
+/// than that goes there too, on any subscription.
+#[derive(Clone)]
+pub struct DeadLetterPolicy {
+    /// How often a message may come again, or be put off: 16; at least 1.
+    pub max_redeliver_count: u32,
+    /// Where such messages go: `{topic}-{subscription}-DLQ`.
+    pub dead_letter_topic: Option<String>,
+    /// Where messages wait that are put off: `{topic}-{subscription}-RETRY`.
+    pub retry_letter_topic: Option<String>,
+    /// A subscription that is made with the dead letter topic, so that it keeps what comes: none.
+    pub initial_subscription_name: Option<String>,
+    dead_letter_producer: Option<Customize>,
+    retry_letter_producer: Option<Customize>,
+}
+
+impl Default for DeadLetterPolicy {
+    fn default() -> Self {
+        Self::new(16)
+    }
+}
+
+impl DeadLetterPolicy {
+    /// The defaults, with a limit.
+    #[must_use]
+    pub fn new(max_redeliver_count: u32) -> Self {
+        Self {
+            max_redeliver_count,
+            dead_letter_topic: None,
+            retry_letter_topic: None,
+            initial_subscription_name: None,
+            dead_letter_producer: None,
+            retry_letter_producer: None,
+        }
+    }
+
+    /// Where messages go that came too often. Default: `{topic}-{subscription}-DLQ`.
+    #[must_use]
+    pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.dead_letter_topic = Some(topic.into());
+        self
+    }
+
+    /// Where messages wait that are put off. Default: `{topic}-{subscription}-RETRY`.
+    #[must_use]
+    pub fn retry_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.retry_letter_topic = Some(topic.into());
+        self
+    }
+
+    /// A subscription that is made with the dead letter topic, so that it keeps what comes before anyone
+    /// has subscribed. Default: none.
+    #[must_use]
+    pub fn initial_subscription_name(mut self, name: impl Into<String>) -> Self {
+        self.initial_subscription_name = Some(name.into());
+        self
+    }
+
+    /// Changes the options of the dead letter topic's producer: Java's
+    /// `deadLetterProducerBuilderCustomizer`. The topic stays.
+    #[must_use]
+    pub fn dead_letter_producer(
+        mut self,
+        customize: impl Fn(&mut ProducerConfig) + Send + Sync + 'static,
+    ) -> Self {
+        self.dead_letter_producer = Some(Arc::new(customize));
+        self
+    }
+
+    /// Changes the options of the retry letter topic's producer: Java's
+    /// `retryLetterProducerBuilderCustomizer`. The topic stays.
+    #[must_use]
+    pub fn retry_letter_producer(
+        mut self,
+        customize: impl Fn(&mut ProducerConfig) + Send + Sync + 'static,
+    ) -> Self {
+        self.retry_letter_producer = Some(Arc::new(customize));
+        self
+    }
+}
+
+impl fmt::Debug for DeadLetterPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetterPolicy")
+            .field("max_redeliver_count", &self.max_redeliver_count)
+            .field("dead_letter_topic", &self.dead_letter_topic)
+            .field("retry_letter_topic", &self.retry_letter_topic)
+            .field("initial_subscription_name", &self.initial_subscription_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConsumerConfig {
+    pub(super) fn check_letters(&self, wrong: &mut Vec<String>) {
+        if self.dead_letter_policy.as_ref().is_some_and(|policy| policy.max_redeliver_count == 0) {
+            wrong.push("max_redeliver_count is at least 1".to_owned());
+        }
+        for producer in [self.dead_letter_producer(), self.retry_letter_producer()] {
+            match producer.map(|producer| producer.validate()) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) | Err(error) => wrong.push(error.to_string()),
+            }
+        }
+    }
+
+    /// Options of the producer of dead letters. They travel one by one, as Java's do.
+    pub(crate) fn dead_letter_producer(&self) -> Result<ProducerConfig, Error> {
+        let policy = self.dead_letter_policy.as_ref();
+        let named = policy.and_then(|policy| policy.dead_letter_topic.as_deref());
+        let customize = policy.and_then(|policy| policy.dead_letter_producer.as_ref());
+        self.letter_producer(named, "DLQ", customize)
+    }
+
+    /// Options of the producer of retry letters.
+    pub(crate) fn retry_letter_producer(&self) -> Result<ProducerConfig, Error> {
+        let policy = self.dead_letter_policy.as_ref();
+        let named = policy.and_then(|policy| policy.retry_letter_topic.as_deref());
+        let customize = policy.and_then(|policy| policy.retry_letter_producer.as_ref());
+        self.letter_producer(named, "RETRY", customize)
+    }
+
+    fn letter_producer(
+        &self,
+        named: Option<&str>,
+        suffix: &str,
+        customize: Option<&Customize>,
+    ) -> Result<ProducerConfig, Error> {
+        let topic = match named {
+            Some(topic) => TopicName::parse(topic)?,
+            None => TopicName::parse(&format!("{}-{}-{suffix}", self.topic, self.subscription))?,
+        };
+        let mut config = ProducerConfig::new(topic.clone());
+        config.batching = false;
+        if let Some(customize) = customize {
+            customize(&mut config);
+        }
+        config.topic = topic;
+        Ok(config)
+    }
+}

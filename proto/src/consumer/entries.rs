@@ -1,0 +1,55 @@
+//! Sets of entries, made for millions: 64 neighbours share a word of bits.
+
+use std::collections::BTreeMap;
+
+/// Ledger and entry.
+pub(crate) type Key = (u64, u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    /// By ledger: words by their place, none of them zero.
+    ledgers: BTreeMap<u64, BTreeMap<u64, u64>>,
+}
+
+impl Entries {
+    pub(crate) fn insert(&mut self, (ledger, entry): Key) {
+        *self.ledgers.entry(ledger).or_default().entry(entry / 64).or_default() |= 1 << (entry % 64);
+    }
+
+    /// Takes out the first, in order.
+    pub(crate) fn pop_first(&mut self) -> Option<Key> {
+        let mut first = self.ledgers.first_entry()?;
+        let ledger = *first.key();
+        let mut word = first.get_mut().first_entry()?;
+        let entry = *word.key() * 64 + u64::from(word.get().trailing_zeros());
+        *word.get_mut() &= word.get() - 1;
+        if *word.get() == 0 {
+            word.remove();
+        }
+        if first.get().is_empty() {
+            first.remove();
+        }
+        Some((ledger, entry))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ledgers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_out_in_order_and_once() {
+        let mut entries = Entries::default();
+        let keys = [(1, 0), (1, 63), (1, 64), (1, u64::MAX), (2, 5), (u64::MAX, 1)];
+        for key in keys.iter().rev().chain(&keys) {
+            entries.insert(*key);
+        }
+        let out: Vec<Key> = std::iter::from_fn(|| entries.pop_first()).collect();
+        assert_eq!(out, keys);
+        assert!(entries.is_empty());
+    }
+}

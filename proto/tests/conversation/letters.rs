@@ -1,0 +1,303 @@
+//! Dead letters and retry letters.
+
+use std::collections::BTreeMap;
+
+use pulsewire_proto::wire::*;
+use pulsewire_proto::{
+    ClientConfig, ConnId, ConsumerConfig, ConsumerId, DeadLetterPolicy, ErrorKind, Message, MessageId,
+    Output, ProducerId, SubscriptionType,
+};
+
+use crate::talk::*;
+
+const DLQ: &str = "persistent://public/default/t-s-DLQ";
+const RETRY: &str = "persistent://public/default/t-s-RETRY";
+
+fn with(policy: DeadLetterPolicy) -> ConsumerConfig {
+    ConsumerConfig {
+        subscription_type: SubscriptionType::Shared,
+        dead_letter_policy: Some(policy),
+        enable_retry: true,
+        negative_ack_redelivery_delay: secs(1),
+        ..ungrouped()
+    }
+}
+
+fn limited() -> ConsumerConfig {
+    with(DeadLetterPolicy::new(2))
+}
+
+fn keyed(key: &str, properties: &[(&str, &str)], payload: &str) -> bytes::Bytes {
+    let properties =
+        properties.iter().map(|(k, v)| KeyValue { key: (*k).to_owned(), value: (*v).to_owned() }).collect();
+    let metadata = MessageMetadata { partition_key: Some(key.to_owned()), properties, ..metadata() };
+    entry_of(&metadata, payload.as_bytes())
+}
+
+fn take(talk: &mut Talk, id: ConsumerId) -> Vec<Message> {
+    talk.receive(id).into_iter().map(|message| message.expect("a message")).collect()
+}
+
+fn nack(talk: &mut Talk, id: ConsumerId, message: MessageId) {
+    talk.client.negative_acknowledge(id, message, talk.now).expect("open");
+}
+
+/// The producer of letters is asked for: to which topic.
+fn opens(talk: &mut Talk, conn: ConnId) -> (String, ProducerId, u64) {
+    talk.locate(conn);
+    let open = hear!(talk, conn, Producer);
+    (open.topic, ProducerId(open.producer_id), open.request_id)
+}
+
+/// It is, and opens.
+fn opened(talk: &mut Talk, conn: ConnId, topic: &str) -> ProducerId {
+    let (asked, producer, request) = opens(talk, conn);
+    assert_eq!(asked, topic);
+    talk.say(conn, producer_success(request, "letters", -1));
+    producer
+}
+
+fn properties(heard: &Heard) -> BTreeMap<&str, &str> {
+    heard.metadata.properties.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect()
+}
+
+#[test]
+fn c12_a_message_at_its_limit_goes_to_the_dead_letter_topic_and_is_acked_after_the_receipt() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(limited());
+    talk.say_bytes(conn, redelivery(id, 7, 1, &[], &keyed("k", &[], "once more")));
+    talk.say_bytes(conn, redelivery(id, 8, 2, &[], &keyed("k", &[("a", "b")], "the last time")));
+    for message in take(&mut talk, id) {
+        nack(&mut talk, id, message.id());
+    }
+    talk.pass(ms(1_010));
+    // The one may come again, the other not.
+    let again = hear!(talk, conn, RedeliverUnacknowledgedMessages).message_ids;
+    assert_eq!(again.iter().map(|id| id.entry_id).collect::<Vec<_>>(), [7]);
+    let producer = opened(&mut talk, conn, DLQ);
+    let sent = talk.hear_send(conn);
+    assert_eq!(
+        (&sent.payload[..], sent.metadata.partition_key.as_deref()),
+        (&b"the last time"[..], Some("k"))
+    );
+    let expected = [
+        ("ORIGIN_MESSAGE_ID", "3:8:-1"),
+        ("ORIGIN_MESSAGE_IDY_TIME", "3:8:-1"),
+        ("REAL_SUBSCRIPTION", "s"),
+        ("REAL_TOPIC", TOPIC),
+        ("a", "b"),
+    ];
+    assert_eq!(properties(&sent), expected.into());
+    talk.quiet(conn);
+    talk.receipt(conn, producer, 0);
+    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 8);
+    talk.pass(secs(5));
+    talk.quiet(conn);
+}
+
+#[test]
+fn c12_what_came_too_often_is_not_for_the_user() {
+    let mut talk = Talk::new();
+    let config = ConsumerConfig { receiver_queue_size: 6, ..limited() };
+    let (id, conn) = talk.consumer_with(config);
+    talk.say_bytes(conn, redelivery(id, 7, 3, &[0b101], &batch(&[Some("a"), Some("b"), Some("c")])));
+    let producer = opened(&mut talk, conn, DLQ);
+    talk.say_bytes(conn, redelivery(id, 8, 9, &[], &single("d")));
+    assert!(take(&mut talk, id).is_empty());
+    let mut payloads = Vec::new();
+    for n in 0..3 {
+        if n == 2 {
+            // The permits of all three go back.
+            assert_eq!(hear!(talk, conn, Flow).message_permits, 3);
+        }
+        let sent = talk.hear_send(conn);
+        payloads.push(String::from_utf8(sent.payload.to_vec()).expect("text"));
+        let origin = properties(&sent)["ORIGIN_MESSAGE_ID"].to_owned();
+        assert_eq!(origin, ["3:7:-1:0", "3:7:-1:2", "3:8:-1"][n]);
+    }
+    assert_eq!(payloads, ["a", "c", "d"]);
+    for n in 0..3 {
+        talk.receipt(conn, producer, n);
+    }
+    // The batch is done with when all that was left of it is.
+    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 7);
+    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 8);
+    talk.quiet(conn);
+}
+
+#[test]
+fn c12_of_a_batch_only_those_messages_that_were_given_back() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(limited());
+    talk.say_bytes(conn, redelivery(id, 7, 2, &[], &batch(&[Some("a"), Some("b"), Some("c")])));
+    let messages = take(&mut talk, id);
+    nack(&mut talk, id, messages[1].id());
+    talk.client.acknowledge(id, messages[0].id(), false, talk.now).expect("open");
+    talk.pass(ms(1_010));
+    let producer = opened(&mut talk, conn, DLQ);
+    assert_eq!(&talk.hear_send(conn).payload[..], b"b");
+    talk.receipt(conn, producer, 0);
+    talk.quiet(conn);
+    talk.client.acknowledge(id, messages[2].id(), false, talk.now).expect("open");
+    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 7);
+}
+
+#[test]
+fn c12_an_ack_timeout_at_the_limit_makes_a_dead_letter_and_an_ack_none() {
+    let mut talk = Talk::new();
+    let config = ConsumerConfig { ack_timeout: secs(1), ack_timeout_tick_time: ms(100), ..limited() };
+    let (id, conn) = talk.consumer_with(config);
+    for n in 7..9 {
+        talk.say_bytes(conn, redelivery(id, n, 2, &[], &single("x")));
+    }
+    let messages = take(&mut talk, id);
+    talk.client.acknowledge(id, messages[0].id(), false, talk.now).expect("open");
+    hear!(talk, conn, Ack);
+    talk.pass(ms(1_300));
+    opened(&mut talk, conn, DLQ);
+    assert_eq!(properties(&talk.hear_send(conn))["ORIGIN_MESSAGE_ID"], "3:8:-1");
+    talk.quiet(conn);
+}
+
+#[test]
+fn c12_a_letter_that_fails_comes_again() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(limited());
+    talk.say_bytes(conn, redelivery(id, 7, 3, &[], &single("x")));
+    let (_, _, request) = opens(&mut talk, conn);
+    talk.say(conn, failure(request, ServerError::AUTHORIZATION_ERROR));
+    talk.quiet(conn);
+    talk.pass(ms(1_010));
+    assert_eq!(hear!(talk, conn, RedeliverUnacknowledgedMessages).message_ids[0].entry_id, 7);
+    // The next one opens another producer; its send fails.
+    talk.say_bytes(conn, redelivery(id, 7, 4, &[], &single("x")));
+    let producer = opened(&mut talk, conn, DLQ);
+    let sent = talk.hear_send(conn);
+    let refused = CommandSendError {
+        producer_id: producer.0,
+        sequence_id: sent.command.sequence_id,
+        error: ServerError::NOT_ALLOWED_ERROR,
+        message: String::new(),
+    };
+    talk.say(conn, refused);
+    talk.pass(ms(1_010));
+    assert_eq!(hear!(talk, conn, RedeliverUnacknowledgedMessages).message_ids[0].entry_id, 7);
+    // And through a lost link nothing is lost.
+    talk.say_bytes(conn, redelivery(id, 7, 5, &[], &single("x")));
+    talk.hear_send(conn);
+    talk.cut(conn);
+    assert!(talk.sent.is_empty());
+}
+
+#[test]
+fn c12_letters_that_wait_for_their_producer_count_against_the_memory_limit() {
+    let mut talk = Talk::with(ClientConfig { memory_limit: 10, ..config(BROKER) });
+    let (id, conn) = talk.consumer_with(limited());
+    for n in 0..3 {
+        talk.say_bytes(conn, redelivery(id, n, 3, &[], &single("12345678")));
+    }
+    opens(&mut talk, conn);
+    talk.pass(ms(1_010));
+    let again = hear!(talk, conn, RedeliverUnacknowledgedMessages).message_ids;
+    assert_eq!(again.iter().map(|id| id.entry_id).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn c12_the_policy_names_topics_and_changes_the_producer() {
+    let policy = DeadLetterPolicy::new(2).dead_letter_topic("dead").dead_letter_producer(|producer| {
+        producer.name = Some("undertaker".to_owned());
+        producer.properties.push(("a".to_owned(), "b".to_owned()));
+    });
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(with(policy));
+    talk.say_bytes(conn, redelivery(id, 7, 3, &[], &single("x")));
+    talk.locate(conn);
+    let open = hear!(talk, conn, Producer);
+    assert_eq!(open.topic, "persistent://public/default/dead");
+    assert_eq!(open.producer_name.as_deref(), Some("undertaker"));
+    assert_eq!(open.metadata[0].key, "a");
+
+    let bad = DeadLetterPolicy::new(0).dead_letter_topic("no/topic");
+    let error = with(bad).validate().expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidOption);
+    for part in ["max_redeliver_count is at least 1", "\"no/topic\" is not a topic name"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(limited());
+    let before = [("RECONSUMETIMES", "1"), ("REAL_TOPIC", "elsewhere"), ("ORIGIN_MESSAGE_ID", "1:1:-1")];
+    talk.say_bytes(conn, delivery(id, 7, &[], &keyed("k", &before, "x")));
+    let message = take(&mut talk, id).remove(0);
+    let more = [("why".to_owned(), "not yet".to_owned())];
+    let op = talk.client.reconsume_later(id, &message, &more, ms(5_000), false, talk.now);
+    let producer = opened(&mut talk, conn, RETRY);
+    let sent = talk.hear_send(conn);
+    let expected = [
+        ("DELAY_TIME", "5000"),
+        ("ORIGIN_MESSAGE_ID", "1:1:-1"),
+        ("ORIGIN_MESSAGE_IDY_TIME", "3:7:-1"),
+        ("REAL_SUBSCRIPTION", "s"),
+        ("REAL_TOPIC", "elsewhere"),
+        ("RECONSUMETIMES", "2"),
+        ("why", "not yet"),
+    ];
+    assert_eq!(properties(&sent), expected.into());
+    assert_eq!(sent.metadata.partition_key.as_deref(), Some("k"));
+    assert_eq!(talk.ended_yet(op), None);
+    talk.receipt(conn, producer, 0);
+    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 7);
+    assert_eq!(talk.ended(op), Ok(Output::Done));
+}
+
+#[test]
+fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(limited());
+    talk.say_bytes(conn, delivery(id, 7, &[], &keyed("k", &[("RECONSUMETIMES", "2")], "x")));
+    let message = take(&mut talk, id).remove(0);
+    let op = talk.client.reconsume_later(id, &message, &[], ms(9), true, talk.now);
+    let producer = opened(&mut talk, conn, DLQ);
+    let sent = talk.hear_send(conn);
+    assert_eq!(properties(&sent)["RECONSUMETIMES"], "3");
+    assert_eq!(sent.metadata.deliver_at_time, None);
+    talk.receipt(conn, producer, 0);
+    assert_eq!(hear!(talk, conn, Ack).ack_type, AckType::CUMULATIVE);
+    assert_eq!(talk.ended(op), Ok(Output::Done));
+}
+
+#[test]
+fn c11_putting_off_ends_with_its_reason() {
+    let mut talk = Talk::new();
+    let config = ConsumerConfig { enable_retry: false, ..limited() };
+    let (id, conn) = talk.consumer_with(config);
+    talk.deliver(conn, id, 7, "x");
+    let message = take(&mut talk, id).remove(0);
+    let op = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
+    assert_eq!(kind(talk.ended(op)), ErrorKind::NotSupported);
+
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(limited());
+    talk.deliver(conn, id, 7, "x");
+    let message = take(&mut talk, id).remove(0);
+    let refused = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
+    let (_, _, request) = opens(&mut talk, conn);
+    talk.say(conn, failure(request, ServerError::AUTHORIZATION_ERROR));
+    assert_eq!(kind(talk.ended(refused)), ErrorKind::Broker(ServerError::AUTHORIZATION_ERROR));
+    talk.pass(ms(1_010));
+    assert_eq!(hear!(talk, conn, RedeliverUnacknowledgedMessages).message_ids[0].entry_id, 7);
+    // It ends with the consumer too, whose producer goes with it.
+    let closed = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
+    let producer = opened(&mut talk, conn, RETRY);
+    talk.hear_send(conn);
+    talk.client.close_consumer(id, talk.now);
+    let close = hear!(talk, conn, CloseConsumer);
+    talk.say(conn, success(close.request_id));
+    assert_eq!(kind(talk.ended(closed)), ErrorKind::AlreadyClosed);
+    assert_eq!(hear!(talk, conn, CloseProducer).producer_id, producer.0);
+    let late = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
+    assert_eq!(kind(talk.ended(late)), ErrorKind::AlreadyClosed);
+}
