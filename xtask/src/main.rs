@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{artifacts, compat, dev, golden, mutants, pulsar, purity, python, setup, test, world};
+use xtask::{artifacts, compat, dev, golden, java, mutants, pulsar, purity, python, setup, test, world};
 
 const HELP: &str = "\
 cargo xtask TASK
@@ -15,6 +15,7 @@ cargo xtask TASK
   setup              installs what tests and builds need
   world              a real Pulsar, the embedded broker and gateways, in the foreground, for the scenarios
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
+  java               the class path that has the official client and our witness
   python             the interpreter that has the official client
   mutants            whether rows of COMPAT.md turn red when what they speak of is switched off
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
@@ -69,6 +70,7 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
             artifacts::scenarios()?;
             artifacts::console()?;
         }
+        ["java"] => println!("{}", java::witness()?),
         ["python"] => println!("{}", python::python()?.display()),
         ["help" | "--help" | "-h"] | [] => print!("{HELP}"),
         _ => {

@@ -6,7 +6,10 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -15,6 +18,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.apache.pulsar.client.api.CompressionType;
 import org.apache.pulsar.client.api.Consumer;
 import org.apache.pulsar.client.api.Message;
@@ -118,7 +122,9 @@ public final class Witness {
     private static TypedMessageBuilder<byte[]> message(Producer<byte[]> producer, JsonNode message) {
         TypedMessageBuilder<byte[]> builder = producer.newMessage(Schema.BYTES);
         JsonNode payload = message.path("payload");
-        builder.value(payload.isTextual() ? HEX.parseHex(payload.asText()) : null);
+        builder.value(payload.isTextual() ? HEX.parseHex(payload.asText())
+                : payload.isObject() ? random(payload.get("random").get(0).asLong(), payload.get("random").get(1).asInt())
+                : null);
         if (message.has("key")) {
             builder.key(message.get("key").asText());
         }
@@ -133,6 +139,23 @@ public final class Witness {
         }
         message.path("properties").fields().forEachRemaining(p -> builder.property(p.getKey(), p.getValue().asText()));
         return builder;
+    }
+
+    private static byte[] random(long seed, int length) {
+        byte[] bytes = new byte[length];
+        for (int at = 0; at < length; at += 32) {
+            byte[] block = sha256((seed + ":" + at / 32).getBytes(StandardCharsets.US_ASCII));
+            System.arraycopy(block, 0, bytes, at, Math.min(32, length - at));
+        }
+        return bytes;
+    }
+
+    private static byte[] sha256(byte[] bytes) {
+        try {
+            return MessageDigest.getInstance("SHA-256").digest(bytes);
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException(impossible);
+        }
     }
 
     private void subscribe(JsonNode request) throws Exception {
@@ -161,6 +184,8 @@ public final class Witness {
             byte[] value = message.getValue();
             if (value == null) {
                 one.putNull("payload");
+            } else if (value.length > 4096) {
+                one.putObject("payload").put("sha256", HEX.formatHex(sha256(value))).put("length", value.length);
             } else {
                 one.put("payload", HEX.formatHex(value));
             }
@@ -182,15 +207,14 @@ public final class Witness {
         }
     }
 
-    /** Sorts serialised ids. */
+    /** The places of serialised ids in the client's order. */
     private static void compare(JsonNode request, ObjectNode answer) throws Exception {
         List<MessageId> ids = new ArrayList<>();
         for (JsonNode id : request.get("ids")) {
             ids.add(MessageId.fromByteArray(HEX.parseHex(id.asText())));
         }
-        ids.sort(null);
-        ArrayNode sorted = answer.putArray("ids");
-        ids.forEach(id -> sorted.add(HEX.formatHex(id.toByteArray())));
+        ArrayNode order = answer.putArray("order");
+        IntStream.range(0, ids.size()).boxed().sorted(Comparator.comparing(ids::get)).forEach(order::add);
     }
 
     private static void id(MessageId id, ObjectNode into) {
