@@ -1,5 +1,6 @@
 //! Runs the scenarios natively: `pulsewire-scenarios [WORD...]`, in the world that
-//! `PULSEWIRE_WORLD` (else `target/world.json`) describes; results go to `target/results`.
+//! `PULSEWIRE_WORLD` (else `target/world.json`) describes; results go to `PULSEWIRE_RESULTS` (else
+//! `target/results`).
 //!
 //! All run concurrently, each on its own topic. The last line is `N passed, N failed`.
 #![forbid(unsafe_code)]
@@ -54,8 +55,9 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
             set.spawn(one(check, Box::pin(witness::run(name, env(name))), slots.clone()));
         }
     }
-    std::fs::create_dir_all("target/results")?;
-    let mut file = std::fs::File::create("target/results/rust-native.jsonl")?;
+    let results = std::env::var("PULSEWIRE_RESULTS").unwrap_or_else(|_| "target/results".to_owned());
+    std::fs::create_dir_all(&results)?;
+    let mut file = std::fs::File::create(format!("{results}/rust-native.jsonl"))?;
     let mut counts: BTreeMap<bool, usize> = BTreeMap::new();
     while let Some(joined) = set.join_next().await {
         let (check, outcome, seconds) = joined?;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod acknowledging;
+pub mod admin;
 mod bad_input;
 mod consuming;
 mod env;

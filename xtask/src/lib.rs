@@ -10,6 +10,7 @@
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: a minute of fuzzing
+//! - [`mutants`]: rows turn red when what they speak of is switched off
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
@@ -20,7 +21,11 @@ mod count;
 pub mod dev;
 pub mod fuzz;
 pub mod golden;
+<<<<<<< HEAD
 pub mod peers;
+=======
+pub mod mutants;
+>>>>>>> main
 mod provide;
 pub mod pulsar;
 pub mod purity;

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{artifacts, compat, dev, golden, peers, pulsar, purity, python, setup, test, world};
+use xtask::{artifacts, compat, dev, golden, mutants, peers, pulsar, purity, python, setup, test, world};
 
 const HELP: &str = "\
 cargo xtask TASK
@@ -16,6 +16,7 @@ cargo xtask TASK
   world              a real Pulsar, the embedded broker and gateways, in the foreground, for the scenarios
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
   python             the interpreter that has the official client
+  mutants            whether rows of COMPAT.md turn red when what they speak of is switched off
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   purity             checks that the cores do no I/O
   peers [OPTIONS]    other clients and ours against a real broker, into benches/RESULTS.md; a quarter of an hour
@@ -52,6 +53,13 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
         ["compat", "--check"] => {
             if compat::run(true)?.changed {
                 println!("COMPAT.md is not what the results say; make it anew with: cargo xtask compat");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        ["mutants"] => {
+            let tally = mutants::check()?;
+            println!("{tally}");
+            if tally.failed > 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }

@@ -134,6 +134,14 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
         minutes: 10,
     },
+    // A build of its own.
+    Suite {
+        name: "mutants",
+        run: Run::Command(&["cargo", "xtask", "mutants"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World],
+        minutes: 15,
+    },
     // About a minute, and a build of its own the first time.
     Suite {
         name: "fuzz",

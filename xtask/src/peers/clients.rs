@@ -146,7 +146,9 @@ impl Client {
             let batch = if work.batched() { "1000" } else { "1" };
             command.args(["--size", &work.size().to_string(), "--pending", &work.pending().to_string()]);
             command.args(["--batching-max-messages", batch, "--batching-max-delay", "1"]);
-            command.args(["--compression", workload.codec]);
+            if workload.codec != "none" {
+                command.args(["--compression", workload.codec]);
+            }
         } else {
             let ack = if work == Work::ConsumeCumulative { "cumulative" } else { "individual" };
             command.args(["--subscription", subscription, "--receiver-queue-size", "1000", "--ack", ack]);

@@ -156,7 +156,10 @@ impl Workload {
         let mut command = Command::new(ours);
         command.args(["perf", "produce", "--json", "--url", broker, "--topic", &topic]);
         // Full batches, however slow the machine is now.
-        command.args(["--batching-max-delay", "2000", "--compression", self.codec]);
+        command.args(["--batching-max-delay", "2000"]);
+        if self.codec != "none" {
+            command.args(["--compression", self.codec]);
+        }
         let batch = if self.work.batched() { "1000" } else { "1" };
         let numbers = [("--messages", self.messages), ("--size", self.work.size()), ("--pending", 10_000)];
         for (name, value) in numbers {
