@@ -21,11 +21,8 @@ mod count;
 pub mod dev;
 pub mod fuzz;
 pub mod golden;
-<<<<<<< HEAD
-pub mod peers;
-=======
 pub mod mutants;
->>>>>>> main
+pub mod peers;
 mod provide;
 pub mod pulsar;
 pub mod purity;

@@ -21,9 +21,13 @@ pub(super) struct Client {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Pulsewire { runtime: &'static str },
+    Pulsewire {
+        runtime: &'static str,
+    },
     /// A program that is told its work by variables; `RT` is one of them.
-    Peer { runtime: &'static str },
+    Peer {
+        runtime: &'static str,
+    },
     Java,
 }
 

@@ -32,7 +32,8 @@ fn median(measured: &[Measured], of: impl Fn(&Measured) -> f64) -> Option<f64> {
 
 fn table((workload, clients): &Results<'_>) -> String {
     let mut text = format!("### {}\n\n", workload.title);
-    text += "| client | CPU, us a message | least to most | messages/s | max RSS, MB |\n|---|--:|--:|--:|--:|\n";
+    text +=
+        "| client | CPU, us a message | least to most | messages/s | max RSS, MB |\n|---|--:|--:|--:|--:|\n";
     for (client, measured) in clients {
         let Some(cpu) = median(measured, |m| m.cpu_us) else {
             let _ = writeln!(text, "| {} | failed | | | |", client.name);

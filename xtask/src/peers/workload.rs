@@ -65,9 +65,7 @@ impl Workload {
         ) -> Workload {
             Workload { name, title, work, messages, codec, aim }
         }
-        use Work::{
-            ConsumeCumulative, ConsumeIndividual, ConsumeSingle, ProduceBatched, ProduceSingle,
-        };
+        use Work::{ConsumeCumulative, ConsumeIndividual, ConsumeSingle, ProduceBatched, ProduceSingle};
         const ALL: &[Workload] = &[
             workload(
                 "produce-batched",
