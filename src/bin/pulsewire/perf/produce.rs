@@ -241,7 +241,7 @@ impl Sender {
     /// The time, or what it was a few messages ago.
     #[inline]
     fn glance(&mut self) -> Instant {
-        if self.glances % GLANCE == 0 {
+        if self.glances.is_multiple_of(GLANCE) {
             self.now = Instant::now();
         }
         self.glances = self.glances.wrapping_add(1);
