@@ -33,6 +33,7 @@ mod client;
 mod consumer;
 mod driver;
 mod producer;
+mod reader;
 mod runtime;
 mod shared;
 mod waiters;
@@ -44,8 +45,9 @@ pub use consumer::{Consumer, ConsumerBuilder, ConsumerEvent, ConsumerInterceptor
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
 pub use pulsewire_proto::{
     BatchReceivePolicy, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats, DeadLetterPolicy,
-    Error, ErrorKind, Fault, InitialPosition, Message, MessageId, ProducerConfig, RedeliveryBackoff,
-    SubscriptionMode, SubscriptionType,
+    Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message, MessageId, ProducerConfig,
+    RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
+pub use reader::{ReadMessages, Reader, ReaderBuilder};
 pub use runtime::{MaybeSend, MaybeSync};

@@ -42,6 +42,8 @@ pub enum Output {
     LastMessageId(MessageId),
     /// What the broker knows of a consumer.
     ConsumerStats(Box<BrokerConsumerStats>),
+    /// Whether there is a message to receive.
+    MessageAvailable(bool),
 }
 
 /// Something that the user should know.

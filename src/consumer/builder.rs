@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulsewire_proto::{
-    BatchReceivePolicy, ConsumerConfig, DeadLetterPolicy, Error, InitialPosition, Message, MessageId,
-    RedeliveryBackoff, SubscriptionMode, SubscriptionType, TopicName,
+    BatchReceivePolicy, ConsumerConfig, DeadLetterPolicy, Error, InitialPosition, KeySharedPolicy, Message,
+    MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType, TopicName,
 };
 
+use super::Consumer;
 use super::attending::Attendant;
 use super::hooks::{ConsumerEvent, ConsumerInterceptor, Hooks, Listen, Notice};
-use super::{Consumer, Handle};
 use crate::client::Client;
 use crate::runtime::MaybeSend;
 
@@ -250,6 +250,33 @@ impl ConsumerBuilder {
         self.set(move |c| c.priority_level = level)
     }
 
+    /// How a key-shared subscription divides its keys. Default: the broker does, as Java's
+    /// `keySharedPolicy`.
+    pub fn key_shared_policy(self, policy: KeySharedPolicy) -> Self {
+        self.set(move |c| c.key_shared_policy = policy)
+    }
+
+    /// Whether, of the part of the topic that is compacted, only the last message of each key comes.
+    /// For exclusive and failover subscriptions of persistent topics. Default: no, as Java's
+    /// `readCompacted`.
+    pub fn read_compacted(self, compacted: bool) -> Self {
+        self.set(move |c| c.read_compacted = compacted)
+    }
+
+    /// Whether the place of a durable subscription is replicated to the topic's other clusters. Default:
+    /// no, as Java's `replicateSubscriptionState`.
+    pub fn replicate_subscription_state(self, replicated: bool) -> Self {
+        self.set(move |c| c.replicate_subscription_state = replicated)
+    }
+
+    /// Adds a property that is kept with a durable subscription. The consumer that creates the
+    /// subscription sets them; those of later ones are for a subscription that has none. As Java's
+    /// `subscriptionProperties`.
+    pub fn subscription_property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let property = (name.into(), value.into());
+        self.set(move |c| c.subscription_properties.push(property))
+    }
+
     /// Adds a property that the broker's statistics show.
     pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let property = (name.into(), value.into());
@@ -265,25 +292,22 @@ impl ConsumerBuilder {
         let topic = TopicName::parse(&self.topic)?;
         let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
-        // Dropped while it opens, the guard closes what the broker may open.
         let (listener, events) = (self.listener, self.events);
         let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
         let mut hooks = self.hooks;
         hooks.listening = listener.is_some();
-        let mut guard = Handle { client: self.client.clone(), id: None, hooks };
-        let slot = &mut guard.id;
-        let opened = self.client.operation_with(|core, waiters, now| {
-            let (id, op) = core.subscribe(config, now)?;
-            *slot = Some(id);
-            if attended {
-                waiters.attend(id);
-            }
-            Ok((id, op))
-        });
-        let (id, _) = opened.await?;
-        let consumer = Consumer { handle: Arc::new(guard), id, topic, subscription: self.subscription };
+        let consumer =
+            Consumer::open_with(self.client, topic, self.subscription, hooks, |core, waiters, now| {
+                let (id, op) = core.subscribe(config, now)?;
+                if attended {
+                    waiters.attend(id);
+                }
+                Ok((id, op))
+            });
+        let consumer = consumer.await?;
         if attended {
-            self.client.inner.spawner.spawn(Attendant::new(&consumer, listener, events).attend());
+            let attendant = Attendant::new(&consumer, listener, events);
+            consumer.handle.client.inner.spawner.spawn(attendant.attend());
         }
         Ok(consumer)
     }

@@ -153,7 +153,7 @@ impl Client {
         let op = self.new_op(now);
         let error = match self.consumers.get(&consumer).map(|c| c.link.open_conn()) {
             Some(Some(conn)) => {
-                self.ask_broker(consumer, conn, op.0, Self::told_stats, now);
+                self.ask_stats(consumer, conn, op.0, Self::told_stats, now);
                 return op;
             }
             Some(None) => Error::new(ErrorKind::Disconnected, "the consumer is not connected now"),
@@ -163,7 +163,7 @@ impl Client {
         op
     }
 
-    fn ask_broker(
+    fn ask_stats(
         &mut self,
         id: ConsumerId,
         conn: ConnId,
@@ -202,7 +202,7 @@ impl Client {
         }
         let generation = c.link.generation();
         c.watchdog.asked = generation;
-        self.ask_broker(id, conn, generation, Self::watchdog_told, now);
+        self.ask_stats(id, conn, generation, Self::watchdog_told, now);
     }
 
     fn watchdog_told(&mut self, id: ConsumerId, generation: u64, result: Result<Command, Error>) {

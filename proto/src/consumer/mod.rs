@@ -21,6 +21,7 @@ mod message;
 mod nacks;
 mod notices;
 mod queue;
+mod reader;
 mod redelivery;
 mod seek;
 mod start;
@@ -44,6 +45,7 @@ pub use message::Message;
 use nacks::Nacks;
 pub(crate) use notices::Notices;
 use queue::{Queue, Taken, open_bits};
+pub(crate) use reader::{Question, Questions, Verdict, verdict};
 pub use redelivery::RedeliveryBackoff;
 pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
@@ -88,6 +90,7 @@ pub(crate) struct Consumer {
     partition: i32,
     pub(crate) start: Start,
     pub(crate) seek: Option<Seek>,
+    pub(crate) questions: Questions,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
     epoch: u64,
     /// Largest payload, also after it is unpacked.
@@ -146,6 +149,7 @@ impl Consumer {
             partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
             start: Start::new(&config),
             seek: None,
+            questions: Questions::default(),
             epoch: 0,
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
             flow: Flow::new(&config),
@@ -174,12 +178,15 @@ impl Consumer {
             start_message_id: self.start.to_wire(),
             start_message_rollback_duration_sec: self.rollback(),
             metadata: key_values(&self.config.properties),
-            read_compacted: Some(false),
+            read_compacted: Some(self.config.read_compacted),
             initial_position: Some(match self.config.initial_position {
                 InitialPosition::Latest => WirePosition::LATEST,
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
+            replicate_subscription_state: self.config.replicate_subscription_state.then_some(true),
             force_topic_creation: Some(true),
+            key_shared_meta: self.config.key_shared_meta(),
+            subscription_properties: key_values(&self.config.subscription_properties),
             consumer_epoch: self.has_epochs().then_some(self.epoch),
             ..Default::default()
         }
@@ -206,9 +213,11 @@ impl Consumer {
         self.forget_unacked();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
-            self.start.moved(seek.start());
+            let (to, exact) = seek.start();
+            self.start.moved(to, exact);
             self.grouping.clear();
         }
+        self.questions.lost();
         self.flow.lost();
         self.notices.lost();
         self.announced = false;
@@ -401,7 +410,7 @@ impl Consumer {
                 Some(Taken::Message(message)) => {
                     self.flow.took();
                     self.counts.received(message.size());
-                    self.start.passed(|| message.id());
+                    self.start.passed(message.id());
                     if cfg!(feature = "redelivery") {
                         self.watch(&message);
                     }
@@ -440,6 +449,13 @@ impl Consumer {
 
     pub(crate) fn has_messages(&self) -> bool {
         !self.queue.is_empty()
+    }
+
+    /// Whether a message waits that is for the user; those before it that are not are dropped.
+    pub(crate) fn has_wanted(&mut self) -> bool {
+        let skipped = self.queue.settle();
+        self.flow.give_back(skipped);
+        self.has_messages()
     }
 
     /// The bytes of what is taken next, where that can be known; `None` when there is nothing.
