@@ -13,6 +13,7 @@ mod env;
 mod positions;
 mod producing;
 mod reading;
+mod receiving;
 mod service;
 #[cfg(target_family = "wasm")]
 pub mod web;
@@ -134,6 +135,32 @@ scenarios! {
         c20_sticky_ranges_get_their_keys,
         c20_auto_split_and_out_of_order,
         c22_compacted_topics_give_the_last_of_each_key,
+    }
+    receiving {
+        c02_receive_with_a_timeout_of_its_own,
+        c03_a_batch_is_handed_out_by_count_bytes_or_time,
+        c03_batches_of_a_full_queue_and_of_a_small_one,
+        c04_a_listener_gets_all_one_after_another,
+        c04_a_listener_goes_on_after_a_reconnect,
+        c04_a_listener_that_panics_stops_nobody if |_| cfg!(not(target_family = "wasm")),
+        c14_paused_no_more_is_asked_for,
+        c14_a_listener_is_paused_too,
+        c15_the_end_of_a_topic_is_told,
+        c18_what_a_consumer_counts,
+        c18_what_the_broker_counts,
+        c23_a_queue_of_zero_asks_for_one_at_a_time,
+        c23_a_queue_of_zero_with_a_listener,
+        c23_a_batch_ends_a_consumer_with_a_queue_of_zero,
+        c23_an_auto_scaled_queue_grows_with_its_use,
+        c23_a_cap_on_the_bytes_of_the_queue,
+        c25_interceptors_see_all_in_their_order,
+        c25_a_panic_in_one_stops_none_of_the_others if |_| cfg!(not(target_family = "wasm")),
+        c27_the_active_consumer_is_told,
+        c29_how_a_consumer_is,
+        c30_size_key_times_and_counts_of_a_message,
+        c32_payloads_share_the_bytes_of_their_entry,
+        c34_what_ends_a_consumer_ends_its_listeners,
+        w05_a_watched_consumer_that_is_served_is_left_alone,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

@@ -105,7 +105,7 @@ fn v01_options_that_exclude_each_other_are_all_named() {
         subscription: Some("s".to_owned()),
         subscription_role_prefix: Some("p".to_owned()),
         key_hash_ranges: vec![0..=9, 5..=20],
-        receiver_queue_size: 0,
+        receiver_queue_size: u32::MAX,
         ..reader_from(id_of(1))
     };
     let error = config.validate().expect_err("four that are wrong").to_string();
