@@ -7,7 +7,18 @@ use crate::event::Output;
 use crate::ids::{ConsumerId, MessageId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
-use crate::wire::Command;
+use crate::wire::{Command, CommandAck};
+
+/// From this version of the protocol on, an ACK may name several messages.
+const SEVERAL_IN_AN_ACK: i32 = 12;
+/// From this one on, brokers confirm ACKs.
+const RECEIPTS_OF_ACKS: i32 = 17;
+
+/// An ACK for each of the messages of one.
+fn one_by_one(ack: CommandAck) -> Vec<CommandAck> {
+    let CommandAck { message_id, .. } = &ack;
+    message_id.iter().map(|id| CommandAck { message_id: vec![id.clone()], ..ack.clone() }).collect()
+}
 
 impl Client {
     /// Acknowledges a message, or all up to it. It goes out with others, after the group time at the
@@ -78,21 +89,34 @@ impl Client {
     pub(super) fn flush_acks(&mut self, id: ConsumerId, now: Now) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         let Some(conn) = consumer.link.open_conn() else { return };
-        let (commands, flush) = consumer.flush_acks();
+        let (mut commands, flush) = consumer.flush_acks();
+        let peer = self.pool.get(conn).map_or(0, |c| c.peer_version);
+        if peer < SEVERAL_IN_AN_ACK {
+            commands = commands.into_iter().flat_map(one_by_one).collect();
+        }
         self.timers.cancel(Timer::Acks(id));
         if let Some((flush, replied)) = flush.filter(|_| commands.is_empty()) {
             replied(self, id, flush, Ok(Command::Unknown(0)));
         }
+        let answered = peer >= RECEIPTS_OF_ACKS;
         for mut command in commands {
-            command.request_id =
-                flush.map(|(flush, replied)| self.request(conn, Reply::Consumer(id, flush, replied), now));
+            command.request_id = flush
+                .filter(|_| answered)
+                .map(|(flush, replied)| self.request(conn, Reply::Consumer(id, flush, replied), now));
             self.write(conn, command);
+            if let Some((flush, replied)) = flush.filter(|_| !answered) {
+                // As Java: what an older broker does not confirm is done when it is sent.
+                replied(self, id, flush, Ok(Command::Unknown(0)));
+            }
         }
     }
 
     fn ack_replied(&mut self, id: ConsumerId, flush: u64, result: Result<Command, Error>) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         let (ops, error) = consumer.grouping.answered(flush, result.err());
+        if error.is_some() {
+            consumer.counts.acks_failed += ops.len() as u64;
+        }
         for op in ops {
             self.complete(op, error.clone().map_or(Ok(Output::Done), Err));
         }

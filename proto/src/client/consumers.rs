@@ -51,7 +51,8 @@ impl Client {
         }
         let policy = c.config.batch_receive_policy;
         let (mut messages, mut bytes, mut failed) = (Vec::new(), 0, None);
-        while let Some(next) = c.next_size() {
+        while c.has_wanted() {
+            let next = c.queue().next_size();
             if !policy.fits(messages.len(), bytes, next.unwrap_or(0))
                 || (next.is_none() && !messages.is_empty())
             {
@@ -222,10 +223,10 @@ impl Client {
 
     /// Nothing was there to take.
     pub(super) fn ran_empty(&mut self, id: ConsumerId) {
+        self.count_bytes(id);
         let short = self.used_memory() >= self.share_of_memory(75);
         let Some(c) = self.consumers.get_mut(&id) else { return };
         c.flow.ran_empty(short);
-        self.count_bytes(id);
         self.delivered(id, 0);
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) dirty: Vec<ProducerId>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) max_message_size: usize,
+    /// The protocol that the broker speaks; 0 where it does not say.
+    pub(crate) peer_version: i32,
     last_received: Time,
 }
 
@@ -65,6 +67,7 @@ impl Connection {
             dirty: Vec::new(),
             waiting: Vec::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            peer_version: 0,
             last_received: now.time,
         }
     }
@@ -98,6 +101,7 @@ impl Connection {
     /// CONNECTED came.
     pub(crate) fn accept(&mut self, connected: &CommandConnected) {
         self.state = State::Ready;
+        self.peer_version = connected.protocol_version.unwrap_or(0);
         if let Some(size) =
             connected.max_message_size.and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0)
         {

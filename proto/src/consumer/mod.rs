@@ -458,11 +458,6 @@ impl Consumer {
         self.has_messages()
     }
 
-    /// The bytes of what is taken next, where that can be known; `None` when there is nothing.
-    pub(crate) fn next_size(&self) -> Option<Option<usize>> {
-        (!self.queue.is_empty()).then(|| self.queue.next_size())
-    }
-
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
     }

@@ -89,7 +89,7 @@ impl Queue {
         self.bytes
     }
 
-    /// The bytes of the next message, if that can be read.
+    /// The bytes of the next message, if that can be read; of one that is [settled](Self::settle).
     pub(crate) fn next_size(&self) -> Option<usize> {
         match self.entries.front()? {
             Queued::One(message) => Some(message.size()),

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use pulsewire_proto::wire::*;
-use pulsewire_proto::{Authentication, ClientConfig, ConnectionState, ErrorKind, Output, ProducerId};
+use pulsewire_proto::{
+    Authentication, ClientConfig, ConnectionState, ConsumerConfig, ErrorKind, Output, ProducerId,
+};
 
 use crate::talk::*;
 
@@ -315,4 +317,77 @@ fn k11_a_client_is_not_done_before_its_outcomes_are_taken() {
     assert!(!talk.client.is_done(), "a send has ended and nobody has looked");
     assert!(talk.client.poll_sent().is_some());
     assert!(talk.client.is_done());
+}
+
+/// CONNECTED of a broker of long ago.
+fn of_version(version: Option<i32>) -> CommandConnected {
+    CommandConnected { protocol_version: version, max_message_size: None, ..connected(0) }
+}
+
+#[test]
+fn w01_older_brokers_are_told_no_more_than_they_understand() {
+    // (its version, how many ACKs three messages take, whether it confirms them)
+    for (version, acks, confirms) in [
+        (None, 3, false),
+        (Some(6), 3, false),
+        (Some(12), 1, false),
+        (Some(16), 1, false),
+        (Some(17), 1, true),
+    ] {
+        let mut talk = Talk::new();
+        let (id, op) = talk.client.subscribe(ConsumerConfig::new(topic(), "s"), talk.now).expect("options");
+        let conn = talk.answer(BROKER);
+        hear!(talk, conn, Connect);
+        talk.say(conn, of_version(version));
+        talk.locate(conn);
+        let open = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(open.request_id));
+        talk.ended(op).expect("a consumer");
+        hear!(talk, conn, Flow);
+        for n in 0..3 {
+            talk.deliver(conn, id, n, "x");
+        }
+        let ids: Vec<_> = talk.receive(id).into_iter().map(|m| m.expect("a message").id()).collect();
+        let op = talk.client.acknowledge_confirmed(id, &ids, false, talk.now);
+        talk.pass(ms(100));
+        let mut told = 0;
+        for _ in 0..acks {
+            let ack = hear!(talk, conn, Ack);
+            told += ack.message_id.len();
+            assert_eq!(ack.request_id.is_some(), confirms, "{version:?}");
+        }
+        assert_eq!(told, 3, "{version:?}");
+        talk.quiet(conn);
+        assert_eq!(talk.ended_yet(op).is_some(), !confirms, "{version:?}");
+    }
+}
+
+#[test]
+fn w05_fields_and_values_that_are_not_known_are_skipped() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer();
+    // A field of number 100 at the end of CommandActiveConsumerChange, and one beside it.
+    let mut body = vec![0x08, id.0 as u8, 0x10, 1];
+    body.extend_from_slice(&[0xa2, 0x06, 2, b'h', b'i']);
+    let mut command = vec![0x08, 31, 0xfa, 0x01, body.len() as u8];
+    command.extend_from_slice(&body);
+    command.extend_from_slice(&[0xc8, 0x07, 9]);
+    let mut bytes = (command.len() as u32 + 4).to_be_bytes().to_vec();
+    bytes.extend_from_slice(&(command.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(&command);
+    talk.say_bytes(conn, bytes);
+    assert_eq!(talk.client.consumer_state(id).expect("open").active, Some(true));
+    // An error of a number that nobody has given yet is an error all the same.
+    let op = talk.client.unsubscribe(id, false, talk.now);
+    let asked = hear!(talk, conn, Unsubscribe);
+    talk.say(conn, failure(asked.request_id, ServerError(9999)));
+    assert_eq!(kind(talk.ended(op)), ErrorKind::Broker(ServerError(9999)));
+    // A codec that is not known is that message's trouble only.
+    let packed = MessageMetadata { compression: Some(CompressionType(77)), ..metadata() };
+    talk.say_bytes(conn, delivery(id, 0, &[], &entry_of(&packed, b"x")));
+    talk.deliver(conn, id, 1, "lives");
+    let received = talk.receive(id);
+    assert!(received[0].is_err());
+    assert_eq!(payload(received[1].as_ref().expect("a message")), "lives");
+    assert_eq!(talk.client.skipped_commands(), 0);
 }
