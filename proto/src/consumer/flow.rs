@@ -59,7 +59,8 @@ struct ByteCap {
 impl ByteCap {
     fn messages(&self) -> u32 {
         // Nothing is known before the first message, so that one is asked for alone.
-        if self.estimate == 0 { 1 } else { u32::try_from(self.cap / self.estimate).unwrap_or(u32::MAX) }
+        let room = self.cap.checked_div(self.estimate).unwrap_or(1);
+        u32::try_from(room).unwrap_or(u32::MAX)
     }
 }
 
