@@ -12,6 +12,7 @@ mod consuming;
 mod env;
 mod positions;
 mod producing;
+mod redelivering;
 mod service;
 #[cfg(target_family = "wasm")]
 pub mod web;
@@ -109,6 +110,18 @@ scenarios! {
         c07_acknowledgements_go_out_by_time_and_by_count,
         c07_close_and_drop_send_what_is_pending,
         c09_a_list_comes_again_with_backoff,
+    }
+    redelivering {
+        c10_what_is_kept_too_long_comes_again,
+        c10_the_timeout_has_a_backoff_of_its_own,
+        c10_a_cumulative_ack_ends_the_wait,
+        c12_what_comes_too_often_goes_to_the_dead_letter_topic,
+        c12_the_ack_timeout_counts_and_of_a_batch_each_message,
+        c12_what_was_given_up_by_others_counts_too,
+        c12_a_letter_that_cannot_be_sent_loses_nothing,
+        c12_options_out_of_range_are_named,
+        c16_one_consumer_sees_all_again_in_order,
+        c35_many_negative_acks_keep_their_time,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

@@ -115,11 +115,14 @@ impl Letters {
         }
     }
 
-    /// The user gives a message back; of a batch without naming a message, all of them.
-    pub(crate) fn given_back(&mut self, id: MessageId) {
-        for (message, given_back) in self.held.get_mut(&id.key()).into_iter().flatten() {
+    /// The user gives a message back; of a batch without naming a message, all of them. Whether its entry
+    /// is held.
+    pub(crate) fn given_back(&mut self, id: MessageId) -> bool {
+        let Some(held) = self.held.get_mut(&id.key()) else { return false };
+        for (message, given_back) in held {
             *given_back |= id.batch_index < 0 || message.id().batch_index == id.batch_index;
         }
+        true
     }
 
     /// The user is done with a message.

@@ -459,10 +459,9 @@ impl Consumer {
         }
         let precision = self.config.negative_ack_redelivery_delay_precision;
         self.nacks.add(id.key(), delay, precision, now.time);
-        if let Some(letters) = self.letters() {
-            letters.given_back(id);
-        }
-        if let Some(unacked) = self.unacked() {
+        // Of an entry that may not come again, other messages stay with the user.
+        let stays = self.letters().is_some_and(|letters| letters.given_back(id));
+        if let Some(unacked) = self.unacked().filter(|_| !stays) {
             unacked.done(id.key());
         }
     }
