@@ -269,8 +269,10 @@ pub(crate) async fn c12_what_was_given_up_by_others_counts_too(env: Env) -> Outc
 pub(crate) async fn c12_a_letter_that_cannot_be_sent_loses_nothing(env: Env) -> Outcome {
     let client = env.client()?;
     // Someone has the name that its producer wants.
-    let _other = client.producer(format!("{}-s-DLQ", env.topic())).name("taken").create().await.map_err(text)?;
-    let policy = DeadLetterPolicy::new(1).dead_letter_producer(|producer| producer.name = Some("taken".into()));
+    let _other =
+        client.producer(format!("{}-s-DLQ", env.topic())).name("taken").create().await.map_err(text)?;
+    let policy =
+        DeadLetterPolicy::new(1).dead_letter_producer(|producer| producer.name = Some("taken".into()));
     let consumer = shared(&env, &client).dead_letter_policy(policy).subscribe().await.map_err(text)?;
     publish(&client, &env.topic(), 2).await?;
     for _ in 0..2 {

@@ -6,6 +6,7 @@
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
 //! - [`golden`]: the vectors in `tests/golden`
+//! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: a minute of fuzzing
@@ -22,6 +23,7 @@ pub mod fuzz;
 pub mod golden;
 pub mod java;
 pub mod mutants;
+pub mod peers;
 mod provide;
 pub mod pulsar;
 pub mod purity;

@@ -2,13 +2,17 @@
 
 mod client;
 mod consumer;
+mod key_shared;
 mod letters;
 mod producer;
+mod reader;
 
 pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
+pub use key_shared::KeySharedPolicy;
 pub use letters::DeadLetterPolicy;
 pub use producer::ProducerConfig;
+pub use reader::ReaderConfig;
 
 use crate::error::{Error, ErrorKind};
 

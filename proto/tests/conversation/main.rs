@@ -17,4 +17,5 @@ mod letters;
 mod lookup;
 mod positions;
 mod producer;
+mod reading;
 mod redelivery;

@@ -264,7 +264,7 @@ pub(super) fn as_said(message: &Message) -> Value {
         said["key"] = json!(key);
     }
     if let Some(key) = message.ordering_key() {
-        said["ordering_key"] = json!(hex(&key));
+        said["ordering_key"] = json!(hex(key));
     }
     said
 }
