@@ -42,8 +42,9 @@ mod wasm;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, InitialPosition, Message, MessageId, RedeliveryBackoff,
+    BatcherBuilder, ConnectionState, Error, ErrorKind, Fault, FirstChunk, InitialPosition, Message, MessageId, RedeliveryBackoff,
     SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;

@@ -6,7 +6,7 @@ mod producer;
 
 pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
-pub use producer::ProducerConfig;
+pub use producer::{BatcherBuilder, ProducerConfig};
 
 use crate::error::{Error, ErrorKind};
 
