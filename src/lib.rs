@@ -43,9 +43,11 @@ mod wasm;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
-    ConnectionState, DeadLetterPolicy, Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message,
-    MessageId, ProducerConfig, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    BatcherBuilder, ConnectionState, DeadLetterPolicy, Error, ErrorKind, Fault, FirstChunk, InitialPosition,
+    KeySharedPolicy, Message, MessageId, ProducerConfig, RedeliveryBackoff, SubscriptionMode,
+    SubscriptionType,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};

@@ -32,6 +32,8 @@ pub(crate) enum Timer {
     Nack(ConsumerId),
     /// A tick of a consumer's ack timeout.
     AckTimeout(ConsumerId),
+    /// Chunks of a message that is not whole are past their time.
+    Chunks(ConsumerId),
 }
 
 /// The queue.

@@ -43,14 +43,20 @@ impl Client {
             pending |= c.acknowledge(*id, cumulative);
         }
         if pending {
-            let delay = c.config.acknowledgment_group_time;
-            if delay.is_zero() || c.grouping.len() >= c.config.max_acknowledgment_group_size as usize {
-                self.flush_acks(consumer, now);
-            } else {
-                self.timers.arm_if_idle(Timer::Acks(consumer), now.time + delay);
-            }
+            self.acks_pending(consumer, now);
         }
         Ok(pending)
+    }
+
+    /// Sees to it that pending acknowledgements go out.
+    pub(super) fn acks_pending(&mut self, consumer: ConsumerId, now: Now) {
+        let Some(c) = self.consumers.get(&consumer) else { return };
+        let delay = c.config.acknowledgment_group_time;
+        if delay.is_zero() || c.grouping.len() >= c.config.max_acknowledgment_group_size as usize {
+            self.flush_acks(consumer, now);
+        } else {
+            self.timers.arm_if_idle(Timer::Acks(consumer), now.time + delay);
+        }
     }
 
     /// Acknowledges messages, and is done when the broker has confirmed it.

@@ -140,6 +140,7 @@ impl Client {
                 Timer::Batch(producer) => self.batch_due(producer, now),
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
                 Timer::AckTimeout(consumer) => self.ack_timeout_tick(consumer, now),
+                Timer::Chunks(consumer) => self.chunks_due(consumer, now),
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::consumer::{Letter, Post, PostState, Way};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output, SendOutcome};
 use crate::ids::{ConsumerId, OpId, ProducerId};
-use crate::producer::{Key, Outgoing, Payload};
+use crate::producer::{Deliver, Key, Outgoing, Payload};
 use crate::time::Now;
 use crate::{Message, MessageId};
 
@@ -45,10 +45,8 @@ impl Client {
         };
         match prepared {
             Ok((way, letter)) => {
-                let delayed = way == Way::Retry && !delay.is_zero();
-                let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                let deliver_at = delayed.then(|| now.wall_ms.saturating_add(delay));
-                self.post(consumer, way, Letter { op: Some(op), deliver_at, cumulative, ..letter }, now);
+                let delay = Some(delay).filter(|delay| way == Way::Retry && !delay.is_zero());
+                self.post(consumer, way, Letter { op: Some(op), delay, cumulative, ..letter }, now);
             }
             Err(error) => self.complete(op, Err(error)),
         }
@@ -118,6 +116,7 @@ impl Client {
             payload: (!message.is_null()).then_some(Payload::Shared(&payload)),
             key,
             properties: &properties,
+            deliver: letter.delay.map(Deliver::After),
             ..Default::default()
         };
         match self.send(producer, &outgoing, now) {

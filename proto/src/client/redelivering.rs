@@ -61,6 +61,15 @@ impl Client {
         checked
     }
 
+    /// Asks for an entry to come again after a delay.
+    pub(super) fn redeliver_after(&mut self, consumer: ConsumerId, id: MessageId, delay: Duration, now: Now) {
+        let Some(c) = self.consumers.get_mut(&consumer) else { return };
+        c.negative_acknowledge(id, delay, now);
+        if let Some(due) = c.nacks.next() {
+            self.timers.arm(Timer::Nack(consumer), due);
+        }
+    }
+
     pub(super) fn nacks_due(&mut self, id: ConsumerId, now: Now) {
         for _ in 0..MAX_REQUESTS {
             let Some(consumer) = self.consumers.get_mut(&id) else { return };
@@ -110,6 +119,13 @@ impl Client {
             keys.retain(|key| letters.due(*key, all).map(|due| dead.extend(due)).is_none());
         }
         consumer.forget_queued(&keys);
+        if cfg!(feature = "chunking") {
+            for at in 0..keys.len() {
+                let (ledger_id, entry_id) = keys[at];
+                let last = MessageId { ledger_id, entry_id, ..MessageId::EARLIEST };
+                keys.extend(consumer.chunks.others_of(last));
+            }
+        }
         let message_ids: Vec<MessageIdData> = keys
             .into_iter()
             .map(|(ledger_id, entry_id)| MessageIdData { ledger_id, entry_id, ..Default::default() })

@@ -26,6 +26,11 @@ pub enum SubscriptionType {
 }
 
 impl SubscriptionType {
+    /// Whether single messages can come again, out of order.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::KeyShared)
+    }
+
     pub(crate) fn to_wire(self) -> SubType {
         match self {
             Self::Exclusive => SubType::EXCLUSIVE,
@@ -116,6 +121,18 @@ pub struct ConsumerConfig {
     pub key_hash_ranges: Vec<RangeInclusive<u16>>,
     /// Whether only the last message of each key comes, where the topic is compacted: no.
     pub read_compacted: bool,
+    /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks
+    /// of messages that are not whole may hold together: 128 MiB, but never less than the largest
+    /// message that the broker takes. (Java has no such limit.)
+    pub max_uncompressed_size: usize,
+    /// Messages that may be gathered from their chunks at a time: 10; zero means any number. One more
+    /// gives up the oldest.
+    pub max_pending_chunked_message: u32,
+    /// Whether the chunks of a message that is given up so are acknowledged: no; they come again.
+    pub auto_ack_oldest_chunked_message_on_queue_full: bool,
+    /// How long a message's chunks are waited for: 1 minute, then those that came are acknowledged; zero
+    /// means for ever.
+    pub expire_time_of_incomplete_chunked_message: Duration,
 }
 
 impl ConsumerConfig {
@@ -151,6 +168,10 @@ impl ConsumerConfig {
             key_shared_policy: KeySharedPolicy::default(),
             key_hash_ranges: Vec::new(),
             read_compacted: false,
+            max_uncompressed_size: 128 * 1024 * 1024,
+            max_pending_chunked_message: 10,
+            auto_ack_oldest_chunked_message_on_queue_full: false,
+            expire_time_of_incomplete_chunked_message: Duration::from_secs(60),
         }
     }
 

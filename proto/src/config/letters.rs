@@ -148,6 +148,7 @@ impl ConsumerConfig {
         };
         let mut config = ProducerConfig::new(topic.clone());
         config.batching = false;
+        config.chunking_enabled = cfg!(feature = "chunking");
         if let Some(customize) = customize {
             customize(&mut config);
         }

@@ -11,6 +11,7 @@
 //! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`.
 
 mod acks;
+mod chunks;
 mod entries;
 mod grouping;
 mod letters;
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 use acks::BatchAcks;
 use bytes::Bytes;
+pub(crate) use chunks::Chunks;
+use chunks::Gathered;
 pub(crate) use entries::Key;
 use grouping::{Flush, Grouping};
 pub(crate) use letters::{Letter, Letters, Post, PostState, Way};
@@ -43,7 +46,7 @@ use start::{Before, Start};
 use unacked::Unacked;
 
 use crate::client::link::Link;
-use crate::compression;
+use crate::compression::Unpacker;
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
@@ -65,6 +68,8 @@ pub(crate) struct Consumer {
     name: String,
     topic: Arc<TopicName>,
     queue: Queue,
+    unpacker: Unpacker,
+    pub(crate) chunks: Chunks,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
     pub(crate) nacks: Nacks,
@@ -79,7 +84,7 @@ pub(crate) struct Consumer {
     pub(crate) questions: Questions,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
     epoch: u64,
-    /// Largest payload, also after it is unpacked.
+    /// Largest payload, as brokers take it.
     pub(crate) max_message_size: usize,
     /// Messages of this subscription that were taken and not reported as delivered.
     taken: u32,
@@ -116,6 +121,8 @@ impl Consumer {
             name,
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
+            unpacker: Unpacker::default(),
+            chunks: Chunks::default(),
             acks: BatchAcks::default(),
             grouping: Grouping::default(),
             nacks: Nacks::default(),
@@ -180,6 +187,7 @@ impl Consumer {
     /// The link is lost: all that is not acknowledged will come again.
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
+        self.chunks.lost();
         self.grouping.lost(&self.acks);
         self.forget_unacked();
         self.start.lost();
@@ -197,6 +205,7 @@ impl Consumer {
     /// Forgets what was delivered on this link and is not acknowledged: it will come again.
     pub(crate) fn start_over(&mut self) {
         self.returned = self.returned.saturating_add(self.queue.clear()).saturating_add(self.taken);
+        self.chunks.lost();
         self.forget_unacked();
         self.taken = 0;
         self.announced = false;
@@ -247,7 +256,7 @@ impl Consumer {
     }
 
     /// Takes in an entry.
-    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>) -> Arrival {
+    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>, now: Now) -> Arrival {
         let at = delivery.position;
         let unreadable = |why: String| {
             let what = format!("the message at {}:{} cannot be read: {why}", at.ledger, at.entry);
@@ -296,7 +305,23 @@ impl Consumer {
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
             return Arrival::Queued(self.announce());
         }
-        let payload = match self.unpacked(&unpack, entry.payload) {
+        let (mut payload, mut first_chunk) = (entry.payload, None);
+        if cfg!(feature = "chunking") && unpack.chunk {
+            let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+            let key = (at.ledger, at.entry);
+            match self.chunks.take(&self.config, limit, key, &entry.metadata, &payload, now) {
+                Gathered::Whole(whole, first) => (payload, first_chunk) = (whole, Some(first)),
+                Gathered::Nothing => {
+                    self.returned = self.returned.saturating_add(permits);
+                    return Arrival::Unwanted;
+                }
+                Gathered::Impossible(why) => {
+                    self.queue.push_unreadable(unreadable(why), permits);
+                    return Arrival::Queued(self.announce());
+                }
+            }
+        }
+        let payload = match self.unpacked(&unpack, payload) {
             Ok(payload) => payload,
             Err(error) => {
                 let error = Error::new(error.kind(), unreadable(error.to_string()).to_string());
@@ -315,6 +340,7 @@ impl Consumer {
             metadata: entry.metadata,
             payload,
             batch_size,
+            first_chunk,
         };
         let overdue = self.letters().is_some_and(|letters| letters.is_overdue(delivery.redelivery_count));
         let mut apart = Queue::default();
@@ -352,12 +378,13 @@ impl Consumer {
     }
 
     /// The payload as its producer had it before compression.
-    fn unpacked(&self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
+    fn unpacked(&mut self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
         if unpack.compression == CompressionType::NONE {
             return Ok(payload);
         }
         let size = unpack.uncompressed_size as usize;
-        compression::unpack(unpack.compression, &payload, size, self.max_message_size)
+        let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+        self.unpacker.unpack(unpack.compression, &payload, size, limit)
     }
 
     fn announce(&mut self) -> bool {
@@ -435,6 +462,13 @@ impl Consumer {
     /// Notes an acknowledgement; whether there is anything to tell the broker of it.
     pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
         let (by_index, key) = (self.config.batch_index_acknowledgment, id.key());
+        if cfg!(feature = "chunking") {
+            if cumulative {
+                self.chunks.passed(id);
+            } else {
+                self.chunks.others_of(id).into_iter().for_each(|chunk| self.grouping.individual(chunk));
+            }
+        }
         if !cumulative {
             let whole = self.acks.individual(id).is_some();
             if let Some(letters) = self.letters() {
@@ -502,5 +536,6 @@ fn unsupported(unpack: &Unpack) -> Option<String> {
     if unpack.encrypted {
         return Some("it is encrypted, which is not supported yet".to_owned());
     }
-    unpack.chunk.then(|| "it is a chunk of a larger message, which is not supported yet".to_owned())
+    let left_out = unpack.chunk && !cfg!(feature = "chunking");
+    left_out.then(|| "it is a chunk of a larger message, which this build leaves out".to_owned())
 }
