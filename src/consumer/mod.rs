@@ -3,12 +3,14 @@
 mod acknowledging;
 mod builder;
 mod receiving;
+mod topics;
 
 use std::sync::Arc;
 
-use pulsewire_proto::{ConsumerId, Error, MessageId, Output, SeekTarget, TopicName};
+use pulsewire_proto::{ConsumerId, Error, MessageId, Output, SeekTarget};
 
 pub use builder::ConsumerBuilder;
+pub(crate) use builder::Topics;
 pub use receiving::{Messages, Receive};
 
 use crate::client::Client;
@@ -20,7 +22,7 @@ use crate::client::Client;
 pub struct Consumer {
     handle: Arc<Handle>,
     id: ConsumerId,
-    topic: TopicName,
+    topic: String,
     subscription: String,
 }
 
@@ -41,10 +43,11 @@ impl Drop for Handle {
 }
 
 impl Consumer {
-    /// The topic's full name.
+    /// The topic's full name; of several topics their names with commas between, of a pattern the
+    /// pattern. See [`Consumer::topics`].
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.topic.as_str()
+        &self.topic
     }
 
     /// The subscription's name.
@@ -56,6 +59,8 @@ impl Consumer {
     /// The last message of the topic; `-1:-1` when there is none.
     ///
     /// # Errors
+    /// `NotSupported` when it has partitions, or there are several topics: see
+    /// [`Consumer::last_message_ids`].
     /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
     pub async fn last_message_id(&self) -> Result<MessageId, Error> {
         let id = self.id;
@@ -87,7 +92,11 @@ impl Consumer {
     /// messages after it come next, and it itself first when `start_message_id_inclusive` is set.
     /// What was delivered before and not received is thrown away.
     ///
+    /// Of a topic with partitions the message's partition moves, alone; with [`MessageId::EARLIEST`] and
+    /// [`MessageId::LATEST`] all do. With several topics see [`Consumer::seek_topic`].
+    ///
     /// # Errors
+    /// `InvalidMessageId` when it does not say which partition or topic is meant,
     /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
     pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
         self.seek_to(SeekTarget::Id(id)).await

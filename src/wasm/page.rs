@@ -179,7 +179,9 @@ fn value(output: Output, opening: Option<Opening>) -> JsValue {
         Output::Topics(topics) => {
             topics.iter().map(|topic| JsValue::from_str(topic)).collect::<Array>().unchecked_into()
         }
-        Output::Done | Output::Producer { .. } | Output::LastMessageId(_) => JsValue::UNDEFINED,
+        Output::Done | Output::Producer { .. } | Output::LastMessageId(_) | Output::LastMessageIds(_) => {
+            JsValue::UNDEFINED
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
 
+use crate::client::inner::Member;
 use crate::client::link::Link;
 use crate::compression;
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
@@ -54,6 +55,8 @@ pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     pub(crate) config: ConsumerConfig,
     pub(crate) link: Link,
+    /// Set when it is a part of another.
+    pub(crate) member: Option<Member>,
     name: String,
     topic: Arc<TopicName>,
     queue: Queue,
@@ -90,6 +93,7 @@ impl Consumer {
         Self {
             id,
             link,
+            member: None,
             name,
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
@@ -105,6 +109,24 @@ impl Consumer {
             announced: false,
             config,
         }
+    }
+
+    pub(crate) fn with_member(self, member: Option<Member>) -> Self {
+        Self { member, ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Fails unless it is of this topic.
+    pub(crate) fn is_of(&self, topic: &str) -> Result<(), Error> {
+        let topic = TopicName::parse(topic)?;
+        if topic == self.config.topic {
+            return Ok(());
+        }
+        let why = format!("{topic} is not a topic of this consumer");
+        Err(Error::new(ErrorKind::InvalidTopicName, why))
     }
 
     /// SUBSCRIBE, for this opening.
@@ -126,7 +148,7 @@ impl Consumer {
                 InitialPosition::Latest => WirePosition::LATEST,
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
-            force_topic_creation: Some(true),
+            force_topic_creation: Some(self.member.is_none_or(|member| member.create)),
             consumer_epoch: self.has_epochs().then_some(self.epoch),
             ..Default::default()
         }
@@ -247,6 +269,7 @@ impl Consumer {
         let batch_size =
             unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
         let data = EntryData {
+            consumer: self.id,
             topic: self.topic.clone(),
             position: at,
             redelivery_count: delivery.redelivery_count,
