@@ -33,6 +33,7 @@ mod client;
 mod consumer;
 mod driver;
 mod producer;
+mod reader;
 mod runtime;
 mod shared;
 mod waiters;
@@ -43,8 +44,9 @@ pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, HashingScheme, InitialPosition, Message, MessageId,
+    ConnectionState, Error, ErrorKind, Fault, HashingScheme, InitialPosition, KeySharedPolicy, Message, MessageId,
     MessageRoutingMode, RedeliveryBackoff, RegexSubscriptionMode, SeekTarget, SubscriptionMode,
     SubscriptionType, TopicsPattern,
 };
 pub use pulsewire_transport as transport;
+pub use reader::{ReadMessages, Reader, ReaderBuilder};

@@ -41,6 +41,8 @@ pub enum Output {
     LastMessageId(MessageId),
     /// The last message of each topic, partition by partition; `-1:-1` where there is none.
     LastMessageIds(Vec<(String, MessageId)>),
+    /// Whether there is a message to receive.
+    MessageAvailable(bool),
 }
 
 /// Something that the user should know.

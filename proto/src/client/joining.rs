@@ -39,6 +39,8 @@ pub(crate) enum Joined {
     Op(OpId),
     /// One that wants the last messages of all topics.
     LastIds(OpId),
+    /// One that wants to know whether any has a message.
+    Available(OpId),
     /// The closing of a handle.
     Closed(Owner, OpId),
 }
@@ -48,6 +50,7 @@ struct Join {
     left: usize,
     error: Option<Error>,
     ids: Vec<(TopicName, MessageId)>,
+    available: bool,
     joined: Joined,
 }
 
@@ -94,7 +97,14 @@ impl Client {
             (Ask::Part(Owner::Producer(id)), Ok(Output::Producer { name })) => {
                 self.producer_part_opened(id, &name);
             }
-            (Ask::Join(join), result) => self.join_ended(join, result.err()),
+            (Ask::Join(join), result) => {
+                if let (Ok(Output::MessageAvailable(true)), Some(join)) =
+                    (&result, self.joins.joins.get_mut(&join))
+                {
+                    join.available = true;
+                }
+                self.join_ended(join, result.err());
+            }
             (Ask::LastId(join, topic), result) => {
                 if let (Ok(Output::LastMessageId(id)), Some(join)) =
                     (&result, self.joins.joins.get_mut(&join))
@@ -110,7 +120,7 @@ impl Client {
     /// Begins a join; [`Client::join_ended`] is said once when all its parts are under way.
     pub(super) fn join(&mut self, joined: Joined) -> u64 {
         let id = self.joins.number();
-        self.joins.joins.insert(id, Join { left: 1, error: None, ids: Vec::new(), joined });
+        self.joins.joins.insert(id, Join { left: 1, error: None, ids: Vec::new(), available: false, joined });
         id
     }
 
@@ -135,9 +145,14 @@ impl Client {
         if join.left > 0 {
             return;
         }
-        let Some(Join { error, mut ids, joined, .. }) = self.joins.joins.remove(&id) else { return };
+        let Some(Join { error, mut ids, joined, available, .. }) = self.joins.joins.remove(&id) else { return };
         match joined {
             Joined::Op(op) => self.complete(op, error.map_or(Ok(Output::Done), Err)),
+            // One that has a message is enough, whatever the others say.
+            Joined::Available(op) if available => self.complete(op, Ok(Output::MessageAvailable(true))),
+            Joined::Available(op) => {
+                self.complete(op, error.map_or(Ok(Output::MessageAvailable(false)), Err));
+            }
             Joined::LastIds(op) => {
                 ids.sort_by(|(a, _), (b, _)| (a.base(), a.partition()).cmp(&(b.base(), b.partition())));
                 let ids = ids.into_iter().map(|(topic, id)| (topic.as_str().to_owned(), id)).collect();

@@ -271,6 +271,7 @@ impl Client {
                 {
                     opened(self, id, now);
                 }
+                self.questions_go_on(id);
             }
         }
         if let Some(op) = created {
@@ -446,6 +447,10 @@ impl Client {
                 self.timers.cancel(Timer::Nack(consumer));
                 self.seek_ended(consumer, Err(error.clone()));
                 self.acks_ended(consumer, &error);
+                let asked = self.consumers.get_mut(&consumer).map(|c| c.questions.take());
+                for op in asked.unwrap_or_default() {
+                    self.complete(op, Err(error.clone()));
+                }
                 match self.consumers.remove(&consumer).map(|c| c.member) {
                     Some(Some(member)) if cfg!(feature = "many") => {
                         self.consumer_part_ended(member.group, consumer, error);

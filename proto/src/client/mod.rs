@@ -15,6 +15,7 @@ mod multi_ops;
 mod partitioned;
 pub(crate) mod pool;
 mod positions;
+mod reading;
 mod receiving;
 pub(crate) mod requests;
 mod sending;
@@ -55,6 +56,7 @@ use requests::Requests;
 ///   [`negative_acknowledge`](Self::negative_acknowledge),
 ///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
 ///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
+///   [`has_message_available`](Self::has_message_available), [`create_reader`](Self::create_reader), [`read`](Self::read),
 ///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),
 ///   [`partitions`](Self::partitions), [`topics`](Self::topics), [`close`](Self::close).
 /// - **Facts** (what happened): [`connected`](Self::connected), [`received`](Self::received),
@@ -112,6 +114,8 @@ enum OpKind {
     Close(Owner),
     Seek(ConsumerId),
     AddTopic(ConsumerId),
+    /// Of a consumer, to its broker.
+    Question(ConsumerId),
     Request,
     Shutdown,
 }
@@ -319,6 +323,13 @@ impl Client {
             Some(OpKind::AddTopic(consumer)) if cfg!(feature = "many") => {
                 let consumer = *consumer;
                 self.add_timed_out(consumer, op);
+            }
+            Some(OpKind::Question(consumer)) => {
+                let consumer = *consumer;
+                if let Some(c) = self.consumers.get_mut(&consumer) {
+                    c.questions.forget(op);
+                }
+                self.complete(op, Err(error));
             }
             Some(OpKind::Request | OpKind::AddTopic(_)) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {

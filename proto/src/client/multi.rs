@@ -65,10 +65,7 @@ impl Client {
 
     fn new_multi(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
         config.validate()?;
-        if config.start_message_id.is_some_and(|id| id != MessageId::EARLIEST && id != MessageId::LATEST) {
-            let why = "start_message_id of several topics is EARLIEST or LATEST";
-            return Err(Error::new(ErrorKind::InvalidOption, why));
-        }
+        check_start(&config)?;
         self.check_open()?;
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
@@ -87,6 +84,10 @@ impl Client {
         }
         let Some(single) = self.consumers.remove(&id) else { return };
         let Some(created) = single.link.created() else { return };
+        if let Err(error) = check_start(&single.config) {
+            self.emit(Event::ConsumerEnded { consumer: id, error: error.clone() });
+            return self.complete(created, Err(error));
+        }
         let topic = single.config.topic.clone();
         let name = single.name().to_owned();
         let mut multi = MultiTopicsConsumer::new(single.config, name, created);
@@ -469,6 +470,17 @@ impl Client {
             }
         }
         self.emit(Event::ConsumerEnded { consumer: id, error: error.clone() });
+    }
+}
+
+/// A message is of one topic alone.
+fn check_start(config: &ConsumerConfig) -> Result<(), Error> {
+    match config.start_message_id {
+        Some(id) if id != MessageId::EARLIEST && id != MessageId::LATEST => Err(Error::new(
+            ErrorKind::InvalidOption,
+            "start_message_id of several topics or partitions is EARLIEST or LATEST",
+        )),
+        _ => Ok(()),
     }
 }
 

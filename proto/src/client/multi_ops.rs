@@ -186,6 +186,17 @@ impl Client {
         op
     }
 
+    /// Whether any of the parts has a message.
+    pub(super) fn several_have_available(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+        let op = self.new_op(now);
+        let join = self.join(Joined::Available(op));
+        for (part, _) in self.parts(consumer) {
+            self.join_part(join, |client| client.has_message_available(part, now));
+        }
+        self.join_ended(join, None);
+        op
+    }
+
     /// An operation that is done when all that `start` began is.
     fn joined(&mut self, now: Now, start: impl FnOnce(&mut Self, u64)) -> OpId {
         let op = self.new_op(now);
