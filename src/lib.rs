@@ -42,12 +42,12 @@ mod wasm;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
-pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
 pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
-    BatcherBuilder, ConnectionState, DeadLetterPolicy, Error, ErrorKind, Fault, FirstChunk, InitialPosition,
-    KeySharedPolicy, Message, MessageId, ProducerConfig, RedeliveryBackoff, SubscriptionMode,
-    SubscriptionType,
+    BatcherBuilder, ConnectionState, DeadLetterPolicy, Error, ErrorKind, Fault, FirstChunk, HashingScheme,
+    InitialPosition, KeySharedPolicy, Message, MessageId, MessageRoutingMode, ProducerConfig,
+    RedeliveryBackoff, RegexSubscriptionMode, SeekTarget, SubscriptionMode, SubscriptionType, TopicsPattern,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};

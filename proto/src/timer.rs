@@ -34,6 +34,12 @@ pub(crate) enum Timer {
     AckTimeout(ConsumerId),
     /// Chunks of a message that is not whole are past their time.
     Chunks(ConsumerId),
+    /// Partitions are asked for again.
+    Grow(Owner),
+    /// The topics of a pattern are listed again.
+    Pattern(ConsumerId),
+    /// The oldest message that waits for a partition's producer fails.
+    Parked(ProducerId),
 }
 
 /// The queue.

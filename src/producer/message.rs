@@ -9,6 +9,7 @@ use bytes::Bytes;
 use pulsewire_proto::{Deliver, Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
 
 use super::Producer;
+use super::routing::RoutedMessage;
 
 #[derive(Default)]
 pub(super) struct OwnedMessage {
@@ -152,8 +153,17 @@ fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Er
         replicate_to: &replicate_to,
         source_id: message.source_id,
     };
-    producer.handle.client.inner.shared.command(|core, waiters, now| {
-        let token = core.send(producer.id, &outgoing, now)?;
+    let shared = &producer.handle.client.inner.shared;
+    // The user's code is called with no lock held.
+    let partition = producer.router.as_ref().and_then(|router| {
+        let partitions = shared.lock().core.producer_partitions(producer.id);
+        (partitions > 0).then(|| router(&RoutedMessage { message: &outgoing }, partitions))
+    });
+    shared.command(|core, waiters, now| {
+        let token = match partition {
+            Some(partition) => core.send_to(producer.id, partition, &outgoing, now)?,
+            None => core.send(producer.id, &outgoing, now)?,
+        };
         waiters.expect_send(producer.id);
         Ok(token)
     })

@@ -36,7 +36,13 @@ impl Client {
         cumulative: bool,
         now: Now,
     ) -> Result<bool, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.acknowledge_of_several(consumer, ids, cumulative, now)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         ids.iter().try_for_each(|id| c.check(*id))?;
         let mut pending = false;
         for id in ids {
@@ -67,6 +73,9 @@ impl Client {
         cumulative: bool,
         now: Now,
     ) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.confirm_of_several(consumer, ids, cumulative, now);
+        }
         let op = self.new_op(now);
         if let Some(c) = self.consumers.get_mut(&consumer) {
             c.grouping.wait(op, Self::ack_replied);

@@ -23,6 +23,11 @@ impl Client {
     pub fn subscribe(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
         config.validate()?;
         self.check_open()?;
+        if cfg!(feature = "redelivery") && config.enable_retry {
+            // What was put off is read from a topic of its own.
+            let topic = config.topic.clone();
+            return self.subscribe_topics(config, &[topic], now);
+        }
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
         let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
@@ -40,7 +45,13 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.take_of_several(consumer)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         let taken = c.take();
         if !matches!(taken, Some(Ok(_))) {
             // Permits of what was skipped go back although the user saw nothing.
@@ -52,12 +63,20 @@ impl Client {
     /// Whether a consumer has messages to take.
     #[must_use]
     pub fn has_messages(&self, consumer: ConsumerId) -> bool {
-        self.consumers.get(&consumer).is_some_and(Consumer::has_messages)
+        match self.consumers.get(&consumer) {
+            Some(c) => c.has_messages(),
+            None => cfg!(feature = "many") && self.several_have_messages(consumer),
+        }
     }
 
     /// The user was handed `n` messages that were taken: the broker may send as many more.
     pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
-        let Some(c) = self.consumers.get_mut(&consumer) else { return };
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            if cfg!(feature = "many") {
+                self.delivered_of_several(consumer, n);
+            }
+            return;
+        };
         let permits = c.delivered(n);
         if c.starts_ticking() {
             // Its first alarm tells the time.
@@ -71,6 +90,9 @@ impl Client {
 
     /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
     pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.unsubscribe_several(consumer, force, now);
+        }
         self.flush_acks(consumer, now);
         self.consumer_request(consumer, now, |consumer_id, request_id| {
             CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()

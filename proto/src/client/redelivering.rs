@@ -29,6 +29,9 @@ impl Client {
         id: MessageId,
         now: Now,
     ) -> Result<(), Error> {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.negative_of_several(consumer, id, now);
+        }
         self.negative_acknowledge_all(consumer, [(id, 0)], now)
     }
 
@@ -43,7 +46,16 @@ impl Client {
         now: Now,
     ) -> Result<(), Error> {
         self.now = now;
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            if !cfg!(feature = "many") {
+                return Err(Error::closed("consumer"));
+            }
+            for (id, count) in messages {
+                let part = self.part_by_id(consumer, id)?;
+                self.negative_acknowledge_all(part, std::iter::once((id, count)), now)?;
+            }
+            return Ok(());
+        };
         let mut checked = Ok(());
         for (id, count) in messages {
             checked = c.check(id);

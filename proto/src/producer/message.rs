@@ -46,7 +46,7 @@ pub enum Deliver {
 }
 
 impl Outgoing<'_> {
-    pub(super) fn text_key(&self) -> Option<&str> {
+    pub(crate) fn text_key(&self) -> Option<&str> {
         match self.key {
             Some(Key::Text(text)) => Some(text),
             _ => None,
@@ -54,7 +54,7 @@ impl Outgoing<'_> {
     }
 
     /// A key of bytes, as Java writes it.
-    pub(super) fn base64_key(&self) -> Option<String> {
+    pub(crate) fn base64_key(&self) -> Option<String> {
         match self.key {
             Some(Key::Bytes(key)) => Some(base64::engine::general_purpose::STANDARD.encode(key)),
             _ => None,

@@ -53,6 +53,8 @@ pub(crate) struct Producer {
     pub(crate) link: Link,
     /// Set when it is not the user's own.
     pub(crate) listener: Option<Listener>,
+    /// Whether it is one of a partitioned producer.
+    pub(crate) is_part: bool,
     pub(crate) ring: PendingRing,
     batch: OpenBatch,
     /// In its place, where batches go by key.
@@ -93,6 +95,7 @@ impl Producer {
             id,
             link,
             listener: None,
+            is_part: false,
             ring: PendingRing::default(),
             batch: OpenBatch::default(),
             keyed: by_key(&config).then(Box::default),
@@ -108,6 +111,11 @@ impl Producer {
             epoch: 0,
             config,
         }
+    }
+
+    /// Makes it a part of another, with that one's name.
+    pub(crate) fn part(self, name: Option<String>) -> Self {
+        Self { is_part: true, name, ..self }
     }
 
     pub(crate) fn name(&self) -> &str {

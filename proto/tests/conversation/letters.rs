@@ -17,7 +17,6 @@ fn with(policy: DeadLetterPolicy) -> ConsumerConfig {
     ConsumerConfig {
         subscription_type: SubscriptionType::Shared,
         dead_letter_policy: Some(policy),
-        enable_retry: true,
         negative_ack_redelivery_delay: secs(1),
         ..ungrouped()
     }
@@ -25,6 +24,32 @@ fn with(policy: DeadLetterPolicy) -> ConsumerConfig {
 
 fn limited() -> ConsumerConfig {
     with(DeadLetterPolicy::new(2))
+}
+
+/// A consumer that reads its retry letter topic too: itself, its parts, and the connection.
+fn retrying(talk: &mut Talk) -> (ConsumerId, [ConsumerId; 2], ConnId) {
+    let config = ConsumerConfig { enable_retry: true, ..limited() };
+    let (id, op) = talk.client.subscribe(config, talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    let mut parts = Vec::new();
+    let mut topics = Vec::new();
+    let mut flows = 0;
+    while flows < 2 {
+        match talk.hear(conn).0 {
+            Command::PartitionedTopicMetadata(asked) => talk.say(conn, partitions(asked.request_id, 0)),
+            Command::LookupTopic(asked) => talk.say(conn, serves(asked.request_id, BROKER)),
+            Command::Subscribe(open) => {
+                talk.say(conn, success(open.request_id));
+                parts.push(ConsumerId(open.consumer_id));
+                topics.push(open.topic);
+            }
+            Command::Flow(_) => flows += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(topics, [TOPIC, RETRY]);
+    talk.ended(op).expect("a consumer");
+    (id, [parts[0], parts[1]], conn)
 }
 
 fn keyed(key: &str, properties: &[(&str, &str)], payload: &str) -> bytes::Bytes {
@@ -239,9 +264,9 @@ fn c12_the_policy_names_topics_and_changes_the_producer() {
 #[test]
 fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
     let mut talk = Talk::new();
-    let (id, conn) = talk.consumer_with(limited());
+    let (id, [_, retry], conn) = retrying(&mut talk);
     let before = [("RECONSUMETIMES", "1"), ("REAL_TOPIC", "elsewhere"), ("ORIGIN_MESSAGE_ID", "1:1:-1")];
-    talk.say_bytes(conn, delivery(id, 7, &[], &keyed("k", &before, "x")));
+    talk.say_bytes(conn, delivery(retry, 7, &[], &keyed("k", &before, "x")));
     let message = take(&mut talk, id).remove(0);
     let more = [("why".to_owned(), "not yet".to_owned())];
     let op = talk.client.reconsume_later(id, &message, &more, ms(5_000), false, talk.now);
@@ -258,17 +283,19 @@ fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
     ];
     assert_eq!(properties(&sent), expected.into());
     assert_eq!(sent.metadata.partition_key.as_deref(), Some("k"));
+    assert_eq!(sent.metadata.deliver_at_time, Some(talk.now.wall_ms as i64 + 5_000));
     assert_eq!(talk.ended_yet(op), None);
     talk.receipt(conn, producer, 0);
-    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 7);
+    let ack = hear!(talk, conn, Ack);
+    assert_eq!((ack.consumer_id, ack.message_id[0].entry_id), (retry.0, 7));
     assert_eq!(talk.ended(op), Ok(Output::Done));
 }
 
 #[test]
 fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
     let mut talk = Talk::new();
-    let (id, conn) = talk.consumer_with(limited());
-    talk.say_bytes(conn, delivery(id, 7, &[], &keyed("k", &[("RECONSUMETIMES", "2")], "x")));
+    let (id, [first, _], conn) = retrying(&mut talk);
+    talk.say_bytes(conn, delivery(first, 7, &[], &keyed("k", &[("RECONSUMETIMES", "2")], "x")));
     let message = take(&mut talk, id).remove(0);
     let op = talk.client.reconsume_later(id, &message, &[], ms(9), true, talk.now);
     let producer = opened(&mut talk, conn, DLQ);
@@ -283,16 +310,15 @@ fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
 #[test]
 fn c11_putting_off_ends_with_its_reason() {
     let mut talk = Talk::new();
-    let config = ConsumerConfig { enable_retry: false, ..limited() };
-    let (id, conn) = talk.consumer_with(config);
+    let (id, conn) = talk.consumer_with(limited());
     talk.deliver(conn, id, 7, "x");
     let message = take(&mut talk, id).remove(0);
     let op = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
     assert_eq!(kind(talk.ended(op)), ErrorKind::NotSupported);
 
     let mut talk = Talk::new();
-    let (id, conn) = talk.consumer_with(limited());
-    talk.deliver(conn, id, 7, "x");
+    let (id, [first, _], conn) = retrying(&mut talk);
+    talk.deliver(conn, first, 7, "x");
     let message = take(&mut talk, id).remove(0);
     let refused = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
     let (_, _, request) = opens(&mut talk, conn);
@@ -305,8 +331,10 @@ fn c11_putting_off_ends_with_its_reason() {
     let producer = opened(&mut talk, conn, RETRY);
     talk.hear_send(conn);
     talk.client.close_consumer(id, talk.now);
-    let close = hear!(talk, conn, CloseConsumer);
-    talk.say(conn, success(close.request_id));
+    for _ in 0..2 {
+        let close = hear!(talk, conn, CloseConsumer);
+        talk.say(conn, success(close.request_id));
+    }
     assert_eq!(kind(talk.ended(closed)), ErrorKind::AlreadyClosed);
     assert_eq!(hear!(talk, conn, CloseProducer).producer_id, producer.0);
     let late = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);

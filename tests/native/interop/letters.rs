@@ -84,8 +84,7 @@ async fn dead(both: &Both, client: &Client, topic: &str, origin: &str, put_off: 
     let consumer = client.consumer(&topic_of_letters, "ours").initial_position(InitialPosition::Earliest);
     let consumer = consumer.subscribe().await.map_err(text)?;
     let ours = as_said(&receive(&consumer).await?);
-    let subscribe =
-        json!({ "do": "subscribe", "topic": topic_of_letters, "subscription": "theirs", "handle": topic_of_letters });
+    let subscribe = json!({ "do": "subscribe", "topic": topic_of_letters, "subscription": "theirs", "handle": topic_of_letters });
     both.ask(Java, subscribe).await?;
     let theirs = they_receive(both, &topic_of_letters, "acknowledge").await?;
     for letter in [ours, theirs] {
