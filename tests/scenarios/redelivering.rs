@@ -299,3 +299,101 @@ pub(crate) async fn c12_options_out_of_range_are_named(env: Env) -> Outcome {
     }
     client.close().await.map_err(text)
 }
+
+/// Named strings of a message.
+fn named(message: &Message, name: &str) -> Option<String> {
+    message.properties().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+pub(crate) async fn c11_what_is_put_off_comes_again_later(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = shared(&env, &client).dead_letter_policy(DeadLetterPolicy::new(2)).enable_retry(true);
+    let consumer = consumer.subscribe().await.map_err(text)?;
+    let dead = from_earliest(&client, &format!("{}-s-DLQ", env.topic()), "inspection").await?;
+    let producer = client.producer(env.topic()).create().await.map_err(text)?;
+    let message = producer.new_message().payload("later").key("k").property("a", "b");
+    let id = message.send().await.map_err(text)?;
+    for times in 0..3 {
+        let message = next(&consumer).await?;
+        same("payload", payload(&message), "later".to_owned())?;
+        same("key", message.key(), Some("k"))?;
+        same("its own", named(&message, "a"), Some("b".to_owned()))?;
+        let counted = (times > 0).then(|| times.to_string());
+        same("RECONSUMETIMES", named(&message, "RECONSUMETIMES"), counted)?;
+        if times > 0 {
+            origin(&message, &env.topic())?;
+            same("origin", named(&message, "ORIGIN_MESSAGE_ID"), Some(id.to_string()))?;
+            same("DELAY_TIME", named(&message, "DELAY_TIME"), Some("2500".to_owned()))?;
+            same("topic", message.topic(), format!("{}-s-RETRY", env.topic()).as_str())?;
+        }
+        if times == 1 {
+            let more = [("why".to_owned(), "not yet".to_owned())];
+            consumer.reconsume_later_with(&message, &more, ms(2500)).await.map_err(text)?;
+        } else {
+            consumer.reconsume_later(&message, ms(2500)).await.map_err(text)?;
+        }
+        // Not before its time, which brokers take for a second shorter.
+        silence(&consumer, ms(1200)).await?;
+    }
+    let letter = next(&dead).await?;
+    same("RECONSUMETIMES", named(&letter, "RECONSUMETIMES"), Some("3".to_owned()))?;
+    same("what was added", named(&letter, "why"), Some("not yet".to_owned()))?;
+    origin(&letter, &env.topic())?;
+    consumer.close().await.map_err(text)?;
+    // All of it is acknowledged, on both topics.
+    let again = shared(&env, &client).enable_retry(true).subscribe().await.map_err(text)?;
+    silence(&again, ms(500)).await?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c11_on_one_consumer_all_before_is_done_with(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = of_type(&env, &client, SubscriptionType::Exclusive).enable_retry(true);
+    let consumer = consumer.subscribe().await.map_err(text)?;
+    publish(&client, &env.topic(), 4).await?;
+    let mut messages = Vec::new();
+    for _ in 0..3 {
+        messages.push(next(&consumer).await?);
+    }
+    consumer.reconsume_later_cumulative(&messages[2], Duration::ZERO).await.map_err(text)?;
+    same("payloads", payloads(&consumer, 2).await?, vec!["2".to_owned(), "3".to_owned()])?;
+    consumer.close().await.map_err(text)?;
+    let again = of_type(&env, &client, SubscriptionType::Exclusive).subscribe().await.map_err(text)?;
+    same("the rest", payload(&next(&again).await?), "3".to_owned())?;
+    silence(&again, ms(300)).await?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c11_nothing_is_put_off_unasked(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = shared(&env, &client).subscribe().await.map_err(text)?;
+    publish(&client, &env.topic(), 1).await?;
+    let message = next(&consumer).await?;
+    let refused = consumer.reconsume_later(&message, ms(1)).await;
+    same("code", refused.err().map(|e| e.code()), Some("NotSupported"))?;
+    consumer.acknowledge(&message).map_err(text)?;
+    let pattern = client.consumer_of_pattern(format!("public/default/{}.*", env.unique), "s");
+    let refused = pattern.enable_retry(true).subscribe().await;
+    same("code", refused.err().map(|e| e.code()), Some("InvalidOption"))?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c12_the_dead_letter_topic_begins_with_a_subscription(env: Env) -> Outcome {
+    let client = env.client()?;
+    let topic = format!("{}-dead", env.topic());
+    let policy = DeadLetterPolicy::new(1).dead_letter_topic(&topic).initial_subscription_name("inspection");
+    let policy = policy.dead_letter_producer(|producer| producer.name = Some("undertaker".into()));
+    let consumer = shared(&env, &client).dead_letter_policy(policy).subscribe().await.map_err(text)?;
+    publish(&client, &env.topic(), 1).await?;
+    for _ in 0..2 {
+        let message = next(&consumer).await?;
+        consumer.negative_acknowledge_messages(&[message]).map_err(text)?;
+    }
+    silence(&consumer, ms(700)).await?;
+    // It began at the first message, although nobody had subscribed.
+    let dead = client.consumer(&topic, "inspection").subscribe().await.map_err(text)?;
+    let letter = next(&dead).await?;
+    same("payload", payload(&letter), "0".to_owned())?;
+    same("producer", letter.producer_name(), "undertaker")?;
+    client.close().await.map_err(text)
+}
