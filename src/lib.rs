@@ -42,11 +42,13 @@ mod wasm;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerEvent, ConsumerInterceptor, Messages, Receive};
-pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
+pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
-    BatchReceivePolicy, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats, DeadLetterPolicy,
-    Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message, MessageId, ProducerConfig,
-    RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    BatchReceivePolicy, BatcherBuilder, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats,
+    DeadLetterPolicy, Error, ErrorKind, Fault, FirstChunk, HashingScheme, InitialPosition, KeySharedPolicy,
+    Message, MessageId, MessageRoutingMode, ProducerConfig, RedeliveryBackoff, RegexSubscriptionMode,
+    SeekTarget, SubscriptionMode, SubscriptionType, TopicsPattern,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};

@@ -254,8 +254,12 @@ impl Sink for Waiters {
                 wakers.extend(receivers.attended.as_mut().and_then(|attended| attended.waker.take()));
                 wakers.extend(self.wake_receivers(consumer));
             }
-            Event::ActiveConsumer { consumer, active } => {
-                let event = if active { ConsumerEvent::BecameActive } else { ConsumerEvent::BecameInactive };
+            Event::ActiveConsumer { consumer, partition, active } => {
+                let event = if active {
+                    ConsumerEvent::BecameActive { partition }
+                } else {
+                    ConsumerEvent::BecameInactive { partition }
+                };
                 wakers.extend(self.consumer_event(consumer, event));
             }
             Event::Redelivering { consumer, ids, timed_out } => {

@@ -10,6 +10,7 @@ mod count;
 mod magnetar;
 mod ours;
 mod peer;
+mod section;
 mod table;
 
 use std::time::Instant;

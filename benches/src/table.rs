@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use crate::peer::{BURST, PAYLOAD, Work};
+use crate::section;
 
 pub(crate) struct Measured {
     /// Instructions a message, where they could be counted.
@@ -69,8 +70,7 @@ pub(crate) fn load() -> String {
 pub(crate) fn write(rows: &[Row], load: &str) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let text = format!(
-        "# The core, measured\n\n\
-         Written by `cargo bench -p pulsewire-benches` on {date}: {processor}, {cores} cores, load {load}, {rustc}.\n\
+        "Written by `cargo bench -p pulsewire-benches` on {date}: {processor}, {cores} cores, load {load}, {rustc}.\n\
          All messages have {PAYLOAD} bytes. Per message, in one run:\n\n\
          {table}\n\
          {notes}",
@@ -80,8 +80,7 @@ pub(crate) fn write(rows: &[Row], load: &str) {
         table = table(rows),
         notes = NOTES.replace("{BURST}", &BURST.to_string()),
     );
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
-    std::fs::write(path, text).expect("RESULTS.md");
+    section::put("The core, measured", &text);
 }
 
 const NOTES: &str = "\

@@ -42,6 +42,8 @@ pub enum Output {
     LastMessageId(MessageId),
     /// What the broker knows of a consumer.
     ConsumerStats(Box<BrokerConsumerStats>),
+    /// The last message of each topic, partition by partition; `-1:-1` where there is none.
+    LastMessageIds(Vec<(String, MessageId)>),
     /// Whether there is a message to receive.
     MessageAvailable(bool),
 }
@@ -59,12 +61,15 @@ pub enum Event {
     /// Messages are waiting to be taken; said again only after the queue was empty.
     Ready(ConsumerId),
     /// A consumer has lost its link: what was taken and not acknowledged will come again, so messages
-    /// that were taken ahead of the user should be thrown away.
+    /// that were taken ahead of the user should be thrown away. Of a consumer of several topics, this is
+    /// said of the part alone that [`Message::consumer`](crate::Message::consumer) names.
     ConsumerReset(ConsumerId),
     /// The broker has said whether a consumer of a failover subscription is the active one.
     ActiveConsumer {
         /// Which.
         consumer: ConsumerId,
+        /// Of which partition; -1 when the topic has none.
+        partition: i32,
         /// Whether it is.
         active: bool,
     },

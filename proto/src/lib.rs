@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod id_map;
 mod ids;
+mod many;
 mod producer;
 mod service_url;
 mod time;
@@ -23,8 +24,8 @@ pub mod wire;
 
 pub use client::Client;
 pub use config::{
-    Authentication, ClientConfig, ConsumerConfig, DeadLetterPolicy, InitialPosition, KeySharedPolicy,
-    ProducerConfig, ReaderConfig, SubscriptionMode, SubscriptionType,
+    Authentication, BatcherBuilder, ClientConfig, ConsumerConfig, DeadLetterPolicy, InitialPosition,
+    KeySharedPolicy, ProducerConfig, ReaderConfig, SubscriptionMode, SubscriptionType,
 };
 pub use consumer::{
     BatchReceivePolicy, BatchTicket, BrokerConsumerStats, ConsumerStats, Message, RedeliveryBackoff,
@@ -32,8 +33,11 @@ pub use consumer::{
 };
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Action, ConnectionState, ConsumerState, Event, Output, SendOutcome};
-pub use ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
-pub use producer::{Key, Outgoing, Payload};
+pub use ids::{ConnId, ConsumerId, FirstChunk, MessageId, OpId, ProducerId, SendToken};
+pub use many::hash::HashingScheme;
+pub use many::pattern::{RegexSubscriptionMode, TopicsPattern};
+pub use many::router::MessageRoutingMode;
+pub use producer::{Deliver, Key, NO_REPLICATION, Outgoing, Payload};
 pub use service_url::{Endpoint, Scheme, ServiceUrl};
 pub use time::{Now, Time};
 pub use topic::TopicName;

@@ -36,6 +36,14 @@ pub(crate) enum Timer {
     Watchdog(ConsumerId),
     /// A tick of a consumer's ack timeout.
     AckTimeout(ConsumerId),
+    /// Chunks of a message that is not whole are past their time.
+    Chunks(ConsumerId),
+    /// Partitions are asked for again.
+    Grow(Owner),
+    /// The topics of a pattern are listed again.
+    Pattern(ConsumerId),
+    /// The oldest message that waits for a partition's producer fails.
+    Parked(ProducerId),
 }
 
 /// The queue.

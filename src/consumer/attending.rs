@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use pulsewire_proto::{ConsumerId, Message, TopicName};
+use pulsewire_proto::{ConsumerId, Message};
 
 use super::hooks::{ConsumerEvent, Listen, Notice};
 use super::{Consumer, Handle};
@@ -22,7 +22,7 @@ const MESSAGES: usize = 64;
 pub(super) struct Attendant {
     handle: Weak<Handle>,
     id: ConsumerId,
-    topic: TopicName,
+    topic: String,
     subscription: String,
     listener: Option<Box<dyn Listen>>,
     events: Option<Box<dyn Notice>>,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pulsewire_proto::{
     BatchReceivePolicy, ConsumerConfig, DeadLetterPolicy, Error, InitialPosition, KeySharedPolicy, Message,
-    MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType, TopicName,
+    MessageId, RedeliveryBackoff, RegexSubscriptionMode, SubscriptionMode, SubscriptionType, TopicName,
+    TopicsPattern,
 };
 
 use super::Consumer;
@@ -18,7 +19,8 @@ use crate::runtime::MaybeSend;
 #[must_use]
 pub struct ConsumerBuilder {
     client: Client,
-    topic: String,
+    topics: Topics,
+    mode: RegexSubscriptionMode,
     subscription: String,
     settings: Vec<Setting>,
     hooks: Hooks,
@@ -26,12 +28,19 @@ pub struct ConsumerBuilder {
     events: Option<Box<dyn Notice>>,
 }
 
+/// What is consumed.
+pub(crate) enum Topics {
+    One(String),
+    Several(Vec<String>),
+    Pattern(String),
+}
+
 type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
 
 impl ConsumerBuilder {
-    pub(crate) fn new(client: Client, topic: String, subscription: String) -> Self {
-        let (settings, hooks) = (Vec::new(), Hooks::default());
-        Self { client, topic, subscription, settings, hooks, listener: None, events: None }
+    pub(crate) fn new(client: Client, topics: Topics, subscription: String) -> Self {
+        let (mode, settings, hooks) = (RegexSubscriptionMode::default(), Vec::new(), Hooks::default());
+        Self { client, topics, mode, subscription, settings, hooks, listener: None, events: None }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
@@ -283,22 +292,107 @@ impl ConsumerBuilder {
         self.set(move |c| c.properties.push(property))
     }
 
-    /// Opens the consumer.
+    /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks of
+    /// messages that are not whole hold together. A larger message is received as `Corrupted`. Default:
+    /// 128 MiB, but never less than the largest message that the broker takes. (Java has no such limit.)
+    pub fn max_uncompressed_size(self, bytes: usize) -> Self {
+        self.set(move |c| c.max_uncompressed_size = bytes)
+    }
+
+    /// Messages that may be gathered from their chunks at a time; zero means any number. One more gives up the
+    /// oldest: see [`auto_ack_oldest_chunked_message_on_queue_full`](Self::auto_ack_oldest_chunked_message_on_queue_full).
+    /// Default: 10, as Java's `maxPendingChunkedMessage`.
+    pub fn max_pending_chunked_message(self, messages: u32) -> Self {
+        self.set(move |c| c.max_pending_chunked_message = messages)
+    }
+
+    /// Whether the chunks of a message that is given up for newer ones are acknowledged, and the message is so
+    /// lost to the subscription. Otherwise they come again: on shared and key-shared subscriptions after the
+    /// [delay of negative acknowledgements](Self::negative_ack_redelivery_delay), on others when the consumer
+    /// opens anew. Default: no, as Java's `autoAckOldestChunkedMessageOnQueueFull`.
+    pub fn auto_ack_oldest_chunked_message_on_queue_full(self, acknowledge: bool) -> Self {
+        self.set(move |c| c.auto_ack_oldest_chunked_message_on_queue_full = acknowledge)
+    }
+
+    /// How long the rest of a message's chunks is waited for, before those that came are acknowledged; zero
+    /// means for ever. Default: 1 minute, as Java's `expireTimeOfIncompleteChunkedMessage`.
+    pub fn expire_time_of_incomplete_chunked_message(self, time: Duration) -> Self {
+        self.set(move |c| c.expire_time_of_incomplete_chunked_message = time)
+    }
+
+    /// Messages that may wait in all partitions of a topic together, so that each may hold fewer than
+    /// [`receiver_queue_size`](Self::receiver_queue_size) says. Default: 50,000, as Java's
+    /// `maxTotalReceiverQueueSizeAcrossPartitions`; at least 1, and each may hold one at least.
+    pub fn max_total_receiver_queue_size_across_partitions(self, messages: u32) -> Self {
+        self.set(move |c| c.max_total_receiver_queue_size_across_partitions = messages)
+    }
+
+    /// Whether partitions that a topic gets later are consumed too, from their first message on.
+    /// Default: yes, as Java's `autoUpdatePartitions`.
+    pub fn auto_update_partitions(self, enabled: bool) -> Self {
+        self.set(move |c| c.auto_update_partitions = enabled)
+    }
+
+    /// How often it is asked whether there are more partitions. Default: 60 s, as Java's
+    /// `autoUpdatePartitionsInterval`; at least 1 ms.
+    pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.auto_update_partitions_interval = interval)
+    }
+
+    /// How often topics are listed anew for a pattern; where the broker tells of new ones by itself this
+    /// is a safety net. Default: 60 s, as Java's `patternAutoDiscoveryPeriod`; at least 1 ms.
+    pub fn pattern_auto_discovery_period(self, period: Duration) -> Self {
+        self.set(move |c| c.pattern_auto_discovery_period = period)
+    }
+
+    /// Which topics a pattern is about. Default: persistent ones, as Java's `subscriptionTopicsMode`.
+    pub fn regex_subscription_mode(mut self, mode: RegexSubscriptionMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Opens the consumer: of a list of topics all of them, or none; of a pattern those that there are now.
     ///
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption`, what the broker says (`ConsumerBusy` on an exclusive
     /// subscription that has its consumer), or `Timeout`.
     pub async fn subscribe(self) -> Result<Consumer, Error> {
-        let topic = TopicName::parse(&self.topic)?;
-        let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
+        let mut names = Vec::new();
+        let mut pattern = None;
+        let topic = match &self.topics {
+            Topics::One(name) => {
+                names.push(TopicName::parse(name)?);
+                names[0].to_string()
+            }
+            Topics::Several(topics) => {
+                for name in topics {
+                    names.push(TopicName::parse(name)?);
+                }
+                names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",")
+            }
+            Topics::Pattern(text) => {
+                pattern = Some(TopicsPattern::parse(text)?);
+                text.clone()
+            }
+        };
+        let first = match names.first() {
+            Some(name) => name.clone(),
+            None => TopicName::parse("none")?,
+        };
+        let mut config = ConsumerConfig::new(first, self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
         let (listener, events) = (self.listener, self.events);
         let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
         let mut hooks = self.hooks;
         hooks.listening = listener.is_some();
+        let (topics, mode) = (self.topics, self.mode);
         let consumer =
             Consumer::open_with(self.client, topic, self.subscription, hooks, |core, waiters, now| {
-                let (id, op) = core.subscribe(config, now)?;
+                let (id, op) = match (&topics, pattern) {
+                    (Topics::One(_), _) => core.subscribe(config, now),
+                    (_, Some(pattern)) => core.subscribe_pattern(config, pattern, mode, now),
+                    (_, None) => core.subscribe_topics(config, &names, now),
+                }?;
                 if attended {
                     waiters.attend(id);
                 }

@@ -16,9 +16,15 @@ use crate::runtime::{MaybeSend, MaybeSync};
 #[non_exhaustive]
 pub enum ConsumerEvent {
     /// It is now the active one of its failover subscription: as Java's `becameActive`.
-    BecameActive,
+    BecameActive {
+        /// Of this partition; -1 when the topic has none.
+        partition: i32,
+    },
     /// Another one is: as Java's `becameInactive`.
-    BecameInactive,
+    BecameInactive {
+        /// Of this partition; -1 when the topic has none.
+        partition: i32,
+    },
     /// The topic is terminated, and the broker has delivered all of it: as Java's `reachedEndOfTopic`.
     ReachedEndOfTopic,
     /// The message listener or an interceptor panicked, with this message. The others go on.

@@ -6,13 +6,15 @@ mod builder;
 mod hooks;
 mod receiving;
 mod state;
+mod topics;
 
 use std::sync::Arc;
 
 use pulsewire_proto as proto;
-use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget, TopicName};
+use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget};
 
 pub use builder::ConsumerBuilder;
+pub(crate) use builder::Topics;
 pub use hooks::{ConsumerEvent, ConsumerInterceptor};
 pub use receiving::{Messages, Receive};
 
@@ -27,7 +29,7 @@ use hooks::Hooks;
 pub struct Consumer {
     handle: Arc<Handle>,
     id: ConsumerId,
-    topic: TopicName,
+    topic: String,
     subscription: String,
 }
 
@@ -50,10 +52,11 @@ impl Drop for Handle {
 }
 
 impl Consumer {
-    /// The topic's full name.
+    /// The topic's full name; of several topics their names with commas between, of a pattern the
+    /// pattern. See [`Consumer::topics`].
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.topic.as_str()
+        &self.topic
     }
 
     /// The subscription's name.
@@ -65,7 +68,8 @@ impl Consumer {
     /// The last message of the topic; `-1:-1` when there is none. Waits through reconnects.
     ///
     /// # Errors
-    /// What the broker says, `AlreadyClosed`, or `Timeout`.
+    /// `NotSupported` when it has partitions, or there are several topics: see
+    /// [`Consumer::last_message_ids`]; what the broker says, `AlreadyClosed`, or `Timeout`.
     pub async fn last_message_id(&self) -> Result<MessageId, Error> {
         let id = self.id;
         match self.handle.client.operation(|core, now| Ok(((), core.last_message_id(id, now)))).await?.1 {
@@ -112,7 +116,11 @@ impl Consumer {
     /// messages after it come next, and it itself first when `start_message_id_inclusive` is set.
     /// What was delivered before and not received is thrown away.
     ///
+    /// Of a topic with partitions the message's partition moves, alone; with [`MessageId::EARLIEST`] and
+    /// [`MessageId::LATEST`] all do. With several topics see [`Consumer::seek_topic`].
+    ///
     /// # Errors
+    /// `InvalidMessageId` when it does not say which partition or topic is meant,
     /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
     pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
         self.seek_to(SeekTarget::Id(id)).await
@@ -134,7 +142,7 @@ impl Consumer {
     /// Opens it; dropped meanwhile, what the broker may open is closed.
     pub(crate) async fn open(
         client: Client,
-        topic: TopicName,
+        topic: String,
         subscription: String,
         start: impl FnOnce(&mut proto::Client, proto::Now) -> Result<(ConsumerId, OpId), Error>,
     ) -> Result<Self, Error> {
@@ -144,7 +152,7 @@ impl Consumer {
     /// The same, for one that calls code of the user's.
     async fn open_with(
         client: Client,
-        topic: TopicName,
+        topic: String,
         subscription: String,
         hooks: Hooks,
         start: impl FnOnce(&mut proto::Client, &mut Waiters, proto::Now) -> Result<(ConsumerId, OpId), Error>,

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use pulsewire_proto::{Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
+use pulsewire_proto::{Deliver, Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
 
 use super::Producer;
+use super::routing::RoutedMessage;
 
 #[derive(Default)]
 pub(super) struct OwnedMessage {
@@ -17,6 +19,9 @@ pub(super) struct OwnedMessage {
     properties: Vec<(String, String)>,
     event_time: Option<u64>,
     sequence_id: Option<u64>,
+    deliver: Option<Deliver>,
+    replicate_to: Vec<String>,
+    source_id: Option<MessageId>,
 }
 
 enum OwnedKey {
@@ -74,6 +79,40 @@ impl MessageBuilder {
         self
     }
 
+    /// When consumers of shared and key-shared subscriptions get it, in milliseconds since the Unix epoch;
+    /// other subscriptions deliver it at once. It travels in no batch. Java's `deliverAt`.
+    pub fn deliver_at(mut self, millis: u64) -> Self {
+        self.message.deliver = Some(Deliver::At(millis));
+        self
+    }
+
+    /// How long after it is sent consumers of shared and key-shared subscriptions get it: see
+    /// [`MessageBuilder::deliver_at`]. Java's `deliverAfter`.
+    pub fn deliver_after(mut self, delay: Duration) -> Self {
+        self.message.deliver = Some(Deliver::After(delay));
+        self
+    }
+
+    /// The clusters that it is replicated to, in place of all that the namespace has. Java's
+    /// `replicationClusters`.
+    pub fn replication_clusters<C: Into<String>>(mut self, clusters: impl IntoIterator<Item = C>) -> Self {
+        self.message.replicate_to = clusters.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// It is not replicated to other clusters. Java's `disableReplication`.
+    pub fn disable_replication(self) -> Self {
+        self.replication_clusters([pulsewire_proto::NO_REPLICATION])
+    }
+
+    /// On a shadow topic: the id of the message in the source topic that it stands for. The broker refuses
+    /// it on other topics, and messages without it on shadow topics. It travels in no batch and is not
+    /// chunked; of a source id its ledger and entry count. (In Java the shadow replicator alone can do this.)
+    pub fn source_message_id(mut self, id: MessageId) -> Self {
+        self.message.source_id = Some(id);
+        self
+    }
+
     /// Sends it: see [`Producer::send`].
     pub fn send(self) -> Sending {
         let state = match try_send(&self.producer, &self.message) {
@@ -99,6 +138,7 @@ impl MessageBuilder {
 fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Error> {
     let properties: Vec<(&str, &str)> =
         message.properties.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let replicate_to: Vec<&str> = message.replicate_to.iter().map(String::as_str).collect();
     let outgoing = Outgoing {
         payload: message.payload.as_ref().map(Payload::Shared),
         key: message.key.as_ref().map(|key| match key {
@@ -109,9 +149,21 @@ fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Er
         properties: &properties,
         event_time: message.event_time,
         sequence_id: message.sequence_id,
+        deliver: message.deliver,
+        replicate_to: &replicate_to,
+        source_id: message.source_id,
     };
-    producer.handle.client.inner.shared.command(|core, waiters, now| {
-        let token = core.send(producer.id, &outgoing, now)?;
+    let shared = &producer.handle.client.inner.shared;
+    // The user's code is called with no lock held.
+    let partition = producer.router.as_ref().and_then(|router| {
+        let partitions = shared.lock().core.producer_partitions(producer.id);
+        (partitions > 0).then(|| router(&RoutedMessage { message: &outgoing }, partitions))
+    });
+    shared.command(|core, waiters, now| {
+        let token = match partition {
+            Some(partition) => core.send_to(producer.id, partition, &outgoing, now)?,
+            None => core.send(producer.id, &outgoing, now)?,
+        };
         waiters.expect_send(producer.id);
         Ok(token)
     })

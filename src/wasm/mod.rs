@@ -301,6 +301,7 @@ fn id(parts: [u32; 4], partition: i32, batch_index: i32, batch_size: u32) -> Mes
         partition,
         batch_index,
         batch_size: i32::try_from(batch_size).unwrap_or(0),
+        first_chunk: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod positions;
 mod producing;
 mod reading;
 mod receiving;
+mod redelivering;
 mod service;
 #[cfg(target_family = "wasm")]
 pub mod web;
@@ -111,6 +112,22 @@ scenarios! {
         c07_acknowledgements_go_out_by_time_and_by_count,
         c07_close_and_drop_send_what_is_pending,
         c09_a_list_comes_again_with_backoff,
+    }
+    redelivering {
+        c10_what_is_kept_too_long_comes_again,
+        c10_the_timeout_has_a_backoff_of_its_own,
+        c10_a_cumulative_ack_ends_the_wait,
+        c11_what_is_put_off_comes_again_later,
+        c11_on_one_consumer_all_before_is_done_with,
+        c11_nothing_is_put_off_unasked,
+        c12_the_dead_letter_topic_begins_with_a_subscription,
+        c12_what_comes_too_often_goes_to_the_dead_letter_topic,
+        c12_the_ack_timeout_counts_and_of_a_batch_each_message,
+        c12_what_was_given_up_by_others_counts_too,
+        c12_a_letter_that_cannot_be_sent_loses_nothing,
+        c12_options_out_of_range_are_named,
+        c16_one_consumer_sees_all_again_in_order,
+        c35_many_negative_acks_keep_their_time,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

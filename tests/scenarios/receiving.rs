@@ -497,16 +497,22 @@ pub(crate) async fn c27_the_active_consumer_is_told(env: Env) -> Outcome {
     };
     let (log_a, log_b) = (Log::new(), Log::new());
     let a = named("a", &log_a).await.map_err(text)?;
-    until("the only one is active", || log_a.all().last() == Some(&ConsumerEvent::BecameActive)).await?;
+    until("the only one is active", || {
+        log_a.all().last() == Some(&ConsumerEvent::BecameActive { partition: -1 })
+    })
+    .await?;
     let b = named("b", &log_b).await.map_err(text)?;
     let active = |consumer: &Consumer| consumer.state().and_then(|state| state.active);
     until("both know", || active(&a).is_some() && active(&b).is_some()).await?;
     sleep(300 * MS).await;
     let (first, second, log) = if active(&a) == Some(true) { (a, b, log_b) } else { (b, a, log_a) };
     same("one is active", (active(&first), active(&second)), (Some(true), Some(false)))?;
-    same("the other was told", log.all().last(), Some(&ConsumerEvent::BecameInactive))?;
+    same("the other was told", log.all().last(), Some(&ConsumerEvent::BecameInactive { partition: -1 }))?;
     first.close().await.map_err(text)?;
-    until("the other takes over", || log.all().last() == Some(&ConsumerEvent::BecameActive)).await?;
+    until("the other takes over", || {
+        log.all().last() == Some(&ConsumerEvent::BecameActive { partition: -1 })
+    })
+    .await?;
     same("and knows it", active(&second), Some(true))?;
     client.close().await.map_err(text)
 }

@@ -47,21 +47,33 @@ impl Client {
         cumulative: bool,
         now: Now,
     ) -> Result<bool, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.acknowledge_of_several(consumer, ids, cumulative, now)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         ids.iter().try_for_each(|id| c.check(*id))?;
         let mut pending = false;
         for id in ids {
             pending |= c.acknowledge(*id, cumulative);
         }
         if pending {
-            let delay = c.config.acknowledgment_group_time;
-            if delay.is_zero() || c.grouping.len() >= c.config.max_acknowledgment_group_size as usize {
-                self.flush_acks(consumer, now);
-            } else {
-                self.timers.arm_if_idle(Timer::Acks(consumer), now.time + delay);
-            }
+            self.acks_pending(consumer, now);
         }
         Ok(pending)
+    }
+
+    /// Sees to it that pending acknowledgements go out.
+    pub(super) fn acks_pending(&mut self, consumer: ConsumerId, now: Now) {
+        let Some(c) = self.consumers.get(&consumer) else { return };
+        let delay = c.config.acknowledgment_group_time;
+        if delay.is_zero() || c.grouping.len() >= c.config.max_acknowledgment_group_size as usize {
+            self.flush_acks(consumer, now);
+        } else {
+            self.timers.arm_if_idle(Timer::Acks(consumer), now.time + delay);
+        }
     }
 
     /// Acknowledges messages, and is done when the broker has confirmed it.
@@ -72,6 +84,9 @@ impl Client {
         cumulative: bool,
         now: Now,
     ) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.confirm_of_several(consumer, ids, cumulative, now);
+        }
         let op = self.new_op(now);
         if let Some(c) = self.consumers.get_mut(&consumer) {
             c.grouping.wait(op, Self::ack_replied);

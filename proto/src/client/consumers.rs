@@ -20,13 +20,12 @@ impl Client {
     /// `InvalidOption` when the receiver queue is zero, as in Java; `AlreadyClosed`.
     pub fn batch_receive(&mut self, consumer: ConsumerId, now: Now) -> Result<BatchTicket, Error> {
         self.now = now;
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        if c.flow.is_zero() {
+        if self.consumers.get(&consumer).is_some_and(|c| c.flow.is_zero()) {
             let why = "batch_receive needs a receiver_queue_size of at least 1";
             return Err(Error::new(ErrorKind::InvalidOption, why));
         }
-        let deadline = c.config.batch_receive_policy.timeout.map(|timeout| now.time + timeout);
-        let ticket = c.batches.ask(deadline);
+        let (batches, policy) = self.batches(consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let ticket = batches.ask(policy.timeout.map(|timeout| now.time + timeout));
         self.arm_batch(consumer);
         Ok(ticket)
     }
@@ -43,28 +42,28 @@ impl Client {
         now: Now,
     ) -> Result<Option<Vec<Message>>, Error> {
         self.now = now;
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
-        let Some(deadline) = c.batches.turn(ticket) else { return Ok(None) };
-        if deadline.is_none_or(|at| at > now.time) && !c.has_batch() {
-            self.ran_empty(consumer);
+        let (batches, policy) = self.batches(consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(deadline) = batches.turn(ticket) else { return Ok(None) };
+        if deadline.is_none_or(|at| at > now.time) && !self.has_batch(consumer) {
+            self.grow_if_empty(consumer);
             return Ok(None);
         }
-        let policy = c.config.batch_receive_policy;
         let (mut messages, mut bytes, mut failed) = (Vec::new(), 0, None);
-        while c.has_wanted() {
-            let next = c.queue().next_size();
+        while let Some(next) = self.next_size(consumer) {
             if !policy.fits(messages.len(), bytes, next.unwrap_or(0))
                 || (next.is_none() && !messages.is_empty())
             {
                 break;
             }
-            match c.take() {
+            match self.take(consumer)? {
                 Some(Ok(message)) => {
                     bytes += message.size();
                     messages.push(message);
                 }
                 Some(Err(error)) => {
-                    c.counts.batch_receive_failed += 1;
+                    if let Some(c) = self.consumers.get_mut(&consumer) {
+                        c.counts.batch_receive_failed += 1;
+                    }
                     failed = Some(error);
                     break;
                 }
@@ -78,21 +77,28 @@ impl Client {
 
     /// Nobody waits for a batch any more; nothing is lost.
     pub fn forget_batch(&mut self, consumer: ConsumerId, ticket: BatchTicket) {
-        let Some(c) = self.consumers.get_mut(&consumer) else { return };
-        c.batches.forget(ticket);
+        let Some((batches, _)) = self.batches(consumer) else { return };
+        batches.forget(ticket);
         self.arm_batch(consumer);
     }
 
     /// It may be the next one's turn.
     fn arm_batch(&mut self, id: ConsumerId) {
         self.timers.cancel(Timer::BatchReceive(id));
-        let Some(c) = self.consumers.get(&id).filter(|c| !c.batches.is_empty()) else { return };
-        let (ready, deadline) = (c.has_batch(), c.batches.deadline());
-        if ready {
+        let Some((batches, _)) = self.batches(id).filter(|(batches, _)| !batches.is_empty()) else { return };
+        let deadline = batches.deadline();
+        if self.has_batch(id) {
             self.emit(Event::Ready(id));
         }
         if let Some(deadline) = deadline {
             self.timers.arm(Timer::BatchReceive(id), deadline);
+        }
+    }
+
+    /// Those who wait find no batch: queues that follow their use may become larger.
+    fn grow_if_empty(&mut self, id: ConsumerId) {
+        if self.consumers.get(&id).is_some_and(|c| c.queue().is_empty()) {
+            self.ran_empty(id);
         }
     }
 
@@ -106,7 +112,7 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn pause(&mut self, consumer: ConsumerId) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else { return self.pause_parts(consumer, true) };
         c.flow.pause(true);
         Ok(())
     }
@@ -116,16 +122,26 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn resume(&mut self, consumer: ConsumerId) -> Result<(), Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else { return self.pause_parts(consumer, false) };
         c.flow.pause(false);
         self.delivered(consumer, 0);
         Ok(())
     }
 
-    /// How a consumer is now; `None` when it is closed.
+    fn pause_parts(&mut self, consumer: ConsumerId, paused: bool) -> Result<(), Error> {
+        if cfg!(feature = "many") {
+            self.pause_several(consumer, paused)
+        } else {
+            Err(Error::closed("consumer"))
+        }
+    }
+
+    /// How a consumer is now; of one of several topics, the sum of its parts. `None` when it is closed.
     #[must_use]
     pub fn consumer_state(&self, consumer: ConsumerId) -> Option<ConsumerState> {
-        let c = self.consumers.get(&consumer)?;
+        let Some(c) = self.consumers.get(&consumer) else {
+            return if cfg!(feature = "many") { self.state_of_several(consumer) } else { None };
+        };
         Some(ConsumerState {
             connected: c.link.open_conn().is_some(),
             last_disconnected: c.notices.last_disconnected,
@@ -144,7 +160,13 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn consumer_stats(&mut self, consumer: ConsumerId, now: Now) -> Result<ConsumerStats, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.stats_of_several(consumer, now)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         let queued = c.queue().messages();
         Ok(c.counts.stats(queued, now.time))
     }
@@ -158,6 +180,10 @@ impl Client {
                 return op;
             }
             Some(None) => Error::new(ErrorKind::Disconnected, "the consumer is not connected now"),
+            None if cfg!(feature = "many") && self.multi.contains_key(&consumer) => {
+                let why = "brokers know the parts of a consumer of several topics: ask for each of its parts";
+                Error::new(ErrorKind::NotSupported, why)
+            }
             None => Error::closed("consumer"),
         };
         self.complete(op, Err(error));

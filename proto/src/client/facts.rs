@@ -106,6 +106,9 @@ impl Client {
             }
         }
         self.requests_lost(conn, &why, now);
+        if cfg!(feature = "many") {
+            self.watchers_lost(conn, now);
+        }
         self.links_lost(conn, &why, now);
     }
 
@@ -142,6 +145,11 @@ impl Client {
                 Timer::BatchReceive(consumer) => self.batch_receive_due(consumer),
                 Timer::Watchdog(consumer) => self.look_for_silence(consumer, now),
                 Timer::AckTimeout(consumer) => self.ack_timeout_tick(consumer, now),
+                Timer::Chunks(consumer) => self.chunks_due(consumer, now),
+                Timer::Grow(owner) if cfg!(feature = "many") => self.growth_due(owner, now),
+                Timer::Pattern(consumer) if cfg!(feature = "many") => self.list_pattern(consumer, now),
+                Timer::Parked(producer) if cfg!(feature = "many") => self.parked_timed_out(producer, now),
+                Timer::Grow(_) | Timer::Pattern(_) | Timer::Parked(_) => {}
             }
         }
     }
@@ -234,6 +242,10 @@ impl Client {
             }
             Command::LookupTopicResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::GetTopicsOfNamespaceResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::WatchTopicListSuccess(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::WatchTopicUpdate(update) if cfg!(feature = "many") => {
+                self.topics_updated(conn, update, now);
+            }
             Command::GetLastMessageIdResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::ConsumerStatsResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::ReachedEndOfTopic(reached) => self.end_of_topic(conn, ConsumerId(reached.consumer_id)),

@@ -10,9 +10,9 @@ use super::Client;
 use super::inner::{Asker, Listener};
 use crate::consumer::{Letter, Post, PostState, Way};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Output, SendOutcome};
+use crate::event::{Output, SendOutcome};
 use crate::ids::{ConsumerId, OpId, ProducerId};
-use crate::producer::{Key, Outgoing, Payload};
+use crate::producer::{Deliver, Key, Outgoing, Payload};
 use crate::time::Now;
 use crate::{Message, MessageId};
 
@@ -32,23 +32,29 @@ impl Client {
         now: Now,
     ) -> OpId {
         let op = self.new_op(now);
+        let consumer = match self.part_of_message(consumer, message) {
+            Ok(part) => part,
+            Err(error) => {
+                self.complete(op, Err(error));
+                return op;
+            }
+        };
         // The opening of the producer and the send have deadlines of their own.
         self.timers.cancel(crate::timer::Timer::Operation(op));
         let prepared = match self.consumers.get(&consumer) {
             None => Err(Error::closed("consumer")),
             Some(c) => match c.letters.as_ref().filter(|letters| letters.retry.is_some()) {
-                Some(letters) if cfg!(feature = "redelivery") => c
-                    .check(message.id())
-                    .map(|()| letters.retry_letter(message.clone(), message.topic(), properties, delay)),
+                Some(letters) if cfg!(feature = "redelivery") => c.check(message.id()).map(|()| {
+                    let topic = without_partition(message.topic());
+                    letters.retry_letter(message.clone(), topic, properties, delay)
+                }),
                 _ => Err(Error::new(ErrorKind::NotSupported, "enable_retry is off: nothing can be put off")),
             },
         };
         match prepared {
             Ok((way, letter)) => {
-                let delayed = way == Way::Retry && !delay.is_zero();
-                let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                let deliver_at = delayed.then(|| now.wall_ms.saturating_add(delay));
-                self.post(consumer, way, Letter { op: Some(op), deliver_at, cumulative, ..letter }, now);
+                let delay = Some(delay).filter(|delay| way == Way::Retry && !delay.is_zero());
+                self.post(consumer, way, Letter { op: Some(op), delay, cumulative, ..letter }, now);
             }
             Err(error) => self.complete(op, Err(error)),
         }
@@ -118,6 +124,7 @@ impl Client {
             payload: (!message.is_null()).then_some(Payload::Shared(&payload)),
             key,
             properties: &properties,
+            deliver: letter.delay.map(Deliver::After),
             ..Default::default()
         };
         match self.send(producer, &outgoing, now) {
@@ -182,15 +189,6 @@ impl Client {
         }
     }
 
-    /// Bytes of letters wait no more.
-    fn released(&mut self, bytes: usize) {
-        self.pending_bytes -= bytes;
-        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
-            self.starved = false;
-            self.emit(Event::Writable);
-        }
-    }
-
     /// The consumer is about to be forgotten, and its producers with it.
     pub(super) fn letters_ended(&mut self, consumer: ConsumerId, error: &Error) {
         if !cfg!(feature = "redelivery") {
@@ -211,4 +209,9 @@ impl Client {
             }
         }
     }
+}
+
+/// A topic as its users name it.
+fn without_partition(topic: &str) -> &str {
+    topic.rsplit_once("-partition-").map_or(topic, |(name, _)| name)
 }

@@ -15,6 +15,9 @@ impl Client {
     /// Moves a consumer's subscription. Done when the consumer is there: what was delivered before
     /// does not come after.
     pub fn seek(&mut self, consumer: ConsumerId, target: SeekTarget, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.seek_several(consumer, target, now);
+        }
         let op = self.new_op(now);
         self.seek_for(op, consumer, target, now);
         op
@@ -28,6 +31,10 @@ impl Client {
                 Error::new(ErrorKind::NotSupported, "the consumer is seeking already")
             }
             Some(c) => {
+                let target = match target {
+                    SeekTarget::Id(id) => SeekTarget::Id(id.start(c.config.start_message_id_inclusive)),
+                    time => time,
+                };
                 c.seek = Some(Seek::new(op, target, Self::seek_opened));
                 self.ops.insert(op, OpKind::Seek(consumer));
                 return self.seek_opened(consumer, now);
@@ -91,6 +98,9 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn redeliver_unacknowledged(&mut self, consumer: ConsumerId, now: Now) -> Result<(), Error> {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.redeliver_several(consumer, now);
+        }
         self.flush_acks(consumer, now);
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
         if let Some(conn) = c.link.open_conn() {

@@ -9,7 +9,7 @@ use crate::config::ConsumerConfig;
 use crate::consumer::{Arrival, Consumer, Counts, Letters, Message};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::ids::{ConnId, ConsumerId, OpId};
+use crate::ids::{ConnId, ConsumerId, MessageId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::entry::Entry;
@@ -23,6 +23,11 @@ impl Client {
     pub fn subscribe(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
         config.validate()?;
         self.check_open()?;
+        if cfg!(feature = "redelivery") && config.enable_retry {
+            // What was put off is read from a topic of its own.
+            let topic = config.topic.clone();
+            return self.subscribe_topics(config, &[topic], now);
+        }
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
         let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));
@@ -42,7 +47,13 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.take_of_several(consumer)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         let taken = c.take();
         match taken {
             Some(Ok(_)) => {}
@@ -56,12 +67,20 @@ impl Client {
     /// Whether a consumer has messages to take.
     #[must_use]
     pub fn has_messages(&self, consumer: ConsumerId) -> bool {
-        self.consumers.get(&consumer).is_some_and(Consumer::has_messages)
+        match self.consumers.get(&consumer) {
+            Some(c) => c.has_messages(),
+            None => cfg!(feature = "many") && self.several_have_messages(consumer),
+        }
     }
 
     /// The user was handed `n` messages that were taken: the broker may send as many more.
     pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
-        let Some(c) = self.consumers.get_mut(&consumer) else { return };
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            if cfg!(feature = "many") {
+                self.delivered_of_several(consumer, n);
+            }
+            return;
+        };
         let permits = c.delivered(n);
         if c.starts_ticking() {
             // Its first alarm tells the time.
@@ -75,6 +94,9 @@ impl Client {
 
     /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
     pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.unsubscribe_several(consumer, force, now);
+        }
         self.flush_acks(consumer, now);
         self.consumer_request(consumer, now, |consumer_id, request_id| {
             CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()
@@ -114,12 +136,16 @@ impl Client {
         if consumer.link.open_conn() != Some(conn) {
             return;
         }
-        let arrival = consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol));
+        let arrival = consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol), self.now);
         let adapts = consumer.flow.adapts();
+        let chunks = cfg!(feature = "chunking") && consumer.chunks.is_busy();
         match arrival {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) if !consumer.batches.is_empty() && consumer.has_batch() => {
                 self.emit(Event::Ready(id));
+            }
+            Arrival::Queued(false) if cfg!(feature = "many") && consumer.member.is_some() => {
+                self.part_has_more(id);
             }
             Arrival::Queued(false) => {}
             Arrival::Unwanted => self.delivered(id, 0),
@@ -145,6 +171,37 @@ impl Client {
         if adapts {
             self.adapt(id);
         }
+        if chunks {
+            self.chunks_changed(id, self.now);
+        }
+    }
+
+    /// Acknowledges chunks, or asks for them again, and sees to it that none waits for ever.
+    #[cold]
+    fn chunks_changed(&mut self, id: ConsumerId, now: Now) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let (done, again) = consumer.chunks.take_work();
+        done.iter().for_each(|key| consumer.grouping.individual(*key));
+        if let Some(due) = consumer.chunks.due(consumer.config.expire_time_of_incomplete_chunked_message) {
+            self.timers.arm_if_idle(Timer::Chunks(id), due);
+        }
+        let delay = consumer.config.negative_ack_redelivery_delay;
+        if !done.is_empty() {
+            self.acks_pending(id, now);
+        }
+        for (ledger_id, entry_id) in again {
+            let chunk = MessageId { ledger_id, entry_id, ..MessageId::EARLIEST };
+            self.redeliver_after(id, chunk, delay, now);
+        }
+    }
+
+    pub(super) fn chunks_due(&mut self, id: ConsumerId, now: Now) {
+        if !cfg!(feature = "chunking") {
+            return;
+        }
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        consumer.chunks.expire(consumer.config.expire_time_of_incomplete_chunked_message, now.time);
+        self.chunks_changed(id, now);
     }
 
     /// REACHED_END_OF_TOPIC, which comes again after every opening.
@@ -161,6 +218,7 @@ impl Client {
     pub(super) fn active_consumer(&mut self, conn: ConnId, id: ConsumerId, active: bool) {
         let Some(c) = self.consumers.get_mut(&id).filter(|c| c.link.conn() == Some(conn)) else { return };
         c.notices.active = Some(active);
-        self.emit(Event::ActiveConsumer { consumer: id, active });
+        let partition = c.partition();
+        self.emit(Event::ActiveConsumer { consumer: id, partition, active });
     }
 }

@@ -30,6 +30,9 @@ impl Client {
         id: MessageId,
         now: Now,
     ) -> Result<(), Error> {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.negative_of_several(consumer, id, now);
+        }
         self.negative_acknowledge_all(consumer, [(id, 0)], now)
     }
 
@@ -44,7 +47,16 @@ impl Client {
         now: Now,
     ) -> Result<(), Error> {
         self.now = now;
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            if !cfg!(feature = "many") {
+                return Err(Error::closed("consumer"));
+            }
+            for (id, count) in messages {
+                let part = self.part_by_id(consumer, id)?;
+                self.negative_acknowledge_all(part, std::iter::once((id, count)), now)?;
+            }
+            return Ok(());
+        };
         let mut checked = Ok(());
         for (id, count) in messages {
             checked = c.check(id);
@@ -60,6 +72,15 @@ impl Client {
             self.timers.arm(Timer::Nack(consumer), due);
         }
         checked
+    }
+
+    /// Asks for an entry to come again after a delay.
+    pub(super) fn redeliver_after(&mut self, consumer: ConsumerId, id: MessageId, delay: Duration, now: Now) {
+        let Some(c) = self.consumers.get_mut(&consumer) else { return };
+        c.negative_acknowledge(id, delay, now);
+        if let Some(due) = c.nacks.next() {
+            self.timers.arm(Timer::Nack(consumer), due);
+        }
     }
 
     pub(super) fn nacks_due(&mut self, id: ConsumerId, now: Now) {
@@ -94,13 +115,16 @@ impl Client {
     /// Asks for entries to come again; those that may not become dead letters: the messages that the user
     /// gave back, or all.
     fn redeliver(&mut self, id: ConsumerId, mut keys: Vec<Key>, all: bool, now: Now) {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let Some(consumer) = self.consumers.get(&id) else { return };
         let Some(conn) = consumer.link.open_conn() else { return };
         if consumer.config.tells_redelivery {
-            let id_of = |key: &Key| MessageId { ledger_id: key.0, entry_id: key.1, ..MessageId::EARLIEST };
+            let partition = consumer.partition();
+            let id_of =
+                |key: &Key| MessageId { ledger_id: key.0, entry_id: key.1, partition, ..MessageId::EARLIEST };
             let ids = keys.iter().map(id_of).collect();
-            self.events.push_back(Event::Redelivering { consumer: id, ids, timed_out: all });
+            self.emit(Event::Redelivering { consumer: id, ids, timed_out: all });
         }
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
         if matches!(
             consumer.config.subscription_type,
             SubscriptionType::Exclusive | SubscriptionType::Failover
@@ -116,6 +140,13 @@ impl Client {
             keys.retain(|key| letters.due(*key, all).map(|due| dead.extend(due)).is_none());
         }
         consumer.forget_queued(&keys);
+        if cfg!(feature = "chunking") {
+            for at in 0..keys.len() {
+                let (ledger_id, entry_id) = keys[at];
+                let last = MessageId { ledger_id, entry_id, ..MessageId::EARLIEST };
+                keys.extend(consumer.chunks.others_of(last));
+            }
+        }
         let message_ids: Vec<MessageIdData> = keys
             .into_iter()
             .map(|(ledger_id, entry_id)| MessageIdData { ledger_id, entry_id, ..Default::default() })

@@ -1,5 +1,6 @@
 //! What producers do: commands, receipts, and the ends of sends.
 
+use super::inner::Listener;
 use super::link::{Link, LinkState, Owner};
 use super::{Client, OpKind};
 use crate::config::ProducerConfig;
@@ -28,6 +29,23 @@ impl Client {
         Ok((id, op))
     }
 
+    /// Opens a producer that is a part of another.
+    pub(super) fn start_producer(
+        &mut self,
+        id: ProducerId,
+        config: ProducerConfig,
+        listener: Option<Listener>,
+        name: Option<String>,
+        now: Now,
+    ) {
+        let op = self.new_op(now);
+        self.ops.insert(op, OpKind::Create(Owner::Producer(id)));
+        let mut producer = Producer::new(id, config, Link::new(op)).part(name);
+        producer.listener = listener;
+        self.producers.insert(id, producer);
+        self.link_start(Owner::Producer(id), now);
+    }
+
     /// Sends a message: encodes it and keeps it until its receipt. The [`SendOutcome`] with the
     /// token that is returned comes exactly once.
     ///
@@ -40,20 +58,18 @@ impl Client {
         message: &Outgoing<'_>,
         now: Now,
     ) -> Result<SendToken, Error> {
-        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
+        let Some(p) = self.producers.get(&producer) else {
+            return if cfg!(feature = "many") {
+                self.send_partitioned(producer, message, None, now)
+            } else {
+                Err(Error::closed("producer"))
+            };
+        };
         if matches!(p.link.state, LinkState::Closing(..)) {
             return Err(Error::closed("producer"));
         }
-        // A single message may always be pending, however small the limit.
-        if self.pending_bytes > 0 {
-            let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-            if self.pending_bytes + size > self.config.memory_limit {
-                self.starved = true;
-                let limit = self.config.memory_limit;
-                let why = format!("pending messages use up the memory limit of {limit} bytes");
-                return Err(Error::new(ErrorKind::QueueFull, why));
-            }
-        }
+        self.room_for(message.payload.as_ref().map_or(0, |p| p.as_slice().len()))?;
+        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
         let was_empty = p.ring.is_empty();
         let held = p.held();
         let sent = p.enqueue(message, now);
@@ -87,6 +103,29 @@ impl Client {
         Ok(token)
     }
 
+    /// Whether a payload of so many bytes may be pending beside what is.
+    #[inline]
+    pub(super) fn room_for(&mut self, size: usize) -> Result<(), Error> {
+        // A single message may always be pending, however small the limit.
+        if self.pending_bytes > 0 && self.pending_bytes + size > self.config.memory_limit {
+            self.starved = true;
+            let limit = self.config.memory_limit;
+            let why = format!("pending messages use up the memory limit of {limit} bytes");
+            return Err(Error::new(ErrorKind::QueueFull, why));
+        }
+        Ok(())
+    }
+
+    /// So many bytes are not pending any more.
+    #[inline]
+    pub(super) fn released(&mut self, bytes: usize) {
+        self.pending_bytes -= bytes;
+        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
+            self.starved = false;
+            self.emit(Event::Writable);
+        }
+    }
+
     /// Sends the open batch of a producer now. Completes when all that was sent before has ended: with
     /// [`Output::Done`], or with the first failure among those.
     pub fn flush(&mut self, producer: ProducerId, now: Now) -> OpId {
@@ -94,6 +133,9 @@ impl Client {
         // Its sends have timeouts of their own.
         self.timers.cancel(Timer::Operation(op));
         self.close_batch(producer);
+        if cfg!(feature = "many") && self.flush_partitioned(producer, op) {
+            return op;
+        }
         match self.producers.get_mut(&producer) {
             None => self.complete(op, Err(Error::closed("producer"))),
             Some(p) if p.ring.is_empty() => self.complete(op, Ok(Output::Done)),
@@ -144,23 +186,29 @@ impl Client {
         pending: Pending,
         result: Result<MessageId, Error>,
     ) {
-        self.pending_bytes -= pending.frame_len as usize;
-        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
-            self.starved = false;
-            self.emit(Event::Writable);
-        }
+        self.released(pending.frame_len as usize);
         if self.flushing > 0 {
             self.flushed(producer, token, result.as_ref().err());
         }
         if !cfg!(feature = "batching") || pending.batch == 0 {
+            let token = self.send_token(producer, token.0, &pending);
             return self.sent_one(SendOutcome { producer, token, result });
         }
         let batch_size = i32::try_from(pending.batch).unwrap_or(i32::MAX);
         for batch_index in 0..batch_size {
-            let token = SendToken(token.0 + batch_index as u64);
+            let token = self.send_token(producer, token.0 + batch_index as u64, &pending);
             let result = result.clone().map(|id| MessageId { batch_index, batch_size, ..id });
             self.sent_one(SendOutcome { producer, token, result });
         }
+    }
+
+    /// Which send was in a place of the ring.
+    #[inline]
+    fn send_token(&mut self, producer: ProducerId, place: u64, pending: &Pending) -> SendToken {
+        if !cfg!(feature = "batching") || !pending.reordered {
+            return SendToken(place);
+        }
+        SendToken(self.producers.get_mut(&producer).map_or(place, |p| p.token_of(place)))
     }
 
     #[inline]
@@ -195,7 +243,8 @@ impl Client {
     /// All pending sends of a producer fail.
     pub(super) fn fail_pending(&mut self, producer: ProducerId, error: &Error) {
         self.close_batch(producer);
-        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop()) {
+        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop_whole())
+        {
             self.settle(producer, token, pending, Err(error.clone()));
         }
     }
@@ -225,6 +274,10 @@ impl Client {
                 self.settle(id, token, pending, Ok(message_id));
                 Ok(())
             }
+            Received::Part(pending) => {
+                self.released(pending.frame_len as usize);
+                Ok(())
+            }
             Received::Ignored => Ok(()),
             // Something was lost. A new connection helps all that are on this one.
             Received::Ahead => Err(Error::new(
@@ -250,7 +303,7 @@ impl Client {
             // These are about this message alone; the broker goes on with the next.
             ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR => {
                 if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
-                    && let Some((token, pending)) = producer.ring.pop()
+                    && let Some((token, pending)) = producer.ring.pop_whole()
                 {
                     self.settle(id, token, pending, Err(failed));
                 }
@@ -275,7 +328,7 @@ impl Client {
             if deadline > now.time {
                 return self.timers.arm(Timer::SendTimeout(id), deadline);
             }
-            let Some((token, pending)) = producer.ring.pop() else { return };
+            let Some((token, pending)) = producer.ring.pop_whole() else { return };
             let error = Error::timeout("sending the message");
             self.settle(id, token, pending, Err(error));
         }

@@ -26,6 +26,11 @@ pub enum SubscriptionType {
 }
 
 impl SubscriptionType {
+    /// Whether single messages can come again, out of order.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::KeyShared)
+    }
+
     pub(crate) fn to_wire(self) -> SubType {
         match self {
             Self::Exclusive => SubType::EXCLUSIVE,
@@ -118,6 +123,14 @@ pub struct ConsumerConfig {
     pub priority_level: i32,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
+    /// Messages that may wait in all partitions together: 50,000; each may hold one at least.
+    pub max_total_receiver_queue_size_across_partitions: u32,
+    /// Whether partitions that come later are consumed: yes.
+    pub auto_update_partitions: bool,
+    /// How often it is asked whether there are any: 60 s.
+    pub auto_update_partitions_interval: Duration,
+    /// How often topics are listed anew for a pattern: 60 s.
+    pub pattern_auto_discovery_period: Duration,
     /// Kept with a durable subscription by the consumer that creates it.
     pub subscription_properties: Vec<(String, String)>,
     /// Whether the subscription's place is replicated to other clusters: no.
@@ -128,6 +141,18 @@ pub struct ConsumerConfig {
     pub key_hash_ranges: Vec<RangeInclusive<u16>>,
     /// Whether only the last message of each key comes, where the topic is compacted: no.
     pub read_compacted: bool,
+    /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks
+    /// of messages that are not whole may hold together: 128 MiB, but never less than the largest
+    /// message that the broker takes. (Java has no such limit.)
+    pub max_uncompressed_size: usize,
+    /// Messages that may be gathered from their chunks at a time: 10; zero means any number. One more
+    /// gives up the oldest.
+    pub max_pending_chunked_message: u32,
+    /// Whether the chunks of a message that is given up so are acknowledged: no; they come again.
+    pub auto_ack_oldest_chunked_message_on_queue_full: bool,
+    /// How long a message's chunks are waited for: 1 minute, then those that came are acknowledged; zero
+    /// means for ever.
+    pub expire_time_of_incomplete_chunked_message: Duration,
 }
 
 impl ConsumerConfig {
@@ -164,11 +189,19 @@ impl ConsumerConfig {
             enable_retry: false,
             priority_level: 0,
             properties: Vec::new(),
+            max_total_receiver_queue_size_across_partitions: 50_000,
+            auto_update_partitions: true,
+            auto_update_partitions_interval: Duration::from_secs(60),
+            pattern_auto_discovery_period: Duration::from_secs(60),
             subscription_properties: Vec::new(),
             replicate_subscription_state: false,
             key_shared_policy: KeySharedPolicy::default(),
             key_hash_ranges: Vec::new(),
             read_compacted: false,
+            max_uncompressed_size: 128 * 1024 * 1024,
+            max_pending_chunked_message: 10,
+            auto_ack_oldest_chunked_message_on_queue_full: false,
+            expire_time_of_incomplete_chunked_message: Duration::from_secs(60),
         }
     }
 
@@ -217,6 +250,19 @@ impl ConsumerConfig {
         if self.priority_level < 0 {
             wrong.push("priority_level is 0 or more".to_owned());
         }
+        if cfg!(feature = "many") {
+            if self.max_total_receiver_queue_size_across_partitions == 0 {
+                wrong.push("max_total_receiver_queue_size_across_partitions is at least 1".to_owned());
+            }
+            for (name, value) in [
+                ("auto_update_partitions_interval", self.auto_update_partitions_interval),
+                ("pattern_auto_discovery_period", self.pattern_auto_discovery_period),
+            ] {
+                if value < Duration::from_millis(1) {
+                    wrong.push(format!("{name} is at least 1 ms"));
+                }
+            }
+        }
         self.check_subscription(&mut wrong);
         refuse(wrong)
     }
@@ -238,6 +284,9 @@ impl ConsumerConfig {
         if self.ack_timeout_redelivery_backoff.is_some_and(|backoff| !backoff.is_sound()) {
             wrong
                 .push("ack_timeout_redelivery_backoff goes from 1 ms or more up, times 1 or more".to_owned());
+        }
+        if self.enable_retry && !cfg!(feature = "many") {
+            wrong.push("enable_retry needs consumers of several topics, which are not built in".to_owned());
         }
         if self.dead_letter_policy.is_some() || self.enable_retry {
             self.check_letters(wrong);

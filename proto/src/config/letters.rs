@@ -120,12 +120,31 @@ impl ConsumerConfig {
         }
     }
 
+    /// Where what is put off can be read again: all topics of a consumer have one retry letter topic, and one
+    /// dead letter topic, named after the first of them unless the policy names them.
+    pub(crate) fn name_letters(&mut self, first: &TopicName) -> Option<TopicName> {
+        if !cfg!(feature = "redelivery") || !self.enable_retry {
+            return None;
+        }
+        self.topic = first.clone();
+        let (dead, retry) =
+            (self.dead_letter_producer().ok()?.topic, self.retry_letter_producer().ok()?.topic);
+        let policy = self.dead_letter_policy.get_or_insert_default();
+        policy.dead_letter_topic = Some(dead.to_string());
+        policy.retry_letter_topic = Some(retry.to_string());
+        Some(retry)
+    }
+
     /// Options of the producer of dead letters. They travel one by one, as Java's do.
     pub(crate) fn dead_letter_producer(&self) -> Result<ProducerConfig, Error> {
         let policy = self.dead_letter_policy.as_ref();
         let named = policy.and_then(|policy| policy.dead_letter_topic.as_deref());
         let customize = policy.and_then(|policy| policy.dead_letter_producer.as_ref());
-        self.letter_producer(named, "DLQ", customize)
+        let mut config = self.letter_producer(named, "DLQ", customize)?;
+        if let Some(name) = policy.and_then(|policy| policy.initial_subscription_name.as_ref()) {
+            config.initial_subscription_name = Some(name.clone());
+        }
+        Ok(config)
     }
 
     /// Options of the producer of retry letters.
@@ -148,6 +167,7 @@ impl ConsumerConfig {
         };
         let mut config = ProducerConfig::new(topic.clone());
         config.batching = false;
+        config.chunking_enabled = cfg!(feature = "chunking");
         if let Some(customize) = customize {
             customize(&mut config);
         }

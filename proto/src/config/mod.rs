@@ -11,7 +11,7 @@ pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 pub use key_shared::KeySharedPolicy;
 pub use letters::DeadLetterPolicy;
-pub use producer::ProducerConfig;
+pub use producer::{BatcherBuilder, ProducerConfig};
 pub use reader::ReaderConfig;
 
 use crate::error::{Error, ErrorKind};

@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) max_message_size: usize,
     /// The protocol that the broker speaks; 0 where it does not say.
     pub(crate) peer_version: i32,
+    /// Whether the broker tells of topics that come and go.
+    pub(crate) topic_watchers: bool,
     last_received: Time,
 }
 
@@ -68,6 +70,7 @@ impl Connection {
             waiting: Vec::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             peer_version: 0,
+            topic_watchers: false,
             last_received: now.time,
         }
     }
@@ -91,6 +94,7 @@ impl Connection {
                 supports_auth_refresh: Some(true),
                 supports_broker_entry_metadata: Some(true),
                 supports_partial_producer: Some(true),
+                supports_topic_watchers: cfg!(feature = "many").then_some(true),
                 supports_get_partitioned_metadata_without_auto_creation: Some(true),
                 ..Default::default()
             }),
@@ -102,6 +106,8 @@ impl Connection {
     pub(crate) fn accept(&mut self, connected: &CommandConnected) {
         self.state = State::Ready;
         self.peer_version = connected.protocol_version.unwrap_or(0);
+        self.topic_watchers =
+            connected.feature_flags.as_ref().and_then(|f| f.supports_topic_watchers) == Some(true);
         if let Some(size) =
             connected.max_message_size.and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0)
         {

@@ -73,8 +73,8 @@ pub(crate) enum Way {
 pub(crate) struct Letter {
     pub(crate) message: Message,
     pub(crate) properties: Properties,
-    /// When it is to be delivered, in milliseconds since the Unix epoch.
-    pub(crate) deliver_at: Option<u64>,
+    /// How long after it is sent it is to be delivered.
+    pub(crate) delay: Option<Duration>,
     /// Whether all before it is acknowledged with it.
     pub(crate) cumulative: bool,
     /// Who waits for its end.
@@ -115,11 +115,14 @@ impl Letters {
         }
     }
 
-    /// The user gives a message back; of a batch without naming a message, all of them.
-    pub(crate) fn given_back(&mut self, id: MessageId) {
-        for (message, given_back) in self.held.get_mut(&id.key()).into_iter().flatten() {
+    /// The user gives a message back; of a batch without naming a message, all of them. Whether its entry
+    /// is held.
+    pub(crate) fn given_back(&mut self, id: MessageId) -> bool {
+        let Some(held) = self.held.get_mut(&id.key()) else { return false };
+        for (message, given_back) in held {
             *given_back |= id.batch_index < 0 || message.id().batch_index == id.batch_index;
         }
+        true
     }
 
     /// The user is done with a message.
@@ -178,7 +181,7 @@ impl Letters {
     /// A message that came too often.
     pub(crate) fn dead_letter(&self, message: Message) -> Letter {
         let properties = self.properties(&message, message.topic());
-        Letter { message, properties, deliver_at: None, cumulative: false, op: None }
+        Letter { message, properties, delay: None, cumulative: false, op: None }
     }
 
     /// A message that is put off; and which way it goes, as it may have been too often.
@@ -196,7 +199,7 @@ impl Letters {
         properties.insert(RECONSUMETIMES.to_owned(), times.to_string());
         properties.insert(DELAY_TIME.to_owned(), delay.as_millis().to_string());
         let way = if times > self.max { Way::Dead } else { Way::Retry };
-        (way, Letter { message, properties, deliver_at: None, cumulative: false, op: None })
+        (way, Letter { message, properties, delay: None, cumulative: false, op: None })
     }
 
     pub(crate) fn post(&mut self, way: Way) -> Option<&mut Post> {

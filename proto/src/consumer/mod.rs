@@ -13,6 +13,7 @@
 
 mod acks;
 mod batch_receive;
+mod chunks;
 mod entries;
 mod flow;
 mod grouping;
@@ -36,6 +37,8 @@ use acks::BatchAcks;
 pub(crate) use batch_receive::BatchReceives;
 pub use batch_receive::{BatchReceivePolicy, BatchTicket};
 use bytes::Bytes;
+pub(crate) use chunks::Chunks;
+use chunks::Gathered;
 pub(crate) use entries::Key;
 use flow::Flow;
 use grouping::{Flush, Grouping};
@@ -56,8 +59,9 @@ use unacked::Unacked;
 use watchdog::Watchdog;
 pub(crate) use watchdog::verdict as silence_verdict;
 
+use crate::client::inner::Member;
 use crate::client::link::Link;
-use crate::compression;
+use crate::compression::Unpacker;
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
@@ -76,9 +80,13 @@ pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     pub(crate) config: ConsumerConfig,
     pub(crate) link: Link,
+    /// Set when it is a part of another.
+    pub(crate) member: Option<Member>,
     name: String,
     topic: Arc<TopicName>,
     queue: Queue,
+    unpacker: Unpacker,
+    pub(crate) chunks: Chunks,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
     pub(crate) nacks: Nacks,
@@ -93,7 +101,7 @@ pub(crate) struct Consumer {
     pub(crate) questions: Questions,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
     epoch: u64,
-    /// Largest payload, also after it is unpacked.
+    /// Largest payload, as brokers take it.
     pub(crate) max_message_size: usize,
     pub(crate) flow: Flow,
     pub(crate) batches: BatchReceives,
@@ -138,9 +146,12 @@ impl Consumer {
         Self {
             id,
             link,
+            member: None,
             name,
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
+            unpacker: Unpacker::default(),
+            chunks: Chunks::default(),
             acks: BatchAcks::default(),
             grouping: Grouping::default(),
             nacks: Nacks::default(),
@@ -164,6 +175,24 @@ impl Consumer {
         }
     }
 
+    pub(crate) fn with_member(self, member: Option<Member>, now: Now) -> Self {
+        Self { member, counts: Counts::since(now.time), ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Fails unless it is of this topic.
+    pub(crate) fn is_of(&self, topic: &str) -> Result<(), Error> {
+        let topic = TopicName::parse(topic)?;
+        if topic == self.config.topic {
+            return Ok(());
+        }
+        let why = format!("{topic} is not a topic of this consumer");
+        Err(Error::new(ErrorKind::InvalidTopicName, why))
+    }
+
     /// SUBSCRIBE, for this opening.
     pub(crate) fn open_command(&self, request_id: u64) -> CommandSubscribe {
         CommandSubscribe {
@@ -183,8 +212,8 @@ impl Consumer {
                 InitialPosition::Latest => WirePosition::LATEST,
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
+            force_topic_creation: Some(self.member.is_none_or(|member| member.create)),
             replicate_subscription_state: self.config.replicate_subscription_state.then_some(true),
-            force_topic_creation: Some(true),
             key_shared_meta: self.config.key_shared_meta(),
             subscription_properties: key_values(&self.config.subscription_properties),
             consumer_epoch: self.has_epochs().then_some(self.epoch),
@@ -209,6 +238,7 @@ impl Consumer {
     /// The link is lost: all that is not acknowledged will come again.
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
+        self.chunks.lost();
         self.grouping.lost(&self.acks);
         self.forget_unacked();
         self.start.lost();
@@ -226,6 +256,7 @@ impl Consumer {
     /// Forgets what was delivered on this link and is not acknowledged: it will come again.
     pub(crate) fn start_over(&mut self) {
         self.flow.start_over(self.queue.clear());
+        self.chunks.lost();
         self.forget_unacked();
         self.announced = false;
     }
@@ -275,7 +306,7 @@ impl Consumer {
     }
 
     /// Takes in an entry.
-    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>) -> Arrival {
+    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>, now: Now) -> Arrival {
         self.arrivals += 1;
         let at = delivery.position;
         let unreadable = |why: String| {
@@ -328,7 +359,23 @@ impl Consumer {
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
             return Arrival::Queued(self.announce());
         }
-        let payload = match self.unpacked(&unpack, entry.payload) {
+        let (mut payload, mut first_chunk) = (entry.payload, None);
+        if cfg!(feature = "chunking") && unpack.chunk {
+            let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+            let key = (at.ledger, at.entry);
+            match self.chunks.take(&self.config, limit, key, &entry.metadata, &payload, now) {
+                Gathered::Whole(whole, first) => (payload, first_chunk) = (whole, Some(first)),
+                Gathered::Nothing => {
+                    self.flow.give_back(permits);
+                    return Arrival::Unwanted;
+                }
+                Gathered::Impossible(why) => {
+                    self.queue.push_unreadable(unreadable(why), permits);
+                    return Arrival::Queued(self.announce());
+                }
+            }
+        }
+        let payload = match self.unpacked(&unpack, payload) {
             Ok(payload) => payload,
             Err(error) => {
                 let error = Error::new(error.kind(), unreadable(error.to_string()).to_string());
@@ -341,6 +388,7 @@ impl Consumer {
             unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
         let bytes = payload.len();
         let data = EntryData {
+            consumer: self.id,
             topic: self.topic.clone(),
             position: at,
             redelivery_count: delivery.redelivery_count,
@@ -348,6 +396,7 @@ impl Consumer {
             metadata: entry.metadata,
             payload,
             batch_size,
+            first_chunk,
         };
         let overdue = self.letters().is_some_and(|letters| letters.is_overdue(delivery.redelivery_count));
         let mut apart = Queue::default();
@@ -391,12 +440,13 @@ impl Consumer {
     }
 
     /// The payload as its producer had it before compression.
-    fn unpacked(&self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
+    fn unpacked(&mut self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
         if unpack.compression == CompressionType::NONE {
             return Ok(payload);
         }
         let size = unpack.uncompressed_size as usize;
-        compression::unpack(unpack.compression, &payload, size, self.max_message_size)
+        let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+        self.unpacker.unpack(unpack.compression, &payload, size, limit)
     }
 
     fn announce(&mut self) -> bool {
@@ -458,6 +508,10 @@ impl Consumer {
         self.has_messages()
     }
 
+    pub(crate) fn partition(&self) -> i32 {
+        self.partition
+    }
+
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
     }
@@ -475,14 +529,24 @@ impl Consumer {
     /// Whether what waits makes a batch before its time.
     pub(crate) fn has_batch(&self) -> bool {
         let policy = &self.config.batch_receive_policy;
-        policy.is_reached(self.queue.messages(), self.queue.bytes())
-            // Nothing more can come before something is taken.
-            || (!self.queue.is_empty() && self.flow.at_broker(&self.queue) <= 0)
+        policy.is_reached(self.queue.messages(), self.queue.bytes()) || self.is_full()
+    }
+
+    /// Whether nothing more can come before something is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.queue.is_empty() && self.flow.at_broker(&self.queue) <= 0
     }
 
     /// Notes an acknowledgement; whether there is anything to tell the broker of it.
     pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
         let (by_index, key) = (self.config.batch_index_acknowledgment, id.key());
+        if cfg!(feature = "chunking") {
+            if cumulative {
+                self.chunks.passed(id);
+            } else {
+                self.chunks.others_of(id).into_iter().for_each(|chunk| self.grouping.individual(chunk));
+            }
+        }
         if !cumulative {
             let whole = self.acks.individual(id).is_some();
             self.counts.acks_sent += 1;
@@ -525,10 +589,9 @@ impl Consumer {
         }
         let precision = self.config.negative_ack_redelivery_delay_precision;
         self.nacks.add(id.key(), delay, precision, now.time);
-        if let Some(letters) = self.letters() {
-            letters.given_back(id);
-        }
-        if let Some(unacked) = self.unacked() {
+        // Of an entry that may not come again, other messages stay with the user.
+        let stays = self.letters().is_some_and(|letters| letters.given_back(id));
+        if let Some(unacked) = self.unacked().filter(|_| !stays) {
             unacked.done(id.key());
         }
     }
@@ -563,5 +626,6 @@ fn unsupported(unpack: &Unpack) -> Option<String> {
     if unpack.encrypted {
         return Some("it is encrypted, which is not supported yet".to_owned());
     }
-    unpack.chunk.then(|| "it is a chunk of a larger message, which is not supported yet".to_owned())
+    let left_out = unpack.chunk && !cfg!(feature = "chunking");
+    left_out.then(|| "it is a chunk of a larger message, which this build leaves out".to_owned())
 }

@@ -80,6 +80,21 @@ pub struct ConsumerStats {
     pub messages_in_receiver_queue: u32,
 }
 
+impl std::ops::AddAssign for ConsumerStats {
+    fn add_assign(&mut self, part: Self) {
+        self.total_messages_received += part.total_messages_received;
+        self.total_bytes_received += part.total_bytes_received;
+        self.total_receive_failed += part.total_receive_failed;
+        self.total_batch_receive_failed += part.total_batch_receive_failed;
+        self.total_acks_sent += part.total_acks_sent;
+        self.total_acks_failed += part.total_acks_failed;
+        self.rate_messages_received += part.rate_messages_received;
+        self.rate_bytes_received += part.rate_bytes_received;
+        self.messages_in_receiver_queue =
+            self.messages_in_receiver_queue.saturating_add(part.messages_in_receiver_queue);
+    }
+}
+
 /// What the broker knows of a consumer, as the C++ client's `BrokerConsumerStats`; the Java client does not ask.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]

@@ -329,7 +329,7 @@ fn c09_many_nacks_are_cut_into_frames() {
 }
 
 fn message_id(entry_id: u64) -> MessageId {
-    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0 }
+    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0, first_chunk: None }
 }
 
 #[test]

@@ -17,7 +17,6 @@ fn with(policy: DeadLetterPolicy) -> ConsumerConfig {
     ConsumerConfig {
         subscription_type: SubscriptionType::Shared,
         dead_letter_policy: Some(policy),
-        enable_retry: true,
         negative_ack_redelivery_delay: secs(1),
         ..ungrouped()
     }
@@ -25,6 +24,32 @@ fn with(policy: DeadLetterPolicy) -> ConsumerConfig {
 
 fn limited() -> ConsumerConfig {
     with(DeadLetterPolicy::new(2))
+}
+
+/// A consumer that reads its retry letter topic too: itself, its parts, and the connection.
+fn retrying(talk: &mut Talk) -> (ConsumerId, [ConsumerId; 2], ConnId) {
+    let config = ConsumerConfig { enable_retry: true, ..limited() };
+    let (id, op) = talk.client.subscribe(config, talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    let mut parts = Vec::new();
+    let mut topics = Vec::new();
+    let mut flows = 0;
+    while flows < 2 {
+        match talk.hear(conn).0 {
+            Command::PartitionedTopicMetadata(asked) => talk.say(conn, partitions(asked.request_id, 0)),
+            Command::LookupTopic(asked) => talk.say(conn, serves(asked.request_id, BROKER)),
+            Command::Subscribe(open) => {
+                talk.say(conn, success(open.request_id));
+                parts.push(ConsumerId(open.consumer_id));
+                topics.push(open.topic);
+            }
+            Command::Flow(_) => flows += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(topics, [TOPIC, RETRY]);
+    talk.ended(op).expect("a consumer");
+    (id, [parts[0], parts[1]], conn)
 }
 
 fn keyed(key: &str, properties: &[(&str, &str)], payload: &str) -> bytes::Bytes {
@@ -145,16 +170,27 @@ fn c12_of_a_batch_only_those_messages_that_were_given_back() {
 #[test]
 fn c12_an_ack_timeout_at_the_limit_makes_a_dead_letter_and_an_ack_none() {
     let mut talk = Talk::new();
-    let config = ConsumerConfig { ack_timeout: secs(1), ack_timeout_tick_time: ms(100), ..limited() };
+    let config = ConsumerConfig { ack_timeout: secs(2), ack_timeout_tick_time: ms(100), ..limited() };
     let (id, conn) = talk.consumer_with(config);
+    // What is given back of a batch takes nothing from the time of the rest.
+    talk.say_bytes(conn, redelivery(id, 6, 2, &[], &batch(&[Some("a"), Some("b")])));
+    let messages = take(&mut talk, id);
+    nack(&mut talk, id, messages[1].id());
+    talk.pass(ms(1_010));
+    let producer = opened(&mut talk, conn, DLQ);
+    assert_eq!(&talk.hear_send(conn).payload[..], b"b");
+    talk.receipt(conn, producer, 0);
+    talk.pass(ms(1_190));
+    assert_eq!(&talk.hear_send(conn).payload[..], b"a");
+    talk.receipt(conn, producer, 1);
+    hear!(talk, conn, Ack);
     for n in 7..9 {
         talk.say_bytes(conn, redelivery(id, n, 2, &[], &single("x")));
     }
     let messages = take(&mut talk, id);
     talk.client.acknowledge(id, messages[0].id(), false, talk.now).expect("open");
     hear!(talk, conn, Ack);
-    talk.pass(ms(1_300));
-    opened(&mut talk, conn, DLQ);
+    talk.pass(ms(2_300));
     assert_eq!(properties(&talk.hear_send(conn))["ORIGIN_MESSAGE_ID"], "3:8:-1");
     talk.quiet(conn);
 }
@@ -228,9 +264,9 @@ fn c12_the_policy_names_topics_and_changes_the_producer() {
 #[test]
 fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
     let mut talk = Talk::new();
-    let (id, conn) = talk.consumer_with(limited());
+    let (id, [_, retry], conn) = retrying(&mut talk);
     let before = [("RECONSUMETIMES", "1"), ("REAL_TOPIC", "elsewhere"), ("ORIGIN_MESSAGE_ID", "1:1:-1")];
-    talk.say_bytes(conn, delivery(id, 7, &[], &keyed("k", &before, "x")));
+    talk.say_bytes(conn, delivery(retry, 7, &[], &keyed("k", &before, "x")));
     let message = take(&mut talk, id).remove(0);
     let more = [("why".to_owned(), "not yet".to_owned())];
     let op = talk.client.reconsume_later(id, &message, &more, ms(5_000), false, talk.now);
@@ -247,17 +283,19 @@ fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
     ];
     assert_eq!(properties(&sent), expected.into());
     assert_eq!(sent.metadata.partition_key.as_deref(), Some("k"));
+    assert_eq!(sent.metadata.deliver_at_time, Some(talk.now.wall_ms as i64 + 5_000));
     assert_eq!(talk.ended_yet(op), None);
     talk.receipt(conn, producer, 0);
-    assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 7);
+    let ack = hear!(talk, conn, Ack);
+    assert_eq!((ack.consumer_id, ack.message_id[0].entry_id), (retry.0, 7));
     assert_eq!(talk.ended(op), Ok(Output::Done));
 }
 
 #[test]
 fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
     let mut talk = Talk::new();
-    let (id, conn) = talk.consumer_with(limited());
-    talk.say_bytes(conn, delivery(id, 7, &[], &keyed("k", &[("RECONSUMETIMES", "2")], "x")));
+    let (id, [first, _], conn) = retrying(&mut talk);
+    talk.say_bytes(conn, delivery(first, 7, &[], &keyed("k", &[("RECONSUMETIMES", "2")], "x")));
     let message = take(&mut talk, id).remove(0);
     let op = talk.client.reconsume_later(id, &message, &[], ms(9), true, talk.now);
     let producer = opened(&mut talk, conn, DLQ);
@@ -272,16 +310,15 @@ fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
 #[test]
 fn c11_putting_off_ends_with_its_reason() {
     let mut talk = Talk::new();
-    let config = ConsumerConfig { enable_retry: false, ..limited() };
-    let (id, conn) = talk.consumer_with(config);
+    let (id, conn) = talk.consumer_with(limited());
     talk.deliver(conn, id, 7, "x");
     let message = take(&mut talk, id).remove(0);
     let op = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
     assert_eq!(kind(talk.ended(op)), ErrorKind::NotSupported);
 
     let mut talk = Talk::new();
-    let (id, conn) = talk.consumer_with(limited());
-    talk.deliver(conn, id, 7, "x");
+    let (id, [first, _], conn) = retrying(&mut talk);
+    talk.deliver(conn, first, 7, "x");
     let message = take(&mut talk, id).remove(0);
     let refused = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
     let (_, _, request) = opens(&mut talk, conn);
@@ -294,8 +331,10 @@ fn c11_putting_off_ends_with_its_reason() {
     let producer = opened(&mut talk, conn, RETRY);
     talk.hear_send(conn);
     talk.client.close_consumer(id, talk.now);
-    let close = hear!(talk, conn, CloseConsumer);
-    talk.say(conn, success(close.request_id));
+    for _ in 0..2 {
+        let close = hear!(talk, conn, CloseConsumer);
+        talk.say(conn, success(close.request_id));
+    }
     assert_eq!(kind(talk.ended(closed)), ErrorKind::AlreadyClosed);
     assert_eq!(hear!(talk, conn, CloseProducer).producer_id, producer.0);
     let late = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);

@@ -561,7 +561,7 @@ fn c27_the_active_consumer_is_told_also_before_the_answer_to_subscribe() {
     while let Some(event) = talk.event() {
         told.push(event);
     }
-    let event = |active| Event::ActiveConsumer { consumer: id, active };
+    let event = |active| Event::ActiveConsumer { consumer: id, partition: -1, active };
     assert_eq!(told, [event(true), event(false)]);
     talk.cut(conn);
     assert_eq!(active(&talk), None, "nobody knows while it is lost");

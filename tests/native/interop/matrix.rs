@@ -259,6 +259,7 @@ pub(super) fn as_said(message: &Message) -> Value {
         "properties": message.properties().into_iter().collect::<BTreeMap<_, _>>(),
         "event_time": message.event_time().unwrap_or(0),
         "producer": message.producer_name(),
+        "redelivery_count": message.redelivery_count(),
     });
     if let Some(key) = message.key() {
         said["key"] = json!(key);

@@ -21,6 +21,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.apache.pulsar.client.api.CompressionType;
 import org.apache.pulsar.client.api.Consumer;
+import org.apache.pulsar.client.api.ConsumerBuilder;
+import org.apache.pulsar.client.api.DeadLetterPolicy;
 import org.apache.pulsar.client.api.Message;
 import org.apache.pulsar.client.api.MessageId;
 import org.apache.pulsar.client.api.Producer;
@@ -159,14 +161,21 @@ public final class Witness {
     }
 
     private void subscribe(JsonNode request) throws Exception {
-        Consumer<byte[]> consumer = client.newConsumer()
+        ConsumerBuilder<byte[]> builder = client.newConsumer()
                 .topic(request.get("topic").asText())
                 .subscriptionName(request.get("subscription").asText())
                 .subscriptionType(SubscriptionType.valueOf(request.path("type").asText("Exclusive")))
                 .subscriptionInitialPosition(SubscriptionInitialPosition.Earliest)
                 .receiverQueueSize(request.path("queue").asInt(1000))
-                .subscribe();
-        consumers.put(request.get("handle").asText(), consumer);
+                .enableRetry(request.path("retry").asBoolean(false));
+        if (request.has("max_redeliver_count")) {
+            int max = request.get("max_redeliver_count").asInt();
+            builder.deadLetterPolicy(DeadLetterPolicy.builder().maxRedeliverCount(max).build());
+        }
+        if (request.has("nack_delay_ms")) {
+            builder.negativeAckRedeliveryDelay(request.get("nack_delay_ms").asLong(), TimeUnit.MILLISECONDS);
+        }
+        consumers.put(request.get("handle").asText(), builder.subscribe());
     }
 
     private void receive(JsonNode request, ObjectNode answer) throws Exception {
@@ -201,8 +210,13 @@ public final class Witness {
             one.put("producer", message.getProducerName());
             one.put("sequence_id", message.getSequenceId());
             one.put("at_ms", System.currentTimeMillis());
-            if (request.path("acknowledge").asBoolean(true)) {
-                consumer.acknowledge(message);
+            one.put("redelivery_count", message.getRedeliveryCount());
+            switch (request.path("then").asText(request.path("acknowledge").asBoolean(true) ? "acknowledge" : "keep")) {
+                case "acknowledge" -> consumer.acknowledge(message);
+                case "negative_acknowledge" -> consumer.negativeAcknowledge(message);
+                case "reconsume_later" ->
+                        consumer.reconsumeLater(message, request.get("delay_ms").asLong(), TimeUnit.MILLISECONDS);
+                default -> { }
             }
         }
     }
