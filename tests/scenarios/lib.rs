@@ -113,6 +113,8 @@ scenarios! {
         c09_a_list_comes_again_with_backoff,
     }
     redelivering {
+        c05_properties_stay_with_the_place,
+        c06_each_acknowledgement_is_confirmed,
         c10_what_is_kept_too_long_comes_again,
         c10_the_timeout_has_a_backoff_of_its_own,
         c10_a_cumulative_ack_ends_the_wait,

@@ -45,6 +45,7 @@ pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
 use unacked::Unacked;
 
+use crate::client::Client;
 use crate::client::inner::Member;
 use crate::client::link::Link;
 use crate::compression::Unpacker;
@@ -118,6 +119,10 @@ impl Consumer {
         name: String,
         letters: Option<Box<Letters>>,
     ) -> Self {
+        let mut grouping = Grouping::default();
+        if cfg!(feature = "redelivery") && config.ack_receipt_enabled {
+            grouping.always_confirmed(Client::ack_replied);
+        }
         Self {
             id,
             link,
@@ -128,7 +133,7 @@ impl Consumer {
             unpacker: Unpacker::default(),
             chunks: Chunks::default(),
             acks: BatchAcks::default(),
-            grouping: Grouping::default(),
+            grouping,
             nacks: Nacks::default(),
             unacked: Unacked::new(&config),
             letters,
