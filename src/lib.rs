@@ -33,6 +33,7 @@ mod client;
 mod consumer;
 mod driver;
 mod producer;
+mod reader;
 mod runtime;
 mod shared;
 mod waiters;
@@ -44,7 +45,8 @@ pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
 pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
-    BatcherBuilder, ConnectionState, Error, ErrorKind, Fault, FirstChunk, InitialPosition, Message, MessageId, RedeliveryBackoff,
-    SubscriptionMode, SubscriptionType,
+    BatcherBuilder, ConnectionState, Error, ErrorKind, Fault, FirstChunk, InitialPosition, KeySharedPolicy,
+    Message, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
+pub use reader::{ReadMessages, Reader, ReaderBuilder};

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+mod interop;
 mod witness;
 
 use pulsewire_tests::{ALL, Endpoint, Env, Outcome, Running};
@@ -53,6 +54,17 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
                 if endpoint.witness.starts_with("pulsewire") { &endpoint.witness } else { witness::WITNESS };
             let check = Check::new(name, endpoint, through);
             set.spawn(one(check, Box::pin(witness::run(name, env(name))), slots.clone()));
+        }
+        // A Java and a Python process for each of these.
+        let witnesses = Arc::new(interop::Witnesses::default());
+        let tried =
+            with_python && std::env::var_os("PULSEWIRE_JAVA").is_some() && endpoint.transport == "tcp";
+        for interop in interop::all().filter(|c| tried && !endpoint.proxied && chosen(c.name)) {
+            let ours = endpoint.witness.starts_with("pulsewire");
+            let through = if ours { &endpoint.witness } else { interop.witness };
+            let check = Check::new(interop.name, endpoint, through);
+            let both = interop::Both { env: env(interop.name), witnesses: witnesses.clone() };
+            set.spawn(one(check, (interop.run)(both), slots.clone()));
         }
     }
     let results = std::env::var("PULSEWIRE_RESULTS").unwrap_or_else(|_| "target/results".to_owned());

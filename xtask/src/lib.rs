@@ -1,11 +1,12 @@
 //! Build and test orchestration, as a library so that tests can start a real Pulsar themselves.
 //!
-//! - [`pulsar`], [`python`]: the outside implementations that tests are checked against
+//! - [`pulsar`], [`python`], [`java`]: the outside implementations that tests are checked against
 //! - [`setup`]: what a machine needs, installed where it may be, with the one command that mends it elsewhere
 //! - [`dev`]: `npm start`
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
 //! - [`golden`]: the vectors in `tests/golden`
+//! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: a minute of fuzzing
@@ -20,7 +21,9 @@ mod count;
 pub mod dev;
 pub mod fuzz;
 pub mod golden;
+pub mod java;
 pub mod mutants;
+pub mod peers;
 mod provide;
 pub mod pulsar;
 pub mod purity;

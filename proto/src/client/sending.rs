@@ -211,7 +211,8 @@ impl Client {
     /// All pending sends of a producer fail.
     pub(super) fn fail_pending(&mut self, producer: ProducerId, error: &Error) {
         self.close_batch(producer);
-        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop_whole()) {
+        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop_whole())
+        {
             self.settle(producer, token, pending, Err(error.clone()));
         }
     }

@@ -155,12 +155,7 @@ impl Unpacker {
     }
 
     /// The unpacked bytes, never more than `size`.
-    fn unpack_into(
-        &mut self,
-        codec: CompressionType,
-        packed: &[u8],
-        size: usize,
-    ) -> Result<Vec<u8>, String> {
+    fn unpack_into(&mut self, codec: CompressionType, packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
         match codec {
             #[cfg(feature = "lz4")]
             CompressionType::LZ4 => {
@@ -172,8 +167,7 @@ impl Unpacker {
             #[cfg(feature = "zlib")]
             CompressionType::ZLIB => {
                 let mut out = vec![0; size];
-                let inflate =
-                    self.zlib.get_or_insert_with(|| zlib_rs::Inflate::new(true, ZLIB_WINDOW_BITS));
+                let inflate = self.zlib.get_or_insert_with(|| zlib_rs::Inflate::new(true, ZLIB_WINDOW_BITS));
                 inflate.reset(true);
                 let status = inflate
                     .decompress(packed, &mut out, zlib_rs::InflateFlush::Finish)
@@ -193,8 +187,7 @@ impl Unpacker {
                     return Err(format!("its own header says {claimed} bytes"));
                 }
                 let mut out = vec![0; size];
-                let n =
-                    snap::raw::Decoder::new().decompress(packed, &mut out).map_err(|e| e.to_string())?;
+                let n = snap::raw::Decoder::new().decompress(packed, &mut out).map_err(|e| e.to_string())?;
                 out.truncate(n);
                 Ok(out)
             }

@@ -86,7 +86,8 @@ impl ProducerConfig {
         if self.initial_subscription_name.as_ref().is_some_and(String::is_empty) {
             wrong.push("initial_subscription_name is not empty".to_owned());
         }
-        if self.compression_type != CompressionType::NONE && !compression::is_built_in(self.compression_type) {
+        if self.compression_type != CompressionType::NONE && !compression::is_built_in(self.compression_type)
+        {
             let codec = compression::name(self.compression_type);
             wrong.push(format!("compression_type {codec} is left out of this build"));
         }

@@ -56,11 +56,12 @@ impl Seek {
         CommandSeek { consumer_id, request_id, message_id, message_publish_time }
     }
 
-    /// Where the subscription begins afterwards; the broker alone knows the place of a time.
-    pub(crate) fn start(&self) -> MessageId {
+    /// Where the subscription begins afterwards, and whether that is its place: the broker alone
+    /// knows the place of a time.
+    pub(crate) fn start(&self) -> (MessageId, bool) {
         match self.target {
-            SeekTarget::Id(id) => id,
-            SeekTarget::PublishTime(_) => MessageId::EARLIEST,
+            SeekTarget::Id(id) => (id, true),
+            SeekTarget::PublishTime(_) => (MessageId::EARLIEST, false),
         }
     }
 }
@@ -90,7 +91,14 @@ mod tests {
 
     #[test]
     fn c13_the_bits_of_a_batch_are_those_from_the_message_on() {
-        let id = MessageId { ledger_id: 1, entry_id: 2, partition: -1, batch_index: 65, batch_size: 130, first_chunk: None };
+        let id = MessageId {
+            ledger_id: 1,
+            entry_id: 2,
+            partition: -1,
+            batch_index: 65,
+            batch_size: 130,
+            first_chunk: None,
+        };
         assert_eq!(seek_id(id).ack_set, [0, -2, 0b11]);
         assert_eq!(seek_id(MessageId { batch_index: 0, batch_size: 3, ..id }).ack_set, [0b111]);
         assert!(seek_id(MessageId { batch_index: 3, batch_size: 3, ..id }).ack_set.is_empty());

@@ -42,7 +42,8 @@ impl Producer {
         let payload = message.payload.as_ref().map_or(&[][..], Payload::as_slice);
         let codec = self.config.compression_type;
         // There is nothing to pack in an empty one.
-        let packed = (codec != CompressionType::NONE && !payload.is_empty()).then_some((codec, payload.len()));
+        let packed =
+            (codec != CompressionType::NONE && !payload.is_empty()).then_some((codec, payload.len()));
         let mut metadata = Metadata {
             producer_name_field: &name_field,
             sequence_id,
@@ -57,7 +58,8 @@ impl Producer {
             return Err(self.too_large(payload.len(), metadata_len));
         }
         // As Java: what is known of the metadata so far has its place in each chunk.
-        let cut = self.chunk_size(message).map(|size| size.min(self.max_message_size.saturating_sub(metadata_len)));
+        let cut =
+            self.chunk_size(message).map(|size| size.min(self.max_message_size.saturating_sub(metadata_len)));
         if cut == Some(0) {
             return Err(self.too_large(payload.len(), metadata_len));
         }
@@ -78,7 +80,14 @@ impl Producer {
             if packed_len <= room {
                 open.close(&[], buffer);
                 let frame_len = buffer.len() - before;
-                return Ok(self.push(&metadata, now, Part::Whole, frame_len, metadata_len + packed_len, None));
+                return Ok(self.push(
+                    &metadata,
+                    now,
+                    Part::Whole,
+                    frame_len,
+                    metadata_len + packed_len,
+                    None,
+                ));
             }
             if cut.is_some() {
                 whole = Some(buffer.split_off(at).freeze());

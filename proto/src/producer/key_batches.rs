@@ -71,8 +71,7 @@ impl KeyBatches {
             self.since = now;
         }
         let spare = &mut self.spare;
-        let open =
-            self.open.entry(BatchKey::of(message)).or_insert_with(|| spare.pop().unwrap_or_default());
+        let open = self.open.entry(BatchKey::of(message)).or_insert_with(|| spare.pop().unwrap_or_default());
         let before = open.batch.bytes().len();
         open.batch.push(sequence_id, message, now);
         open.tokens.push(token);

@@ -161,9 +161,9 @@ impl Metadata<'_> {
         len += message.ordering_key.map_or(0, |key| 2 + sized(key.len()));
         len += if message.payload.is_none() { 3 } else { 0 };
         len += message.replicate_to.iter().map(|cluster| 1 + sized(cluster.len())).sum::<usize>();
-        len += self.packed.map_or(0, |(codec, size)| {
-            2 + varint_len(i64::from(codec.0) as u64) + varint_len(size as u64)
-        });
+        len += self
+            .packed
+            .map_or(0, |(codec, size)| 2 + varint_len(i64::from(codec.0) as u64) + varint_len(size as u64));
         len += self.deliver_at().map_or(0, |time| 2 + varint_len(time));
         len += self.chunk.map_or(0, |chunk| {
             8 + sized(chunk.uuid.len())

@@ -36,7 +36,8 @@ use crate::time::{Now, Time};
 use crate::wire::batch::BatchReader;
 use crate::wire::hot::{self, Receipt, SendDetails};
 use crate::wire::{
-    CommandProducer, CommandProducerSuccess, CompressionType, KeyValue, MessageMetadata, SingleMessageMetadata,
+    CommandProducer, CommandProducerSuccess, CompressionType, KeyValue, MessageMetadata,
+    SingleMessageMetadata,
 };
 
 /// Payloads from this size on travel as segments of their own, without a copy.
@@ -204,7 +205,11 @@ impl Producer {
         if self.keyed.is_some() {
             return Ok(self.enqueue_by_key(message, sequence_id, repeats, len, limit, now));
         }
-        if repeats || self.batch.repeats || !self.batch.suits(message) || self.batch.bytes().len() + len > limit {
+        if repeats
+            || self.batch.repeats
+            || !self.batch.suits(message)
+            || self.batch.bytes().len() + len > limit
+        {
             self.close_batch();
         }
         let token = SendToken(self.next_token());
@@ -309,7 +314,8 @@ impl Producer {
             metadata.encode(buffer);
             let at = buffer.len();
             let done = self.packer.pack(codec, batch.bytes(), buffer);
-            message_size = Some(buffer.len() - at).filter(|len| done.is_ok() && *len <= self.max_message_size);
+            message_size =
+                Some(buffer.len() - at).filter(|len| done.is_ok() && *len <= self.max_message_size);
             match message_size {
                 Some(_) => open.close(&[], buffer),
                 // It does not get smaller; as it is it fits.

@@ -337,7 +337,10 @@ mod tests {
         assert_eq!(chunks(&mut ring, 1), [1, 1, 1]);
         assert_eq!(chunks(&mut ring, 8), [2, 2, 2]);
         assert_eq!(push(&mut ring, 3, b"bb"), SendToken(3));
-        assert_eq!(ring.remove_larger(4).iter().map(|(t, p)| (t.0, p.frame_len)).collect::<Vec<_>>(), [(2, 12)]);
+        assert_eq!(
+            ring.remove_larger(4).iter().map(|(t, p)| (t.0, p.frame_len)).collect::<Vec<_>>(),
+            [(2, 12)]
+        );
         assert_eq!(transmit(&mut ring), b"acccccbb");
         assert_eq!(ring.pop_whole().map(|(t, p)| (t.0, p.frame_len)), Some((0, 1)));
         assert_eq!(ring.pop().map(|(t, p)| (t.0, p.part)), Some((1, Part::FirstChunk)));
