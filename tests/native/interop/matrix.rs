@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pulsewire::{Client, CompressionType, InitialPosition, Message};
+use pulsewire::{Client, CompressionType, InitialPosition, Message, MessageId};
 use pulsewire_tests::Outcome;
 use serde_json::{Value, json};
 
@@ -88,6 +88,22 @@ async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party)
         return Err(format!("{} sent, {} received", sent.len(), received.len()));
     }
     for (at, ((message, sent), received)) in messages.iter().zip(&sent).zip(&received).enumerate() {
+        // Python says nothing of first chunks, but when it serialises an id.
+        let bare = |id: &Value| match id["message_id"].as_str() {
+            Some(text) if mode == Mode::Chunk && (writer == PYTHON || reader == PYTHON) => {
+                let mut bare = id.clone();
+                bare["message_id"] = json!(text.rsplit(';').next());
+                bare
+            }
+            _ => id.clone(),
+        };
+        let (sent, received) = (&bare(sent), &bare(received));
+        // Java alone says that there is no batch.
+        let parsed =
+            |id: &Value| MessageId::from_bytes(&payload(&json!({ "payload": id["serialized"] }))?).ok();
+        if mode == Mode::Chunk && (parsed(sent) != parsed(received) || parsed(sent).is_none()) {
+            return Err(format!("message {at}: {sent} came as {}", received["serialized"]));
+        }
         compare(message, sent, received).map_err(|e| format!("message {at}: {e}"))?;
     }
     Ok(())
@@ -145,9 +161,9 @@ fn messages(nulls: bool) -> Vec<Value> {
 /// Messages that no codec makes small enough for one entry, and one that is small.
 fn large() -> Vec<Value> {
     vec![
-        json!({ "payload": { "random": [7, 11_000_000] }, "key": "large", "properties": { "a": "1" } }),
+        json!({ "payload": { "random": [7, 6_000_000] }, "key": "large", "properties": { "a": "1" },
+                "event_time": 1_700_000_000_123u64 }),
         json!({ "payload": "00", "key": "small" }),
-        json!({ "payload": { "random": [8, 5_242_881] }, "event_time": 1_700_000_000_123u64 }),
     ]
 }
 
