@@ -200,6 +200,12 @@ impl Message {
         find_bytes(&self.entry.metadata, 5).and_then(|cluster| std::str::from_utf8(cluster).ok())
     }
 
+    /// The clusters that it is replicated to, where its producer named them; `__local__` is none.
+    #[must_use]
+    pub fn replicate_to(&self) -> Vec<String> {
+        find_all(&self.entry.metadata, 7)
+    }
+
     /// The version of its schema, as the registry numbers it.
     #[must_use]
     pub fn schema_version(&self) -> Option<&[u8]> {
