@@ -44,8 +44,8 @@ pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, HashingScheme, InitialPosition, KeySharedPolicy, Message, MessageId,
-    MessageRoutingMode, RedeliveryBackoff, RegexSubscriptionMode, SeekTarget, SubscriptionMode,
+    ConnectionState, Error, ErrorKind, Fault, HashingScheme, InitialPosition, KeySharedPolicy, Message,
+    MessageId, MessageRoutingMode, RedeliveryBackoff, RegexSubscriptionMode, SeekTarget, SubscriptionMode,
     SubscriptionType, TopicsPattern,
 };
 pub use pulsewire_transport as transport;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pulsewire_proto::{
-    ConsumerConfig, Error, InitialPosition, KeySharedPolicy, MessageId, RedeliveryBackoff, RegexSubscriptionMode,
-    SubscriptionMode, SubscriptionType, TopicName, TopicsPattern,
+    ConsumerConfig, Error, InitialPosition, KeySharedPolicy, MessageId, RedeliveryBackoff,
+    RegexSubscriptionMode, SubscriptionMode, SubscriptionType, TopicName, TopicsPattern,
 };
 
 use super::Consumer;

@@ -145,7 +145,9 @@ impl Client {
         if join.left > 0 {
             return;
         }
-        let Some(Join { error, mut ids, joined, available, .. }) = self.joins.joins.remove(&id) else { return };
+        let Some(Join { error, mut ids, joined, available, .. }) = self.joins.joins.remove(&id) else {
+            return;
+        };
         match joined {
             Joined::Op(op) => self.complete(op, error.map_or(Ok(Output::Done), Err)),
             // One that has a message is enough, whatever the others say.
