@@ -120,6 +120,7 @@ scenarios! {
         r02_messages_go_round_and_with_batching_stay_a_while,
         r02_a_single_partition_or_a_router_s,
         r03_a_key_s_partition_is_its_hash,
+        r03_ten_thousand_keys_have_java_s_hashes,
         r04_names_and_ids_of_all_partitions,
         p24_partitions_are_opened_when_they_are_sent_to,
         c13_seek_in_one_partition_or_in_all,

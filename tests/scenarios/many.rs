@@ -260,6 +260,26 @@ pub(crate) async fn r03_a_key_s_partition_is_its_hash(env: Env) -> Outcome {
     client.close().await.map_err(text)
 }
 
+pub(crate) async fn r03_ten_thousand_keys_have_java_s_hashes(env: Env) -> Outcome {
+    let (client, topic) = (env.client()?, env.topic());
+    partition(&env, &topic, 5).await?;
+    let table: Vec<(String, u32, u32)> =
+        serde_json::from_str(include_str!("../golden/keys.json")).map_err(text)?;
+    same("keys", table.len(), 10_000)?;
+    for (key, java, murmur) in &table {
+        same(key, HashingScheme::JavaStringHash.hash(key), *java)?;
+        same(key, HashingScheme::Murmur3Hash32.hash(key), *murmur)?;
+    }
+    let producer = client.producer(&topic).create().await.map_err(text)?;
+    let rows: Vec<_> = table.iter().step_by(50).collect();
+    let sends: Vec<_> =
+        rows.iter().map(|row| producer.new_message().key(&row.0).payload("x").send()).collect();
+    for ((key, java, _), id) in rows.iter().zip(join_all(sends).await) {
+        same(key, id.map_err(text)?.partition, (java % 5) as i32)?;
+    }
+    client.close().await.map_err(text)
+}
+
 pub(crate) async fn r04_names_and_ids_of_all_partitions(env: Env) -> Outcome {
     let (client, topic) = (env.client()?, env.topic());
     partition(&env, &topic, 3).await?;
