@@ -132,7 +132,7 @@ scenarios! {
         m02_persistent_topics_others_or_both,
         m03_acknowledged_and_sought_topic_by_topic,
         m03_a_backlog_of_one_topic_does_not_keep_others_waiting,
-        v02_a_partitioned_topic_is_read,
+        v02_partitions_and_several_topics_are_read,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

@@ -649,18 +649,39 @@ pub(crate) async fn m03_a_backlog_of_one_topic_does_not_keep_others_waiting(env:
     client.close().await.map_err(text)
 }
 
-pub(crate) async fn v02_a_partitioned_topic_is_read(env: Env) -> Outcome {
-    let (client, topic) = (env.client()?, env.topic());
-    partition(&env, &topic, 3).await?;
-    let producer = unbatched(&client, &topic).await?;
-    let ids = send_all(&producer, (0..30).map(|i| i.to_string())).await?;
-    let reader = client.reader(&topic).start_message_id(MessageId::EARLIEST).create().await.map_err(text)?;
-    let mut found = BTreeSet::new();
-    while reader.has_message_available().await.map_err(text)? {
-        found.insert(reader.read_next().await.map_err(text)?.id());
+pub(crate) async fn v02_partitions_and_several_topics_are_read(env: Env) -> Outcome {
+    let client = env.client()?;
+    let (plain, divided) = (format!("{}-a", env.topic()), format!("{}-b", env.topic()));
+    partition(&env, &divided, 3).await?;
+    let mut sent = BTreeSet::new();
+    for (topic, count) in [(&plain, 10), (&divided, 30)] {
+        let producer = unbatched(&client, topic).await?;
+        let ids = send_all(&producer, (0..count).map(|i| i.to_string())).await?;
+        sent.extend(ids.into_iter().map(|id| (topic.clone(), id)));
     }
-    same("messages", found, ids.iter().copied().collect())?;
-    let wrong = client.reader(&topic).start_message_id(ids[3]).create().await;
+    for (topics, count) in [(vec![&divided], 30), (vec![&plain, &divided], 40)] {
+        let reader = match topics[..] {
+            [topic] => client.reader(topic),
+            _ => client.reader_of_topics(topics.iter().copied()),
+        };
+        let reader = reader.start_message_id(MessageId::EARLIEST).create().await.map_err(text)?;
+        let mut found = BTreeSet::new();
+        while reader.has_message_available().await.map_err(text)? {
+            let message = reader.read_next().await.map_err(text)?;
+            let topic = message.topic().split("-partition-").next().unwrap_or("");
+            found.insert((topic.to_owned(), message.id()));
+        }
+        let expected = sent.iter().filter(|(topic, _)| topics.contains(&topic)).cloned().collect();
+        same("messages", found, expected)?;
+        reader.seek(MessageId::EARLIEST).await.map_err(text)?;
+        for _ in 0..count {
+            let read = within(Duration::from_secs(15), reader.read_next()).await;
+            read.ok_or("no message came for 15 s")?.map_err(text)?;
+        }
+        holds("all is read", !reader.has_message_available().await.map_err(text)?)?;
+    }
+    let middle = MessageId { ledger_id: 1, entry_id: 1, ..MessageId::EARLIEST };
+    let wrong = client.reader(&divided).start_message_id(middle).create().await;
     same("kind", wrong.err().map(|e| e.kind()), Some(ErrorKind::InvalidOption))?;
     client.close().await.map_err(text)
 }
