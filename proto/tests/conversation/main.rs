@@ -17,6 +17,7 @@ mod entries;
 mod faults;
 mod letters;
 mod lookup;
+mod many;
 mod positions;
 mod producer;
 mod reading;
