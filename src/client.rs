@@ -77,7 +77,12 @@ impl Client {
 
     /// Prepares a reader.
     pub fn reader(&self, topic: impl Into<String>) -> ReaderBuilder {
-        ReaderBuilder::new(self.clone(), topic.into())
+        ReaderBuilder::new(self.clone(), vec![topic.into()])
+    }
+
+    /// Prepares a reader of several topics at once, each with or without partitions.
+    pub fn reader_of_topics<T: Into<String>>(&self, topics: impl IntoIterator<Item = T>) -> ReaderBuilder {
+        ReaderBuilder::new(self.clone(), topics.into_iter().map(Into::into).collect())
     }
 
     /// How many partitions a topic has; 0 when it is not partitioned. The topic is not created.

@@ -43,6 +43,31 @@ impl Consumer {
         done
     }
 
+    /// Acknowledges all messages up to this one, with properties that the broker keeps with the
+    /// subscription's place until the next such call: the `properties` of a cursor in its internal
+    /// statistics. It goes out at once.
+    ///
+    /// # Errors
+    /// As [`Consumer::acknowledge_id`].
+    pub fn acknowledge_cumulative_with(
+        &self,
+        id: MessageId,
+        properties: &[(String, u64)],
+    ) -> Result<(), Error> {
+        let shared = &self.handle.client.inner.shared;
+        shared.command(|core, _, now| core.acknowledge_with_properties(self.id, &[id], true, properties, now))
+    }
+
+    /// Acknowledges messages, with properties. Brokers keep those of cumulative acknowledgements only. It goes
+    /// out at once.
+    ///
+    /// # Errors
+    /// As [`Consumer::acknowledge_ids`].
+    pub fn acknowledge_ids_with(&self, ids: &[MessageId], properties: &[(String, u64)]) -> Result<(), Error> {
+        let shared = &self.handle.client.inner.shared;
+        shared.command(|core, _, now| core.acknowledge_with_properties(self.id, ids, false, properties, now))
+    }
+
     /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as
     /// `isAckReceiptEnabled` of the consumer; here each call chooses. A part of a batch is confirmed
     /// at once unless [`batch_index_acknowledgment`](ConsumerBuilder::batch_index_acknowledgment) is on.

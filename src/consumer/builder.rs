@@ -182,6 +182,13 @@ impl ConsumerBuilder {
         self.set(move |c| c.max_acknowledgment_group_size = entries)
     }
 
+    /// Whether each acknowledgement is confirmed by the broker, and said again until it is: brokers drop those
+    /// that come while they move a topic. Default: no, as Java's `isAckReceiptEnabled`. To wait for the
+    /// confirmation of one there is [`Consumer::acknowledge_confirmed`].
+    pub fn ack_receipt_enabled(self, enabled: bool) -> Self {
+        self.set(move |c| c.ack_receipt_enabled = enabled)
+    }
+
     /// Whether brokers that can are told of acknowledged parts of batches, so that these do not come
     /// again. Default: no, as Java's `enableBatchIndexAcknowledgment`.
     pub fn batch_index_acknowledgment(self, enabled: bool) -> Self {

@@ -13,15 +13,15 @@ use crate::consumer::Consumer;
 #[must_use]
 pub struct ReaderBuilder {
     client: Client,
-    topic: String,
+    topics: Vec<String>,
     settings: Vec<Setting>,
 }
 
 type Setting = Box<dyn FnOnce(&mut ReaderConfig) + Send>;
 
 impl ReaderBuilder {
-    pub(crate) fn new(client: Client, topic: String) -> Self {
-        Self { client, topic, settings: Vec::new() }
+    pub(crate) fn new(client: Client, topics: Vec<String>) -> Self {
+        Self { client, topics, settings: Vec::new() }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ReaderConfig) + Send + 'static) -> Self {
@@ -29,7 +29,8 @@ impl ReaderBuilder {
         self
     }
 
-    /// Starts after this message, or at [`MessageId::EARLIEST`] or [`MessageId::LATEST`]. This or
+    /// Starts after this message, or at [`MessageId::EARLIEST`] or [`MessageId::LATEST`]; with several
+    /// topics or partitions at one of those two. This or
     /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both.
     pub fn start_message_id(self, id: MessageId) -> Self {
         self.set(move |c| c.start_message_id = Some(id))
@@ -95,11 +96,15 @@ impl ReaderBuilder {
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Reader, Error> {
-        let topic = TopicName::parse(&self.topic)?;
-        let mut config = ReaderConfig::new(topic.clone());
+        let topics: Vec<TopicName> =
+            self.topics.iter().map(|name| TopicName::parse(name)).collect::<Result<_, _>>()?;
+        let first = topics.first().cloned().map_or_else(|| TopicName::parse("none"), Ok)?;
+        let mut config = ReaderConfig::new(first);
         self.settings.into_iter().for_each(|set| set(&mut config));
-        let opened = Consumer::open(self.client, topic.to_string(), String::new(), |core, now| {
-            core.create_reader(config, now)
+        let names = topics.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
+        let opened = Consumer::open(self.client, names, String::new(), |core, now| match topics[..] {
+            [_] => core.create_reader(config, now),
+            _ => core.create_reader_of_topics(config, &topics, now),
         });
         Ok(Reader { consumer: opened.await? })
     }

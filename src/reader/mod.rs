@@ -98,6 +98,14 @@ impl Reader {
         self.consumer.has_message_available().await
     }
 
+    /// The last message of each topic, partition by partition; `-1:-1` where there is none.
+    ///
+    /// # Errors
+    /// As [`Reader::has_message_available`].
+    pub async fn last_message_ids(&self) -> Result<Vec<(String, MessageId)>, Error> {
+        self.consumer.last_message_ids().await
+    }
+
     /// The last message of the topic; `-1:-1` when there is none.
     ///
     /// # Errors

@@ -130,6 +130,7 @@ impl Engine {
             properties: &properties,
             event_time: meta.event_time,
             sequence_id: meta.sequence_id,
+            ..Outgoing::default()
         };
         self.shared
             .command(|core, _, now| core.send(ProducerId(producer.into()), &message, now))

@@ -9,7 +9,9 @@ mod acknowledging;
 pub mod admin;
 mod bad_input;
 mod consuming;
+mod entries;
 mod env;
+mod many;
 mod positions;
 mod producing;
 mod reading;
@@ -87,6 +89,25 @@ scenarios! {
         p15_properties_and_null_value,
         p18_memory_limit_refuses_or_waits,
     }
+    entries {
+        p03_each_codec_makes_messages_smaller,
+        p03_each_codec_packs_whole_batches,
+        p03_what_stays_too_large_fails_alone,
+        p04_batches_by_key,
+        p05_large_messages_travel_in_chunks,
+        p05_chunks_and_batches_exclude_each_other,
+        c28_an_acknowledgement_covers_all_chunks,
+        c28_a_negative_acknowledgement_brings_all_chunks_again,
+        c28_chunks_of_several_producers_are_told_apart,
+        c28_the_oldest_gives_way_when_too_many_are_gathered,
+        c28_chunks_past_their_time_are_acknowledged,
+        c28_a_message_beyond_the_bound_is_refused,
+        p13_messages_are_delivered_at_their_time,
+        p14_messages_name_the_clusters_that_they_go_to,
+        p19_a_producer_makes_its_first_subscription,
+        p19_the_broker_shows_a_producers_properties,
+        p25_messages_of_a_shadow_topic_name_their_source,
+    }
     consuming {
         c01_exclusive_refuses_a_second_consumer,
         c01_shared_divides_and_loses_nothing,
@@ -114,6 +135,8 @@ scenarios! {
         c09_a_list_comes_again_with_backoff,
     }
     redelivering {
+        c05_properties_stay_with_the_place,
+        c06_each_acknowledgement_is_confirmed,
         c10_what_is_kept_too_long_comes_again,
         c10_the_timeout_has_a_backoff_of_its_own,
         c10_a_cumulative_ack_ends_the_wait,
@@ -128,6 +151,28 @@ scenarios! {
         c12_options_out_of_range_are_named,
         c16_one_consumer_sees_all_again_in_order,
         c35_many_negative_acks_keep_their_time,
+    }
+    many {
+        r01_a_partitioned_topic_from_end_to_end,
+        r01_one_partition_that_cannot_be_opened_fails_all,
+        r01_partitions_that_come_later_are_used_and_nothing_is_lost,
+        c33_a_stream_survives_partition_growth,
+        r02_messages_go_round_and_with_batching_stay_a_while,
+        r02_a_single_partition_or_a_router_s,
+        r03_a_key_s_partition_is_its_hash,
+        r03_ten_thousand_keys_have_java_s_hashes,
+        r04_names_and_ids_of_all_partitions,
+        p24_partitions_are_opened_when_they_are_sent_to,
+        c13_seek_in_one_partition_or_in_all,
+        c16_redelivery_in_all_partitions,
+        c17_last_message_ids_of_several_topics,
+        m01_topics_come_and_go_while_messages_flow,
+        m02_a_pattern_follows_topics_that_come_and_go,
+        m02_the_broker_tells_of_new_topics_long_before_the_next_look if |e| !e.proxied,
+        m02_persistent_topics_others_or_both,
+        m03_acknowledged_and_sought_topic_by_topic,
+        m03_a_backlog_of_one_topic_does_not_keep_others_waiting,
+        v02_partitions_and_several_topics_are_read,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

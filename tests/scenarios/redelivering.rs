@@ -9,7 +9,7 @@ use pulsewire::{
     RedeliveryBackoff, SubscriptionType,
 };
 
-use crate::env::{Env, Outcome, from_earliest, holds, next, same, silence, text};
+use crate::env::{Env, Outcome, from_earliest, holds, next, same, silence, text, within};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -395,5 +395,48 @@ pub(crate) async fn c12_the_dead_letter_topic_begins_with_a_subscription(env: En
     let letter = next(&dead).await?;
     same("payload", payload(&letter), "0".to_owned())?;
     same("producer", letter.producer_name(), "undertaker")?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c05_properties_stay_with_the_place(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = of_type(&env, &client, SubscriptionType::Exclusive).subscribe().await.map_err(text)?;
+    let ids = publish(&client, &env.topic(), 4).await?;
+    same("payloads", payloads(&consumer, 4).await?, numbers(0..4))?;
+    let properties = [("compacted".to_owned(), 17), ("ledger".to_owned(), 1 << 40)];
+    consumer.acknowledge_cumulative_with(ids[1], &properties).map_err(text)?;
+    consumer.acknowledge_ids_with(&[ids[3]], &properties[..1]).map_err(text)?;
+    consumer.redeliver_unacknowledged().map_err(text)?;
+    same("the rest", payloads(&consumer, 1).await?, numbers(2..3))?;
+    silence(&consumer, ms(300)).await?;
+    let path = format!("/admin/v2/persistent/public/default/{}/internalStats", env.unique);
+    let answer = env.admin("GET", &path, None).await?;
+    let stats: serde_json::Value = serde_json::from_str(&answer.body).map_err(text)?;
+    let kept = &stats["cursors"]["s"]["properties"];
+    same("kept", kept, &serde_json::json!({ "compacted": 17, "ledger": 1_u64 << 40 }))?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c06_each_acknowledgement_is_confirmed(env: Env) -> Outcome {
+    let client = env.client()?;
+    let consumer = shared(&env, &client).ack_receipt_enabled(true).subscribe().await.map_err(text)?;
+    let ids = publish(&client, &env.topic(), 20).await?;
+    same("count", payloads(&consumer, 20).await?.len(), 20)?;
+    consumer.acknowledge_ids(&ids[..10]).map_err(text)?;
+    // The broker drops those that come while it moves the topic; they are said again.
+    let path = format!("/admin/v2/persistent/public/default/{}/unload", env.unique);
+    env.administer("PUT", &path, None).await?;
+    consumer.acknowledge_ids(&ids[10..15]).map_err(text)?;
+    let mut seen = Vec::new();
+    while let Some(message) = within(ms(4000), consumer.receive()).await {
+        let message = message.map_err(text)?;
+        seen.push(payload(&message).parse::<usize>().map_err(text)?);
+        consumer.acknowledge(&message).map_err(text)?;
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    same("what was not acknowledged came again", seen.ends_with(&[15, 16, 17, 18, 19]), true)?;
+    consumer.close().await.map_err(text)?;
+    nothing_left(&env, &client).await?;
     client.close().await.map_err(text)
 }

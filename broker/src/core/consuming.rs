@@ -236,6 +236,10 @@ impl Broker {
         let Some(sub) = subs.get_mut(&at.sub) else { return Ok(()) };
         let mut go_on = false;
         if c.ack_type == AckType::CUMULATIVE {
+            if !c.properties.is_empty() {
+                let pairs = c.properties.iter().map(|pair| (pair.key.clone(), pair.value));
+                sub.ack_properties = pairs.collect();
+            }
             // On shared subscriptions, or for several ids at a time, it means nothing.
             if let [id] = c.message_id.as_slice()
                 && !sub.is_shared()

@@ -58,6 +58,8 @@ pub(super) struct Subscription {
     /// The type of the consumers that are here, or were here last.
     pub(super) kind: SubType,
     pub(super) properties: Vec<KeyValue>,
+    /// What came with the last cumulative acknowledgement that brought any.
+    pub(super) ack_properties: Vec<(String, u64)>,
     pub(super) cursor: Cursor,
     /// The next entry to read.
     pub(super) read: u64,
@@ -96,6 +98,7 @@ impl Subscription {
             durable,
             kind: SubType::EXCLUSIVE,
             properties,
+            ack_properties: Vec::new(),
             cursor: Cursor::new(start),
             read: start,
             consumers: Vec::new(),

@@ -76,6 +76,39 @@ impl Client {
         }
     }
 
+    /// Acknowledges messages at once, with properties that the broker keeps with the subscription's place
+    /// where it is `cumulative`.
+    ///
+    /// # Errors
+    /// As [`Client::acknowledge_all`].
+    pub fn acknowledge_with_properties(
+        &mut self,
+        consumer: ConsumerId,
+        ids: &[MessageId],
+        cumulative: bool,
+        properties: &[(String, u64)],
+        now: Now,
+    ) -> Result<(), Error> {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            for (part, ids) in self.divided(consumer, ids)? {
+                self.acknowledge_with_properties(part, &ids, cumulative, properties, now)?;
+            }
+            return Ok(());
+        }
+        let c = self.consumers.get(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        ids.iter().try_for_each(|id| c.check(*id))?;
+        // What is pending goes without.
+        self.flush_acks(consumer, now);
+        if let Some(c) = self.consumers.get_mut(&consumer) {
+            c.grouping.carry(properties);
+            for id in ids {
+                c.acknowledge(*id, cumulative);
+            }
+        }
+        self.flush_acks(consumer, now);
+        Ok(())
+    }
+
     /// Acknowledges messages, and is done when the broker has confirmed it.
     pub fn acknowledge_confirmed(
         &mut self,
@@ -126,11 +159,16 @@ impl Client {
         }
     }
 
-    fn ack_replied(&mut self, id: ConsumerId, flush: u64, result: Result<Command, Error>) {
+    pub(crate) fn ack_replied(&mut self, id: ConsumerId, flush: u64, result: Result<Command, Error>) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         let (ops, error) = consumer.grouping.answered(flush, result.err());
         if error.is_some() {
             consumer.counts.acks_failed += ops.len() as u64;
+        }
+        if consumer.grouping.len() > 0 {
+            // What was not confirmed is said again; not in this turn, in which the link may be lost.
+            let delay = consumer.config.acknowledgment_group_time;
+            self.timers.arm_if_idle(Timer::Acks(id), self.now.time + delay);
         }
         for op in ops {
             self.complete(op, error.clone().map_or(Ok(Output::Done), Err));
@@ -140,12 +178,9 @@ impl Client {
     /// The consumer is about to be forgotten.
     pub(super) fn acks_ended(&mut self, id: ConsumerId, error: &Error) {
         self.timers.cancel(Timer::Acks(id));
-        while let Some(ops) =
-            self.consumers.get_mut(&id).map(|c| c.grouping.waiting()).filter(|ops| !ops.is_empty())
-        {
-            for op in ops {
-                self.complete(op, Err(error.clone()));
-            }
+        let ops = self.consumers.get_mut(&id).map(|c| c.grouping.waiting()).unwrap_or_default();
+        for op in ops {
+            self.complete(op, Err(error.clone()));
         }
     }
 }

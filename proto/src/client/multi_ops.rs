@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Which ids are for which part.
-    fn divided(
+    pub(super) fn divided(
         &self,
         consumer: ConsumerId,
         ids: &[MessageId],

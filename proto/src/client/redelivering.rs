@@ -146,6 +146,7 @@ impl Client {
                 let last = MessageId { ledger_id, entry_id, ..MessageId::EARLIEST };
                 keys.extend(consumer.chunks.others_of(last));
             }
+            keys.sort_unstable();
         }
         let message_ids: Vec<MessageIdData> = keys
             .into_iter()

@@ -166,15 +166,13 @@ impl Unpacker {
             }
             #[cfg(feature = "zlib")]
             CompressionType::ZLIB => {
-                let mut out = vec![0; size];
+                // Java's streams have no end, so that only one byte too many shows a lie.
+                let mut out = vec![0; size + 1];
                 let inflate = self.zlib.get_or_insert_with(|| zlib_rs::Inflate::new(true, ZLIB_WINDOW_BITS));
                 inflate.reset(true);
-                let status = inflate
-                    .decompress(packed, &mut out, zlib_rs::InflateFlush::Finish)
+                inflate
+                    .decompress(packed, &mut out, zlib_rs::InflateFlush::SyncFlush)
                     .map_err(|e| e.as_str().to_owned())?;
-                if status != zlib_rs::Status::StreamEnd {
-                    return Err("it does not end there".to_owned());
-                }
                 out.truncate(inflate.total_out() as usize);
                 Ok(out)
             }

@@ -52,6 +52,20 @@ fn p03_a_packer_goes_from_payload_to_payload() {
 }
 
 #[test]
+fn p03_a_zlib_stream_without_its_end_is_javas() {
+    let data = vec![9u8; 30_000];
+    let mut out = vec![0; 1000];
+    let mut deflate = zlib_rs::Deflate::new(6, true, 15);
+    deflate.compress(&data, &mut out, zlib_rs::DeflateFlush::SyncFlush).expect("packed");
+    let packed = &out[..deflate.total_out() as usize];
+    assert_eq!(unpack(CompressionType::ZLIB, packed, 30_000, 30_000).expect("unpacked"), data);
+    for size in [29_999, 30_001] {
+        let error = unpack(CompressionType::ZLIB, packed, size, 40_000).expect_err("a lie");
+        assert_eq!(error.kind(), ErrorKind::Corrupted);
+    }
+}
+
+#[test]
 fn p03_a_declared_size_that_lies_is_corrupted() {
     let data = vec![7u8; 50_000];
     for codec in CODECS {

@@ -100,6 +100,8 @@ pub struct ConsumerConfig {
     pub acknowledgment_group_time: Duration,
     /// How many of them go out before that time: 1000.
     pub max_acknowledgment_group_size: u32,
+    /// Whether each acknowledgement is confirmed by the broker, and said again until it is: no.
+    pub ack_receipt_enabled: bool,
     /// Whether brokers that can are told of acknowledged parts of batches: no.
     pub batch_index_acknowledgment: bool,
     /// When a negatively acknowledged message comes again: after 60 s.
@@ -178,6 +180,7 @@ impl ConsumerConfig {
             watchdog_interval: None,
             acknowledgment_group_time: Duration::from_millis(100),
             max_acknowledgment_group_size: 1000,
+            ack_receipt_enabled: false,
             batch_index_acknowledgment: false,
             negative_ack_redelivery_delay: Duration::from_secs(60),
             negative_ack_redelivery_backoff: None,
@@ -270,8 +273,10 @@ impl ConsumerConfig {
     /// What the feature `redelivery` does.
     fn check_redelivery(&self, wrong: &mut Vec<String>) {
         if !cfg!(feature = "redelivery") {
-            if !self.ack_timeout.is_zero() || self.dead_letter_policy.is_some() || self.enable_retry {
-                wrong.push("ack_timeout, dead_letter_policy and enable_retry are not built in".to_owned());
+            let wanted = self.ack_receipt_enabled || self.dead_letter_policy.is_some() || self.enable_retry;
+            if wanted || !self.ack_timeout.is_zero() {
+                let options = "ack_timeout, ack_receipt_enabled, dead_letter_policy and enable_retry";
+                wrong.push(format!("{options} are not built in"));
             }
             return;
         }

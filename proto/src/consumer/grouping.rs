@@ -3,7 +3,8 @@
 //! ```text
 //! acknowledged -> pending --group time, group size, close, unsubscribe, seek--> ACK is out
 //!                    ^                                        asked for: receipt -> done, failed
-//!                    +-- link lost: whole entries wait for the next link, and go out before its FLOW
+//!                    |                                        ack_receipt_enabled: receipt -> done
+//!                    +-- link lost, or no receipt came: whole entries wait for the next link, and go out before its FLOW
 //! ```
 
 use std::collections::BTreeSet;
@@ -11,9 +12,9 @@ use std::collections::BTreeSet;
 use super::acks::BatchAcks;
 use super::entries::Key;
 use crate::client::requests::ConsumerReplied;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::ids::OpId;
-use crate::wire::{AckType, CommandAck, MessageIdData};
+use crate::wire::{AckType, CommandAck, KeyLongValue, MessageIdData};
 
 /// A flush whose receipts someone waits for, by its number, and what handles them.
 pub(crate) type Flush = (u64, ConsumerReplied);
@@ -35,6 +36,10 @@ pub(crate) struct Grouping {
     /// Who waits for receipts that are on their way.
     receipts: Vec<Receipt>,
     flushes: u64,
+    /// What handles all receipts, where each acknowledgement is confirmed.
+    always: Option<ConsumerReplied>,
+    /// What goes with the next ACKs.
+    properties: Vec<KeyLongValue>,
 }
 
 #[derive(Debug)]
@@ -44,9 +49,23 @@ struct Receipt {
     /// ACKs that are not answered yet.
     left: usize,
     error: Option<Error>,
+    /// What is said again if no receipt comes.
+    individual: Vec<Key>,
+    cumulative: Option<(Key, bool)>,
 }
 
 impl Grouping {
+    /// Each acknowledgement is confirmed, and said again until it is.
+    pub(crate) fn always_confirmed(&mut self, replied: ConsumerReplied) {
+        self.always = Some(replied);
+    }
+
+    /// What goes with the next ACKs.
+    pub(crate) fn carry(&mut self, properties: &[(String, u64)]) {
+        let pair = |(key, value): &(String, u64)| KeyLongValue { key: key.clone(), value: *value };
+        self.properties = properties.iter().map(pair).collect();
+    }
+
     pub(crate) fn individual(&mut self, key: Key) {
         self.individual.insert(key);
     }
@@ -77,16 +96,26 @@ impl Grouping {
         self.cumulative = self.cumulative.and_then(|(key, whole)| Some((before(key, whole)?, true)));
     }
 
-    /// Nothing that is pending counts any more.
+    /// Nothing that is pending or not confirmed counts any more.
     pub(crate) fn clear(&mut self) {
         self.individual.clear();
         self.cumulative = None;
+        for receipt in &mut self.receipts {
+            receipt.individual.clear();
+            receipt.cumulative = None;
+        }
     }
 
     /// All that is pending, as ACKs; and if someone waits for receipts the number of the flush.
     pub(crate) fn flush(&mut self, consumer_id: u64, acks: &BatchAcks) -> (Vec<CommandAck>, Option<Flush>) {
-        let ack =
-            |ack_type, message_id| CommandAck { consumer_id, ack_type, message_id, ..Default::default() };
+        let properties = std::mem::take(&mut self.properties);
+        let ack = |ack_type, message_id| CommandAck {
+            consumer_id,
+            ack_type,
+            message_id,
+            properties: properties.clone(),
+            ..Default::default()
+        };
         let mut commands = Vec::new();
         let cumulative = self.cumulative.take();
         if let Some((key, whole)) = cumulative {
@@ -95,9 +124,13 @@ impl Grouping {
             commands.extend(key.map(|key| ack(AckType::CUMULATIVE, vec![data(key, bits)])));
         }
         let (mut ids, mut words) = (Vec::new(), 0);
+        let mut kept = Vec::new();
         for key in std::mem::take(&mut self.individual) {
             if cumulative.is_some_and(|(covered, _)| key < covered) {
                 continue;
+            }
+            if self.always.is_some() {
+                kept.push(key);
             }
             let id = data(key, acks.open(key));
             words += id.ack_set.len();
@@ -110,12 +143,20 @@ impl Grouping {
         if !ids.is_empty() {
             commands.push(ack(AckType::INDIVIDUAL, ids));
         }
-        let Some(replied) = self.replied.filter(|_| !self.waiting.is_empty()) else {
+        let replied = self.replied.filter(|_| !self.waiting.is_empty());
+        let always = self.always.filter(|_| !commands.is_empty());
+        let Some(replied) = replied.or(always) else {
             return (commands, None);
         };
         self.flushes += 1;
-        let ops = std::mem::take(&mut self.waiting);
-        self.receipts.push(Receipt { flush: self.flushes, ops, left: commands.len(), error: None });
+        self.receipts.push(Receipt {
+            flush: self.flushes,
+            ops: std::mem::take(&mut self.waiting),
+            left: commands.len(),
+            error: None,
+            individual: kept,
+            cumulative: cumulative.filter(|_| self.always.is_some()),
+        });
         (commands, Some((self.flushes, replied)))
     }
 
@@ -131,15 +172,20 @@ impl Grouping {
             return Default::default();
         }
         let receipt = self.receipts.swap_remove(at);
+        if receipt.error.as_ref().is_some_and(|error| error.fault() == Fault::Io) {
+            self.individual.extend(receipt.individual);
+            if let Some((key, whole)) = receipt.cumulative {
+                self.cumulative(key, whole);
+            }
+        }
         (receipt.ops, receipt.error)
     }
 
-    /// Those that wait for a receipt, a few at a time.
+    /// Those that wait for a receipt.
     pub(crate) fn waiting(&mut self) -> Vec<OpId> {
-        match self.receipts.pop() {
-            Some(receipt) => receipt.ops,
-            None => std::mem::take(&mut self.waiting),
-        }
+        let mut ops = std::mem::take(&mut self.waiting);
+        self.receipts.drain(..).for_each(|receipt| ops.extend(receipt.ops));
+        ops
     }
 }
 

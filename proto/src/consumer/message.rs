@@ -222,6 +222,12 @@ impl Message {
         self.properties().into_iter().rev().find(|(property, _)| property == name).map(|(_, value)| value)
     }
 
+    /// The clusters that it is replicated to, where its producer named them; `__local__` is none.
+    #[must_use]
+    pub fn replicate_to(&self) -> Vec<String> {
+        find_all(&self.entry.metadata, 7)
+    }
+
     /// The version of its schema, as the registry numbers it.
     #[must_use]
     pub fn schema_version(&self) -> Option<&[u8]> {

@@ -59,6 +59,7 @@ use unacked::Unacked;
 use watchdog::Watchdog;
 pub(crate) use watchdog::verdict as silence_verdict;
 
+use crate::client::Client;
 use crate::client::inner::Member;
 use crate::client::link::Link;
 use crate::compression::Unpacker;
@@ -143,6 +144,10 @@ impl Consumer {
         let most = config.receiver_queue_size.max(1);
         let max = &mut config.batch_receive_policy.max_num_messages;
         *max = max.map(|max| max.min(most));
+        let mut grouping = Grouping::default();
+        if cfg!(feature = "redelivery") && config.ack_receipt_enabled {
+            grouping.always_confirmed(Client::ack_replied);
+        }
         Self {
             id,
             link,
@@ -153,7 +158,7 @@ impl Consumer {
             unpacker: Unpacker::default(),
             chunks: Chunks::default(),
             acks: BatchAcks::default(),
-            grouping: Grouping::default(),
+            grouping,
             nacks: Nacks::default(),
             unacked: Unacked::new(&config),
             letters,

@@ -264,7 +264,7 @@ impl Producer {
         }
         if let Some(keyed) = self.keyed.as_mut().filter(|keyed| keyed.messages > 0) {
             let batches = keyed.take(self.ring.next_token());
-            let count = batches.len();
+            let (count, next) = (batches.len(), self.next_sequence_id);
             for mut open in batches {
                 // As Java: by the highest of its sequence ids.
                 open.batch.first = open.batch.last;
@@ -276,6 +276,7 @@ impl Producer {
                 }
             }
             self.ring.reordered(count);
+            self.next_sequence_id = next;
         }
         if self.batch.is_empty() {
             return;

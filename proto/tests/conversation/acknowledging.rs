@@ -265,3 +265,109 @@ fn c06_a_receipt_has_a_deadline_and_ends_with_the_link_and_the_consumer() {
     let late = confirmed(&mut talk, id, &[at(4)]);
     assert_eq!(kind(talk.ended(late)), ErrorKind::AlreadyClosed);
 }
+
+fn receipted() -> ConsumerConfig {
+    ConsumerConfig { ack_receipt_enabled: true, subscription_type: SubscriptionType::Failover, ..grouped() }
+}
+
+#[test]
+fn c06_what_the_broker_does_not_confirm_is_said_again() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(receipted());
+    talk.client.acknowledge(id, at(3), true, talk.now).expect("open");
+    ack(&mut talk, id, at(5));
+    talk.pass(ms(100));
+    let (first, second) = (hear!(talk, conn, Ack), hear!(talk, conn, Ack));
+    answer(&mut talk, conn, first.request_id, None);
+    talk.pass(secs(29));
+    talk.quiet(conn);
+    // Dropped around an unload: no answer comes.
+    talk.pass(ms(1_100));
+    hear!(talk, conn, Ping);
+    assert_eq!(heard(&mut talk, conn), (AckType::CUMULATIVE, vec![(3, vec![])]));
+    let again = hear!(talk, conn, Ack);
+    assert_eq!(again.message_id, second.message_id);
+    // The answer that comes late does nothing; one that refuses is the last word.
+    answer(&mut talk, conn, second.request_id, None);
+    answer(&mut talk, conn, again.request_id, Some(ServerError::CONSUMER_NOT_FOUND));
+    talk.say(conn, CommandPong::default());
+    talk.pass(secs(1));
+    talk.quiet(conn);
+}
+
+#[test]
+fn c06_unconfirmed_acks_go_out_on_the_next_link_before_its_flow() {
+    for group_time in [ms(100), ms(0)] {
+        let mut talk = Talk::new();
+        let config = ConsumerConfig { acknowledgment_group_time: group_time, ..receipted() };
+        let (id, conn) = talk.consumer_with(config);
+        ack(&mut talk, id, at(5));
+        ack(&mut talk, id, of(6, 0, 2));
+        talk.pass(ms(100));
+        assert_eq!(heard(&mut talk, conn).1, [(5, vec![])]);
+        talk.cut(conn);
+        let conn = talk.come_back();
+        let open = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(open.request_id));
+        let said = hear!(talk, conn, Ack);
+        assert_eq!(said.message_id.iter().map(|id| id.entry_id).collect::<Vec<_>>(), [5]);
+        hear!(talk, conn, Flow);
+        answer(&mut talk, conn, said.request_id, None);
+        // What was confirmed is not said again, nor what a seek has made void.
+        ack(&mut talk, id, at(7));
+        talk.pass(ms(100));
+        hear!(talk, conn, Ack);
+        talk.client.seek(id, pulsewire_proto::SeekTarget::PublishTime(1), talk.now);
+        let seek = hear!(talk, conn, Seek);
+        talk.say(conn, success(seek.request_id));
+        talk.pass(secs(31));
+        while let Some((command, _)) = talk.heard(conn) {
+            assert!(!matches!(command, Command::Ack(_)), "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn c05_properties_go_with_their_acknowledgement_alone() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(grouped());
+    ack(&mut talk, id, at(1));
+    let properties = [("ledger".to_owned(), 7), ("b".to_owned(), u64::MAX)];
+    talk.client.acknowledge_with_properties(id, &[at(2)], true, &properties, talk.now).expect("open");
+    ack(&mut talk, id, at(3));
+    talk.pass(ms(100));
+    let said = [hear!(talk, conn, Ack), hear!(talk, conn, Ack), hear!(talk, conn, Ack)];
+    assert_eq!(said.each_ref().map(|ack| ack.properties.len()), [0, 2, 0]);
+    assert_eq!(said.each_ref().map(|ack| ack.message_id[0].entry_id), [1, 2, 3]);
+    assert_eq!((said[1].properties[0].key.as_str(), said[1].properties[0].value), ("ledger", 7));
+    assert_eq!(said[1].ack_type, AckType::CUMULATIVE);
+}
+
+#[test]
+fn c08_a_lost_tracker_entry_never_acks_the_batch() {
+    for cumulative in [false, true] {
+        let mut talk = Talk::new();
+        let (id, conn) = talk.consumer_with(ungrouped());
+        ack(&mut talk, id, of(7, 0, 3));
+        ack(&mut talk, id, of(7, 1, 3));
+        talk.quiet(conn);
+        // What was acknowledged of it is forgotten with the link, and the whole batch comes again.
+        talk.cut(conn);
+        let conn = talk.come_back();
+        let open = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(open.request_id));
+        hear!(talk, conn, Flow);
+        if cumulative {
+            talk.client.acknowledge(id, of(7, 1, 3), true, talk.now).expect("open");
+            assert_eq!(heard(&mut talk, conn), (AckType::CUMULATIVE, vec![(6, vec![])]));
+        } else {
+            ack(&mut talk, id, of(7, 2, 3));
+            talk.quiet(conn);
+            ack(&mut talk, id, of(7, 0, 3));
+        }
+        for index in [1, 2] {
+            ack(&mut talk, id, of(7, index, 3));
+        }
+        assert_eq!(heard(&mut talk, conn), (AckType::INDIVIDUAL, vec![(7, vec![])]));
+    }
+}

@@ -23,7 +23,6 @@ use Fate::{Both, Foreign, Handled, Said, Skipped};
 
 const SCHEMAS: &str = "schemas are not spoken yet";
 const TRANSACTIONS: &str = "transactions are not spoken yet";
-const WATCHERS: &str = "topic watchers are not spoken yet";
 const SCALABLE: &str = "scalable topics (Pulsar 5.0) are not spoken yet";
 const BROKERS: &str = "brokers say it to one another";
 
@@ -81,10 +80,10 @@ const INVENTORY: &[(i32, Fate)] = &[
     (61, Foreign(BROKERS)),
     (62, Foreign(TRANSACTIONS)),
     (63, Skipped(TRANSACTIONS)),
-    (64, Foreign(WATCHERS)),
-    (65, Skipped(WATCHERS)),
-    (66, Skipped(WATCHERS)),
-    (67, Foreign(WATCHERS)),
+    (64, Said),
+    (65, Handled),
+    (66, Handled),
+    (67, Said),
     (68, Skipped("a migrated topic is found by the next lookup")),
     (70, Foreign(SCALABLE)),
     (71, Skipped(SCALABLE)),

@@ -1,6 +1,7 @@
 //! The official Java and Python clients and ours, on the same topics.
 
 mod ids;
+mod keys;
 mod letters;
 mod matrix;
 mod shared;
@@ -38,7 +39,8 @@ pub(crate) struct Check {
 
 /// All checks.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
-    matrix::checks().into_iter().chain(ids::checks()).chain(shared::checks()).chain(letters::checks())
+    let checks = matrix::checks().into_iter().chain(ids::checks()).chain(keys::checks());
+    checks.chain(shared::checks()).chain(letters::checks())
 }
 
 impl Both {

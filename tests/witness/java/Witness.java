@@ -23,6 +23,7 @@ import org.apache.pulsar.client.api.CompressionType;
 import org.apache.pulsar.client.api.Consumer;
 import org.apache.pulsar.client.api.ConsumerBuilder;
 import org.apache.pulsar.client.api.DeadLetterPolicy;
+import org.apache.pulsar.client.api.HashingScheme;
 import org.apache.pulsar.client.api.Message;
 import org.apache.pulsar.client.api.MessageId;
 import org.apache.pulsar.client.api.Producer;
@@ -91,6 +92,7 @@ public final class Witness {
                 .topic(request.get("topic").asText())
                 .enableBatching(false)
                 .blockIfQueueFull(true)
+                .hashingScheme(HashingScheme.valueOf(request.path("hashing").asText("JavaStringHash")))
                 .compressionType(CompressionType.valueOf(request.path("codec").asText("NONE")));
         switch (request.path("mode").asText("single")) {
             case "batch" -> builder.enableBatching(true)

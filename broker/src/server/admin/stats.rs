@@ -25,6 +25,16 @@ pub(super) fn topic(stats: &TopicStats) -> Value {
     })
 }
 
+/// What is known of cursors.
+pub(super) fn internal(stats: &TopicStats) -> Value {
+    let cursor = |sub: &SubscriptionStats| {
+        let properties: Map<String, Value> =
+            sub.ack_properties.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        (sub.name.clone(), json!({ "properties": properties }))
+    };
+    json!({ "cursors": stats.subscriptions.iter().map(cursor).collect::<Map<_, _>>() })
+}
+
 fn subscription(stats: &SubscriptionStats) -> Value {
     let consumers: Vec<Value> = stats
         .consumers
