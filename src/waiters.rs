@@ -304,3 +304,28 @@ impl Sink for Waiters {
         wakers.into_iter().for_each(Waker::wake);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unread_event_queues_are_bounded() {
+        let mut waiters = Waiters::default();
+        let consumer = ConsumerId(1);
+        // Nobody asked for them: nothing is kept.
+        assert!(waiters.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic).is_none());
+        assert!(waiters.receivers.is_empty());
+        waiters.attend(consumer);
+        for partition in 0..5000 {
+            waiters.consumer_event(consumer, ConsumerEvent::BecameActive { partition });
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let mut kept = 0;
+        while let Some(Happening::Event(event)) = waiters.poll_happening(consumer, &mut context) {
+            assert_eq!(event, ConsumerEvent::BecameActive { partition: 4000 + kept });
+            kept += 1;
+        }
+        assert_eq!(kept, 1000);
+    }
+}

@@ -14,10 +14,14 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge(&self, message: &Message) -> Result<(), Error> {
-        self.handle.client.inner.shared.command(|core, _, now| {
+        let done = self.handle.client.inner.shared.command(|core, _, now| {
             let part = core.part_of_message(self.id, message)?;
             core.acknowledge(part, message.id(), false, now)
-        })
+        });
+        if self.is_intercepted() {
+            self.acknowledged(&[message.id()], false, done.as_ref().err());
+        }
+        done
     }
 
     /// Acknowledges by id.
@@ -55,7 +59,10 @@ impl Consumer {
         properties: &[(String, u64)],
     ) -> Result<(), Error> {
         let shared = &self.handle.client.inner.shared;
-        shared.command(|core, _, now| core.acknowledge_with_properties(self.id, &[id], true, properties, now))
+        let done = shared
+            .command(|core, _, now| core.acknowledge_with_properties(self.id, &[id], true, properties, now));
+        self.acknowledged(&[id], true, done.as_ref().err());
+        done
     }
 
     /// Acknowledges messages, with properties. Brokers keep those of cumulative acknowledgements only. It goes
@@ -65,7 +72,10 @@ impl Consumer {
     /// As [`Consumer::acknowledge_ids`].
     pub fn acknowledge_ids_with(&self, ids: &[MessageId], properties: &[(String, u64)]) -> Result<(), Error> {
         let shared = &self.handle.client.inner.shared;
-        shared.command(|core, _, now| core.acknowledge_with_properties(self.id, ids, false, properties, now))
+        let done = shared
+            .command(|core, _, now| core.acknowledge_with_properties(self.id, ids, false, properties, now));
+        self.acknowledged(ids, false, done.as_ref().err());
+        done
     }
 
     /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as

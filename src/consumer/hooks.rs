@@ -135,7 +135,12 @@ impl Consumer {
     /// A message on its way to the user.
     #[inline]
     pub(super) fn before_consume(&self, message: Message) -> Message {
-        if self.handle.hooks.interceptors.is_empty() { message } else { self.intercepted(message) }
+        if self.is_intercepted() { self.intercepted(message) } else { message }
+    }
+
+    #[inline]
+    pub(super) fn is_intercepted(&self) -> bool {
+        !self.handle.hooks.interceptors.is_empty()
     }
 
     fn intercepted(&self, mut message: Message) -> Message {
@@ -148,7 +153,7 @@ impl Consumer {
 
     /// Messages were acknowledged, or could not be.
     pub(super) fn acknowledged(&self, ids: &[MessageId], cumulative: bool, error: Option<&Error>) {
-        if self.handle.hooks.interceptors.is_empty() {
+        if !self.is_intercepted() {
             return;
         }
         for id in ids {

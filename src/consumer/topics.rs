@@ -66,7 +66,9 @@ impl Consumer {
     /// # Errors
     /// `InvalidTopicName` when the consumer does not have it, `AlreadyClosed`.
     pub fn acknowledge_topic_id(&self, topic: &str, id: MessageId) -> Result<(), Error> {
-        self.on_part(topic, id, |core, part, now| core.acknowledge(part, id, false, now))
+        let done = self.on_part(topic, id, |core, part, now| core.acknowledge(part, id, false, now));
+        self.acknowledged(&[id], false, done.as_ref().err());
+        done
     }
 
     /// Acknowledges all messages of a topic, or of the partition that the id names, up to this one.
@@ -74,7 +76,9 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::acknowledge_topic_id`].
     pub fn acknowledge_cumulative_topic_id(&self, topic: &str, id: MessageId) -> Result<(), Error> {
-        self.on_part(topic, id, |core, part, now| core.acknowledge(part, id, true, now))
+        let done = self.on_part(topic, id, |core, part, now| core.acknowledge(part, id, true, now));
+        self.acknowledged(&[id], true, done.as_ref().err());
+        done
     }
 
     /// Asks for a message of a topic to come again: see [`Consumer::negative_acknowledge`].
@@ -111,7 +115,12 @@ impl Consumer {
             }
             Ok(((), core.acknowledge_parts(parts, false, now)))
         });
-        confirmed.await.map(drop)
+        let done = confirmed.await.map(drop);
+        if self.is_intercepted() {
+            let ids: Vec<MessageId> = messages.iter().map(Message::id).collect();
+            self.acknowledged(&ids, false, done.as_ref().err());
+        }
+        done
     }
 
     /// Moves the subscription in one of the topics, or in a partition that is named or that the id

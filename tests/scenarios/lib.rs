@@ -222,7 +222,10 @@ scenarios! {
         c30_size_key_times_and_counts_of_a_message,
         c32_payloads_share_the_bytes_of_their_entry,
         c34_what_ends_a_consumer_ends_its_listeners,
-        w05_a_watched_consumer_that_is_served_is_left_alone,
+        c02_a_watched_consumer_that_is_served_is_left_alone,
+        c03_batches_and_pauses_of_partitions,
+        c33_a_listener_hears_of_partitions_that_come_later,
+        c23_the_queue_across_partitions_is_bounded,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

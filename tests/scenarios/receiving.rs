@@ -604,7 +604,7 @@ pub(crate) async fn c34_what_ends_a_consumer_ends_its_listeners(env: Env) -> Out
     client.close().await.map_err(text)
 }
 
-pub(crate) async fn w05_a_watched_consumer_that_is_served_is_left_alone(env: Env) -> Outcome {
+pub(crate) async fn c02_a_watched_consumer_that_is_served_is_left_alone(env: Env) -> Outcome {
     let client = env.client()?;
     let consumer = earliest(&client, &env).watchdog_interval(Duration::from_secs(1));
     let consumer = consumer.subscribe().await.map_err(text)?;
@@ -612,5 +612,77 @@ pub(crate) async fn w05_a_watched_consumer_that_is_served_is_left_alone(env: Env
     same("it was never lost", consumer.last_disconnected(), 0)?;
     publish(&client, &env.topic(), 0..1).await?;
     same("it is served", number(&next(&consumer).await?), 0)?;
+    client.close().await.map_err(text)
+}
+
+/// Gives the topic so many partitions, or more of them.
+async fn partitioned(env: &Env, partitions: u32) -> Outcome {
+    let path = format!("{}/partitions", admin_path(&env.topic()));
+    let method = if partitions == 2 { "PUT" } else { "POST" };
+    env.administer(method, &path, Some(&partitions.to_string())).await
+}
+
+pub(crate) async fn c03_batches_and_pauses_of_partitions(env: Env) -> Outcome {
+    partitioned(&env, 2).await?;
+    let client = env.client()?;
+    let policy = BatchReceivePolicy { max_num_messages: Some(20), max_num_bytes: None, timeout: None };
+    let consumer = earliest(&client, &env).batch_receive_policy(policy).start_paused(true);
+    let consumer = consumer.subscribe().await.map_err(text)?;
+    publish(&client, &env.topic(), 0..20).await?;
+    silence(&consumer, 500 * MS).await?;
+    same("paused", consumer.state().map(|s| (s.paused, s.queued_messages)), Some((true, 0)))?;
+    consumer.resume().map_err(text)?;
+    let batch = within(15_000 * MS, consumer.batch_receive()).await.ok_or("no batch of twenty")?;
+    let mut numbers: Vec<usize> = batch.map_err(text)?.iter().map(number).collect();
+    numbers.sort_unstable();
+    same("all of both partitions", numbers, (0..20).collect())?;
+    same("received", consumer.stats().map_err(text)?.total_messages_received, 20)?;
+    same("connected", consumer.is_connected(), true)?;
+    let zero = client.consumer(env.topic(), "zero").receiver_queue_size(0).subscribe().await;
+    same("a queue of zero", zero.err().map(|e| e.code()), Some("InvalidOption"))?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c33_a_listener_hears_of_partitions_that_come_later(env: Env) -> Outcome {
+    partitioned(&env, 2).await?;
+    let client = env.client()?;
+    let log = Log::new();
+    let seen = log.clone();
+    let consumer = earliest(&client, &env).auto_update_partitions_interval(Duration::from_secs(1));
+    let consumer = consumer.message_listener(move |consumer, message| {
+        seen.add(message.topic().to_owned());
+        consumer.acknowledge(&message).ok();
+    });
+    let consumer = consumer.subscribe().await.map_err(text)?;
+    publish(&client, &env.topic(), 0..10).await?;
+    until("the first came", || log.all().len() == 10).await?;
+    partitioned(&env, 4).await?;
+    let of_last = format!("{}-partition-3", env.topic());
+    let producer = client.producer(&of_last).batching(false).create().await.map_err(text)?;
+    producer.send("10").await.map_err(text)?;
+    until("one of the last partition came", || log.all().contains(&of_last)).await?;
+    publish(&client, &env.topic(), 11..31).await?;
+    until("and all of the others", || log.all().len() == 31).await?;
+    consumer.close().await.map_err(text)?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn c23_the_queue_across_partitions_is_bounded(env: Env) -> Outcome {
+    partitioned(&env, 2).await?;
+    let client = env.client()?;
+    let consumer = earliest(&client, &env).receiver_queue_size(10);
+    let consumer = consumer.max_total_receiver_queue_size_across_partitions(6).subscribe();
+    let consumer = consumer.await.map_err(text)?;
+    same("of both", consumer.state().map(|s| s.receiver_queue_size), Some(6))?;
+    publish(&client, &env.topic(), 0..40).await?;
+    until("it is full", || consumer.state().is_some_and(|s| s.queued_messages == 6)).await?;
+    sleep(300 * MS).await;
+    same("and not fuller", consumer.state().map(|s| s.queued_messages), Some(6))?;
+    let mut numbers = Vec::new();
+    for _ in 0..40 {
+        numbers.push(number(&next(&consumer).await?));
+    }
+    numbers.sort_unstable();
+    same("all", numbers, (0..40).collect())?;
     client.close().await.map_err(text)
 }

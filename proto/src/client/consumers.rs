@@ -210,12 +210,18 @@ impl Client {
 
     /// The link is open: a time of silence begins.
     pub(super) fn watch(&mut self, id: ConsumerId) {
+        if !cfg!(feature = "notices") {
+            return;
+        }
         if let Some(interval) = self.consumers.get(&id).and_then(|c| c.config.watchdog_interval) {
             self.timers.arm(Timer::Watchdog(id), self.now.time + interval);
         }
     }
 
     pub(super) fn look_for_silence(&mut self, id: ConsumerId, now: Now) {
+        if !cfg!(feature = "notices") {
+            return;
+        }
         self.watch(id);
         let Some(c) = self.consumers.get_mut(&id) else { return };
         let Some(conn) = c.link.open_conn() else { return };

@@ -247,9 +247,13 @@ impl Client {
                 self.topics_updated(conn, update, now);
             }
             Command::GetLastMessageIdResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
-            Command::ConsumerStatsResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
-            Command::ReachedEndOfTopic(reached) => self.end_of_topic(conn, ConsumerId(reached.consumer_id)),
-            Command::ActiveConsumerChange(change) => {
+            Command::ConsumerStatsResponse(r) if cfg!(feature = "notices") => {
+                self.replied(conn, r.request_id, Ok(r.into()), now)
+            }
+            Command::ReachedEndOfTopic(reached) if cfg!(feature = "notices") => {
+                self.end_of_topic(conn, ConsumerId(reached.consumer_id))
+            }
+            Command::ActiveConsumerChange(change) if cfg!(feature = "notices") => {
                 self.active_consumer(conn, ConsumerId(change.consumer_id), change.is_active == Some(true));
             }
             Command::AckResponse(r) => {

@@ -141,7 +141,9 @@ impl Client {
         let chunks = cfg!(feature = "chunking") && consumer.chunks.is_busy();
         match arrival {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
-            Arrival::Queued(false) if !consumer.batches.is_empty() && consumer.has_batch() => {
+            Arrival::Queued(false)
+                if cfg!(feature = "notices") && !consumer.batches.is_empty() && consumer.has_batch() =>
+            {
                 self.emit(Event::Ready(id));
             }
             Arrival::Queued(false) if cfg!(feature = "many") && consumer.member.is_some() => {

@@ -231,6 +231,10 @@ impl ConsumerConfig {
         if self.receiver_queue_size > i32::MAX.unsigned_abs() {
             wrong.push(format!("receiver_queue_size is at most {}", i32::MAX));
         }
+        let adapts = self.auto_scaled_receiver_queue_size || self.receiver_queue_bytes.is_some();
+        if !cfg!(feature = "notices") && (adapts || self.watchdog_interval.is_some()) {
+            wrong.push("queues that adapt and the watchdog are not built in".to_owned());
+        }
         if self.receiver_queue_bytes == Some(0) {
             wrong.push("receiver_queue_bytes is at least 1".to_owned());
         }

@@ -33,9 +33,12 @@ incoming! {
     19 Pong,
     22 PartitionedTopicMetadataResponse,
     24 LookupTopicResponse,
+    #[cfg(feature = "notices")]
     26 ConsumerStatsResponse,
+    #[cfg(feature = "notices")]
     27 ReachedEndOfTopic,
     30 GetLastMessageIdResponse,
+    #[cfg(feature = "notices")]
     31 ActiveConsumerChange,
     33 GetTopicsOfNamespaceResponse,
     36 AuthChallenge,

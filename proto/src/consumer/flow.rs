@@ -68,13 +68,17 @@ impl Flow {
     pub(crate) fn new(config: &ConsumerConfig) -> Self {
         let zero = config.receiver_queue_size == 0;
         let max = config.receiver_queue_size.max(1);
-        let scale = (config.auto_scaled_receiver_queue_size && !zero).then(|| {
-            // A batch must be able to fill up although almost half a queue's permits may be here.
-            let batch = config.batch_receive_policy.max_num_messages.unwrap_or(0);
-            let min = max.min(batch.saturating_mul(2).saturating_sub(2).max(1));
-            Scale { min, size: min, full: false }
-        });
-        let bytes = config.receiver_queue_bytes.filter(|_| !zero).map(|cap| ByteCap { cap, estimate: 0 });
+        let scale =
+            (cfg!(feature = "notices") && config.auto_scaled_receiver_queue_size && !zero).then(|| {
+                // A batch must be able to fill up although almost half a queue's permits may be here.
+                let batch = config.batch_receive_policy.max_num_messages.unwrap_or(0);
+                let min = max.min(batch.saturating_mul(2).saturating_sub(2).max(1));
+                Scale { min, size: min, full: false }
+            });
+        let bytes = config
+            .receiver_queue_bytes
+            .filter(|_| cfg!(feature = "notices") && !zero)
+            .map(|cap| ByteCap { cap, estimate: 0 });
         let (paused, wanted) = (config.start_paused, false);
         let mut flow =
             Self { size: 0, max, due: 0, taken: 0, returned: 0, paused, zero, wanted, scale, bytes };
@@ -138,6 +142,9 @@ impl Flow {
             self.wanted = true;
             self.set_due();
         }
+        if !cfg!(feature = "notices") {
+            return;
+        }
         if let Some(scale) = self.scale.as_mut().filter(|scale| scale.full && !memory_is_short) {
             scale.full = false;
             scale.size = scale.size.saturating_mul(2).min(self.max);
@@ -148,7 +155,7 @@ impl Flow {
     /// Whether arrivals have a bearing on the size.
     #[inline]
     pub(crate) fn adapts(&self) -> bool {
-        self.scale.is_some() || self.bytes.is_some()
+        cfg!(feature = "notices") && (self.scale.is_some() || self.bytes.is_some())
     }
 
     /// An entry of `messages` and `bytes` is in the queue.
@@ -173,7 +180,7 @@ impl Flow {
     }
 
     pub(crate) fn is_scaled(&self) -> bool {
-        self.scale.is_some()
+        cfg!(feature = "notices") && self.scale.is_some()
     }
 
     /// The user has `n` messages more; what a lost subscription delivered was paid for there, and does not count.
