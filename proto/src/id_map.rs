@@ -47,6 +47,21 @@ impl<K: Ord + Copy, V> IdMap<K, V> {
         }
     }
 
+    /// The value of an id, which is entered if it is not there.
+    pub(crate) fn or_default(&mut self, id: K) -> &mut V
+    where
+        V: Default,
+    {
+        let at = match self.find(&id) {
+            Ok(at) => at,
+            Err(at) => {
+                self.entries.insert(at, (id, V::default()));
+                at
+            }
+        };
+        &mut self.entries[at].1
+    }
+
     pub(crate) fn remove(&mut self, id: &K) -> Option<V> {
         self.find(id).ok().map(|at| self.entries.remove(at).1)
     }

@@ -8,7 +8,7 @@ use super::Consumer;
 
 impl Consumer {
     /// Acknowledges a message: it will not come again. It goes out with others, after the
-    /// [group time](super::ConsumerBuilder::acknowledgment_group_time) at the latest; [`Consumer::close`] and
+    /// [group time](crate::ConsumerBuilder::acknowledgment_group_time) at the latest; [`Consumer::close`] and
     /// the drop of the last handle send what is left.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Consumer {
 
     /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as
     /// `isAckReceiptEnabled` of the consumer; here each call chooses. A part of a batch is confirmed
-    /// at once unless [`batch_index_acknowledgment`](super::ConsumerBuilder::batch_index_acknowledgment) is on.
+    /// at once unless [`batch_index_acknowledgment`](crate::ConsumerBuilder::batch_index_acknowledgment) is on.
     ///
     /// # Errors
     /// What the broker says, `Disconnected` when the link was lost meanwhile, `AlreadyClosed`, or
@@ -130,7 +130,7 @@ impl Consumer {
     }
 
     /// Asks for messages to come again, each after the consumer's delay: with a
-    /// [backoff](super::ConsumerBuilder::negative_ack_redelivery_backoff) the one that its redelivery count gives.
+    /// [backoff](crate::ConsumerBuilder::negative_ack_redelivery_backoff) the one that its redelivery count gives.
     ///
     /// # Errors
     /// `AlreadyClosed`.
@@ -145,9 +145,9 @@ impl Consumer {
 
     /// Puts a message off: it comes again after the delay, with a count in its property `RECONSUMETIMES`.
     /// To that end it is published to the retry letter topic `{topic}-{subscription}-RETRY`, which a
-    /// consumer with [`enable_retry`](super::ConsumerBuilder::enable_retry) reads too, and acknowledged when it is
+    /// consumer with [`enable_retry`](crate::ConsumerBuilder::enable_retry) reads too, and acknowledged when it is
     /// stored there. One that was put off more often than the
-    /// [policy](super::ConsumerBuilder::dead_letter_policy) allows, 16 times by default, goes to the dead letter
+    /// [policy](crate::ConsumerBuilder::dead_letter_policy) allows, 16 times by default, goes to the dead letter
     /// topic.
     ///
     /// # Errors

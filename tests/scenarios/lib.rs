@@ -137,6 +137,7 @@ scenarios! {
     redelivering {
         c05_properties_stay_with_the_place,
         c06_each_acknowledgement_is_confirmed,
+        c08_half_of_a_batch_of_ours_comes_again,
         c10_what_is_kept_too_long_comes_again,
         c10_the_timeout_has_a_backoff_of_its_own,
         c10_a_cumulative_ack_ends_the_wait,

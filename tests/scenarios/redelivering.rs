@@ -440,3 +440,35 @@ pub(crate) async fn c06_each_acknowledgement_is_confirmed(env: Env) -> Outcome {
     nothing_left(&env, &client).await?;
     client.close().await.map_err(text)
 }
+
+pub(crate) async fn c08_half_of_a_batch_of_ours_comes_again(env: Env) -> Outcome {
+    let client = env.client()?;
+    for cumulative in [false, true] {
+        let env = Env { unique: format!("{}-{cumulative}", env.unique), ..env.clone() };
+        let subscribe = || of_type(&env, &client, SubscriptionType::Exclusive).subscribe();
+        let consumer = subscribe().await.map_err(text)?;
+        let producer = client.producer(env.topic()).batching_max_publish_delay(ms(2000)).create();
+        let producer = producer.await.map_err(text)?;
+        let sends: Vec<_> = (0..1000).map(|i| producer.send(i.to_string())).collect();
+        join_all(sends).await.into_iter().collect::<Result<Vec<_>, _>>().map_err(text)?;
+        let mut ids = Vec::new();
+        for _ in 0..1000 {
+            ids.push(next(&consumer).await?.id());
+        }
+        same("they are one batch", ids[0].batch_size, 1000)?;
+        if cumulative {
+            consumer.acknowledge_cumulative(ids[499]).map_err(text)?;
+        } else {
+            consumer.acknowledge_ids(&ids[..500]).map_err(text)?;
+        }
+        consumer.close().await.map_err(text)?;
+        let consumer = subscribe().await.map_err(text)?;
+        let mut missing: Vec<usize> = (500..1000).collect();
+        while !missing.is_empty() {
+            let number: usize = payload(&next(&consumer).await?).parse().map_err(text)?;
+            missing.retain(|m| *m != number);
+        }
+        consumer.close().await.map_err(text)?;
+    }
+    client.close().await.map_err(text)
+}

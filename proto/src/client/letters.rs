@@ -194,9 +194,11 @@ impl Client {
         if !cfg!(feature = "redelivery") {
             return;
         }
-        let Some(letters) = self.consumers.get_mut(&consumer).and_then(|c| c.letters.take()) else { return };
-        let letters = *letters;
-        for mut post in [Some(letters.dead), letters.retry].into_iter().flatten() {
+        let Some(mut letters) = self.consumers.get_mut(&consumer).and_then(|c| c.letters.take()) else {
+            return;
+        };
+        let letters = &mut *letters;
+        for post in [Some(&mut letters.dead), letters.retry.as_mut()].into_iter().flatten() {
             let waiting = post.waiting();
             waiting.iter().for_each(|letter| self.released(letter.size()));
             for letter in waiting.into_iter().chain(post.under_way()) {

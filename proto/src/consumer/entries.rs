@@ -2,37 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use crate::id_map::IdMap;
+
 /// Ledger and entry.
 pub(crate) type Key = (u64, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     /// By ledger: words by their place, none of them zero.
-    ledgers: BTreeMap<u64, BTreeMap<u64, u64>>,
+    ledgers: IdMap<u64, BTreeMap<u64, u64>>,
 }
 
 impl Entries {
     pub(crate) fn insert(&mut self, (ledger, entry): Key) {
-        *self.ledgers.entry(ledger).or_default().entry(entry / 64).or_default() |= 1 << (entry % 64);
+        *self.ledgers.or_default(ledger).entry(entry / 64).or_default() |= 1 << (entry % 64);
     }
 
     /// Takes out the first, in order.
     pub(crate) fn pop_first(&mut self) -> Option<Key> {
-        let mut first = self.ledgers.first_entry()?;
-        let ledger = *first.key();
-        let mut word = first.get_mut().first_entry()?;
+        let ledger = *self.ledgers.first_key_value()?.0;
+        let words = self.ledgers.get_mut(&ledger)?;
+        let mut word = words.first_entry()?;
         let entry = *word.key() * 64 + u64::from(word.get().trailing_zeros());
         *word.get_mut() &= word.get() - 1;
         if *word.get() == 0 {
             word.remove();
         }
-        if first.get().is_empty() {
-            first.remove();
+        if words.is_empty() {
+            self.ledgers.remove(&ledger);
         }
         Some((ledger, entry))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.ledgers.is_empty()
     }
 }

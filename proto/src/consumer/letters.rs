@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::entries::Key;
 use super::message::Message;
+use super::{Redelivery, redelivery};
 use crate::config::{ConsumerConfig, ProducerConfig};
 use crate::error::Error;
 use crate::ids::{MessageId, OpId, ProducerId, SendToken};
@@ -83,7 +84,7 @@ pub(crate) struct Letter {
 
 impl Letters {
     /// `name` is the consumer's, and `salt` makes the producer's its own.
-    pub(crate) fn new(config: &ConsumerConfig, name: &str, salt: u32) -> Result<Option<Box<Self>>, Error> {
+    pub(crate) fn new(config: &ConsumerConfig, name: &str, salt: u32) -> Result<Redelivery<Self>, Error> {
         let policy = config.dead_letter_policy.as_ref();
         if !cfg!(feature = "redelivery") || (policy.is_none() && !config.enable_retry) {
             return Ok(None);
@@ -94,13 +95,13 @@ impl Letters {
             dead.name = Some(format!("{topic}-{subscription}-{name}-{salt:05x}-DLQ"));
         }
         let retry = config.enable_retry.then(|| config.retry_letter_producer()).transpose()?;
-        Ok(Some(Box::new(Self {
+        Ok(redelivery(Self {
             subscription: config.subscription.clone(),
             max: policy.map_or(16, |policy| policy.max_redeliver_count),
             held: BTreeMap::new(),
             dead: Post::new(dead),
             retry: retry.map(Post::new),
-        })))
+        }))
     }
 
     /// Whether a message that came so often is not for the user any more.

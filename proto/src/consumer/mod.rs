@@ -76,6 +76,23 @@ use crate::wire::{
     InitialPosition as WirePosition, MessageIdData, ValidationError,
 };
 
+/// What consumers have with the feature `redelivery` only; without it, it costs no code.
+#[cfg(feature = "redelivery")]
+pub(crate) type Redelivery<T> = Option<Box<T>>;
+/// What consumers do not have.
+#[cfg(not(feature = "redelivery"))]
+pub(crate) type Redelivery<T> = Option<&'static mut T>;
+
+fn redelivery<T>(part: T) -> Redelivery<T> {
+    #[cfg(feature = "redelivery")]
+    return Some(Box::new(part));
+    #[cfg(not(feature = "redelivery"))]
+    {
+        drop(part);
+        None
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
@@ -92,9 +109,9 @@ pub(crate) struct Consumer {
     pub(crate) grouping: Grouping,
     pub(crate) nacks: Nacks,
     /// Set where there is an ack timeout.
-    pub(crate) unacked: Option<Box<Unacked>>,
+    pub(crate) unacked: Redelivery<Unacked>,
     /// Set where messages may go to a dead letter or retry letter topic.
-    pub(crate) letters: Option<Box<Letters>>,
+    pub(crate) letters: Redelivery<Letters>,
     /// The partition that its topic is; -1 when it is none.
     partition: i32,
     pub(crate) start: Start,
@@ -138,7 +155,7 @@ impl Consumer {
         mut config: ConsumerConfig,
         link: Link,
         name: String,
-        letters: Option<Box<Letters>>,
+        letters: Redelivery<Letters>,
     ) -> Self {
         // As Java: a batch of more than the queue holds would never be whole.
         let most = config.receiver_queue_size.max(1);

@@ -5,16 +5,16 @@
 //!                                \-- link lost, all asked for anew: forgotten, it comes again anyway
 //! ```
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::entries::{Entries, Key};
+use crate::id_map::IdMap;
 use crate::time::Time;
 
 /// Entries by the time at which they are due.
 #[derive(Debug, Default)]
 pub(crate) struct Nacks {
-    due: BTreeMap<Time, Entries>,
+    due: IdMap<Time, Entries>,
 }
 
 impl Nacks {
@@ -23,26 +23,30 @@ impl Nacks {
     pub(crate) fn add(&mut self, key: Key, delay: Duration, precision: u32, now: Time) {
         let grain = 1000 << precision;
         let due = Time::from_micros((now + delay).as_micros().div_ceil(grain).saturating_mul(grain));
-        self.due.entry(due).or_default().insert(key);
+        self.due.or_default(due).insert(key);
     }
 
     /// Takes out what is due, at most `max`, in order.
     pub(crate) fn take_due(&mut self, now: Time, max: usize) -> Vec<Key> {
-        let mut keys = Vec::new();
-        while let Some(mut first) = self.due.first_entry().filter(|first| *first.key() <= now) {
-            while keys.len() < max
-                && let Some(key) = first.get_mut().pop_first()
-            {
-                keys.push(key);
+        let mut due = Entries::default();
+        let mut n = 0;
+        while n < max
+            && let Some(first) = self.next().filter(|first| *first <= now)
+            && let Some(entries) = self.due.get_mut(&first)
+        {
+            match entries.pop_first() {
+                Some(key) => {
+                    due.insert(key);
+                    n += 1;
+                }
+                None => drop(self.due.remove(&first)),
             }
-            if !first.get().is_empty() {
-                break;
-            }
-            first.remove();
         }
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+        if self.due.is_empty() {
+            // Its memory too.
+            self.clear();
+        }
+        std::iter::from_fn(|| due.pop_first()).collect()
     }
 
     /// When the next is due.
@@ -51,6 +55,6 @@ impl Nacks {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.due.clear();
+        self.due = IdMap::default();
     }
 }

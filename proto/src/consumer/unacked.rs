@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::entries::{Entries, Key};
 use super::redelivery::RedeliveryBackoff;
+use super::{Redelivery, redelivery};
 use crate::config::ConsumerConfig;
 use crate::time::Time;
 
@@ -42,12 +43,12 @@ enum Clock {
 }
 
 impl Unacked {
-    pub(crate) fn new(config: &ConsumerConfig) -> Option<Box<Self>> {
+    pub(crate) fn new(config: &ConsumerConfig) -> Redelivery<Self> {
         let timeout = config.ack_timeout;
         if !cfg!(feature = "redelivery") || timeout.is_zero() {
             return None;
         }
-        Some(Box::new(Self {
+        redelivery(Self {
             timeout,
             tick: config.ack_timeout_tick_time.min(timeout),
             backoff: config.ack_timeout_redelivery_backoff,
@@ -56,7 +57,7 @@ impl Unacked {
             due: BTreeMap::new(),
             ticks: 0,
             clock: Clock::Stands,
-        }))
+        })
     }
 
     pub(crate) fn taken(&mut self, key: Key, redelivery_count: u32) {

@@ -17,10 +17,9 @@ fn held() -> usize {
 
 #[test]
 fn c09_a_million_negative_acks_and_a_million_acks_stay_small() {
-    for (step, counts) in [(1, 20), (1000, 20)] {
-        let bytes = measure::negative_acks(step, counts, held);
-        assert!(bytes < 64 << 20, "every {step}th entry, {counts} counts: {bytes} bytes");
-    }
+    // No two of them are neighbours, and they are due at many times: the bench has the kinder cases.
+    let bytes = measure::negative_acks(1000, 20, held);
+    assert!(bytes < 64 << 20, "{bytes} bytes");
     for batch in [1, 1000] {
         let (most, left) = measure::individual_acks(batch, held);
         assert!(most < 2 << 20 && left < 1 << 20, "batches of {batch}: {most} bytes, and {left} in the end");

@@ -134,7 +134,8 @@ async fn put_off(both: Both) -> Outcome {
                 both.ask(Java, json!({ "do": "close", "handle": topic })).await?;
                 message
             };
-            expect("RECONSUMETIMES", &seen["properties"]["RECONSUMETIMES"], &expected)?;
+            expect("RECONSUMETIMES", &seen["properties"]["RECONSUMETIMES"], &expected)
+                .map_err(|e| format!("{e}, where we were first: {we_first}, after {times} times: {seen}"))?;
         }
         dead(&both, &client, &topic, &origin, Some(MAX + 1)).await?;
         nothing_left(&both, &client, &topic, true).await?;

@@ -169,7 +169,9 @@ public final class Witness {
                 .subscriptionType(SubscriptionType.valueOf(request.path("type").asText("Exclusive")))
                 .subscriptionInitialPosition(SubscriptionInitialPosition.Earliest)
                 .receiverQueueSize(request.path("queue").asInt(1000))
-                .enableRetry(request.path("retry").asBoolean(false));
+                .enableRetry(request.path("retry").asBoolean(false))
+                // Without receipts, what reconsumeLater acknowledges may be lost when the consumer is closed.
+                .isAckReceiptEnabled(request.path("retry").asBoolean(false));
         if (request.has("max_redeliver_count")) {
             int max = request.get("max_redeliver_count").asInt();
             builder.deadLetterPolicy(DeadLetterPolicy.builder().maxRedeliverCount(max).build());
