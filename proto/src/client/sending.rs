@@ -56,7 +56,9 @@ impl Client {
         }
         let was_empty = p.ring.is_empty();
         let held = p.held();
+        p.lend(&mut self.packer);
         let sent = p.enqueue(message, now);
+        p.lend(&mut self.packer);
         self.pending_bytes = self.pending_bytes + p.held() - held;
         let token = match sent {
             Ok(token) => token,
@@ -117,7 +119,9 @@ impl Client {
         }
         let Some(p) = self.producers.get_mut(&producer) else { return };
         let held = p.held();
+        p.lend(&mut self.packer);
         p.close_batch();
+        p.lend(&mut self.packer);
         self.pending_bytes = self.pending_bytes + p.held() - held;
         if let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER) {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);

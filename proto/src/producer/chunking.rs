@@ -72,7 +72,7 @@ impl Producer {
             let open = hot::open_send(send, details(message), metadata_len, buffer);
             metadata.write(buffer);
             let at = buffer.len();
-            if let Err(error) = self.packer.pack(codec, payload, buffer) {
+            if let Err(error) = self.packer.get_or_insert_default().pack(codec, payload, buffer) {
                 buffer.truncate(before);
                 return Err(error);
             }

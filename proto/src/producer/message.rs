@@ -30,7 +30,7 @@ pub struct Outgoing<'a> {
     /// [`NO_REPLICATION`] alone keeps it where it is.
     pub replicate_to: &'a [&'a str],
     /// On a shadow topic: the id that the message has in the source topic. It travels alone.
-    pub source_id: Option<MessageId>,
+    pub source_id: Option<&'a MessageId>,
 }
 
 /// The name of a cluster that is none: a message for it is not replicated.

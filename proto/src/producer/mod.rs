@@ -57,7 +57,8 @@ pub(crate) struct Producer {
     batch: OpenBatch,
     /// In its place, where batches go by key.
     keyed: Option<Box<KeyBatches>>,
-    packer: Packer,
+    /// The client's, while it is lent.
+    packer: Option<Box<Packer>>,
     /// Of the message whose chunks get their receipts.
     first_chunk: Option<FirstChunk>,
     /// Flushes that wait, each for all sends before a token, and the first failure among those.
@@ -96,7 +97,7 @@ impl Producer {
             ring: PendingRing::default(),
             batch: OpenBatch::default(),
             keyed: by_key(&config).then(Box::default),
-            packer: Packer::default(),
+            packer: None,
             first_chunk: None,
             flushes: VecDeque::new(),
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
@@ -156,6 +157,14 @@ impl Producer {
     pub(crate) fn next_token(&self) -> u64 {
         let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages);
         self.ring.next_token() + u64::from(self.batch.messages + keyed)
+    }
+
+    /// Takes what payloads are packed with, or gives it back: it is large, and one does for all producers.
+    #[inline]
+    pub(crate) fn lend(&mut self, packer: &mut Option<Box<Packer>>) {
+        if self.config.compression_type != CompressionType::NONE {
+            std::mem::swap(&mut self.packer, packer);
+        }
     }
 
     /// When the open batch goes out at the latest.
@@ -314,7 +323,8 @@ impl Producer {
             let open = hot::open_send(send, details, metadata.encoded_len(), buffer);
             metadata.encode(buffer);
             let at = buffer.len();
-            let done = self.packer.pack(codec, batch.bytes(), buffer);
+            let packer = self.packer.get_or_insert_default();
+            let done = packer.pack(codec, batch.bytes(), buffer);
             message_size =
                 Some(buffer.len() - at).filter(|len| done.is_ok() && *len <= self.max_message_size);
             match message_size {
