@@ -9,7 +9,7 @@ use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
 use super::subscription::{Subscription, type_name};
 use super::time::Now;
-use super::topic::{Producer, SubKey, TopicKey, Waiting};
+use super::topic::{Producer, SubKey, Topic, TopicKey, Waiting};
 
 /// Why an order is not carried out: an HTTP status and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -378,7 +378,7 @@ impl Broker {
         earliest: bool,
         now: Now,
     ) -> Result<(), AdminError> {
-        if self.parts(name).is_err() && self.config.auto_create_topics {
+        if self.parts(name).is_err() && self.topics.auto_creation(name, &self.config).0 {
             self.create_topic(name, now)?;
         }
         for key in self.parts(name)? {
@@ -436,6 +436,57 @@ impl Broker {
         }
         self.settle(now);
         Ok(())
+    }
+
+    /// Acknowledges the next so many messages of a subscription.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn skip(&mut self, name: &TopicName, sub: &str, count: u64, now: Now) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                let mut offset = sub.cursor.mark();
+                for _ in 0..count {
+                    if offset >= log.end() {
+                        break;
+                    }
+                    offset = sub.cursor.next_open(offset + 1);
+                }
+                sub.expire(log, offset);
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// A subscription passes over messages that are older than so many seconds. False when there
+    /// was nothing to pass over.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn expire_messages(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        seconds: u64,
+        now: Now,
+    ) -> Result<bool, AdminError> {
+        let mut any = false;
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                any |= sub.cursor.backlog(log.end()) > 0;
+                let since = now.wall_ms.saturating_sub(seconds.saturating_mul(1000));
+                sub.expire(log, log.first_since(since));
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(any)
     }
 
     /// Moves a subscription to the first entry that came at that time or later.

@@ -109,7 +109,8 @@ impl Broker {
         if c.subscription.trim().is_empty() {
             return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
         }
-        let create = c.force_topic_creation.unwrap_or(true) && self.config.auto_create_topics;
+        let (allowed, _) = self.topics.auto_creation(&name, &self.config);
+        let create = c.force_topic_creation.unwrap_or(true) && allowed;
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         if let Some(schema) = &c.schema
             && schema.r#type != SchemaType::NONE
@@ -119,6 +120,11 @@ impl Broker {
             self.schemas.register(&name, schema)?;
         }
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
+        {
+            let message = "Topic reached max consumers limit";
+            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
+        }
         let durable = c.durable.unwrap_or(true);
         let sub_key = match topic.sub(&c.subscription) {
             Some((key, sub)) => {
@@ -133,6 +139,11 @@ impl Broker {
                 key
             }
             None => {
+                if durable && topic.durable_subs() >= topic.rules.max_subscriptions {
+                    let message =
+                        format!("Exceed the maximum number of subscriptions of the topic: {}", c.topic);
+                    return Err(Refusal::not_allowed(message));
+                }
                 let start = start_of(topic, c, durable, now);
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);

@@ -101,7 +101,7 @@ fn bring_due(sub: &mut Subscription, now: Now) {
 }
 
 /// The next entry for whoever has his turn: one to be delivered again, else a new one.
-fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64, &'a Stored)> {
+fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now, delays: bool) -> Option<(u64, &'a Stored)> {
     while let Some(offset) = sub.replay.first() {
         sub.replay.remove(offset);
         if !sub.cursor.is_acked(offset)
@@ -110,15 +110,20 @@ fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64
             return Some((offset, stored));
         }
     }
-    next_unread(sub, log, now)
+    next_unread(sub, log, now, delays)
 }
 
-fn next_unread<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64, &'a Stored)> {
+fn next_unread<'a>(
+    sub: &mut Subscription,
+    log: &'a Log,
+    now: Now,
+    delays: bool,
+) -> Option<(u64, &'a Stored)> {
     loop {
         let offset = sub.cursor.next_open(sub.read.max(log.first()));
         let stored = log.get(offset)?;
         sub.read = offset + 1;
-        if stored.deliver_at <= now.wall_ms {
+        if stored.deliver_at <= now.wall_ms || !delays {
             return Some((offset, stored));
         }
         sub.delayed.insert((stored.deliver_at, offset));
@@ -131,7 +136,9 @@ fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     'turns: while let Some(at) = next_turn(sub, unacked, lane) {
         let mut left = TURN;
         while left > 0 {
-            let Some((offset, stored)) = next_entry(sub, ground.log, lane.now) else { return };
+            let Some((offset, stored)) = next_entry(sub, ground.log, lane.now, lane.rules.delayed) else {
+                return;
+            };
             let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
             let Subscription { consumers, cursor, messages_out, .. } = sub;
             let Some(consumer) = consumers.get_mut(at) else { break 'turns };
@@ -197,7 +204,9 @@ fn key_shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) 
     }
     let look_ahead = LOOK_AHEAD * sub.consumers.len() as u64;
     while sub.replay.len() < look_ahead && any_may_take(sub, unacked, lane) {
-        let Some((offset, stored)) = next_unread(sub, ground.log, lane.now) else { break };
+        let Some((offset, stored)) = next_unread(sub, ground.log, lane.now, lane.rules.delayed) else {
+            break;
+        };
         if !by_key(sub, ground, lane, offset, stored, &mut unacked, &mut waiting) {
             sub.replay.insert(offset);
         }

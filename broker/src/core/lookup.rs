@@ -58,13 +58,13 @@ impl Broker {
         }
         let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
         let beyond = whole.is_some_and(|(index, count)| index >= count);
-        if beyond || !create || !self.config.auto_create_topics {
+        let (allowed, count) = self.topics.auto_creation(&name, &self.config);
+        if beyond || !create || !allowed {
             return Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, ""));
         }
         if name.partition().is_some() {
             return Ok(0);
         }
-        let count = self.config.default_partitions;
         if count > 0 {
             self.topics.set_partitions(&name, count, &self.config)?;
         }

@@ -164,6 +164,22 @@ impl Log {
         self.first + self.entries.len() as u64
     }
 
+    /// Bytes from an entry to the end.
+    pub(super) fn bytes_since(&self, offset: u64) -> u64 {
+        let skip = usize::try_from(offset.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skip).map(|stored| stored.bytes.len() as u64).sum()
+    }
+
+    /// The first of the last entries that together have no more than so many bytes.
+    pub(super) fn last_bytes(&self, bytes: u64) -> u64 {
+        let mut sum = 0u64;
+        let fit = self.entries.iter().rev().take_while(|stored| {
+            sum = sum.saturating_add(stored.bytes.len() as u64);
+            sum <= bytes
+        });
+        self.end() - fit.count() as u64
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

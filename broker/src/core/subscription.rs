@@ -255,6 +255,23 @@ impl Subscription {
         self.rewind();
     }
 
+    /// Passes over all below `offset`, as if it were acknowledged; false when it is already.
+    pub(super) fn expire(&mut self, log: &Log, offset: u64) -> bool {
+        if offset <= self.cursor.mark() {
+            return false;
+        }
+        for at in self.cursor.mark()..offset {
+            if let Some(key) = self.consumers.iter().find(|c| c.pending.contains(at)).map(|c| c.key) {
+                self.ack(log, key, at, &[]);
+            }
+            self.replay.remove(at);
+        }
+        self.cursor.ack_below(offset);
+        self.delayed.retain(|(_, at)| *at >= offset);
+        self.read = self.read.max(offset);
+        true
+    }
+
     /// Acknowledges one entry, or with a set some messages of it. True when that may let the
     /// dispatcher go on.
     pub(super) fn ack(&mut self, log: &Log, by: ConsumerKey, offset: u64, set: &[i64]) -> bool {

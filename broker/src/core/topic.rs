@@ -158,6 +158,12 @@ impl Topic {
     /// Takes a producer in, by its access mode and its name.
     pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, NotAdmitted> {
         let mut admission = Admission::default();
+        if self.producers.len() as u64 >= self.rules.max_producers
+            && !self.producers.contains_key(&producer.name)
+        {
+            let message = format!("Topic '{}' reached max producers limit", self.name);
+            return Err(Refusal::new(ServerError::PRODUCER_BUSY, message).into());
+        }
         let taken = self.exclusive.is_some() || !self.waiting.is_empty();
         let existing = || {
             format!(
@@ -324,6 +330,10 @@ impl Topic {
         let sub = self.subs.remove(&key)?;
         self.sub_names.remove(&sub.name);
         Some(sub)
+    }
+
+    pub(super) fn durable_subs(&self) -> u64 {
+        self.subs.values().filter(|sub| sub.durable).count() as u64
     }
 
     /// Everything below this is consumed by all subscriptions: it may be forgotten when memory is

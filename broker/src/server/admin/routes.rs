@@ -328,6 +328,17 @@ async fn subscription(
         ("POST", ["skip_all"]) => {
             ask(handle, move |broker, now| broker.skip_all(&name, &sub, now)).await??;
         }
+        ("POST", ["skip", count]) => {
+            let count = count.parse().map_err(|_| error(400, "The number of messages must be one"))?;
+            ask(handle, move |broker, now| broker.skip(&name, &sub, count, now)).await??;
+        }
+        ("POST", ["expireMessages", seconds]) => {
+            let seconds = seconds.parse().map_err(|_| error(400, "The time must be in seconds"))?;
+            let any = ask(handle, move |broker, now| broker.expire_messages(&name, &sub, seconds, now));
+            if !any.await?? {
+                return Err(error(409, "There is nothing to expire"));
+            }
+        }
         ("POST", ["resetcursor", time]) => {
             let time = time.parse().map_err(|_| error(400, "The time must be in milliseconds"))?;
             ask(handle, move |broker, now| broker.reset_to_time(&name, &sub, time, now)).await??;

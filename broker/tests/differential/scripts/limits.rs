@@ -2,7 +2,7 @@
 
 use pulsewire_proto::wire::*;
 
-use super::{close_producer, scripts};
+use super::scripts;
 use crate::common::{producer_on, subscribe};
 
 scripts! {
@@ -13,19 +13,21 @@ scripts! {
         let (a, b) = (s.client(), s.client());
         s.ask(b, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
         s.ask(a, producer_on(1, &topic));
-        for policy in ["producer_request_hold", "producer_exception"] {
+        let big = "x".repeat(4000);
+        for n in 0..3 {
+            s.publish(a, 1, n, MessageMetadata::default(), &big);
+        }
+        for (n, policy) in [(2, "producer_request_hold"), (3, "producer_exception"), (4, "consumer_backlog_eviction")] {
             let quota = format!("{{\"limitSize\":5000,\"limitTime\":-1,\"policy\":\"{policy}\"}}");
             s.order("POST", &format!("{path}/backlogQuota"), &quota);
-            s.look_at_quota(&path);
-            let big = "x".repeat(4000);
-            for n in 0..3 {
-                s.send(a, 1, n, MessageMetadata::default(), &big);
-            }
             s.pause(500);
+            s.inquire("GET", &format!("{path}/backlogQuotaMap"), "");
+            s.ask(b, producer_on(n, &topic));
         }
-        s.ask(a, close_producer(1));
         s.order("DELETE", &format!("{path}/backlogQuota"), "");
-        s.look_at_quota(&path);
+        s.pause(500);
+        s.inquire("GET", &format!("{path}/backlogQuotaMap"), "");
+        s.ask(b, producer_on(9, &topic));
     }
 
     fn settings_are_read_back(s) {
@@ -35,7 +37,6 @@ scripts! {
         s.order("PUT", &topic, "");
         s.order("PUT", &namespace, "");
         for (at, path, value) in [
-            (&topic, "retention", r#"{"retentionTimeInMinutes":10,"retentionSizeInMB":5}"#),
             (&topic, "messageTTL?messageTTL=30", ""),
             (&topic, "delayedDelivery", r#"{"active":true,"tickTime":500,"maxDeliveryDelayInMillis":0}"#),
             (&topic, "maxProducers", "3"),
@@ -49,11 +50,11 @@ scripts! {
             (&namespace, "maxConsumersPerTopic", "3"),
             (&namespace, "compactionThreshold", "1000"),
             (&namespace, "autoTopicCreation", r#"{"allowAutoTopicCreation":true,"topicType":"partitioned","defaultNumPartitions":3}"#),
-            (&namespace, "schemaCompatibilityStrategy", r#""FORWARD""#),
         ] {
             let bare = path.split('?').next().unwrap_or(path);
             s.inquire("GET", &format!("{at}/{bare}"), "");
-            let method = if path == "schemaCompatibilityStrategy" { "PUT" } else { "POST" };
+            let put = at == &namespace && path == "compactionThreshold";
+            let method = if put { "PUT" } else { "POST" };
             s.order(method, &format!("{at}/{path}"), value);
             s.pause(300);
             s.inquire("GET", &format!("{at}/{bare}"), "");
@@ -88,11 +89,13 @@ scripts! {
         for n in 0..4 {
             s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"));
         }
+        s.ask(a, super::close_consumer(1));
         s.pause(2500);
         s.publish(a, 1, 4, MessageMetadata::default(), "m4");
         s.order("POST", &format!("{path}/subscription/s/expireMessages/2"), "");
         s.pause(1000);
         s.look(&format!("{path}/stats"), &["subscriptions.s.msgBacklog"]);
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
         s.flow(a, 1, 100);
         s.hear_all(a);
         s.order("POST", &format!("{path}/subscription/none/expireMessages/2"), "");
@@ -156,12 +159,5 @@ scripts! {
         }
         s.ask(a, seek(None, None));
         s.ask(a, CommandSeek { consumer_id: 9, ..seek(None, Some(1)) });
-    }
-}
-
-impl crate::side::Side {
-    fn look_at_quota(&mut self, path: &str) {
-        self.pause(500);
-        self.inquire("GET", &format!("{path}/backlogQuotaMap"), "");
     }
 }

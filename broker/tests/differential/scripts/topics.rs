@@ -239,17 +239,31 @@ scripts! {
         s.ask(b, read(1));
         s.flow(b, 1, 100);
         s.hear_long(b);
-        s.publish(a, 1, 6, message(Some("z")), "z2");
-        s.publish(a, 1, 7, message(None), "no key");
+    }
+
+    fn compaction_again(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(1, &topic));
+        s.ask(b, subscribe(9, &topic, "keep", SubType::EXCLUSIVE));
+        for (n, (key, text)) in [("a", "1"), ("b", "2"), ("c", "3")].into_iter().enumerate() {
+            s.publish(a, 1, n as u64, message(Some(key)), text);
+        }
         s.compact(&path);
-        s.ask(b, read(2));
-        s.flow(b, 2, 100);
-        s.hear_long(b);
-        s.publish(a, 1, 8, empty("z"), "");
-        s.publish(a, 1, 9, null("w"), "");
+        for (n, (key, text)) in [("a", "4"), ("d", "5")].into_iter().enumerate() {
+            s.publish(a, 1, 3 + n as u64, message(Some(key)), text);
+        }
         s.compact(&path);
-        s.ask(b, read(3));
-        s.flow(b, 3, 100);
+        s.publish(a, 1, 5, message(Some("b")), "6");
+        s.ask(b, CommandSubscribe {
+            read_compacted: Some(true),
+            durable: Some(false),
+            start_message_id: Some(id(-1, -1)),
+            ..subscribe(1, &topic, "r", SubType::EXCLUSIVE)
+        });
+        s.flow(b, 1, 100);
         s.hear_long(b);
     }
 
