@@ -11,6 +11,7 @@ use pulsewire_transport::Connector;
 use crate::consumer::ConsumerBuilder;
 use crate::driver::Driver;
 use crate::producer::ProducerBuilder;
+use crate::reader::ReaderBuilder;
 use crate::runtime::{self, Clock, Spawn};
 use crate::shared::Shared;
 use crate::waiters::Waiters;
@@ -51,6 +52,11 @@ impl Client {
     /// Prepares a consumer of a subscription.
     pub fn consumer(&self, topic: impl Into<String>, subscription: impl Into<String>) -> ConsumerBuilder {
         ConsumerBuilder::new(self.clone(), topic.into(), subscription.into())
+    }
+
+    /// Prepares a reader.
+    pub fn reader(&self, topic: impl Into<String>) -> ReaderBuilder {
+        ReaderBuilder::new(self.clone(), topic.into())
     }
 
     /// How many partitions a topic has; 0 when it is not partitioned. The topic is not created.

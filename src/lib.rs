@@ -33,6 +33,7 @@ mod client;
 mod consumer;
 mod driver;
 mod producer;
+mod reader;
 mod runtime;
 mod shared;
 mod waiters;
@@ -43,7 +44,8 @@ pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, InitialPosition, Message, MessageId, RedeliveryBackoff,
-    SubscriptionMode, SubscriptionType,
+    ConnectionState, Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message, MessageId,
+    RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
+pub use reader::{ReadMessages, Reader, ReaderBuilder};

@@ -39,6 +39,8 @@ pub enum Output {
     Topics(Vec<String>),
     /// The last message of a topic.
     LastMessageId(MessageId),
+    /// Whether there is a message to receive.
+    MessageAvailable(bool),
 }
 
 /// Something that the user should know.

@@ -23,8 +23,8 @@ pub mod wire;
 
 pub use client::Client;
 pub use config::{
-    Authentication, ClientConfig, ConsumerConfig, InitialPosition, ProducerConfig, SubscriptionMode,
-    SubscriptionType,
+    Authentication, ClientConfig, ConsumerConfig, InitialPosition, KeySharedPolicy, ProducerConfig,
+    ReaderConfig, SubscriptionMode, SubscriptionType,
 };
 pub use consumer::{Message, RedeliveryBackoff, SeekTarget};
 pub use error::{Error, ErrorKind, Fault};

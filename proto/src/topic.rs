@@ -65,6 +65,11 @@ impl TopicName {
         &self.0
     }
 
+    /// Whether its messages are stored.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.0.starts_with("persistent://")
+    }
+
     /// `tenant/namespace`.
     #[must_use]
     pub fn namespace(&self) -> &str {

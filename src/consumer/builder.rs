@@ -1,14 +1,13 @@
 //! Options of a consumer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pulsewire_proto::{
-    ConsumerConfig, Error, InitialPosition, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
-    TopicName,
+    ConsumerConfig, Error, InitialPosition, KeySharedPolicy, MessageId, RedeliveryBackoff, SubscriptionMode,
+    SubscriptionType, TopicName,
 };
 
-use super::{Consumer, Handle};
+use super::Consumer;
 use crate::client::Client;
 
 /// Options of a [`Consumer`]. Defaults are those of Java's `ConsumerBuilder`.
@@ -111,6 +110,33 @@ impl ConsumerBuilder {
         self.set(move |c| c.priority_level = level)
     }
 
+    /// How a key-shared subscription divides its keys. Default: the broker does, as Java's
+    /// `keySharedPolicy`.
+    pub fn key_shared_policy(self, policy: KeySharedPolicy) -> Self {
+        self.set(move |c| c.key_shared_policy = policy)
+    }
+
+    /// Whether, of the part of the topic that is compacted, only the last message of each key comes.
+    /// For exclusive and failover subscriptions of persistent topics. Default: no, as Java's
+    /// `readCompacted`.
+    pub fn read_compacted(self, compacted: bool) -> Self {
+        self.set(move |c| c.read_compacted = compacted)
+    }
+
+    /// Whether the place of a durable subscription is replicated to the topic's other clusters. Default:
+    /// no, as Java's `replicateSubscriptionState`.
+    pub fn replicate_subscription_state(self, replicated: bool) -> Self {
+        self.set(move |c| c.replicate_subscription_state = replicated)
+    }
+
+    /// Adds a property that is kept with a durable subscription. The consumer that creates the
+    /// subscription sets them; those of later ones are for a subscription that has none. As Java's
+    /// `subscriptionProperties`.
+    pub fn subscription_property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let property = (name.into(), value.into());
+        self.set(move |c| c.subscription_properties.push(property))
+    }
+
     /// Adds a property that the broker's statistics show.
     pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let property = (name.into(), value.into());
@@ -126,15 +152,6 @@ impl ConsumerBuilder {
         let topic = TopicName::parse(&self.topic)?;
         let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
-        // Dropped while it opens, the guard closes what the broker may open.
-        let mut guard = Handle { client: self.client.clone(), id: None };
-        let slot = &mut guard.id;
-        let opened = self.client.operation(|core, now| {
-            let (id, op) = core.subscribe(config, now)?;
-            *slot = Some(id);
-            Ok((id, op))
-        });
-        let (id, _) = opened.await?;
-        Ok(Consumer { handle: Arc::new(guard), id, topic, subscription: self.subscription })
+        Consumer::open(self.client, topic, self.subscription, |core, now| core.subscribe(config, now)).await
     }
 }

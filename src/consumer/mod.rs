@@ -6,7 +6,8 @@ mod receiving;
 
 use std::sync::Arc;
 
-use pulsewire_proto::{ConsumerId, Error, MessageId, Output, SeekTarget, TopicName};
+use pulsewire_proto as proto;
+use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget, TopicName};
 
 pub use builder::ConsumerBuilder;
 pub use receiving::{Messages, Receive};
@@ -53,16 +54,32 @@ impl Consumer {
         &self.subscription
     }
 
-    /// The last message of the topic; `-1:-1` when there is none.
+    /// The last message of the topic; `-1:-1` when there is none. Waits through reconnects.
     ///
     /// # Errors
-    /// `Disconnected` while it reconnects, what the broker says, or `Timeout`.
+    /// What the broker says, `AlreadyClosed`, or `Timeout`.
     pub async fn last_message_id(&self) -> Result<MessageId, Error> {
         let id = self.id;
         match self.handle.client.operation(|core, now| Ok(((), core.last_message_id(id, now)))).await?.1 {
             Output::LastMessageId(id) => Ok(id),
             _ => Ok(MessageId::EARLIEST),
         }
+    }
+
+    /// Whether there is a message to receive: one that waits here, or one at the broker behind the
+    /// message that was received last, else behind the place where the subscription begins. Messages
+    /// that come again, or that other consumers of a shared subscription have received, do not count.
+    /// Waits through reconnects and for a seek that is under way.
+    ///
+    /// A subscription that begins at [`MessageId::LATEST`], inclusive, is moved to the last message by
+    /// this, as in Java.
+    ///
+    /// # Errors
+    /// What the broker says, `AlreadyClosed`, or `Timeout`.
+    pub async fn has_message_available(&self) -> Result<bool, Error> {
+        let id = self.id;
+        let asked = self.handle.client.operation(|core, now| Ok(((), core.has_message_available(id, now))));
+        Ok(matches!(asked.await?.1, Output::MessageAvailable(true)))
     }
 
     /// Deletes the subscription.
@@ -100,6 +117,28 @@ impl Consumer {
     /// As [`Consumer::seek`].
     pub async fn seek_by_publish_time(&self, time: u64) -> Result<(), Error> {
         self.seek_to(SeekTarget::PublishTime(time)).await
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.handle.client
+    }
+
+    /// Opens it; dropped meanwhile, what the broker may open is closed.
+    pub(crate) async fn open(
+        client: Client,
+        topic: TopicName,
+        subscription: String,
+        start: impl FnOnce(&mut proto::Client, proto::Now) -> Result<(ConsumerId, OpId), Error>,
+    ) -> Result<Self, Error> {
+        let mut guard = Handle { client: client.clone(), id: None };
+        let slot = &mut guard.id;
+        let opened = client.operation(|core, now| {
+            let (id, op) = start(core, now)?;
+            *slot = Some(id);
+            Ok((id, op))
+        });
+        let (id, _) = opened.await?;
+        Ok(Self { handle: Arc::new(guard), id, topic, subscription })
     }
 
     async fn seek_to(&self, target: SeekTarget) -> Result<(), Error> {

@@ -36,13 +36,31 @@ impl Consumer {
         })
     }
 
+    /// As [`Consumer::try_receive`], for readers.
+    pub(crate) fn try_read(&self) -> Result<Option<Message>, Error> {
+        let id = self.id;
+        self.handle.client.inner.shared.command(|core, waiters, now| match core.read(id, now) {
+            Ok(taken) => taken.transpose(),
+            Err(error) => Err(waiters.consumer_error(id).unwrap_or(error)),
+        })
+    }
+
     /// The messages as a stream, which ends when the consumer is closed.
     pub fn messages(&self) -> Messages<'_> {
         Messages { receive: self.receive() }
     }
 
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
-        match self.try_receive() {
+        self.poll_taken(cx, Self::try_receive)
+    }
+
+    /// What `take` takes, as soon as there is something.
+    pub(crate) fn poll_taken(
+        &self,
+        cx: &mut Context<'_>,
+        take: fn(&Self) -> Result<Option<Message>, Error>,
+    ) -> Poll<Result<Message, Error>> {
+        match take(self) {
             Ok(Some(message)) => return Poll::Ready(Ok(message)),
             Ok(None) => {}
             Err(error) => return Poll::Ready(Err(error)),

@@ -179,7 +179,7 @@ fn value(output: Output, opening: Option<Opening>) -> JsValue {
         Output::Topics(topics) => {
             topics.iter().map(|topic| JsValue::from_str(topic)).collect::<Array>().unchecked_into()
         }
-        Output::Done | Output::Producer { .. } | Output::LastMessageId(_) => JsValue::UNDEFINED,
+        _ => JsValue::UNDEFINED,
     }
 }
 

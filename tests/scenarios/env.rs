@@ -21,6 +21,8 @@ pub struct Endpoint {
     pub transport: String,
     /// The service URL.
     pub url: String,
+    /// `host:port` of the broker's admin API.
+    pub admin: String,
     /// What signed its certificate, as PEM.
     #[serde(default)]
     pub ca_pem: Option<String>,

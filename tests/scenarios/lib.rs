@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod acknowledging;
+pub mod admin;
 mod bad_input;
 mod consuming;
 mod env;
 mod positions;
 mod producing;
+mod reading;
 mod service;
 #[cfg(target_family = "wasm")]
 pub mod web;
@@ -118,6 +120,20 @@ scenarios! {
         c21_rollback_begins_back_in_time,
         c26_unsubscribe_forced_ends_the_others_too,
         c31_a_non_durable_subscription_is_forgotten,
+    }
+    reading {
+        v01_starts_where_told_and_says_when_all_is_read,
+        v01_starts_within_a_batch,
+        v01_rollback_begins_back_in_time,
+        v01_seek_by_id_and_time,
+        v01_goes_on_within_a_batch_after_its_link_is_lost,
+        v01_its_names_are_the_broker_s,
+        v01_bad_options_are_refused_and_a_deleted_topic_is_survived,
+        c17_has_message_available_of_consumers,
+        c19_subscription_properties_and_replicated_state,
+        c20_sticky_ranges_get_their_keys,
+        c20_auto_split_and_out_of_order,
+        c22_compacted_topics_give_the_last_of_each_key,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

@@ -75,13 +75,25 @@ pub(crate) async fn k11_close_ends_everything(env: Env) -> Outcome {
 
 pub(crate) async fn k12_topics_and_partitions_are_listed(env: Env) -> Outcome {
     let client = env.client()?;
-    // Made with the world.
-    same("partitions", client.partitions("three-partitions").await.map_err(text)?, 3)?;
+    let partitioned = format!("{}-partitioned", env.unique);
+    let path = format!("/admin/v2/persistent/public/default/{partitioned}/partitions");
+    env.administer("PUT", &path, Some("3")).await?;
+    same("partitions", client.partitions(&partitioned).await.map_err(text)?, 3)?;
+    let answer = env.admin("GET", &path, None).await?;
+    holds("the admin API says so too", answer.status == 200 && answer.body.contains("3"))?;
     let producer = client.producer(env.topic()).create().await.map_err(text)?;
     producer.send("x").await.map_err(text)?;
     same("partitions", client.partitions(&env.topic()).await.map_err(text)?, 0)?;
-    let topics = client.topics("public/default").await.map_err(text)?;
-    holds("the topic is listed", topics.contains(&env.topic()))?;
+    // Brokers list from a cache, which may be a moment behind.
+    let mut listed = false;
+    for _ in 0..20 {
+        listed = client.topics("public/default").await.map_err(text)?.contains(&env.topic());
+        if listed {
+            break;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    holds("the topic is listed", listed)?;
     client.close().await.map_err(text)
 }
 

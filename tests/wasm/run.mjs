@@ -47,6 +47,7 @@ const results = [];
 async function open() {
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.log(`FAILED in a page: ${error}`));
+  await page.exposeFunction("administer", administer);
   await page.goto(`http://localhost:${world.page_port}/`);
   return page;
 }
@@ -89,6 +90,12 @@ writeFileSync(file, results.map((result) => `${JSON.stringify(result)}\n`).join(
 const passed = results.filter((result) => result.status === "passed").length;
 console.log(`${passed} passed, ${results.length - passed} failed`);
 process.exitCode = passed > 0 && passed === results.length ? 0 : 1;
+
+/** A request to a broker's admin API, for scenarios in a page: the status, a space, and the body. */
+async function administer(method, url, body) {
+  const response = await fetch(url, { method, body, headers: { "content-type": "application/json" } });
+  return `${response.status} ${await response.text()}`;
+}
 
 /** Runs in the page. */
 async function inPage({ endpoint, words, prefix }) {

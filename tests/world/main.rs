@@ -15,7 +15,7 @@ use pulsewire_gateway::{Gateway, GatewayConfig, ListenTls, Pem, UpstreamTls};
 use pulsewire_tests::Endpoint;
 use pulsewire_transport::{Target, conformance};
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -72,10 +72,10 @@ impl World {
         let tcp = format!("pulsar://localhost:{}", server.local_addr().port());
         let tls =
             server.tls_addr().map(|a| format!("pulsar+ssl://localhost:{}", a.port())).unwrap_or_default();
-        let admin = server.admin_addr().ok_or("no admin address")?;
+        let admin = server.admin_addr().ok_or("no admin address")?.to_string();
         tokio::spawn(server.run(pending()));
-        make_partitions(&admin.to_string()).await?;
-        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url);
+        make_partitions(&admin).await?;
+        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &admin);
         let ws = self.gateway(&tcp, None, false).await?;
         let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
         Ok(vec![
@@ -90,7 +90,9 @@ impl World {
     async fn real(&self, broker: &str) -> Result<Vec<Endpoint>> {
         let var = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
         let ca_pem = std::fs::read_to_string(var("PULSAR_CA_PEM")?)?;
-        make_partitions(var("PULSAR_WEB_URL")?.trim_start_matches("http://")).await?;
+        let admin = var("PULSAR_WEB_URL")?.trim_start_matches("http://").to_owned();
+        make_partitions(&admin).await?;
+        let endpoint = |witness, transport, url| endpoint(witness, transport, url, &admin);
         let secure =
             |witness, url| Endpoint { ca_pem: Some(ca_pem.clone()), ..endpoint(witness, "tls", url) };
         let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
@@ -128,8 +130,9 @@ impl World {
     }
 }
 
-fn endpoint(witness: &str, transport: &str, url: String) -> Endpoint {
+fn endpoint(witness: &str, transport: &str, url: String, admin: &str) -> Endpoint {
     Endpoint {
+        admin: admin.to_owned(),
         witness: witness.to_owned(),
         transport: transport.to_owned(),
         url,
@@ -142,20 +145,13 @@ fn endpoint(witness: &str, transport: &str, url: String) -> Endpoint {
 
 /// Makes the partitioned topic that scenarios ask about.
 async fn make_partitions(admin: &str) -> Result<()> {
-    let mut stream = tokio::net::TcpStream::connect(admin).await?;
-    let request = format!(
-        "PUT /admin/v2/persistent/public/default/three-partitions/partitions HTTP/1.1\r\nhost: {admin}\r\n\
-         content-type: application/json\r\ncontent-length: 1\r\nconnection: close\r\n\r\n3"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let status = answer.split(' ').nth(1).unwrap_or("");
+    let path = "/admin/v2/persistent/public/default/three-partitions/partitions";
+    let answer = pulsewire_tests::admin::call("PUT", admin, path, Some("3")).await?;
     // Made already, when a world is started again beside the same Pulsar.
-    if ["200", "204", "409"].contains(&status) {
+    if [200, 204, 409].contains(&answer.status) {
         Ok(())
     } else {
-        Err(format!("{admin} answered {answer}").into())
+        Err(format!("{admin} answered {answer:?}").into())
     }
 }
 

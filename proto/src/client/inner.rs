@@ -23,7 +23,6 @@ pub(crate) struct Listener {
 
 impl Client {
     /// The end of `op` is for `asker`. Called before the operation can have ended.
-    #[allow(dead_code, reason = "handles made of others come next")]
     pub(super) fn ask(&mut self, op: OpId, asker: Asker) {
         self.askers.insert(op, asker);
     }

@@ -239,6 +239,7 @@ impl Client {
                 {
                     opened(self, id, now);
                 }
+                self.questions_go_on(id);
             }
         }
         if let Some(op) = created {
@@ -384,6 +385,10 @@ impl Client {
                 self.timers.cancel(Timer::Nack(consumer));
                 self.seek_ended(consumer, Err(error.clone()));
                 self.acks_ended(consumer, &error);
+                let asked = self.consumers.get_mut(&consumer).map(|c| c.questions.take());
+                for op in asked.unwrap_or_default() {
+                    self.complete(op, Err(error.clone()));
+                }
                 if self.consumers.remove(&consumer).is_some() {
                     self.emit(Event::ConsumerEnded { consumer, error });
                 }

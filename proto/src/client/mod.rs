@@ -10,6 +10,7 @@ pub(crate) mod link;
 mod lookup;
 pub(crate) mod pool;
 mod positions;
+mod reading;
 mod receiving;
 pub(crate) mod requests;
 mod sending;
@@ -48,6 +49,7 @@ use requests::Requests;
 ///   [`negative_acknowledge`](Self::negative_acknowledge),
 ///   [`unsubscribe`](Self::unsubscribe), [`seek`](Self::seek),
 ///   [`redeliver_unacknowledged`](Self::redeliver_unacknowledged), [`last_message_id`](Self::last_message_id),
+///   [`has_message_available`](Self::has_message_available), [`create_reader`](Self::create_reader), [`read`](Self::read),
 ///   [`close_producer`](Self::close_producer), [`close_consumer`](Self::close_consumer),
 ///   [`partitions`](Self::partitions), [`topics`](Self::topics), [`close`](Self::close).
 /// - **Facts** (what happened): [`connected`](Self::connected), [`received`](Self::received),
@@ -98,6 +100,8 @@ enum OpKind {
     Create(Owner),
     Close(Owner),
     Seek(ConsumerId),
+    /// Of a consumer, to its broker.
+    Question(ConsumerId),
     Request,
     Shutdown,
 }
@@ -288,6 +292,13 @@ impl Client {
             Some(OpKind::Seek(consumer)) => {
                 let consumer = *consumer;
                 self.seek_ended(consumer, Err(error));
+            }
+            Some(OpKind::Question(consumer)) => {
+                let consumer = *consumer;
+                if let Some(c) = self.consumers.get_mut(&consumer) {
+                    c.questions.forget(op);
+                }
+                self.complete(op, Err(error));
             }
             Some(OpKind::Request) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {

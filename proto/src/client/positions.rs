@@ -16,6 +16,11 @@ impl Client {
     /// does not come after.
     pub fn seek(&mut self, consumer: ConsumerId, target: SeekTarget, now: Now) -> OpId {
         let op = self.new_op(now);
+        self.seek_for(op, consumer, target, now);
+        op
+    }
+
+    pub(super) fn seek_for(&mut self, op: OpId, consumer: ConsumerId, target: SeekTarget, now: Now) {
         let error = match self.consumers.get_mut(&consumer) {
             None => Error::closed("consumer"),
             Some(c) if matches!(c.link.state, LinkState::Closing(..)) => Error::closed("consumer"),
@@ -25,12 +30,10 @@ impl Client {
             Some(c) => {
                 c.seek = Some(Seek::new(op, target, Self::seek_opened));
                 self.ops.insert(op, OpKind::Seek(consumer));
-                self.seek_opened(consumer, now);
-                return op;
+                return self.seek_opened(consumer, now);
             }
         };
         self.complete(op, Err(error));
-        op
     }
 
     /// The link is open: what waits for it goes on.
@@ -65,7 +68,7 @@ impl Client {
                 if consumer.link.open_conn().is_some() {
                     // Not closed by the broker: what is queued is from before.
                     if asked == SeekState::Asked(consumer.link.generation()) {
-                        consumer.start.moved(start);
+                        consumer.start.moved(start.0, start.1);
                         consumer.grouping.clear();
                         self.start_over(id);
                     }
@@ -78,6 +81,7 @@ impl Client {
     pub(super) fn seek_ended(&mut self, id: ConsumerId, result: Result<Output, Error>) {
         if let Some(seek) = self.consumers.get_mut(&id).and_then(|c| c.seek.take()) {
             self.complete(seek.op, result);
+            self.questions_go_on(id);
         }
     }
 
@@ -91,6 +95,7 @@ impl Client {
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
         if let Some(conn) = c.link.open_conn() {
             let command = c.redeliver_all();
+            c.start.start_over();
             self.write(conn, command);
             self.start_over(consumer);
         }

@@ -13,7 +13,7 @@ use crate::ids::{ConnId, ConsumerId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::entry::Entry;
-use crate::wire::{CommandGetLastMessageId, CommandUnsubscribe, Outbound, hot};
+use crate::wire::{CommandUnsubscribe, Outbound, hot};
 
 impl Client {
     /// Opens a consumer. Completes with [`Output::Done`].
@@ -68,13 +68,6 @@ impl Client {
         self.flush_acks(consumer, now);
         self.consumer_request(consumer, now, |consumer_id, request_id| {
             CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()
-        })
-    }
-
-    /// Asks for the last message of a consumer's topic. Completes with [`Output::LastMessageId`].
-    pub fn last_message_id(&mut self, consumer: ConsumerId, now: Now) -> OpId {
-        self.consumer_request(consumer, now, |consumer_id, request_id| {
-            CommandGetLastMessageId { consumer_id, request_id }.into()
         })
     }
 

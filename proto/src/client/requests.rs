@@ -121,18 +121,8 @@ impl Client {
                 self.complete(op, if gone { Ok(Output::Done) } else { result.map(|_| Output::Done) });
             }
             Reply::Consumer(consumer, number, replied) => replied(self, consumer, number, result),
-            Reply::Op(op) => self.complete(op, result.map(output)),
+            Reply::Op(op) => self.complete(op, result.map(|_| Output::Done)),
         }
-    }
-}
-
-/// What an operation's reply brought.
-fn output(command: Command) -> Output {
-    match command {
-        Command::GetLastMessageIdResponse(response) => {
-            Output::LastMessageId(crate::ids::MessageId::from_wire(&response.last_message_id))
-        }
-        _ => Output::Done,
     }
 }
 

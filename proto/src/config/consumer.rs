@@ -1,13 +1,14 @@
 //! Options of a consumer.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::refuse;
+use super::{KeySharedPolicy, key_shared, refuse};
 use crate::consumer::RedeliveryBackoff;
 use crate::error::Error;
 use crate::ids::MessageId;
 use crate::topic::TopicName;
-use crate::wire::SubType;
+use crate::wire::{KeySharedMeta, KeySharedMode, SubType};
 
 /// How a subscription shares its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,6 +92,16 @@ pub struct ConsumerConfig {
     pub priority_level: i32,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
+    /// Kept with a durable subscription by the consumer that creates it.
+    pub subscription_properties: Vec<(String, String)>,
+    /// Whether the subscription's place is replicated to other clusters: no.
+    pub replicate_subscription_state: bool,
+    /// How a key-shared subscription divides its keys: the broker does.
+    pub key_shared_policy: KeySharedPolicy,
+    /// Of an exclusive subscription, the ranges of keys' hashes that are wanted: all.
+    pub key_hash_ranges: Vec<RangeInclusive<u16>>,
+    /// Whether only the last message of each key comes, where the topic is compacted: no.
+    pub read_compacted: bool,
 }
 
 impl ConsumerConfig {
@@ -115,6 +126,11 @@ impl ConsumerConfig {
             negative_ack_redelivery_backoff: None,
             priority_level: 0,
             properties: Vec::new(),
+            subscription_properties: Vec::new(),
+            replicate_subscription_state: false,
+            key_shared_policy: KeySharedPolicy::default(),
+            key_hash_ranges: Vec::new(),
+            read_compacted: false,
         }
     }
 
@@ -152,6 +168,44 @@ impl ConsumerConfig {
         if self.priority_level < 0 {
             wrong.push("priority_level is 0 or more".to_owned());
         }
+        self.check_subscription(&mut wrong);
         refuse(wrong)
+    }
+
+    /// What goes with some types of subscription only.
+    fn check_subscription(&self, wrong: &mut Vec<String>) {
+        use SubscriptionType::{Exclusive, Failover, KeyShared};
+        let mut only = |holds: bool, why: &str| {
+            if !holds {
+                wrong.push(why.to_owned());
+            }
+        };
+        let (kind, durable) = (self.subscription_type, self.subscription_mode == SubscriptionMode::Durable);
+        if self.read_compacted {
+            only(matches!(kind, Exclusive | Failover), "read_compacted is for exclusive and failover");
+            only(self.topic.is_persistent(), "read_compacted is for persistent topics");
+        }
+        if self.replicate_subscription_state {
+            only(durable, "replicate_subscription_state is for durable subscriptions");
+        }
+        if self.key_shared_policy != KeySharedPolicy::default() {
+            only(kind == KeyShared, "key_shared_policy is for key-shared subscriptions");
+        }
+        if !self.key_hash_ranges.is_empty() {
+            only(kind == Exclusive, "key_hash_ranges are for exclusive subscriptions");
+        }
+        self.key_shared_policy.check(wrong);
+        key_shared::check_ranges("key_hash_ranges", &self.key_hash_ranges, wrong);
+    }
+
+    pub(crate) fn key_shared_meta(&self) -> Option<KeySharedMeta> {
+        if self.key_shared_policy != KeySharedPolicy::default() {
+            return Some(self.key_shared_policy.to_wire());
+        }
+        (!self.key_hash_ranges.is_empty()).then(|| KeySharedMeta {
+            key_shared_mode: KeySharedMode::STICKY,
+            hash_ranges: key_shared::hash_ranges(&self.key_hash_ranges),
+            allow_out_of_order_delivery: None,
+        })
     }
 }

@@ -2,11 +2,15 @@
 
 mod client;
 mod consumer;
+mod key_shared;
 mod producer;
+mod reader;
 
 pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
+pub use key_shared::KeySharedPolicy;
 pub use producer::ProducerConfig;
+pub use reader::ReaderConfig;
 
 use crate::error::{Error, ErrorKind};
 

@@ -15,6 +15,7 @@ mod grouping;
 mod message;
 mod nacks;
 mod queue;
+mod reader;
 mod redelivery;
 mod seek;
 mod start;
@@ -29,6 +30,7 @@ use message::EntryData;
 pub use message::Message;
 use nacks::Nacks;
 use queue::{Queue, Taken, open_bits};
+pub(crate) use reader::{Question, Questions, Verdict, verdict};
 pub use redelivery::RedeliveryBackoff;
 pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
@@ -62,6 +64,7 @@ pub(crate) struct Consumer {
     nacks: Nacks,
     pub(crate) start: Start,
     pub(crate) seek: Option<Seek>,
+    pub(crate) questions: Questions,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
     epoch: u64,
     /// Largest payload, also after it is unpacked.
@@ -98,6 +101,7 @@ impl Consumer {
             nacks: Nacks::default(),
             start: Start::new(&config),
             seek: None,
+            questions: Questions::default(),
             epoch: 0,
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
             taken: 0,
@@ -121,12 +125,15 @@ impl Consumer {
             start_message_id: self.start.to_wire(),
             start_message_rollback_duration_sec: self.rollback(),
             metadata: key_values(&self.config.properties),
-            read_compacted: Some(false),
+            read_compacted: Some(self.config.read_compacted),
             initial_position: Some(match self.config.initial_position {
                 InitialPosition::Latest => WirePosition::LATEST,
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
+            replicate_subscription_state: self.config.replicate_subscription_state.then_some(true),
             force_topic_creation: Some(true),
+            key_shared_meta: self.config.key_shared_meta(),
+            subscription_properties: key_values(&self.config.subscription_properties),
             consumer_epoch: self.has_epochs().then_some(self.epoch),
             ..Default::default()
         }
@@ -155,9 +162,11 @@ impl Consumer {
         self.nacks.clear();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
-            self.start.moved(seek.start());
+            let (to, exact) = seek.start();
+            self.start.moved(to, exact);
             self.grouping.clear();
         }
+        self.questions.lost();
         self.taken = 0;
         self.returned = 0;
         self.announced = false;
@@ -288,7 +297,7 @@ impl Consumer {
             match self.queue.take() {
                 Some(Taken::Message(message)) => {
                     self.taken = self.taken.saturating_add(1);
-                    self.start.passed(|| message.id());
+                    self.start.passed(message.id());
                     return Some(Ok(message));
                 }
                 Some(Taken::Skipped(permits)) => self.returned = self.returned.saturating_add(permits),
@@ -306,6 +315,13 @@ impl Consumer {
 
     pub(crate) fn has_messages(&self) -> bool {
         !self.queue.is_empty()
+    }
+
+    /// Whether a message waits that is for the user; those before it that are not are dropped.
+    pub(crate) fn has_wanted(&mut self) -> bool {
+        let skipped = self.queue.settle();
+        self.returned = self.returned.saturating_add(skipped);
+        self.has_messages()
     }
 
     /// The user has `n` messages more: the permits for a FLOW that is due now.

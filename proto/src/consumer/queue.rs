@@ -81,6 +81,34 @@ impl Queue {
         sum
     }
 
+    /// Drops what is in front and not for the user; the permits that it took.
+    pub(crate) fn settle(&mut self) -> u32 {
+        let mut sum = 0_u32;
+        while let Some(Queued::Batch { entry, next, index, declared, permits, ack_set, first }) =
+            self.entries.front_mut()
+        {
+            let before = next.clone();
+            let Ok(slot) = next.next(&entry.payload) else {
+                *next = before;
+                return sum;
+            };
+            let counted = is_set(ack_set, *index);
+            if counted && !slot.compacted_out && *index >= *first {
+                *next = before;
+                return sum;
+            }
+            if counted {
+                *permits = permits.saturating_sub(1);
+                sum = sum.saturating_add(1);
+            }
+            *index += 1;
+            if *index >= *declared {
+                self.entries.pop_front();
+            }
+        }
+        sum
+    }
+
     pub(crate) fn take(&mut self) -> Option<Taken> {
         let Some(Queued::Batch { entry, next, index, declared, permits, ack_set, first }) =
             self.entries.front_mut()

@@ -56,11 +56,12 @@ impl Seek {
         CommandSeek { consumer_id, request_id, message_id, message_publish_time }
     }
 
-    /// Where the subscription begins afterwards; the broker alone knows the place of a time.
-    pub(crate) fn start(&self) -> MessageId {
+    /// Where the subscription begins afterwards, and whether that is its place: the broker alone
+    /// knows the place of a time.
+    pub(crate) fn start(&self) -> (MessageId, bool) {
         match self.target {
-            SeekTarget::Id(id) => id,
-            SeekTarget::PublishTime(_) => MessageId::EARLIEST,
+            SeekTarget::Id(id) => (id, true),
+            SeekTarget::PublishTime(_) => (MessageId::EARLIEST, false),
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Brokers deliver whole entries, so the messages before the start are dropped here. A durable
 //! subscription keeps its place at the broker; a non-durable one is told it at every opening.
+//! `Start::place` says from where on messages are still to come.
 
 use crate::config::{ConsumerConfig, SubscriptionMode};
 use crate::ids::MessageId;
@@ -22,7 +23,23 @@ pub(crate) struct Start {
     durable: bool,
     /// Whether nothing has moved the start yet.
     first: bool,
+    /// Whether `at` is the place where the subscription is; otherwise the broker alone knows.
+    exact: bool,
+    /// The last message that was taken since.
     last: Option<MessageId>,
+}
+
+/// From where on messages are still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    After(MessageId),
+    From(MessageId),
+    /// After the last message of the topic; with it, when that is wanted.
+    End {
+        inclusive: bool,
+    },
+    /// Behind what the broker has marked as done with.
+    Marked,
 }
 
 /// What of an entry is before the start.
@@ -42,27 +59,49 @@ impl Start {
             include: config.start_message_id_inclusive,
             durable: config.subscription_mode == SubscriptionMode::Durable,
             first: true,
+            exact: config.start_message_id.is_some(),
             last: None,
         }
     }
 
-    /// A seek has moved the subscription.
-    pub(crate) fn moved(&mut self, to: MessageId) {
+    /// A seek has moved the subscription; to a message, if its place is `exact`.
+    pub(crate) fn moved(&mut self, to: MessageId, exact: bool) {
         (self.at, self.inclusive, self.first, self.last) = (Some(to), self.include, false, None);
+        self.exact = exact;
+    }
+
+    /// From where on messages are still to come.
+    pub(crate) fn place(&self) -> Place {
+        match (self.last, self.at.filter(|_| self.exact)) {
+            (Some(last), _) => Place::After(last),
+            (None, Some(MessageId::LATEST)) => Place::End { inclusive: self.inclusive },
+            (None, Some(at)) if self.inclusive => Place::From(at),
+            (None, Some(at)) => Place::After(at),
+            (None, None) => Place::Marked,
+        }
     }
 
     /// The user has a message.
     #[inline]
-    pub(crate) fn passed(&mut self, id: impl FnOnce() -> MessageId) {
-        if !self.durable {
-            self.last = Some(id());
-        }
+    pub(crate) fn passed(&mut self, id: MessageId) {
+        self.last = Some(id);
     }
 
     /// The link is lost.
     pub(crate) fn lost(&mut self) {
-        if let Some(last) = self.last.take() {
-            (self.at, self.inclusive, self.first) = (Some(last), false, false);
+        let last = self.last.take();
+        if self.durable {
+            // All that is not acknowledged comes again.
+            self.exact = false;
+        } else if let Some(last) = last {
+            (self.at, self.inclusive, self.first, self.exact) = (Some(last), false, false, true);
+        }
+    }
+
+    /// What was delivered and not acknowledged comes again.
+    pub(crate) fn start_over(&mut self) {
+        if self.last.take().is_some() {
+            self.exact = false;
         }
     }
 

@@ -25,7 +25,7 @@ const PAYLOAD_SIZE: u8 = 3 << 3;
 const SEQUENCE_ID: u8 = 8 << 3;
 
 /// Walks a batch, message by message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BatchReader {
     pos: usize,
 }

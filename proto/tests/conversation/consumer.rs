@@ -654,10 +654,10 @@ fn c26_unsubscribe_and_c17_last_message_id_are_asked_for() {
     talk.say(conn, success(asked.request_id));
     assert_eq!(talk.ended(op), Ok(Output::Done));
     // Without a connection, and without an answer.
-    let op = talk.client.last_message_id(id, talk.now);
+    let op = talk.client.unsubscribe(id, false, talk.now);
     talk.cut(conn);
     assert_eq!(kind(talk.ended(op)), ErrorKind::Disconnected);
-    let op = talk.client.last_message_id(id, talk.now);
+    let op = talk.client.unsubscribe(id, false, talk.now);
     assert_eq!(kind(talk.ended(op)), ErrorKind::Disconnected);
     let op = talk.client.last_message_id(ConsumerId(99), talk.now);
     assert_eq!(kind(talk.ended(op)), ErrorKind::AlreadyClosed);

@@ -16,3 +16,4 @@ mod faults;
 mod lookup;
 mod positions;
 mod producer;
+mod reading;

@@ -1,0 +1,151 @@
+//! Readers.
+
+mod builder;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use pulsewire_proto::{Error, ErrorKind, Message, MessageId};
+use pulsewire_transport::Clock as _;
+
+pub use builder::ReaderBuilder;
+
+use crate::consumer::Consumer;
+
+/// Reads a topic from a place that the program chooses, without a subscription that somebody keeps.
+///
+/// What is read is done with: there is nothing to acknowledge. Through reconnects it goes on behind the
+/// message that was read last, also in the middle of a batch. Clones are handles to the same reader; it
+/// closes when the last one is dropped.
+///
+/// ```
+/// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+/// use pulsewire::MessageId;
+///
+/// let reader = client.reader("news").start_message_id(MessageId::EARLIEST).create().await?;
+/// while reader.has_message_available().await? {
+///     let message = reader.read_next().await?;
+///     println!("{} {:?}", message.id(), message.payload());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reader {
+    consumer: Consumer,
+}
+
+impl Reader {
+    /// The topic's full name.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.consumer.topic()
+    }
+
+    /// The next message. Waits through reconnects; dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`; `Corrupted` or `NotSupported` for one message that cannot be read (the next
+    /// call goes on after it); what ended the reader, `TopicNotFound` for example when its topic was
+    /// deleted and may not be created again.
+    pub async fn read_next(&self) -> Result<Message, Error> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next message, or `None` when none has come in time.
+    ///
+    /// # Errors
+    /// As [`Reader::read_next`].
+    pub async fn read_next_timeout(&self, timeout: Duration) -> Result<Option<Message>, Error> {
+        let clock = self.consumer.client().inner.shared.clock();
+        let mut late = pin!(clock.sleep_until(clock.now().saturating_add(timeout)));
+        poll_fn(|cx| match self.poll_next(cx) {
+            Poll::Ready(read) => Poll::Ready(read.map(Some)),
+            Poll::Pending => late.as_mut().poll(cx).map(|()| Ok(None)),
+        })
+        .await
+    }
+
+    /// The next message if one has arrived.
+    ///
+    /// # Errors
+    /// As [`Reader::read_next`].
+    pub fn try_read_next(&self) -> Result<Option<Message>, Error> {
+        self.consumer.try_read()
+    }
+
+    /// The messages as a stream, which ends when the reader is closed.
+    pub fn messages(&self) -> ReadMessages<'_> {
+        ReadMessages { reader: self }
+    }
+
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        self.consumer.poll_taken(cx, Consumer::try_read)
+    }
+
+    /// Whether there is a message to read, here or at the broker: [`Reader::read_next`] does not wait
+    /// long then. Waits through reconnects and for a seek that is under way.
+    ///
+    /// A reader that starts at [`MessageId::LATEST`], inclusive, is moved to the last message by this,
+    /// as in Java.
+    ///
+    /// # Errors
+    /// What the broker says, `AlreadyClosed`, or `Timeout`.
+    pub async fn has_message_available(&self) -> Result<bool, Error> {
+        self.consumer.has_message_available().await
+    }
+
+    /// The last message of the topic; `-1:-1` when there is none.
+    ///
+    /// # Errors
+    /// As [`Reader::has_message_available`].
+    pub async fn last_message_id(&self) -> Result<MessageId, Error> {
+        self.consumer.last_message_id().await
+    }
+
+    /// Moves to a message, [`MessageId::EARLIEST`] or [`MessageId::LATEST`]: the messages after it come
+    /// next, and it itself first when `start_message_id_inclusive` is set.
+    ///
+    /// # Errors
+    /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
+    pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
+        self.consumer.seek(id).await
+    }
+
+    /// Moves to the first message that was published at this time or later, in milliseconds since the
+    /// Unix epoch.
+    ///
+    /// # Errors
+    /// As [`Reader::seek`].
+    pub async fn seek_by_publish_time(&self, time: u64) -> Result<(), Error> {
+        self.consumer.seek_by_publish_time(time).await
+    }
+
+    /// Closes the reader.
+    ///
+    /// # Errors
+    /// `Timeout` when the broker does not answer in time; it is closed then too.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.consumer.close().await
+    }
+}
+
+/// Messages as a stream: see [`Reader::messages`].
+#[must_use = "streams do nothing unless polled"]
+pub struct ReadMessages<'a> {
+    reader: &'a Reader,
+}
+
+impl Stream for ReadMessages<'_> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.reader.poll_next(cx).map(|read| match read {
+            Err(error) if error.kind() == ErrorKind::AlreadyClosed => None,
+            other => Some(other),
+        })
+    }
+}
