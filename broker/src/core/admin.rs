@@ -1,6 +1,8 @@
 //! What whoever runs the broker may ask and order: the admin API without HTTP.
 
-use pulsewire_proto::wire::MessageIdData;
+use std::collections::BTreeMap;
+
+use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
 
 use super::Broker;
 use super::compaction::compact;
@@ -54,6 +56,8 @@ pub struct TopicStats {
 pub struct PublisherStats {
     pub name: String,
     pub id: u64,
+    pub access: &'static str,
+    pub metadata: Vec<(String, String)>,
 }
 
 /// Statistics of a subscription.
@@ -153,12 +157,45 @@ impl Broker {
     ///
     /// # Errors
     /// It is there already.
-    pub fn create_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+    pub fn create_topic(
+        &mut self,
+        name: &TopicName,
+        properties: BTreeMap<String, String>,
+        now: Now,
+    ) -> Result<(), AdminError> {
         if self.topics.key(&name.to_string()).is_some() || self.topics.partitions(name).is_some() {
             return Err(AdminError::new(409, "This topic already exists"));
         }
-        self.topics.resolve(name, true, &self.config)?;
+        let key = self.topics.resolve(name, true, &self.config)?;
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.properties = properties;
+        }
         self.settle(now);
+        Ok(())
+    }
+
+    /// The properties of a topic without partitions, or of one partition.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn properties(&self, name: &TopicName) -> Result<BTreeMap<String, String>, AdminError> {
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        Ok(self.topics.get(key).map(|topic| topic.properties.clone()).unwrap_or_default())
+    }
+
+    /// Sets properties of a topic without partitions, or of one partition; others stay.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn set_properties(
+        &mut self,
+        name: &TopicName,
+        properties: BTreeMap<String, String>,
+    ) -> Result<(), AdminError> {
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.properties.extend(properties);
+        }
         Ok(())
     }
 
@@ -379,7 +416,7 @@ impl Broker {
         now: Now,
     ) -> Result<(), AdminError> {
         if self.parts(name).is_err() && self.topics.auto_creation(name, &self.config).0 {
-            self.create_topic(name, now)?;
+            self.create_topic(name, BTreeMap::new(), now)?;
         }
         for key in self.parts(name)? {
             let Some(topic) = self.topics.get_mut(key) else { continue };
@@ -539,7 +576,7 @@ impl Broker {
             kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
             durable: sub.durable,
             replicated: sub.replicated,
-            properties: sub.properties.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+            properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
             unacked: sub.unacked(),
             delayed: sub.delayed.len() as u64,
@@ -554,7 +591,7 @@ impl Broker {
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
-                    metadata: consumer.metadata.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+                    metadata: pairs(&consumer.metadata),
                 })
                 .collect(),
         };
@@ -566,7 +603,12 @@ impl Broker {
             publishers: topic
                 .producers
                 .values()
-                .map(|producer| PublisherStats { name: producer.name.clone(), id: producer.id })
+                .map(|producer| PublisherStats {
+                    name: producer.name.clone(),
+                    id: producer.id,
+                    access: access_name(producer.access),
+                    metadata: pairs(&producer.metadata),
+                })
                 .collect(),
             subscriptions: topic.subs.values().map(subscription).collect(),
         })
@@ -592,6 +634,20 @@ impl Broker {
             return Err(AdminError::new(404, format!("Subscription {sub} not found for topic {name}")));
         }
         Ok(found)
+    }
+}
+
+fn pairs(of: &[KeyValue]) -> Vec<(String, String)> {
+    of.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
+
+/// An access mode's name, as statistics have it.
+fn access_name(access: ProducerAccessMode) -> &'static str {
+    match access {
+        ProducerAccessMode::EXCLUSIVE => "Exclusive",
+        ProducerAccessMode::WAIT_FOR_EXCLUSIVE => "WaitForExclusive",
+        ProducerAccessMode::EXCLUSIVE_WITH_FENCING => "ExclusiveWithFencing",
+        _ => "Shared",
     }
 }
 

@@ -35,8 +35,17 @@ impl Compacted {
         Some((offset, log.get(offset)?))
     }
 
-    pub(super) fn last(&self) -> Option<(u64, &Stored)> {
-        self.entries.last_key_value().map(|(offset, stored)| (*offset, stored))
+    /// Whether a topic that ends at `end` has nothing that was not looked at.
+    pub(super) fn is_all(&self, end: u64) -> bool {
+        end <= self.horizon
+    }
+
+    /// The last entry, and the number of the last message in it.
+    pub(super) fn last(&self) -> Option<(u64, i32)> {
+        let (offset, stored) = self.entries.last_key_value()?;
+        let last = messages(stored).unwrap_or_default().iter().rposition(|message| message.key.is_some());
+        let last = last.map_or(stored.messages, |last| last as u32 + 1);
+        Some((*offset, if stored.batch { i32::try_from(last).unwrap_or(i32::MAX) - 1 } else { -1 }))
     }
 
     pub(super) fn bytes(&self) -> usize {

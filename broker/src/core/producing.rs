@@ -118,6 +118,7 @@ impl Broker {
             epoch: c.epoch.unwrap_or(0),
             access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
             topic_epoch: c.topic_epoch,
+            metadata: c.metadata.clone(),
             request_id: c.request_id,
         })?;
         let last_sequence = topic.last_sequence(&producer_name);
@@ -306,6 +307,18 @@ fn store(
         return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, message));
     }
     let topic = topics.get_mut(producer.topic).ok_or_else(gone)?;
+    match &c.message_id {
+        None if topic.is_shadow() => {
+            return Err(Refusal::not_allowed("Cannot send messages to a shadow topic"));
+        }
+        Some(_) if !topic.is_shadow() => {
+            return Err(Refusal::not_allowed("Only shadow topic supports sending messages with messageId"));
+        }
+        Some(id) if !topic.log.make_next(id) => {
+            return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, "The id is not after the last one"));
+        }
+        _ => {}
+    }
     let (offset, cost) = topic.log.append(stored);
     let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
     if counts {

@@ -29,8 +29,8 @@ pub(super) struct Stored {
     metadata_end: u32,
 }
 
-/// Ledgers that a topic may have; then the last one stays the last.
-const MAX_LEDGERS: usize = 100_000;
+/// Runs of ids that a topic may have; then the last one stays the last.
+const MAX_RUNS: usize = 100_000;
 
 /// Why an entry cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +102,20 @@ pub(super) enum Place {
     After,
 }
 
+/// A run of entries whose ids follow one another.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    start: u64,
+    ledger: u64,
+    /// The entry id of the first one.
+    entry: u64,
+}
+
 /// The entries of a topic.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// First offset of a ledger, and its number; in order, at least one.
-    ledgers: Vec<(u64, u64)>,
+    /// In order, at least one.
+    runs: Vec<Run>,
     first: u64,
     entries: VecDeque<Stored>,
     bytes: usize,
@@ -118,7 +127,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(ledger: u64) -> Self {
         Self {
-            ledgers: vec![(0, ledger)],
+            runs: vec![Run { start: 0, ledger, entry: 0 }],
             first: 0,
             entries: VecDeque::new(),
             bytes: 0,
@@ -129,14 +138,31 @@ impl Log {
 
     /// What comes from now on belongs to another ledger.
     pub(super) fn roll(&mut self, ledger: u64) {
-        let end = self.end();
-        let full = self.ledgers.len() >= MAX_LEDGERS;
-        match self.ledgers.last_mut() {
+        self.go_on(ledger, 0);
+    }
+
+    fn go_on(&mut self, ledger: u64, entry: u64) -> bool {
+        let run = Run { start: self.end(), ledger, entry };
+        let full = self.runs.len() >= MAX_RUNS;
+        match self.runs.last_mut() {
             // Nobody has seen an id of an empty ledger.
-            Some(last) if last.0 == end => last.1 = ledger,
-            _ if full => {}
-            _ => self.ledgers.push((end, ledger)),
+            Some(last) if last.start == run.start => *last = run,
+            _ if full => return false,
+            _ => self.runs.push(run),
         }
+        true
+    }
+
+    /// Sees to it that the next entry gets this id; false when it cannot.
+    pub(super) fn make_next(&mut self, id: &MessageIdData) -> bool {
+        let next = self.id_at(self.end());
+        let wanted = (id.ledger_id as i64, id.entry_id as i64);
+        if (next.ledger_id, next.entry_id) == (id.ledger_id, id.entry_id) {
+            return true;
+        }
+        let last = self.id_before(self.end());
+        let later = self.end() == 0 || wanted > (last.ledger_id as i64, last.entry_id as i64);
+        wanted.0 >= 0 && wanted.1 >= 0 && later && self.go_on(id.ledger_id, id.entry_id)
     }
 
     /// Stores an entry; answers its offset and what it costs in bytes.
@@ -199,14 +225,15 @@ impl Log {
 
     /// The id of the entry at `offset`, as the wire has it.
     pub(super) fn id_at(&self, offset: u64) -> MessageIdData {
-        let (start, ledger_id) = match self.ledgers.last() {
-            Some(last) if last.0 <= offset => *last,
+        let run = match self.runs.last() {
+            Some(last) if last.start <= offset => *last,
             _ => {
-                let at = self.ledgers.partition_point(|(start, _)| *start <= offset);
-                self.ledgers.get(at.saturating_sub(1)).copied().unwrap_or_default()
+                let at = self.runs.partition_point(|run| run.start <= offset);
+                self.runs.get(at.saturating_sub(1)).copied().unwrap_or_default()
             }
         };
-        MessageIdData { ledger_id, entry_id: offset - start, ..Default::default() }
+        let entry_id = run.entry.saturating_add(offset - run.start);
+        MessageIdData { ledger_id: run.ledger, entry_id, ..Default::default() }
     }
 
     /// The id of the last entry below `offset`; entry -1 when there is none in its ledger.
@@ -220,24 +247,15 @@ impl Log {
     /// Where an id of the wire points. Ids are signed numbers in unsigned fields.
     pub(super) fn place_of(&self, id: &MessageIdData) -> Place {
         let (ledger, entry) = (id.ledger_id as i64, id.entry_id as i64);
-        let at = self.ledgers.partition_point(|(_, known)| (*known as i64) < ledger);
-        match self.ledgers.get(at) {
-            None => Place::After,
-            Some((start, known)) if *known as i64 == ledger => {
-                let next = self.ledgers.get(at + 1).map(|(next, _)| *next);
-                match u64::try_from(entry) {
-                    Err(_) if at == 0 => Place::Before,
-                    Err(_) => Place::At(*start),
-                    // Beyond a ledger that is closed, the next one follows.
-                    Ok(entry) => {
-                        let offset = start.saturating_add(entry);
-                        Place::At(next.map_or(offset, |next| offset.min(next)))
-                    }
-                }
-            }
-            Some(_) if at == 0 => Place::Before,
-            Some((start, _)) => Place::At(*start),
+        let at = self.runs.partition_point(|run| (run.ledger as i64, run.entry as i64) <= (ledger, entry));
+        let Some(run) = at.checked_sub(1).and_then(|at| self.runs.get(at)) else { return Place::Before };
+        let next = self.runs.get(at).map(|next| next.start);
+        if run.ledger != id.ledger_id {
+            return next.map_or(Place::After, Place::At);
         }
+        let offset = run.start.saturating_add(id.entry_id - run.entry);
+        // Beyond a ledger that is closed, the next one follows.
+        Place::At(next.map_or(offset, |next| offset.min(next)))
     }
 
     /// The offset of an entry that is or was stored.
@@ -295,5 +313,28 @@ mod tests {
         assert_eq!(log.place_of(&id(9, 3)), Place::At(4));
         assert_eq!(log.place_of(&id(13, 0)), Place::After);
         assert_eq!(log.id_before(0).entry_id, u64::MAX);
+    }
+
+    #[test]
+    fn ids_may_be_given() {
+        let mut log = Log::new(5);
+        let mut sent = BytesMut::new();
+        let metadata = pulsewire_proto::wire::MessageMetadata::default();
+        pulsewire_proto::wire::entry::encode_entry(&metadata, b"x", &mut sent);
+        let stored = Stored::new(&sent.freeze(), 0).unwrap();
+        let id = |ledger: u64, entry: u64| MessageIdData {
+            ledger_id: ledger,
+            entry_id: entry,
+            ..MessageIdData::default()
+        };
+        for (n, (ledger, entry)) in [(3, 7), (3, 8), (3, 11), (4, 0), (4, 1)].into_iter().enumerate() {
+            assert!(log.make_next(&id(ledger, entry)));
+            let (offset, _) = log.append(stored.clone());
+            assert_eq!((offset, log.id_at(offset)), (n as u64, id(ledger, entry)));
+        }
+        assert!(!log.make_next(&id(4, 1)) && !log.make_next(&id(3, 12)));
+        for (ledger, entry, offset) in [(3, 7, 0), (3, 8, 1), (3, 9, 2), (3, 11, 2), (3, 20, 3), (4, 1, 4)] {
+            assert_eq!(log.place_of(&id(ledger, entry)), Place::At(offset), "{ledger}:{entry}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use pulsewire_proto::wire::{ProducerAccessMode, ServerError};
+use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 
 use super::compaction::Compacted;
 use super::connection::ConnId;
@@ -51,6 +51,7 @@ pub(super) struct Producer {
     pub(super) epoch: u64,
     pub(super) access: ProducerAccessMode,
     pub(super) topic_epoch: Option<u64>,
+    pub(super) metadata: Vec<KeyValue>,
     /// Answered when a producer that waits gets its turn.
     pub(super) request_id: u64,
 }
@@ -124,6 +125,8 @@ pub(super) struct Topic {
     next_sub: u64,
     /// Highest sequence ids by producer, where deduplication is on.
     pub(super) sequences: BTreeMap<String, i64>,
+    /// What whoever made it said of it.
+    pub(super) properties: BTreeMap<String, String>,
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
     pub(super) messages_in: u64,
@@ -144,6 +147,7 @@ impl Topic {
             sub_names: BTreeMap::new(),
             next_sub: 0,
             sequences: BTreeMap::new(),
+            properties: BTreeMap::new(),
             compacted: None,
             messages_in: 0,
             bytes_in: 0,
@@ -264,6 +268,11 @@ impl Topic {
                 return Some((next, epoch));
             }
         }
+    }
+
+    /// A shadow topic repeats another one: its messages come with their ids.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.properties.contains_key("PULSAR.SHADOW_SOURCE")
     }
 
     /// Lets all producers go.

@@ -1,5 +1,7 @@
 //! Which path does what.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Urls, policies, stats};
@@ -210,7 +212,18 @@ async fn topics(
 async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> Result<Answer> {
     let force = call.flag("force");
     match (call.method.as_str(), rest) {
-        ("PUT", []) => ask(handle, move |broker, now| broker.create_topic(&name, now)).await??,
+        ("PUT", []) => {
+            let properties = properties(call)?;
+            ask(handle, move |broker, now| broker.create_topic(&name, properties, now)).await??;
+        }
+        ("GET", ["properties"]) => {
+            let found = ask(handle, move |broker, _| broker.properties(&name)).await??;
+            return Ok(Answer::Json(json!(found)));
+        }
+        ("PUT", ["properties"]) => {
+            let properties = properties(call)?;
+            ask(handle, move |broker, _| broker.set_properties(&name, properties)).await??;
+        }
         ("DELETE", []) => {
             ask(handle, move |broker, now| {
                 if broker.partitions(&name) > 0 {
@@ -300,6 +313,19 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         _ => return Err(not_allowed(call)),
     }
     Ok(Answer::Nothing)
+}
+
+fn properties(call: &Call) -> Result<BTreeMap<String, String>> {
+    let wrong = || error(400, "The body must be an object of texts");
+    match call.json()? {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| Some((key, value.as_str()?.to_owned())))
+            .collect::<Option<_>>()
+            .ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
 }
 
 fn partitions(call: &Call) -> Result<u32> {

@@ -357,6 +357,56 @@ scripts! {
         s.hear_in_any_order(b);
     }
 
+    fn the_last_id_of_what_is_compacted(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(1, &topic));
+        s.ask(b, subscribe(9, &topic, "keep", SubType::EXCLUSIVE));
+        s.publish(a, 1, 0, message(Some("a")), "1");
+        s.publish(a, 1, 1, message(Some("b")), "2");
+        s.publish(a, 1, 2, MessageMetadata { uncompressed_size: Some(0), ..message(Some("b")) }, "");
+        s.compact(&path);
+        for (consumer, compacted) in [(1, true), (2, false)] {
+            s.ask(b, CommandSubscribe {
+                read_compacted: Some(compacted),
+                durable: Some(false),
+                start_message_id: Some(id(-1, -1)),
+                ..subscribe(consumer, &topic, &format!("r{consumer}"), SubType::EXCLUSIVE)
+            });
+            s.ask(b, CommandGetLastMessageId { consumer_id: consumer, request_id: 5 });
+        }
+    }
+
+    fn a_shadow_takes_messages_with_their_ids(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let shadow = format!("{topic}-shadow");
+        s.replace(r#","index":"\d+""#, "");
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        let ids: Vec<MessageIdData> = (0..3).map(|n| s.publish(a, 1, n, message(None), "x")).collect();
+        let body = format!("{{\"PULSAR.SHADOW_SOURCE\":\"{topic}\"}}");
+        s.order("PUT", &format!("persistent/public/default/{unique}-shadow"), &body);
+        s.inquire("GET", &format!("persistent/public/default/{unique}-shadow/properties"), "");
+        s.ask(a, producer_on(2, &shadow));
+        let with = |producer: u64, n: u64| CommandSend {
+            producer_id: producer,
+            sequence_id: n,
+            message_id: ids.get(n as usize).cloned(),
+            ..CommandSend::default()
+        };
+        for n in 0..3 {
+            s.send_as(a, with(2, n), message(None), "x");
+            s.hear(a);
+        }
+        s.send(a, 2, 3, message(None), "without");
+        s.hear(a);
+        s.send_as(a, with(1, 0), message(None), "with");
+        s.hear(a);
+    }
+
     fn a_topic_without_storage(s) {
         let topic = s.topic().replace("persistent", "non-persistent");
         let (a, b) = (s.client(), s.client());
