@@ -30,7 +30,9 @@ pub use consumer::{Message, RedeliveryBackoff, SeekTarget};
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Action, ConnectionState, Event, Output, SendOutcome};
 pub use ids::{ConnId, ConsumerId, FirstChunk, MessageId, OpId, ProducerId, SendToken};
-pub use producer::{Deliver, Key, NO_REPLICATION, Outgoing, Payload};
+pub use producer::{
+    Deliver, Key, NO_REPLICATION, Outgoing, Payload, ProducerAccessMode, ProducerStats, ProducerStatus,
+};
 pub use service_url::{Endpoint, Scheme, ServiceUrl};
 pub use time::{Now, Time};
 pub use topic::TopicName;

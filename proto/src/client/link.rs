@@ -64,6 +64,10 @@ pub(crate) struct Link {
     last_error: Option<Error>,
     /// The broker that was named when it closed the link.
     assigned: Option<PoolKey>,
+    /// When an open link was lost last, in milliseconds since the Unix epoch.
+    pub(crate) disconnected_at: Option<u64>,
+    /// Closings that came after the first, and end with it.
+    closing_too: Vec<OpId>,
 }
 
 impl Link {
@@ -75,6 +79,8 @@ impl Link {
             created: Some(created),
             last_error: None,
             assigned: None,
+            disconnected_at: None,
+            closing_too: Vec::new(),
         }
     }
 
@@ -262,6 +268,9 @@ impl Client {
             }
         }
         let Some(link) = self.link(owner) else { return };
+        if link.open_conn().is_some() {
+            link.disconnected_at = Some(now.wall_ms);
+        }
         if let LinkState::Closing(_, op) = link.state {
             // A connection that is gone has closed what was on it.
             self.forget(owner, &owner.closed());
@@ -353,7 +362,7 @@ impl Client {
                 let request = self.request(conn, Reply::Closed(owner, op), now);
                 self.write(conn, close_command(owner, request));
             }
-            LinkState::Closing(..) => self.complete(op, Ok(Output::Done)),
+            LinkState::Closing(..) => link.closing_too.push(op),
             LinkState::Opening(conn, request) => {
                 self.drop_request(request);
                 self.abandon_opening(owner, conn);
@@ -372,6 +381,9 @@ impl Client {
     pub(super) fn forget(&mut self, owner: Owner, error: &Error) {
         self.timers.cancel(Timer::Reopen(owner));
         let error = error.clone();
+        let closing_too = self.link(owner).map(|link| std::mem::take(&mut link.closing_too));
+        let closed =
+            if error.kind() == ErrorKind::AlreadyClosed { Ok(Output::Done) } else { Err(error.clone()) };
         match owner {
             Owner::Producer(producer) => {
                 self.fail_pending(producer, &error);
@@ -395,6 +407,9 @@ impl Client {
                     self.emit(Event::ConsumerEnded { consumer, error });
                 }
             }
+        }
+        for op in closing_too.unwrap_or_default() {
+            self.complete(op, closed.clone());
         }
     }
 }

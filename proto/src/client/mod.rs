@@ -83,6 +83,8 @@ pub struct Client {
     pending_bytes: usize,
     /// Flushes that wait, of all producers.
     flushing: usize,
+    /// Producers that have refused a send because too many are pending.
+    refusing: usize,
     /// A send was refused for want of memory.
     starved: bool,
     /// Of the last command or fact that came with one.
@@ -141,6 +143,7 @@ impl Client {
             service_index: 0,
             pending_bytes: 0,
             flushing: 0,
+            refusing: 0,
             starved: false,
             now: Now::default(),
             packer: None,

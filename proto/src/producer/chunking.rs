@@ -201,7 +201,8 @@ impl Producer {
     ) -> SendToken {
         let pending = Pending {
             sequence_id: metadata.sequence_id,
-            deadline: self.deadline(now),
+            highest: metadata.sequence_id,
+            since: now.time,
             frame_len: frame_len as u32,
             message_size: message_size as u32,
             batch: 0,

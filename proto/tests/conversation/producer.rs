@@ -644,12 +644,12 @@ fn p01_a_send_error_about_one_message_fails_that_one() {
     let (id, conn) = talk.producer();
     let tokens: Vec<SendToken> = (0..3).map(|_| talk.send(id, b"x")).collect();
     talk.receipt(conn, id, 0);
-    talk.say(conn, send_error(id, 1, ServerError::CHECKSUM_ERROR));
-    talk.say(conn, send_error(id, 1, ServerError::CHECKSUM_ERROR));
+    talk.say(conn, send_error(id, 1, ServerError::NOT_ALLOWED_ERROR));
+    talk.say(conn, send_error(id, 1, ServerError::NOT_ALLOWED_ERROR));
     talk.receipt(conn, id, 2);
     assert_eq!(talk.outcome().map(|(t, r)| (t, r.is_ok())), Some((tokens[0], true)));
-    let checksum = ErrorKind::Broker(ServerError::CHECKSUM_ERROR);
-    assert_eq!(talk.outcome(), Some((tokens[1], Err(checksum))));
+    let refused = ErrorKind::Broker(ServerError::NOT_ALLOWED_ERROR);
+    assert_eq!(talk.outcome(), Some((tokens[1], Err(refused))));
     assert_eq!(talk.outcome().map(|(t, r)| (t, r.is_ok())), Some((tokens[2], true)));
     assert!(talk.is_open(conn));
 }
