@@ -144,6 +144,7 @@ fn p12_p15_a_message_carries_all_that_it_was_given() {
         partition_key_b64_encoded: Some(true),
         ordering_key: Some(Bytes::from_static(b"order")),
         event_time: Some(77),
+        uncompressed_size: Some(0),
         null_value: Some(true),
         ..Default::default()
     };
