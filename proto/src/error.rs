@@ -19,7 +19,7 @@ pub enum ErrorKind {
     InvalidMessageId,
     /// The message is larger than the broker takes.
     MessageTooLarge,
-    /// The memory for pending messages is used up.
+    /// The memory for pending messages is used up, or as many are pending as may be.
     QueueFull,
     /// The handle is closed.
     AlreadyClosed,

@@ -98,7 +98,8 @@ pub enum Event {
         /// Why.
         error: Error,
     },
-    /// Memory for pending messages is free again, after a send was refused with `QueueFull`.
+    /// There is room for pending messages again, after a send was refused with `QueueFull`: in memory, or in a
+    /// producer's number of them.
     Writable,
     /// A connection came or went.
     Connection {

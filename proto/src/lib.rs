@@ -37,7 +37,9 @@ pub use ids::{ConnId, ConsumerId, FirstChunk, MessageId, OpId, ProducerId, SendT
 pub use many::hash::HashingScheme;
 pub use many::pattern::{RegexSubscriptionMode, TopicsPattern};
 pub use many::router::MessageRoutingMode;
-pub use producer::{Deliver, Key, NO_REPLICATION, Outgoing, Payload};
+pub use producer::{
+    Deliver, Key, NO_REPLICATION, Outgoing, Payload, ProducerAccessMode, ProducerStats, ProducerStatus,
+};
 pub use service_url::{Endpoint, Scheme, ServiceUrl};
 pub use time::{Now, Time};
 pub use topic::TopicName;

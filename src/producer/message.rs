@@ -19,6 +19,12 @@ pub(super) struct OwnedMessage {
     properties: Vec<(String, String)>,
     event_time: Option<u64>,
     sequence_id: Option<u64>,
+    /// What few messages have.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
     deliver: Option<Deliver>,
     replicate_to: Vec<String>,
     source_id: Option<MessageId>,
@@ -82,21 +88,22 @@ impl MessageBuilder {
     /// When consumers of shared and key-shared subscriptions get it, in milliseconds since the Unix epoch;
     /// other subscriptions deliver it at once. It travels in no batch. Java's `deliverAt`.
     pub fn deliver_at(mut self, millis: u64) -> Self {
-        self.message.deliver = Some(Deliver::At(millis));
+        self.message.rare.get_or_insert_default().deliver = Some(Deliver::At(millis));
         self
     }
 
     /// How long after it is sent consumers of shared and key-shared subscriptions get it: see
     /// [`MessageBuilder::deliver_at`]. Java's `deliverAfter`.
     pub fn deliver_after(mut self, delay: Duration) -> Self {
-        self.message.deliver = Some(Deliver::After(delay));
+        self.message.rare.get_or_insert_default().deliver = Some(Deliver::After(delay));
         self
     }
 
     /// The clusters that it is replicated to, in place of all that the namespace has. Java's
     /// `replicationClusters`.
     pub fn replication_clusters<C: Into<String>>(mut self, clusters: impl IntoIterator<Item = C>) -> Self {
-        self.message.replicate_to = clusters.into_iter().map(Into::into).collect();
+        self.message.rare.get_or_insert_default().replicate_to =
+            clusters.into_iter().map(Into::into).collect();
         self
     }
 
@@ -109,7 +116,7 @@ impl MessageBuilder {
     /// it on other topics, and messages without it on shadow topics. It travels in no batch and is not
     /// chunked; of a source id its ledger and entry count. (In Java the shadow replicator alone can do this.)
     pub fn source_message_id(mut self, id: MessageId) -> Self {
-        self.message.source_id = Some(id);
+        self.message.rare.get_or_insert_default().source_id = Some(id);
         self
     }
 
@@ -138,7 +145,9 @@ impl MessageBuilder {
 fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Error> {
     let properties: Vec<(&str, &str)> =
         message.properties.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let replicate_to: Vec<&str> = message.replicate_to.iter().map(String::as_str).collect();
+    let rare = message.rare.as_deref();
+    let replicate_to: Vec<&str> =
+        rare.map(|rare| rare.replicate_to.iter().map(String::as_str).collect()).unwrap_or_default();
     let outgoing = Outgoing {
         payload: message.payload.as_ref().map(Payload::Shared),
         key: message.key.as_ref().map(|key| match key {
@@ -149,9 +158,9 @@ fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Er
         properties: &properties,
         event_time: message.event_time,
         sequence_id: message.sequence_id,
-        deliver: message.deliver,
+        deliver: rare.and_then(|rare| rare.deliver),
         replicate_to: &replicate_to,
-        source_id: message.source_id,
+        source_id: rare.and_then(|rare| rare.source_id.as_ref()),
     };
     let shared = &producer.handle.client.inner.shared;
     // The user's code is called with no lock held.

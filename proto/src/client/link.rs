@@ -64,6 +64,10 @@ pub(crate) struct Link {
     last_error: Option<Error>,
     /// The broker that was named when it closed the link.
     assigned: Option<PoolKey>,
+    /// When an open link was lost last, in milliseconds since the Unix epoch.
+    pub(crate) disconnected_at: Option<u64>,
+    /// Closings that came after the first, and end with it.
+    closing_too: Vec<OpId>,
 }
 
 impl Link {
@@ -80,6 +84,8 @@ impl Link {
             created: None,
             last_error: None,
             assigned: None,
+            disconnected_at: None,
+            closing_too: Vec::new(),
         }
     }
 
@@ -242,7 +248,9 @@ impl Client {
                 let limit = self.pool.get(conn).map(|c| c.max_message_size);
                 let (Some(producer), Some(success)) = (self.producers.get_mut(&id), success) else { return };
                 let held = producer.held();
+                producer.lend(&mut self.packer);
                 producer.close_batch();
+                producer.lend(&mut self.packer);
                 self.pending_bytes = self.pending_bytes + producer.held() - held;
                 producer.opened(success);
                 producer.max_message_size = limit.unwrap_or(producer.max_message_size);
@@ -295,6 +303,9 @@ impl Client {
             }
         }
         let Some(link) = self.link(owner) else { return };
+        if link.open_conn().is_some() {
+            link.disconnected_at = Some(now.wall_ms);
+        }
         if let LinkState::Closing(_, op) = link.state {
             // A connection that is gone has closed what was on it.
             self.forget(owner, &owner.closed());
@@ -405,7 +416,7 @@ impl Client {
                 let request = self.request(conn, Reply::Closed(owner, op), now);
                 self.write(conn, close_command(owner, request));
             }
-            LinkState::Closing(..) => self.complete(op, Ok(Output::Done)),
+            LinkState::Closing(..) => link.closing_too.push(op),
             LinkState::Opening(conn, request) => {
                 self.drop_request(request);
                 self.abandon_opening(owner, conn);
@@ -435,6 +446,9 @@ impl Client {
             }
         }
         let error = error.clone();
+        let closing_too = self.link(owner).map(|link| std::mem::take(&mut link.closing_too));
+        let closed =
+            if error.kind() == ErrorKind::AlreadyClosed { Ok(Output::Done) } else { Err(error.clone()) };
         match owner {
             Owner::Producer(producer) => {
                 self.fail_pending(producer, &error);
@@ -469,6 +483,9 @@ impl Client {
                     None => {}
                 }
             }
+        }
+        for op in closing_too.unwrap_or_default() {
+            self.complete(op, closed.clone());
         }
     }
 }

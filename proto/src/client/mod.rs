@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::compression::{Packer, Unpacker};
 use crate::config::ClientConfig;
 use crate::connection::Connection;
 use crate::consumer::Consumer;
@@ -106,10 +107,15 @@ pub struct Client {
     scaled_bytes: usize,
     /// These and the pending bytes near the limit.
     memory_is_short: bool,
+    /// Producers that have refused a send because too many are pending.
+    refusing: usize,
     /// A send was refused for want of memory.
     starved: bool,
     /// Of the last command or fact that came with one.
     now: Now,
+    /// What payloads are packed and unpacked with, once there are any.
+    packer: Option<Box<Packer>>,
+    unpacker: Option<Box<Unpacker>>,
     skipped_commands: u64,
     shutdown: Shutdown,
     actions: VecDeque<Action>,
@@ -168,8 +174,11 @@ impl Client {
             flushing: 0,
             scaled_bytes: 0,
             memory_is_short: false,
+            refusing: 0,
             starved: false,
             now: Now::default(),
+            packer: None,
+            unpacker: None,
             skipped_commands: 0,
             shutdown: Shutdown::No,
             actions: VecDeque::new(),

@@ -65,9 +65,10 @@ impl Client {
         let topic = producer.config.topic.of_partition(partition);
         let config = ProducerConfig { topic, ..producer.config.clone() };
         let name = producer.name.clone();
+        let partitions = u32::try_from(producer.parts.len()).unwrap_or(u32::MAX);
         let listener = Listener { handle: parent.0, sent: Self::part_sent, ended: Self::part_ended };
         self.asking(Ask::Part(Owner::Producer(id)), |client| {
-            client.start_producer(id, config, Some(listener), name, now);
+            client.start_producer(id, config, Some(listener), name, partitions, now);
         });
     }
 

@@ -136,7 +136,9 @@ impl Client {
         if consumer.link.open_conn() != Some(conn) {
             return;
         }
+        std::mem::swap(&mut consumer.unpacker, &mut self.unpacker);
         let arrival = consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol), self.now);
+        std::mem::swap(&mut consumer.unpacker, &mut self.unpacker);
         let adapts = consumer.flow.adapts();
         let chunks = cfg!(feature = "chunking") && consumer.chunks.is_busy();
         match arrival {

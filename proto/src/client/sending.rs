@@ -7,8 +7,8 @@ use crate::config::ProducerConfig;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output, SendOutcome};
 use crate::ids::{ConnId, MessageId, OpId, ProducerId, SendToken};
-use crate::producer::{Outgoing, Pending, Producer, Received};
-use crate::time::{Now, Time};
+use crate::producer::{Outgoing, Pending, Producer, ProducerStats, ProducerStatus, Received, Recorder};
+use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::{CommandSendError, ServerError, hot};
 
@@ -24,7 +24,9 @@ impl Client {
         self.next_handle += 1;
         let op = self.new_op(now);
         self.ops.insert(op, OpKind::Create(Owner::Producer(id)));
-        self.producers.insert(id, Producer::new(id, config, Link::new(op)));
+        let mut producer = Producer::new(id, config, Link::new(op));
+        producer.stats = Recorder::start(self.config.stats_interval, now.time);
+        self.producers.insert(id, producer);
         self.link_start(Owner::Producer(id), now);
         Ok((id, op))
     }
@@ -36,12 +38,14 @@ impl Client {
         config: ProducerConfig,
         listener: Option<Listener>,
         name: Option<String>,
+        partitions: u32,
         now: Now,
     ) {
         let op = self.new_op(now);
         self.ops.insert(op, OpKind::Create(Owner::Producer(id)));
-        let mut producer = Producer::new(id, config, Link::new(op)).part(name);
+        let mut producer = Producer::new(id, config, Link::new(op)).part(name, partitions);
         producer.listener = listener;
+        producer.stats = Recorder::start(self.config.stats_interval, now.time);
         self.producers.insert(id, producer);
         self.link_start(Owner::Producer(id), now);
     }
@@ -58,7 +62,7 @@ impl Client {
         message: &Outgoing<'_>,
         now: Now,
     ) -> Result<SendToken, Error> {
-        let Some(p) = self.producers.get(&producer) else {
+        let Some(p) = self.producers.get_mut(&producer) else {
             return if cfg!(feature = "many") {
                 self.send_partitioned(producer, message, None, now)
             } else {
@@ -68,15 +72,26 @@ impl Client {
         if matches!(p.link.state, LinkState::Closing(..)) {
             return Err(Error::closed("producer"));
         }
-        self.room_for(message.payload.as_ref().map_or(0, |p| p.as_slice().len()))?;
+        if !p.limit.has_room(p.pending()) {
+            self.refusing += usize::from(!std::mem::replace(&mut p.limit.refused, true));
+            return Err(p.limit.refusal());
+        }
+        let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
+        self.room_for(size)?;
         let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
         let was_empty = p.ring.is_empty();
         let held = p.held();
+        p.lend(&mut self.packer);
         let sent = p.enqueue(message, now);
+        p.lend(&mut self.packer);
         self.pending_bytes = self.pending_bytes + p.held() - held;
         let token = match sent {
-            Ok(token) => token,
+            Ok(token) => {
+                p.stats.sent(size, now.time);
+                token
+            }
             Err(error) => {
+                p.stats.refused(now.time);
                 // It may have closed the batch before it, which goes out all the same.
                 self.close_batch(producer);
                 return Err(error);
@@ -90,9 +105,7 @@ impl Client {
         if p.ring.is_empty() {
             return Ok(token);
         }
-        if was_empty
-            && let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER)
-        {
+        if was_empty && let Some(deadline) = p.next_timeout() {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
         }
         if let Some(conn) = p.link.open_conn()
@@ -159,9 +172,11 @@ impl Client {
         }
         let Some(p) = self.producers.get_mut(&producer) else { return };
         let held = p.held();
+        p.lend(&mut self.packer);
         p.close_batch();
+        p.lend(&mut self.packer);
         self.pending_bytes = self.pending_bytes + p.held() - held;
-        if let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER) {
+        if let Some(deadline) = p.next_timeout() {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
         }
         let pending = !p.ring.is_empty();
@@ -187,6 +202,12 @@ impl Client {
         result: Result<MessageId, Error>,
     ) {
         self.released(pending.frame_len as usize);
+        if self.refusing > 0 {
+            self.room(producer);
+        }
+        if cfg!(feature = "stats") {
+            self.count(producer, &pending, result.is_ok());
+        }
         if self.flushing > 0 {
             self.flushed(producer, token, result.as_ref().err());
         }
@@ -209,6 +230,48 @@ impl Client {
             return SendToken(place);
         }
         SendToken(self.producers.get_mut(&producer).map_or(place, |p| p.token_of(place)))
+    }
+
+    /// A producer that had refused messages takes them again.
+    #[cold]
+    fn room(&mut self, producer: ProducerId) {
+        let Some(p) = self.producers.get_mut(&producer) else { return };
+        if p.limit.refused && p.limit.has_room(p.pending()) {
+            p.limit.refused = false;
+            self.refusing -= 1;
+            self.emit(Event::Writable);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, producer: ProducerId, pending: &Pending, stored: bool) {
+        if let Some(p) = self.producers.get_mut(&producer) {
+            p.stats.ended(u64::from(pending.batch.max(1)), pending.since, stored, self.now.time);
+        }
+    }
+
+    /// How a producer is doing; `None` once it has ended.
+    #[must_use]
+    pub fn producer_status(&self, producer: ProducerId) -> Option<ProducerStatus> {
+        if cfg!(feature = "many") && self.partitioned.contains_key(&producer) {
+            let parts = self.partitioned.get(&producer).map_or_else(Vec::new, |p| p.ids());
+            let of_parts =
+                parts.into_iter().filter_map(|part| self.producers.get(&part)).map(Producer::status);
+            return of_parts.reduce(ProducerStatus::and);
+        }
+        self.producers.get(&producer).map(Producer::status)
+    }
+
+    /// What a producer has done; `None` once it has ended.
+    pub fn producer_stats(&mut self, producer: ProducerId, now: Now) -> Option<ProducerStats> {
+        if cfg!(feature = "many") && self.partitioned.contains_key(&producer) {
+            let parts = self.partitioned.get(&producer).map_or_else(Vec::new, |p| p.ids());
+            let of_parts = parts.into_iter().filter_map(|part| self.producer_stats(part, now));
+            return of_parts.reduce(|all, part| all.and(&part));
+        }
+        let p = self.producers.get_mut(&producer)?;
+        let pending = p.pending();
+        Some(p.stats.read(pending, now.time))
     }
 
     #[inline]
@@ -300,6 +363,14 @@ impl Client {
             return Ok(());
         };
         match error.error {
+            // As Java: what is right here was damaged on the way, and goes out again with all after it.
+            ServerError::CHECKSUM_ERROR if producer.is_oldest_intact(error.sequence_id) => {
+                producer.ring.rewind();
+                if let Some(c) = self.pool.get_mut(conn) {
+                    c.mark_dirty(id);
+                }
+                Ok(())
+            }
             // These are about this message alone; the broker goes on with the next.
             ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR => {
                 if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
@@ -321,10 +392,7 @@ impl Client {
 
     pub(super) fn sends_timed_out(&mut self, id: ProducerId, now: Now) {
         while let Some(producer) = self.producers.get_mut(&id) {
-            let Some(deadline) = producer.ring.front().map(|p| p.deadline) else { return };
-            if deadline == Time::NEVER {
-                return;
-            }
+            let Some(deadline) = producer.next_timeout() else { return };
             if deadline > now.time {
                 return self.timers.arm(Timer::SendTimeout(id), deadline);
             }

@@ -89,6 +89,7 @@ impl Packer {
                 let n = lz4_flex::block::compress_into_with_table(data, &mut out[start..], table)
                     .map_err(|e| e.to_string())?;
                 out.truncate(start + n);
+                Ok(())
             }
             #[cfg(feature = "zlib")]
             CompressionType::ZLIB => {
@@ -110,19 +111,20 @@ impl Packer {
                     room += room / 2;
                 }
                 out.truncate(start + deflate.total_out() as usize);
+                Ok(())
             }
             #[cfg(feature = "zstd")]
-            CompressionType::ZSTD => self.zstd.pack(data, out)?,
+            CompressionType::ZSTD => self.zstd.pack(data, out),
             #[cfg(feature = "snappy")]
             CompressionType::SNAPPY => {
                 out.resize(start + snap::raw::max_compress_len(data.len()), 0);
                 let encoder = self.snappy.get_or_insert_with(snap::raw::Encoder::new);
                 let n = encoder.compress(data, &mut out[start..]).map_err(|e| e.to_string())?;
                 out.truncate(start + n);
+                Ok(())
             }
-            _ => return Err(format!("this build leaves it out, at byte {start} of {}", data.len())),
+            _ => Err(format!("this build leaves it out, at byte {start} of {}", data.len())),
         }
-        Ok(())
     }
 }
 

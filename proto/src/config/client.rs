@@ -26,6 +26,8 @@ pub struct ClientConfig {
     pub max_backoff: Duration,
     /// Redirects that one lookup may follow: 20.
     pub max_lookup_redirects: u32,
+    /// What the rates and latencies of statistics are about: 60 s; zero means no statistics.
+    pub stats_interval: Duration,
     /// Bytes of messages that may wait for their receipts, in all producers together: 64 MiB.
     pub memory_limit: usize,
     /// The advertised listener to ask brokers for.
@@ -63,6 +65,7 @@ impl ClientConfig {
             initial_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(60),
             max_lookup_redirects: 20,
+            stats_interval: Duration::from_secs(60),
             memory_limit: 64 * 1024 * 1024,
             listener_name: None,
             client_version: concat!("pulsewire-", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -88,6 +91,9 @@ impl ClientConfig {
         }
         if self.max_backoff < self.initial_backoff {
             wrong.push("max_backoff is at least initial_backoff".to_owned());
+        }
+        if !self.stats_interval.is_zero() && self.stats_interval < Duration::from_millis(1) {
+            wrong.push("stats_interval is zero, or at least 1 ms".to_owned());
         }
         if self.memory_limit == 0 {
             wrong.push("memory_limit is at least 1 byte".to_owned());

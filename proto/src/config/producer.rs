@@ -7,6 +7,7 @@ use crate::compression;
 use crate::error::Error;
 use crate::many::hash::HashingScheme;
 use crate::many::router::MessageRoutingMode;
+use crate::producer::ProducerAccessMode;
 use crate::topic::TopicName;
 use crate::wire::CompressionType;
 
@@ -19,6 +20,13 @@ pub struct ProducerConfig {
     pub name: Option<String>,
     /// How long a send may take before it fails: 30 s; zero means for ever.
     pub send_timeout: Duration,
+    /// Who else may publish to the topic: anyone.
+    pub access_mode: ProducerAccessMode,
+    /// Messages that may be pending: any number, which is 0.
+    pub max_pending_messages: u32,
+    /// Messages that may be pending in all partitions together: any number, which is 0; not less than
+    /// `max_pending_messages`. Each partition has its equal share, which is at least 1.
+    pub max_pending_messages_across_partitions: u32,
     /// The sequence id before the first message's, in place of the broker's last one.
     pub initial_sequence_id: Option<u64>,
     /// Shown in the broker's statistics.
@@ -75,6 +83,9 @@ impl ProducerConfig {
             topic,
             name: None,
             send_timeout: Duration::from_secs(30),
+            access_mode: ProducerAccessMode::Shared,
+            max_pending_messages: 0,
+            max_pending_messages_across_partitions: 0,
             initial_sequence_id: None,
             properties: Vec::new(),
             batching: cfg!(feature = "batching"),
@@ -103,6 +114,12 @@ impl ProducerConfig {
         let mut wrong = Vec::new();
         if self.name.as_ref().is_some_and(String::is_empty) {
             wrong.push("a producer's name is not empty".to_owned());
+        }
+        let across = self.max_pending_messages_across_partitions;
+        if across > 0 && across < self.max_pending_messages {
+            wrong.push(
+                "max_pending_messages_across_partitions is not less than max_pending_messages".to_owned(),
+            );
         }
         if self.initial_subscription_name.as_ref().is_some_and(String::is_empty) {
             wrong.push("initial_subscription_name is not empty".to_owned());

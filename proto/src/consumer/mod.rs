@@ -103,7 +103,8 @@ pub(crate) struct Consumer {
     name: String,
     topic: Arc<TopicName>,
     queue: Queue,
-    unpacker: Unpacker,
+    /// The client's, while it is lent.
+    pub(crate) unpacker: Option<Box<Unpacker>>,
     pub(crate) chunks: Chunks,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
@@ -172,7 +173,7 @@ impl Consumer {
             name,
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
-            unpacker: Unpacker::default(),
+            unpacker: None,
             chunks: Chunks::default(),
             acks: BatchAcks::default(),
             grouping,
@@ -468,7 +469,7 @@ impl Consumer {
         }
         let size = unpack.uncompressed_size as usize;
         let limit = self.config.max_uncompressed_size.max(self.max_message_size);
-        self.unpacker.unpack(unpack.compression, &payload, size, limit)
+        self.unpacker.get_or_insert_default().unpack(unpack.compression, &payload, size, limit)
     }
 
     fn announce(&mut self) -> bool {

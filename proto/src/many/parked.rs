@@ -67,7 +67,7 @@ impl Parked {
             sequence_id,
             deliver,
             replicate_to: replicate_to.iter().map(|cluster| (*cluster).to_owned()).collect(),
-            source_id,
+            source_id: source_id.copied(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Parked {
             sequence_id: self.sequence_id,
             deliver: self.deliver,
             replicate_to: &replicate_to,
-            source_id: self.source_id,
+            source_id: self.source_id.as_ref(),
         })
     }
 }

@@ -72,7 +72,7 @@ impl Producer {
             let open = hot::open_send(send, details(message), metadata_len, buffer);
             metadata.write(buffer);
             let at = buffer.len();
-            if let Err(error) = self.packer.pack(codec, payload, buffer) {
+            if let Err(error) = self.packer.get_or_insert_default().pack(codec, payload, buffer) {
                 buffer.truncate(before);
                 return Err(error);
             }
@@ -201,7 +201,8 @@ impl Producer {
     ) -> SendToken {
         let pending = Pending {
             sequence_id: metadata.sequence_id,
-            deadline: self.deadline(now),
+            highest: metadata.sequence_id,
+            since: now.time,
             frame_len: frame_len as u32,
             message_size: message_size as u32,
             batch: 0,

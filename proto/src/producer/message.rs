@@ -30,7 +30,7 @@ pub struct Outgoing<'a> {
     /// [`NO_REPLICATION`] alone keeps it where it is.
     pub replicate_to: &'a [&'a str],
     /// On a shadow topic: the id that the message has in the source topic. It travels alone.
-    pub source_id: Option<MessageId>,
+    pub source_id: Option<&'a MessageId>,
 }
 
 /// The name of a cluster that is none: a message for it is not replicated.
@@ -135,6 +135,11 @@ impl Metadata<'_> {
         }
     }
 
+    /// Compaction takes a message for a tombstone only if it says that it is empty.
+    fn is_empty(&self) -> bool {
+        self.packed.is_none() && self.message.payload.as_ref().is_none_or(|p| p.as_slice().is_empty())
+    }
+
     fn deliver_at(&self) -> Option<u64> {
         self.message.deliver.map(|deliver| match deliver {
             Deliver::At(time) => time,
@@ -164,6 +169,7 @@ impl Metadata<'_> {
         len += self
             .packed
             .map_or(0, |(codec, size)| 2 + varint_len(i64::from(codec.0) as u64) + varint_len(size as u64));
+        len += if self.is_empty() { 2 } else { 0 };
         len += self.deliver_at().map_or(0, |time| 2 + varint_len(time));
         len += self.chunk.map_or(0, |chunk| {
             8 + sized(chunk.uuid.len())
@@ -196,6 +202,9 @@ impl Metadata<'_> {
         if let Some((codec, size)) = self.packed {
             put_number(8, i64::from(codec.0) as u64, out);
             put_number(9, size as u64, out);
+        }
+        if self.is_empty() {
+            put_number(9, 0, out);
         }
         if let Some(time) = message.event_time {
             put_number(12, time, out);

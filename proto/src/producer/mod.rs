@@ -9,22 +9,31 @@
 //! reopened: the ring is rewound, the same bytes go out again in the same order
 //! ```
 
+mod access;
 mod batch;
 mod chunking;
 mod key_batches;
+mod limits;
 mod message;
 mod pending;
+mod stats;
+mod status;
 
 use std::collections::VecDeque;
 
+pub use access::ProducerAccessMode;
 use batch::OpenBatch;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use key_batches::KeyBatches;
+use limits::PendingLimit;
 pub use message::{Deliver, Key, NO_REPLICATION, Outgoing, Payload};
 use message::{Metadata, put_bytes};
 use pending::Part;
 pub(crate) use pending::{Pending, PendingRing};
+pub use stats::ProducerStats;
+pub(crate) use stats::Recorder;
+pub use status::ProducerStatus;
 
 use crate::client::inner::Listener;
 use crate::client::link::Link;
@@ -34,6 +43,8 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::{FirstChunk, MessageId, OpId, ProducerId, SendToken};
 use crate::time::{Now, Time};
 use crate::wire::batch::BatchReader;
+use crate::wire::entry::{Checksum, Entry};
+use crate::wire::frame::FrameDecoder;
 use crate::wire::hot::{self, Receipt, SendDetails};
 use crate::wire::{
     CommandProducer, CommandProducerSuccess, CompressionType, KeyValue, MessageMetadata,
@@ -59,7 +70,8 @@ pub(crate) struct Producer {
     batch: OpenBatch,
     /// In its place, where batches go by key.
     keyed: Option<Box<KeyBatches>>,
-    packer: Packer,
+    /// The client's, while it is lent.
+    packer: Option<Box<Packer>>,
     /// Of the message whose chunks get their receipts.
     first_chunk: Option<FirstChunk>,
     /// Flushes that wait, each for all sends before a token, and the first failure among those.
@@ -71,6 +83,10 @@ pub(crate) struct Producer {
     name: Option<String>,
     name_field: Bytes,
     next_sequence_id: Option<u64>,
+    /// The highest sequence id that is stored, or the initial one.
+    published: Option<u64>,
+    pub(crate) limit: PendingLimit,
+    pub(crate) stats: Recorder,
     topic_epoch: Option<u64>,
     /// Counts openings, so that the broker can tell a late one from a newer.
     epoch: u64,
@@ -99,7 +115,7 @@ impl Producer {
             ring: PendingRing::default(),
             batch: OpenBatch::default(),
             keyed: by_key(&config).then(Box::default),
-            packer: Packer::default(),
+            packer: None,
             first_chunk: None,
             flushes: VecDeque::new(),
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
@@ -107,6 +123,9 @@ impl Producer {
             name: config.name.clone(),
             name_field: Bytes::new(),
             next_sequence_id: config.initial_sequence_id.map(|id| id.wrapping_add(1)),
+            published: config.initial_sequence_id,
+            limit: PendingLimit::new(&config, 1),
+            stats: Recorder::default(),
             topic_epoch: None,
             epoch: 0,
             config,
@@ -114,8 +133,9 @@ impl Producer {
     }
 
     /// Makes it a part of another, with that one's name.
-    pub(crate) fn part(self, name: Option<String>) -> Self {
-        Self { is_part: true, name, ..self }
+    pub(crate) fn part(self, name: Option<String>, partitions: u32) -> Self {
+        let limit = PendingLimit::new(&self.config, partitions);
+        Self { is_part: true, name, limit, ..self }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -132,6 +152,7 @@ impl Producer {
             epoch: Some(self.epoch),
             user_provided_producer_name: Some(self.config.name.is_some()),
             metadata: key_values(&self.config.properties),
+            producer_access_mode: self.config.access_mode.to_wire(),
             topic_epoch: self.topic_epoch,
             initial_subscription_name: self.config.initial_subscription_name.clone(),
             ..Default::default()
@@ -150,6 +171,7 @@ impl Producer {
         if self.next_sequence_id.is_none() {
             let last = success.last_sequence_id.unwrap_or(-1);
             self.next_sequence_id = Some(u64::try_from(last.saturating_add(1)).unwrap_or(0));
+            self.published = u64::try_from(last).ok();
         }
         self.ring.rewind();
     }
@@ -164,6 +186,33 @@ impl Producer {
     pub(crate) fn next_token(&self) -> u64 {
         let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages);
         self.ring.next_token() + u64::from(self.batch.messages + keyed)
+    }
+
+    /// Takes what payloads are packed with, or gives it back: it is large, and one does for all producers.
+    #[inline]
+    pub(crate) fn lend(&mut self, packer: &mut Option<Box<Packer>>) {
+        if self.config.compression_type != CompressionType::NONE {
+            std::mem::swap(&mut self.packer, packer);
+        }
+    }
+
+    /// Messages that are pending.
+    #[inline]
+    pub(crate) fn pending(&self) -> u64 {
+        self.next_token() - self.ring.head_token()
+    }
+
+    /// When a pending send fails.
+    #[inline]
+    pub(crate) fn deadline(&self, pending: &Pending) -> Time {
+        let timeout = self.config.send_timeout;
+        if timeout.is_zero() { Time::NEVER } else { pending.since + timeout }
+    }
+
+    /// When the oldest pending send fails, if it ever does.
+    #[inline]
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        self.ring.front().map(|oldest| self.deadline(oldest)).filter(|at| *at != Time::NEVER)
     }
 
     /// When the open batch goes out at the latest.
@@ -314,7 +363,6 @@ impl Producer {
         };
         let send = hot::Send { producer_id: self.id.0, sequence_id: batch.first };
         let details = SendDetails { batch: Some((batch.messages, batch.last)), ..Default::default() };
-        let deadline = self.deadline(batch.since);
         let buffer = self.ring.buffer();
         let before = buffer.len();
         let mut message_size = None;
@@ -322,7 +370,8 @@ impl Producer {
             let open = hot::open_send(send, details, metadata.encoded_len(), buffer);
             metadata.encode(buffer);
             let at = buffer.len();
-            let done = self.packer.pack(codec, batch.bytes(), buffer);
+            let packer = self.packer.get_or_insert_default();
+            let done = packer.pack(codec, batch.bytes(), buffer);
             message_size =
                 Some(buffer.len() - at).filter(|len| done.is_ok() && *len <= self.max_message_size);
             match message_size {
@@ -345,7 +394,8 @@ impl Producer {
         });
         let pending = Pending {
             sequence_id: batch.first,
-            deadline,
+            highest: batch.last,
+            since: batch.since.time,
             frame_len: (buffer.len() - before) as u32,
             message_size: message_size as u32,
             batch: batch.messages,
@@ -380,11 +430,6 @@ impl Producer {
         self.write(&message, base64, batch.first, batch.since).is_ok()
     }
 
-    fn deadline(&self, now: Now) -> Time {
-        let timeout = self.config.send_timeout;
-        if timeout.is_zero() { Time::NEVER } else { now.time + timeout }
-    }
-
     /// Encodes a single message into the ring.
     fn write(
         &mut self,
@@ -413,7 +458,6 @@ impl Producer {
             return Err(self.too_large(payload.len(), metadata_len));
         }
         let send = hot::Send { producer_id: self.id.0, sequence_id };
-        let deadline = self.deadline(now);
         let buffer = self.ring.buffer();
         let before = buffer.len();
         let shared = match message.payload {
@@ -429,7 +473,8 @@ impl Producer {
         let frame_len = buffer.len() - before + shared.as_ref().map_or(0, Bytes::len);
         let pending = Pending {
             sequence_id,
-            deadline,
+            highest: sequence_id,
+            since: now.time,
             frame_len: frame_len as u32,
             message_size: message_size as u32,
             batch: 0,
@@ -438,6 +483,21 @@ impl Producer {
         };
         self.next_sequence_id = Some(sequence_id.wrapping_add(1));
         Ok(self.ring.push(pending, shared))
+    }
+
+    /// Whether the oldest send has this sequence id, and its checksum is right.
+    #[cold]
+    pub(crate) fn is_oldest_intact(&mut self, sequence_id: u64) -> bool {
+        // The chunks behind a damaged one are there already: sent again, they could not be told from their receipts.
+        let is_it = |oldest: &Pending| oldest.sequence_id == sequence_id && oldest.part == Part::Whole;
+        if !self.ring.front().is_some_and(is_it) {
+            return false;
+        }
+        let frame = self.ring.front_frame();
+        let mut decoder = FrameDecoder::new(frame.len());
+        decoder.push(frame);
+        let Ok(Some(frame)) = decoder.next_frame() else { return false };
+        Entry::parse(&frame.entry).is_ok_and(|entry| entry.checksum == Checksum::Right)
     }
 
     /// Matches a receipt with the oldest send.
@@ -451,6 +511,7 @@ impl Producer {
             return Received::Ahead;
         }
         let Some((token, pending)) = self.ring.pop() else { return Received::Ignored };
+        self.published = self.published.max(Some(pending.highest));
         // Duplicates that the broker dropped have no position: Java gives them the id -1:-1.
         let mut id = MessageId { partition: self.partition, ..MessageId::EARLIEST };
         if let Some(at) = receipt.position {

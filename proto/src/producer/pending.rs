@@ -5,7 +5,7 @@
 //! and neither sending nor a receipt depends on how many others are pending.
 //!
 //! ```text
-//! entries:  [ e0 ][ e1 ][ e2 ][ e3 ][ e4 ]      lengths, sequence ids, deadlines
+//! entries:  [ e0 ][ e1 ][ e2 ][ e3 ][ e4 ]      lengths, sequence ids, times
 //! blocks:   [ e0 e1 ][ e2 ][ e3 e4 ...open      bytes; the first begins with e0
 //!             handed out  ^ unsent blocks
 //! ```
@@ -23,8 +23,10 @@ const BLOCK: usize = 8 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pending {
     pub(crate) sequence_id: u64,
-    /// [`Time::NEVER`] without a timeout.
-    pub(crate) deadline: Time,
+    /// Of its last message.
+    pub(crate) highest: u64,
+    /// When it was sent; of a batch, its first message.
+    pub(crate) since: Time,
     pub(crate) frame_len: u32,
     /// Metadata and payload: what the broker's limit is about.
     pub(crate) message_size: u32,
@@ -125,6 +127,17 @@ impl PendingRing {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The frame of the oldest send.
+    pub(crate) fn front_frame(&mut self) -> Bytes {
+        self.seal();
+        let len = self.front().map_or(0, |oldest| oldest.frame_len as usize);
+        let mut frame = BytesMut::with_capacity(len);
+        for block in &self.sealed {
+            frame.extend_from_slice(&block[..block.len().min(len - frame.len())]);
+        }
+        frame.freeze()
     }
 
     /// Takes out the oldest send.
@@ -240,7 +253,8 @@ mod tests {
 
     const WHOLE: Pending = Pending {
         sequence_id: 0,
-        deadline: Time::NEVER,
+        highest: 0,
+        since: Time::NEVER,
         frame_len: 0,
         message_size: 0,
         batch: 0,
@@ -252,7 +266,7 @@ mod tests {
         ring.buffer().put_slice(frame);
         let pending = Pending {
             sequence_id,
-            deadline: Time::NEVER,
+            since: Time::NEVER,
             frame_len: frame.len() as u32,
             message_size: frame.len() as u32,
             ..WHOLE

@@ -247,7 +247,7 @@ fn p18_the_memory_of_a_batch_is_free_again_on_every_path() {
                 let error = CommandSendError {
                     producer_id: id.0,
                     sequence_id: 0,
-                    error: ServerError::CHECKSUM_ERROR,
+                    error: ServerError::NOT_ALLOWED_ERROR,
                     message: String::new(),
                 };
                 talk.say(conn, error);

@@ -158,7 +158,7 @@ fn p04_messages_that_cannot_share_a_batch_do_not() {
     let later = Outgoing { deliver: Some(Deliver::At(1_800_000_000_000)), ..text("later") };
     let after = Outgoing { deliver: Some(Deliver::After(secs(5))), ..text("after") };
     let source = MessageId { ledger_id: 77, entry_id: 1 << 40, ..MessageId::EARLIEST };
-    let shadow = Outgoing { source_id: Some(source), ..text("shadow") };
+    let shadow = Outgoing { source_id: Some(&source), ..text("shadow") };
     for message in
         [text("1"), text("2"), here, here, there, text("3"), later, text("4"), after, shadow, text("5")]
     {
