@@ -369,7 +369,7 @@ pub(crate) async fn c16_redelivery_in_all_partitions(env: Env) -> Outcome {
     let (client, topic) = (env.client()?, env.topic());
     partition(&env, &topic, 3).await?;
     let consumer = client.consumer(&topic, "s").subscription_type(SubscriptionType::Shared);
-    let consumer = consumer.negative_ack_redelivery_delay(Duration::from_millis(200));
+    let consumer = consumer.negative_ack_redelivery_delay(Duration::from_secs(2));
     let consumer = consumer.initial_position(InitialPosition::Earliest).subscribe().await.map_err(text)?;
     let producer = unbatched(&client, &topic).await?;
     send_all(&producer, (0..9).map(|i| i.to_string())).await?;

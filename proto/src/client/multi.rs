@@ -346,15 +346,12 @@ impl Client {
             let Some(part) = multi.next() else { return Ok(None) };
             let taken = self.take(part);
             let Some(multi) = self.multi.get_mut(&id) else { continue };
-            match taken {
-                Ok(Some(message)) => {
-                    multi.again(part);
-                    if message.is_ok() {
-                        multi.taken(part);
-                    }
-                    return Ok(Some(message));
+            if let Ok(Some(message)) = taken {
+                multi.again(part);
+                if message.is_ok() {
+                    multi.taken(part);
                 }
-                Ok(None) | Err(_) => {}
+                return Ok(Some(message));
             }
         }
     }

@@ -90,7 +90,10 @@ impl Client {
                         producer.parts[partition as usize].sent(message.token);
                     }
                 }
-                Err(error) => self.outcome(parent, message.token, Err(error)),
+                Err(error) => {
+                    flushes.iter().for_each(|join| self.join_fails(*join, &error));
+                    self.outcome(parent, message.token, Err(error));
+                }
             }
         }
         for join in flushes {
@@ -253,8 +256,10 @@ impl Client {
             match part.parked.front().map(|message| message.deadline) {
                 Some(due) if due <= now.time => {
                     let Some(message) = part.parked.pop_front() else { return };
+                    let (error, flushes) = (Error::timeout("sending the message"), part.flushes.clone());
+                    flushes.into_iter().for_each(|join| self.join_fails(join, &error));
                     self.released(message.size);
-                    self.outcome(parent, message.token, Err(Error::timeout("sending the message")));
+                    self.outcome(parent, message.token, Err(error));
                 }
                 Some(due) => return self.timers.arm(Timer::Parked(id), due),
                 None => return,
