@@ -24,7 +24,17 @@ async fn partition(env: &Env, topic: &str, partitions: u32) -> Outcome {
 
 async fn grow(env: &Env, topic: &str, partitions: u32) -> Outcome {
     let path = format!("{}/partitions", admin_path(topic));
-    env.administer("POST", &path, Some(&partitions.to_string())).await
+    // Brokers answer 500 when someone who was quicker opens a new partition while they make it.
+    for _ in 0..20 {
+        let answer = env.admin("POST", &path, Some(&partitions.to_string())).await?;
+        let known = env.admin("GET", &path, None).await?.body;
+        if answer.status < 300 || known.contains(&format!("\"partitions\":{partitions}")) {
+            return Ok(());
+        }
+        holds(&format!("{} {}", answer.status, answer.body), answer.status >= 500)?;
+        sleep(Duration::from_millis(200)).await;
+    }
+    Err(format!("{topic} did not grow"))
 }
 
 /// How many producers the broker knows of on each partition.
