@@ -424,7 +424,7 @@ impl Client {
         match std::mem::replace(&mut multi.state, State::Closing(op)) {
             State::Closing(earlier) => {
                 multi.state = State::Closing(earlier);
-                self.complete(op, Ok(Output::Done));
+                multi.also_closing.push(op);
             }
             State::Opening(created) => {
                 let error = Error::closed("consumer");
@@ -467,6 +467,9 @@ impl Client {
             }
         }
         self.emit(Event::ConsumerEnded { consumer: id, error: error.clone() });
+        for op in multi.also_closing {
+            self.complete(op, Ok(Output::Done));
+        }
     }
 }
 

@@ -297,7 +297,7 @@ impl Client {
         match std::mem::replace(&mut producer.state, State::Closing(op)) {
             State::Closing(earlier) => {
                 producer.state = State::Closing(earlier);
-                self.complete(op, Ok(Output::Done));
+                producer.also_closing.push(op);
             }
             State::Opening(created) => {
                 let error = Error::closed("producer");
@@ -339,10 +339,13 @@ impl Client {
             // What the broker may have opened is closed there too.
             self.asking(Ask::Nothing, |client| client.close_producer(part, client.now));
         }
-        match self.partitioned.remove(&id).map(|producer| producer.listener) {
-            Some(Some(listener)) => (listener.ended)(self, listener.handle, id, error.clone()),
-            Some(None) => self.emit(Event::ProducerEnded { producer: id, error: error.clone() }),
-            None => {}
+        let Some(producer) = self.partitioned.remove(&id) else { return };
+        match producer.listener {
+            Some(listener) => (listener.ended)(self, listener.handle, id, error.clone()),
+            None => self.emit(Event::ProducerEnded { producer: id, error: error.clone() }),
+        }
+        for op in producer.also_closing {
+            self.complete(op, Ok(Output::Done));
         }
     }
 }
