@@ -4,6 +4,7 @@ use super::Client;
 use super::inner::Listener;
 use super::joining::{Ask, Joined};
 use super::link::{LinkState, Owner};
+use super::sending::has_room;
 use crate::config::ProducerConfig;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output, SendOutcome};
@@ -224,7 +225,9 @@ impl Client {
             self.send(part, message, now)?;
         } else {
             let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-            self.room_for(size)?;
+            if !has_room(self.pending_bytes, size, self.config.memory_limit) {
+                return Err(self.no_room());
+            }
             self.pending_bytes += size;
         }
         let Some(producer) = self.partitioned.get_mut(&id) else { return Err(Error::closed("producer")) };
