@@ -346,9 +346,9 @@ impl Client {
                 return Ok(Some(Err(error)));
             }
             let Some(part) = multi.next() else { return Ok(None) };
-            let taken = self.take(part);
+            let taken = self.take_of_one(part);
             let Some(multi) = self.multi.get_mut(&id) else { continue };
-            if let Ok(Some(message)) = taken {
+            if let Some(Some(message)) = taken {
                 multi.again(part);
                 if message.is_ok() {
                     multi.taken(part);
@@ -369,7 +369,7 @@ impl Client {
     pub(super) fn delivered_of_several(&mut self, id: ConsumerId, mut n: u32) {
         while let Some((part, of)) = self.multi.get_mut(&id).and_then(|multi| multi.delivered(n)) {
             n -= of;
-            self.delivered(part, of);
+            self.delivered_of_one(part, of);
         }
     }
 
