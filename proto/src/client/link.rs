@@ -312,7 +312,8 @@ impl Client {
             return self.complete(op, Ok(Output::Done));
         }
         let first = link.created.is_some();
-        if !may_pass(&error, first) && !(cfg!(feature = "many") && self.part_goes_on(owner, &error)) {
+        let goes_on = may_pass(&error, first) || cfg!(feature = "many") && self.part_goes_on(owner, &error);
+        if !goes_on {
             return self.link_ended(owner, error);
         }
         let Some(link) = self.link(owner) else { return };
@@ -469,12 +470,7 @@ impl Client {
                 }
                 self.timers.cancel(Timer::AckTimeout(consumer));
                 self.letters_ended(consumer, &error);
-                self.seek_ended(consumer, Err(error.clone()));
-                self.acks_ended(consumer, &error);
-                let asked = self.consumers.get_mut(&consumer).map(|c| c.questions.take());
-                for op in asked.unwrap_or_default() {
-                    self.complete(op, Err(error.clone()));
-                }
+                self.answer_all(consumer, &error);
                 match self.consumers.remove(&consumer).map(|c| c.member) {
                     Some(Some(member)) if cfg!(feature = "many") => {
                         self.consumer_part_ended(member.group, consumer, error);
@@ -486,6 +482,18 @@ impl Client {
         }
         for op in closing_too.unwrap_or_default() {
             self.complete(op, closed.clone());
+        }
+    }
+}
+
+impl Client {
+    /// Nothing that waits for a consumer will be done.
+    pub(super) fn answer_all(&mut self, consumer: ConsumerId, error: &Error) {
+        self.seek_ended(consumer, Err(error.clone()));
+        self.acks_ended(consumer, error);
+        let asked = self.consumers.get_mut(&consumer).map(|c| c.questions.take());
+        for op in asked.unwrap_or_default() {
+            self.complete(op, Err(error.clone()));
         }
     }
 }

@@ -88,6 +88,8 @@ impl Client {
         if state != Some(LinkState::Locating) {
             return;
         }
+        // Whoever asked before it was open asked a part that is not there.
+        self.answer_all(id, &Error::new(ErrorKind::Disconnected, "the consumer was not open yet"));
         let Some(single) = self.consumers.remove(&id) else { return };
         let Some(created) = single.link.created() else { return };
         if let Err(error) = check_start(&single.config) {
@@ -353,31 +355,30 @@ impl Client {
                 return Ok(Some(Err(error)));
             }
             let Some(part) = multi.next() else { return Ok(None) };
-            let taken = self.take(part);
+            let taken = self.take_of_one(part);
             let Some(multi) = self.multi.get_mut(&id) else { continue };
-            match taken {
-                Ok(Some(message)) => {
-                    multi.again(part);
-                    if message.is_ok() {
-                        multi.taken(part);
-                    }
-                    return Ok(Some(message));
+            if let Some(Some(message)) = taken {
+                multi.again(part);
+                if message.is_ok() {
+                    multi.taken(part);
                 }
-                Ok(None) | Err(_) => {}
+                return Ok(Some(message));
             }
         }
     }
 
+    #[cold]
     pub(super) fn several_have_messages(&self, id: ConsumerId) -> bool {
         self.multi
             .get(&id)
             .is_some_and(|multi| multi.has_failures() || multi.waiting().any(|part| self.has_messages(*part)))
     }
 
+    #[cold]
     pub(super) fn delivered_of_several(&mut self, id: ConsumerId, mut n: u32) {
         while let Some((part, of)) = self.multi.get_mut(&id).and_then(|multi| multi.delivered(n)) {
             n -= of;
-            self.delivered(part, of);
+            self.delivered_of_one(part, of);
         }
     }
 
@@ -452,7 +453,7 @@ impl Client {
         match std::mem::replace(&mut multi.state, State::Closing(op)) {
             State::Closing(earlier) => {
                 multi.state = State::Closing(earlier);
-                self.complete(op, Ok(Output::Done));
+                multi.also_closing.push(op);
             }
             State::Opening(created) => {
                 let error = Error::closed("consumer");
@@ -495,6 +496,9 @@ impl Client {
             }
         }
         self.emit(Event::ConsumerEnded { consumer: id, error: error.clone() });
+        for op in multi.also_closing {
+            self.complete(op, Ok(Output::Done));
+        }
     }
 }
 

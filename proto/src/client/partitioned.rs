@@ -4,6 +4,7 @@ use super::Client;
 use super::inner::Listener;
 use super::joining::{Ask, Joined};
 use super::link::{LinkState, Owner};
+use super::sending::has_room;
 use crate::config::ProducerConfig;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output, SendOutcome};
@@ -11,7 +12,7 @@ use crate::ids::{MessageId, OpId, ProducerId, SendToken};
 use crate::many::parked::Parked;
 use crate::many::producer::{PartState, PartitionedProducer, State};
 use crate::producer::Outgoing;
-use crate::time::{Now, Time};
+use crate::time::Now;
 use crate::timer::Timer;
 
 impl Client {
@@ -85,13 +86,16 @@ impl Client {
         self.timers.cancel(Timer::Parked(id));
         for message in parked {
             self.released(message.size);
-            match message.with(|outgoing| self.send(id, outgoing, now)) {
+            match message.with(|outgoing| self.send(id, outgoing, message.since)) {
                 Ok(_) => {
                     if let Some(producer) = self.partitioned.get_mut(&parent) {
                         producer.parts[partition as usize].sent(message.token);
                     }
                 }
-                Err(error) => self.outcome(parent, message.token, Err(error)),
+                Err(error) => {
+                    flushes.iter().for_each(|join| self.join_fails(*join, &error));
+                    self.outcome(parent, message.token, Err(error));
+                }
             }
         }
         for join in flushes {
@@ -222,7 +226,9 @@ impl Client {
             self.send(part, message, now)?;
         } else {
             let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-            self.room_for(size)?;
+            if !has_room(self.pending_bytes, size, self.config.memory_limit) {
+                return Err(self.no_room());
+            }
             self.pending_bytes += size;
         }
         let Some(producer) = self.partitioned.get_mut(&id) else { return Err(Error::closed("producer")) };
@@ -232,14 +238,13 @@ impl Client {
             return Ok(SendToken(token));
         }
         let timeout = producer.config.send_timeout;
-        let deadline = if timeout.is_zero() { Time::NEVER } else { now.time + timeout };
-        producer.parts[partition as usize].parked.push_back(Parked::new(message, token, deadline));
+        producer.parts[partition as usize].parked.push_back(Parked::new(message, token, now));
         if state == PartState::Unused {
             self.open_part(id, partition, now);
         }
         let part = self.partitioned.get(&id).and_then(|p| p.parts[partition as usize].state.id());
-        if let Some(part) = part.filter(|_| deadline != Time::NEVER) {
-            self.timers.arm_if_idle(Timer::Parked(part), deadline);
+        if let Some(part) = part.filter(|_| !timeout.is_zero()) {
+            self.timers.arm_if_idle(Timer::Parked(part), now.time + timeout);
         }
         Ok(SendToken(token))
     }
@@ -249,13 +254,16 @@ impl Client {
         let Some(listener) = self.producers.get(&id).and_then(|p| p.listener) else { return };
         let parent = ProducerId(listener.handle);
         loop {
-            let producer = self.partitioned.get_mut(&parent);
-            let Some((_, part)) = producer.and_then(|producer| producer.part_of(id)) else { return };
-            match part.parked.front().map(|message| message.deadline) {
+            let Some(producer) = self.partitioned.get_mut(&parent) else { return };
+            let timeout = producer.config.send_timeout;
+            let Some((_, part)) = producer.part_of(id) else { return };
+            match part.parked.front().map(|message| message.since.time + timeout) {
                 Some(due) if due <= now.time => {
                     let Some(message) = part.parked.pop_front() else { return };
+                    let (error, flushes) = (Error::timeout("sending the message"), part.flushes.clone());
+                    flushes.into_iter().for_each(|join| self.join_fails(join, &error));
                     self.released(message.size);
-                    self.outcome(parent, message.token, Err(Error::timeout("sending the message")));
+                    self.outcome(parent, message.token, Err(error));
                 }
                 Some(due) => return self.timers.arm(Timer::Parked(id), due),
                 None => return,
@@ -267,20 +275,21 @@ impl Client {
     pub(super) fn flush_partitioned(&mut self, id: ProducerId, op: OpId) -> bool {
         let now = self.now;
         let Some(producer) = self.partitioned.get_mut(&id) else { return false };
-        let states: Vec<PartState> = producer.parts.iter().map(|part| part.state).collect();
+        let states: Vec<(PartState, bool)> =
+            producer.parts.iter().map(|part| (part.state, part.parked.is_empty())).collect();
         let join = self.join(Joined::Op(op));
         for (partition, state) in states.into_iter().enumerate() {
             match state {
-                PartState::Open(part) => {
+                (PartState::Open(part), _) => {
                     self.join_part(join, |client| client.flush(part, now));
                 }
-                PartState::Opening(_) => {
+                (PartState::Opening(_), false) => {
                     self.join_waits(join);
                     if let Some(producer) = self.partitioned.get_mut(&id) {
                         producer.parts[partition].flushes.push(join);
                     }
                 }
-                PartState::Unused => {}
+                (PartState::Opening(_) | PartState::Unused, _) => {}
             }
         }
         self.join_ended(join, None);
@@ -293,7 +302,7 @@ impl Client {
         match std::mem::replace(&mut producer.state, State::Closing(op)) {
             State::Closing(earlier) => {
                 producer.state = State::Closing(earlier);
-                self.complete(op, Ok(Output::Done));
+                producer.also_closing.push(op);
             }
             State::Opening(created) => {
                 let error = Error::closed("producer");
@@ -335,10 +344,13 @@ impl Client {
             // What the broker may have opened is closed there too.
             self.asking(Ask::Nothing, |client| client.close_producer(part, client.now));
         }
-        match self.partitioned.remove(&id).map(|producer| producer.listener) {
-            Some(Some(listener)) => (listener.ended)(self, listener.handle, id, error.clone()),
-            Some(None) => self.emit(Event::ProducerEnded { producer: id, error: error.clone() }),
-            None => {}
+        let Some(producer) = self.partitioned.remove(&id) else { return };
+        match producer.listener {
+            Some(listener) => (listener.ended)(self, listener.handle, id, error.clone()),
+            None => self.emit(Event::ProducerEnded { producer: id, error: error.clone() }),
+        }
+        for op in producer.also_closing {
+            self.complete(op, Ok(Output::Done));
         }
     }
 }

@@ -47,21 +47,26 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
-        let Some(c) = self.consumers.get_mut(&consumer) else {
-            return if cfg!(feature = "many") {
-                self.take_of_several(consumer)
-            } else {
-                Err(Error::closed("consumer"))
-            };
-        };
-        let taken = c.take();
+        match self.take_of_one(consumer) {
+            Some(taken) => Ok(taken),
+            None if cfg!(feature = "many") => self.take_of_several(consumer),
+            None => Err(Error::closed("consumer")),
+        }
+    }
+
+    /// The same of a consumer of one topic, if it is one.
+    #[inline]
+    pub(super) fn take_of_one(&mut self, id: ConsumerId) -> Option<Option<Result<Message, Error>>> {
+        let taken = self.consumers.get_mut(&id)?.take();
         match taken {
             Some(Ok(_)) => {}
             // Permits of what was skipped go back although the user saw nothing.
-            Some(Err(_)) => self.delivered(consumer, 0),
-            None => self.ran_empty(consumer),
+            Some(Err(_)) => {
+                self.delivered_of_one(id, 0);
+            }
+            None => self.ran_empty(id),
         }
-        Ok(taken)
+        Some(taken)
     }
 
     /// Whether a consumer has messages to take.
@@ -75,21 +80,26 @@ impl Client {
 
     /// The user was handed `n` messages that were taken: the broker may send as many more.
     pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
-        let Some(c) = self.consumers.get_mut(&consumer) else {
-            if cfg!(feature = "many") {
-                self.delivered_of_several(consumer, n);
-            }
-            return;
-        };
+        if !self.delivered_of_one(consumer, n) && cfg!(feature = "many") {
+            self.delivered_of_several(consumer, n);
+        }
+    }
+
+    /// The same of a consumer of one topic, if it is one.
+    #[inline]
+    pub(super) fn delivered_of_one(&mut self, id: ConsumerId, n: u32) -> bool {
+        let Some(c) = self.consumers.get_mut(&id) else { return false };
         let permits = c.delivered(n);
         if c.starts_ticking() {
             // Its first alarm tells the time.
-            self.timers.arm(Timer::AckTimeout(consumer), self.now.time);
+            self.timers.arm(Timer::AckTimeout(id), self.now.time);
         }
-        let Some(permits) = permits else { return };
-        if let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) {
-            hot::write_flow(consumer.0, permits, connection.outbox.tail());
+        if let Some(permits) = permits
+            && let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn))
+        {
+            hot::write_flow(id.0, permits, connection.outbox.tail());
         }
+        true
     }
 
     /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.

@@ -77,8 +77,9 @@ impl Client {
             return Err(p.limit.refusal());
         }
         let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-        self.room_for(size)?;
-        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
+        if !has_room(self.pending_bytes, size, self.config.memory_limit) {
+            return Err(self.no_room());
+        }
         let was_empty = p.ring.is_empty();
         let held = p.held();
         p.lend(&mut self.packer);
@@ -116,17 +117,11 @@ impl Client {
         Ok(token)
     }
 
-    /// Whether a payload of so many bytes may be pending beside what is.
-    #[inline]
-    pub(super) fn room_for(&mut self, size: usize) -> Result<(), Error> {
-        // A single message may always be pending, however small the limit.
-        if self.pending_bytes > 0 && self.pending_bytes + size > self.config.memory_limit {
-            self.starved = true;
-            let limit = self.config.memory_limit;
-            let why = format!("pending messages use up the memory limit of {limit} bytes");
-            return Err(Error::new(ErrorKind::QueueFull, why));
-        }
-        Ok(())
+    #[cold]
+    pub(super) fn no_room(&mut self) -> Error {
+        self.starved = true;
+        let limit = self.config.memory_limit;
+        Error::new(ErrorKind::QueueFull, format!("pending messages use up the memory limit of {limit} bytes"))
     }
 
     /// So many bytes are not pending any more.
@@ -413,4 +408,11 @@ impl Client {
             None => {}
         }
     }
+}
+
+/// Whether a payload of so many bytes may be pending beside what is.
+#[inline]
+pub(super) fn has_room(pending: usize, size: usize, limit: usize) -> bool {
+    // A single message may always be pending, however small the limit.
+    pending == 0 || pending + size <= limit
 }

@@ -43,8 +43,8 @@ pub(crate) use entries::Key;
 use flow::Flow;
 use grouping::{Flush, Grouping};
 pub(crate) use letters::{Letter, Letters, Post, PostState, Way};
-use message::EntryData;
 pub use message::Message;
+use message::{EntryData, Source};
 use nacks::Nacks;
 pub(crate) use notices::Notices;
 use queue::{Queue, Taken, open_bits};
@@ -101,7 +101,7 @@ pub(crate) struct Consumer {
     /// Set when it is a part of another.
     pub(crate) member: Option<Member>,
     name: String,
-    topic: Arc<TopicName>,
+    source: Arc<Source>,
     queue: Queue,
     /// The client's, while it is lent.
     pub(crate) unpacker: Option<Box<Unpacker>>,
@@ -171,7 +171,7 @@ impl Consumer {
             link,
             member: None,
             name,
-            topic: Arc::new(config.topic.clone()),
+            source: Arc::new(Source { consumer: id, topic: config.topic.clone() }),
             queue: Queue::default(),
             unpacker: None,
             chunks: Chunks::default(),
@@ -309,7 +309,7 @@ impl Consumer {
     /// Refuses an id that no message of this topic can have.
     pub(crate) fn check(&self, id: MessageId) -> Result<(), Error> {
         if id.partition >= 0 && id.partition != self.partition {
-            let why = format!("{id} is not the id of a message of {}", self.topic);
+            let why = format!("{id} is not the id of a message of {}", self.config.topic);
             return Err(Error::new(ErrorKind::InvalidMessageId, why));
         }
         Ok(())
@@ -411,8 +411,7 @@ impl Consumer {
             unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
         let bytes = payload.len();
         let data = EntryData {
-            consumer: self.id,
-            topic: self.topic.clone(),
+            source: self.source.clone(),
             position: at,
             redelivery_count: delivery.redelivery_count,
             broker: entry.broker,
