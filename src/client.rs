@@ -14,6 +14,7 @@ use crate::producer::ProducerBuilder;
 use crate::reader::ReaderBuilder;
 use crate::runtime::{self, Clock, Spawn};
 use crate::shared::Shared;
+use crate::table_view::TableViewBuilder;
 use crate::waiters::Waiters;
 
 /// A client: its connections are shared by all its producers and consumers.
@@ -57,6 +58,11 @@ impl Client {
     /// Prepares a reader.
     pub fn reader(&self, topic: impl Into<String>) -> ReaderBuilder {
         ReaderBuilder::new(self.clone(), topic.into())
+    }
+
+    /// Prepares a table view.
+    pub fn table_view(&self, topic: impl Into<String>) -> TableViewBuilder {
+        TableViewBuilder::new(self.clone(), topic.into())
     }
 
     /// How many partitions a topic has; 0 when it is not partitioned. The topic is not created.

@@ -36,6 +36,7 @@ mod producer;
 mod reader;
 mod runtime;
 mod shared;
+mod table_view;
 mod waiters;
 #[cfg(all(feature = "js", target_family = "wasm"))]
 mod wasm;
@@ -43,9 +44,11 @@ mod wasm;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use pulsewire_proto::table_view::Change;
 pub use pulsewire_proto::{
     ConnectionState, Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message, MessageId,
     RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};
+pub use table_view::{Changes, TableView, TableViewBuilder};

@@ -16,6 +16,7 @@ mod id_map;
 mod ids;
 mod producer;
 mod service_url;
+pub mod table_view;
 mod time;
 mod timer;
 mod topic;

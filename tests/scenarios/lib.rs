@@ -14,6 +14,7 @@ mod positions;
 mod producing;
 mod reading;
 mod service;
+mod table_view;
 #[cfg(target_family = "wasm")]
 pub mod web;
 
@@ -134,6 +135,12 @@ scenarios! {
         c20_sticky_ranges_get_their_keys,
         c20_auto_split_and_out_of_order,
         c22_compacted_topics_give_the_last_of_each_key,
+    }
+    table_view {
+        v03_get_iterate_refresh,
+        v03_listeners_are_told_each_change_once_in_order,
+        v03_from_a_compacted_topic,
+        v03_too_large_a_table_fails_with_its_limit_named,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

@@ -98,6 +98,11 @@ impl Metadata<'_> {
         }
     }
 
+    /// Without this size, brokers count the metadata too, and take it for a value when they compact.
+    fn is_empty(&self) -> bool {
+        self.message.payload.as_ref().is_none_or(|payload| payload.as_slice().is_empty())
+    }
+
     /// Bytes that [`Metadata::write`] appends.
     pub(crate) fn len(&self) -> usize {
         let message = self.message;
@@ -110,6 +115,7 @@ impl Metadata<'_> {
             len += 1 + sized(property_len(name, value));
         }
         len += self.key().map_or(0, |key| 1 + sized(key.len()));
+        len += if self.is_empty() { 2 } else { 0 };
         len += message.event_time.map_or(0, |time| 1 + varint_len(time));
         len += if self.encoded_key.is_some() { 3 } else { 0 };
         len += message.ordering_key.map_or(0, |key| 2 + sized(key.len()));
@@ -132,6 +138,9 @@ impl Metadata<'_> {
         }
         if let Some(key) = self.key() {
             put_bytes(6, key.as_bytes(), out);
+        }
+        if self.is_empty() {
+            put_number(9, 0, out);
         }
         if let Some(time) = message.event_time {
             put_number(12, time, out);
@@ -206,6 +215,7 @@ mod tests {
             properties: vec![property("a", "1"), property("", "ü")],
             partition_key: Some("AQI=".to_owned()),
             partition_key_b64_encoded: Some(true),
+            uncompressed_size: Some(0),
             ordering_key: Some(Bytes::from_static(b"order")),
             event_time: Some(1 << 40),
             null_value: Some(true),

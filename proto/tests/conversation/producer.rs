@@ -140,6 +140,7 @@ fn p12_p15_a_message_carries_all_that_it_was_given() {
         publish_time: talk.now.wall_ms,
         properties: vec![property("a", "1"), property("b", "2")],
         partition_key: Some("AQI=".to_owned()),
+        uncompressed_size: Some(0),
         partition_key_b64_encoded: Some(true),
         ordering_key: Some(Bytes::from_static(b"order")),
         event_time: Some(77),
