@@ -1,5 +1,6 @@
 //! Runs the scenarios natively: `pulsewire-scenarios [WORD...]`, in the world that
-//! `PULSEWIRE_WORLD` (else `target/world.json`) describes; results go to `target/results`.
+//! `PULSEWIRE_WORLD` (else `target/world.json`) describes; results go to `PULSEWIRE_RESULTS` (else
+//! `target/results`).
 //!
 //! All run concurrently, each on its own topic. The last line is `N passed, N failed`.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+mod interop;
 mod witness;
 
 use pulsewire_tests::{ALL, Endpoint, Env, Outcome, Running};
@@ -53,9 +55,21 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
             let check = Check::new(name, endpoint, through);
             set.spawn(one(check, Box::pin(witness::run(name, env(name))), slots.clone()));
         }
+        // A Java and a Python process for each of these.
+        let witnesses = Arc::new(interop::Witnesses::default());
+        let tried =
+            with_python && std::env::var_os("PULSEWIRE_JAVA").is_some() && endpoint.transport == "tcp";
+        for interop in interop::all().filter(|c| tried && !endpoint.proxied && chosen(c.name)) {
+            let ours = endpoint.witness.starts_with("pulsewire");
+            let through = if ours { &endpoint.witness } else { interop.witness };
+            let check = Check::new(interop.name, endpoint, through);
+            let both = interop::Both { env: env(interop.name), witnesses: witnesses.clone() };
+            set.spawn(one(check, (interop.run)(both), slots.clone()));
+        }
     }
-    std::fs::create_dir_all("target/results")?;
-    let mut file = std::fs::File::create("target/results/rust-native.jsonl")?;
+    let results = std::env::var("PULSEWIRE_RESULTS").unwrap_or_else(|_| "target/results".to_owned());
+    std::fs::create_dir_all(&results)?;
+    let mut file = std::fs::File::create(format!("{results}/rust-native.jsonl"))?;
     let mut counts: BTreeMap<bool, usize> = BTreeMap::new();
     while let Some(joined) = set.join_next().await {
         let (check, outcome, seconds) = joined?;

@@ -257,7 +257,35 @@ fn cell(verdict: &Verdict) -> String {
     }
 }
 
-fn results(dir: &Path) -> Result<Vec<Check>> {
+/// What a row of the ledger is, natively, by some results.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    Green,
+    /// And why.
+    Red(String),
+}
+
+impl std::fmt::Display for Colour {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Green => f.write_str("green"),
+            Self::Red(why) => write!(f, "red ({why})"),
+        }
+    }
+}
+
+/// The colour of one row.
+pub(crate) fn colour(row: &str, checks: &[Check]) -> Result<Colour> {
+    let ledger = Ledger::parse(&std::fs::read_to_string(root().join("tests/ledger.toml"))?)?;
+    let row = ledger.row.iter().find(|r| r.id == row).with_context(|| format!("no row {row}"))?;
+    match ledger.judge(row, World::RustNative, checks) {
+        Verdict::Green(_) => Ok(Colour::Green),
+        Verdict::Red(why) => Ok(Colour::Red(why)),
+        Verdict::Elsewhere => bail!("row {} is not for Rust", row.id),
+    }
+}
+
+pub(crate) fn results(dir: &Path) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let Ok(entries) = std::fs::read_dir(dir) else { return Ok(checks) };
     for entry in entries {

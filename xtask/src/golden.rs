@@ -1,5 +1,6 @@
 //! `cargo xtask golden`: makes `tests/golden/*.json` anew, from Apache Pulsar's own Java classes.
 
+use crate::java::jars;
 use crate::util::{TempDir, cache_dir, root, run};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
@@ -8,10 +9,6 @@ use std::process::Command;
 
 /// The version whose classes know commands and fields that the tested distribution does not.
 const NEWER: &str = "5.0.0-M1";
-
-fn jars(dir: &Path) -> OsString {
-    dir.join("*").into_os_string()
-}
 
 fn class_path(classes: &Path, dir: &Path) -> OsString {
     let mut path = classes.as_os_str().to_owned();
@@ -58,7 +55,6 @@ pub fn check() -> Result<()> {
 
 /// Compiles the generator, runs it against both versions and merges what they say.
 fn generate_into(target: &Path) -> Result<()> {
-    crate::setup::jdk()?;
     let home = crate::pulsar::distribution()?;
     let golden = root().join("tests/golden");
     let newer = newer_jars(&golden.join("newer.xml"))?;
@@ -66,14 +62,7 @@ fn generate_into(target: &Path) -> Result<()> {
     let classes = work.path().join("classes");
     let lib = home.join("lib");
 
-    let mut sources: Vec<PathBuf> = std::fs::read_dir(golden.join("java"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()?;
-    sources.retain(|file| file.extension().is_some_and(|extension| extension == "java"));
-    sources.sort();
-    let mut javac = Command::new("javac");
-    javac.args(["-encoding", "UTF-8", "-nowarn", "-proc:none", "-d"]).arg(&classes);
-    run(javac.arg("-cp").arg(jars(&lib)).args(&sources))?;
+    crate::java::compile(&golden.join("java"), &lib, &classes)?;
 
     let base = crate::pulsar::VERSION;
     for (version, dir) in [(base, &lib), (NEWER, &newer)] {

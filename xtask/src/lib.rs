@@ -1,14 +1,16 @@
 //! Build and test orchestration, as a library so that tests can start a real Pulsar themselves.
 //!
-//! - [`pulsar`], [`python`]: the outside implementations that tests are checked against
+//! - [`pulsar`], [`python`], [`java`]: the outside implementations that tests are checked against
 //! - [`setup`]: what a machine needs, installed where it may be, with the one command that mends it elsewhere
 //! - [`dev`]: `npm start`
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
 //! - [`golden`]: the vectors in `tests/golden`
+//! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: a minute of fuzzing
+//! - [`mutants`]: rows turn red when what they speak of is switched off
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
@@ -19,6 +21,9 @@ mod count;
 pub mod dev;
 pub mod fuzz;
 pub mod golden;
+pub mod java;
+pub mod mutants;
+pub mod peers;
 mod provide;
 pub mod pulsar;
 pub mod purity;

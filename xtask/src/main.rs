@@ -4,7 +4,9 @@
 
 use anyhow::Result;
 use std::process::ExitCode;
-use xtask::{artifacts, compat, dev, golden, pulsar, purity, python, setup, test, world};
+use xtask::{
+    artifacts, compat, dev, golden, java, mutants, peers, pulsar, purity, python, setup, test, world,
+};
 
 const HELP: &str = "\
 cargo xtask TASK
@@ -15,9 +17,13 @@ cargo xtask TASK
   setup              installs what tests and builds need
   world              a real Pulsar, the embedded broker and gateways, in the foreground, for the scenarios
   pulsar             a real Apache Pulsar with its proxy, in the foreground; prints its URLs
+  java               the class path that has the official client and our witness
   python             the interpreter that has the official client
+  mutants            whether rows of COMPAT.md turn red when what they speak of is switched off
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   purity             checks that the cores do no I/O
+  peers [OPTIONS]    other clients and ours against a real broker, into benches/RESULTS.md; a quarter of an hour
+                     (--runs=5 --workloads=produce,lz4 --clients=pulsewire,java)
   golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 
@@ -53,14 +59,23 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        ["mutants"] => {
+            let tally = mutants::check()?;
+            println!("{tally}");
+            if tally.failed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         ["golden", "--check"] => golden::check()?,
         ["golden"] => golden::generate()?,
+        ["peers", ..] => peers::run(&arguments[1..])?,
         ["pulsar"] => pulsar::foreground()?,
         ["world"] => return world::foreground(),
         ["build"] => {
             artifacts::scenarios()?;
             artifacts::console()?;
         }
+        ["java"] => println!("{}", java::witness()?),
         ["python"] => println!("{}", python::python()?.display()),
         ["help" | "--help" | "-h"] | [] => print!("{HELP}"),
         _ => {

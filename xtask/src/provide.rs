@@ -3,7 +3,7 @@
 use crate::pulsar::RealPulsar;
 use crate::suites::Need;
 use crate::world::World;
-use crate::{artifacts, python, setup};
+use crate::{artifacts, java, python, setup};
 use anyhow::Result;
 use std::collections::BTreeMap;
 
@@ -61,6 +61,7 @@ impl Provider {
                 variables
             }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],
+            Need::Java => vec![("PULSEWIRE_JAVA".to_owned(), java::witness()?)],
             Need::WasmTarget => {
                 setup::wasm_target()?;
                 Vec::new()

@@ -85,6 +85,15 @@ pub fn maven() -> Result<()> {
     Ok(())
 }
 
+/// The compiler of Protocol Buffers, which the crate `pulsar` is built with.
+pub fn protoc() -> Result<PathBuf> {
+    let why = "the crate `pulsar` is built with protoc";
+    match std::env::var_os("PROTOC").map(PathBuf::from) {
+        Some(path) if path.is_file() => Ok(path),
+        _ => program(&["protoc"], &["protobuf-compiler"], why),
+    }
+}
+
 /// Python with its `venv` module.
 pub fn python() -> Result<PathBuf> {
     let why = "the official Python client is the witness for interoperability";

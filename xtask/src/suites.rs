@@ -15,6 +15,8 @@ pub enum Need {
     RealPulsar,
     /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
     Python,
+    /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
+    Java,
     /// The Rust target `wasm32-unknown-unknown`.
     WasmTarget,
     /// The npm package, built.
@@ -124,7 +126,7 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Python],
+        needs: &[Need::RealPulsar, Need::World, Need::Python, Need::Java],
         minutes: 10,
     },
     Suite {
@@ -133,6 +135,14 @@ pub const SUITES: &[Suite] = &[
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
         minutes: 10,
+    },
+    // A build of its own.
+    Suite {
+        name: "mutants",
+        run: Run::Command(&["cargo", "xtask", "mutants"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::World],
+        minutes: 15,
     },
     // About a minute, and a build of its own the first time.
     Suite {

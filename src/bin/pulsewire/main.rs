@@ -4,6 +4,7 @@
 //! ```text
 //! main.rs      arguments, runtime, exit code
 //! produce.rs   consume.rs   gateway.rs   broker.rs   dev.rs   one file a subcommand
+//! perf/        how fast messages go out and come in
 //! connect.rs   the options by which produce and consume reach a broker
 //! console.rs   the web console over HTTP, for dev
 //! failure.rs   errors as sentences, and exit codes
@@ -27,6 +28,7 @@ mod gateway;
 mod interrupt;
 mod log;
 mod output;
+mod perf;
 mod ports;
 mod produce;
 mod progress;
@@ -64,6 +66,7 @@ struct Cli {
 enum Command {
     Produce(produce::Arguments),
     Consume(consume::Arguments),
+    Perf(perf::Arguments),
     Gateway(gateway::Arguments),
     Broker(broker::Arguments),
     Dev(dev::Arguments),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         // One thread is enough for one client, and quickest.
         Command::Produce(arguments) => block_on(false, "warn", produce::run(arguments)),
         Command::Consume(arguments) => block_on(false, "warn", consume::run(arguments)),
+        Command::Perf(arguments) => block_on(arguments.threads(), "warn", perf::run(arguments)),
         Command::Gateway(arguments) => block_on(true, "info", gateway::run(arguments)),
         Command::Broker(arguments) => block_on(true, "info", broker::run(arguments)),
         Command::Dev(arguments) => block_on(true, "warn", dev::run(arguments)),

@@ -1,0 +1,270 @@
+//! Each client reads what each has written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pulsewire::{Client, InitialPosition, Message};
+use pulsewire_tests::Outcome;
+use serde_json::{Value, json};
+
+use super::witness::{Language, hex, random, said};
+use super::{Both, Check, Result, text};
+
+/// Who writes or reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Party {
+    Ours,
+    Theirs(Language),
+}
+
+pub(super) const JAVA: Party = Party::Theirs(Language::Java);
+pub(super) const PYTHON: Party = Party::Theirs(Language::Python);
+
+/// How messages become entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Single,
+    Batch,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+macro_rules! checks {
+    ($($name:ident: $writer:expr, $mode:expr => $reader:expr, $language:ident;)*) => {
+        pub(super) fn checks() -> Vec<Check> {
+            vec![$(Check {
+                name: stringify!($name),
+                witness: Language::$language.witness(),
+                run: |both| Box::pin(matrix(both, $writer, $mode, $reader)),
+            },)*]
+        }
+    };
+}
+
+checks! {
+    p01_java_reads_our_single_messages: Party::Ours, Mode::Single => JAVA, Java;
+    p01_python_reads_our_single_messages: Party::Ours, Mode::Single => PYTHON, Python;
+    p04_java_reads_our_batches: Party::Ours, Mode::Batch => JAVA, Java;
+    p04_python_reads_our_batches: Party::Ours, Mode::Batch => PYTHON, Python;
+    c30_we_read_the_single_messages_of_java: JAVA, Mode::Single => Party::Ours, Java;
+    c30_we_read_the_single_messages_of_python: PYTHON, Mode::Single => Party::Ours, Python;
+    c30_we_read_the_batches_of_java: JAVA, Mode::Batch => Party::Ours, Java;
+    c30_we_read_the_batches_of_python: PYTHON, Mode::Batch => Party::Ours, Python;
+}
+
+const CODECS: [&str; 1] = ["NONE"];
+
+async fn matrix(both: Both, writer: Party, mode: Mode, reader: Party) -> Outcome {
+    for codec in CODECS {
+        let cell = format!("{codec}, {mode:?}, {writer:?} to {reader:?}");
+        one(&both, writer, mode, codec, reader).await.map_err(|e| format!("{cell}: {e}"))?;
+    }
+    Ok(())
+}
+
+async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party) -> Outcome {
+    let topic = both.topic(codec);
+    // Python's client can neither write nor tell a null value.
+    let messages = messages(writer != PYTHON && reader != PYTHON);
+    let sent = write(both, writer, &topic, mode, codec, &messages).await?;
+    let received = read(both, reader, &topic, messages.len()).await?;
+    if received.len() != messages.len() || sent.len() != messages.len() {
+        return Err(format!("{} sent, {} received", sent.len(), received.len()));
+    }
+    for (at, ((message, sent), received)) in messages.iter().zip(&sent).zip(&received).enumerate() {
+        compare(message, sent, received).map_err(|e| format!("message {at}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// Sends; the ids, in order.
+pub(super) async fn write(
+    both: &Both,
+    writer: Party,
+    topic: &str,
+    mode: Mode,
+    codec: &str,
+    messages: &[Value],
+) -> Result<Vec<Value>> {
+    match writer {
+        Party::Ours => we_write(both, topic, mode, codec, messages).await,
+        Party::Theirs(language) => {
+            let mode = mode.name();
+            let request = json!({ "do": "produce", "topic": topic, "mode": mode, "codec": codec, "messages": messages });
+            let answer = both.ask(language, request).await?;
+            Ok(answer["sent"].as_array().cloned().unwrap_or_default())
+        }
+    }
+}
+
+/// Receives from the beginning of a topic.
+pub(super) async fn read(both: &Both, reader: Party, topic: &str, count: usize) -> Result<Vec<Value>> {
+    match reader {
+        Party::Ours => we_read(both, topic, count).await,
+        Party::Theirs(language) => they_read(both, language, topic, count).await,
+    }
+}
+
+/// What every writer sends.
+fn messages(nulls: bool) -> Vec<Value> {
+    let mut messages = vec![
+        json!({ "payload": hex("Grüße, 世界 \u{1f310}".as_bytes()), "key": "ключ", "ordering_key": hex(b"order"),
+                "properties": { "a": "1", "ü": "ß", "": "empty name" }, "event_time": 1_700_000_000_123u64 }),
+        json!({ "payload": "" }),
+        json!({ "payload": "00" }),
+        json!({ "payload": "ff", "key": "" , "properties": { "n": "" } }),
+        json!({ "payload": hex(&[b'x'; 4000]), "key": "same" }),
+        json!({ "payload": { "random": [1, 70_000] }, "key": "same", "event_time": 1 }),
+    ];
+    if nulls {
+        messages.push(json!({ "payload": null, "key": "gone" }));
+        messages.push(json!({ "payload": null }));
+    }
+    messages.extend(
+        (0..40).map(|n| json!({ "payload": hex(format!("message {n}").as_bytes()), "key": format!("k{n}") })),
+    );
+    messages
+}
+
+/// The payload that a message is to have, `None` for a null value.
+fn payload(message: &Value) -> Option<Vec<u8>> {
+    match &message["payload"] {
+        Value::String(text) => Some(
+            (0..text.len() / 2)
+                .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap_or_default())
+                .collect(),
+        ),
+        Value::Object(object) => {
+            let number = |at: usize| object["random"][at].as_u64().unwrap_or_default();
+            Some(random(number(0), number(1) as usize))
+        }
+        _ => None,
+    }
+}
+
+fn compare(message: &Value, sent: &Value, received: &Value) -> Outcome {
+    let mut expected = json!({
+        "payload": payload(message).map(|payload| said(&payload)),
+        "properties": message.get("properties").cloned().unwrap_or(json!({})),
+        "event_time": message.get("event_time").cloned().unwrap_or(json!(0)),
+        "message_id": sent["message_id"],
+    });
+    for name in ["key", "ordering_key"] {
+        // Some readers cannot tell an empty key from none.
+        if let Some(value) = message.get(name).filter(|value| *value != "") {
+            expected[name] = value.clone();
+        }
+    }
+    for (name, expected) in expected.as_object().into_iter().flatten() {
+        if received[name] != *expected {
+            return Err(format!("{name} is {:.200} instead of {expected:.200}", received[name]));
+        }
+    }
+    Ok(())
+}
+
+async fn we_write(
+    both: &Both,
+    topic: &str,
+    mode: Mode,
+    codec: &str,
+    messages: &[Value],
+) -> Result<Vec<Value>> {
+    let client = both.client()?;
+    let builder = client.producer(topic).batching(mode == Mode::Batch);
+    let builder = builder.batching_max_publish_delay(Duration::from_secs(20)).batching_max_bytes(1024 * 1024);
+    let _ = codec;
+    let producer = builder.create().await.map_err(text)?;
+    let sends: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let mut builder = producer.new_message();
+            if let Some(payload) = payload(message) {
+                builder = builder.payload(payload);
+            }
+            if let Some(key) = message["key"].as_str() {
+                builder = builder.key(key);
+            }
+            if let Some(key) = payload(&json!({ "payload": message["ordering_key"] })) {
+                builder = builder.ordering_key(key);
+            }
+            for (name, value) in message["properties"].as_object().into_iter().flatten() {
+                builder = builder.property(name, value.as_str().unwrap_or(""));
+            }
+            if let Some(time) = message["event_time"].as_u64() {
+                builder = builder.event_time(time);
+            }
+            builder.send()
+        })
+        .collect();
+    producer.flush().await.map_err(text)?;
+    let mut sent = Vec::new();
+    for send in sends {
+        let id = send.await.map_err(text)?;
+        sent.push(json!({ "message_id": id.to_string(), "serialized": hex(&id.to_bytes()) }));
+    }
+    client.close().await.map_err(text)?;
+    Ok(sent)
+}
+
+async fn we_read(both: &Both, topic: &str, count: usize) -> Result<Vec<Value>> {
+    let client = both.client()?;
+    let consumer = client.consumer(topic, "ours").initial_position(InitialPosition::Earliest);
+    let consumer = consumer.subscribe().await.map_err(text)?;
+    let mut received = Vec::new();
+    for _ in 0..count {
+        let message = receive(&consumer).await?;
+        consumer.acknowledge(&message).map_err(text)?;
+        received.push(as_said(&message));
+    }
+    close(client).await?;
+    Ok(received)
+}
+
+async fn close(client: Client) -> Outcome {
+    client.close().await.map_err(text)
+}
+
+async fn they_read(both: &Both, language: Language, topic: &str, count: usize) -> Result<Vec<Value>> {
+    both.ask(
+        language,
+        json!({ "do": "subscribe", "topic": topic, "subscription": format!("{language:?}"), "handle": topic }),
+    )
+    .await?;
+    let answer = both
+        .ask(language, json!({ "do": "receive", "handle": topic, "count": count, "timeout_ms": 10_000 }))
+        .await?;
+    both.ask(language, json!({ "do": "close", "handle": topic })).await?;
+    Ok(answer["messages"].as_array().cloned().unwrap_or_default())
+}
+
+pub(super) async fn receive(consumer: &pulsewire::Consumer) -> Result<Message> {
+    let message = tokio::time::timeout(Duration::from_secs(20), consumer.receive()).await;
+    message.map_err(|_| "no message came for 20 s")?.map_err(text)
+}
+
+/// A message of ours as a witness would say it.
+pub(super) fn as_said(message: &Message) -> Value {
+    let id = message.id();
+    let mut said = json!({
+        "message_id": id.to_string(), "serialized": hex(&id.to_bytes()),
+        "payload": (!message.is_null()).then(|| said(message.payload())),
+        "properties": message.properties().into_iter().collect::<BTreeMap<_, _>>(),
+        "event_time": message.event_time().unwrap_or(0),
+        "producer": message.producer_name(),
+    });
+    if let Some(key) = message.key() {
+        said["key"] = json!(key);
+    }
+    if let Some(key) = message.ordering_key() {
+        said["ordering_key"] = json!(hex(key));
+    }
+    said
+}
