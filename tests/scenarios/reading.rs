@@ -121,6 +121,10 @@ pub(crate) async fn v01_seek_by_id_and_time(env: Env) -> Outcome {
     reads(&reader, 2..8).await?;
     reader.seek_by_publish_time(times[4]).await.map_err(text)?;
     reads(&reader, 4..8).await?;
+    // Also when the link is lost before a message of it was read.
+    reader.seek_by_publish_time(times[4]).await.map_err(text)?;
+    env.administer("PUT", &format!("{}/unload", admin_path(&env.topic())), None).await?;
+    reads(&reader, 4..8).await.map_err(|e| format!("after an unload: {e}"))?;
     reader.seek_by_publish_time(times[7] + 60_000).await.map_err(text)?;
     reads(&reader, 8..8).await?;
     reader.seek(MessageId::EARLIEST).await.map_err(text)?;

@@ -18,6 +18,7 @@ use super::pool::PoolKey;
 use super::requests::Reply;
 use crate::client::backoff::Backoff;
 use crate::connection::{State, Waiting};
+use crate::consumer::Seek;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output};
 use crate::ids::{ConnId, ConsumerId, OpId, ProducerId};
@@ -231,7 +232,7 @@ impl Client {
                 let permits = consumer.opened();
                 // What is done with must not come again.
                 self.flush_acks(id, now);
-                if let Some(c) = self.pool.get_mut(conn) {
+                if let Some(c) = self.pool.get_mut(conn).filter(|_| permits > 0) {
                     write_flow(id.0, permits, c.outbox.tail());
                 }
                 if let Some(opened) =
@@ -254,6 +255,10 @@ impl Client {
         {
             consumer.lost();
             let was_open = consumer.link.open_conn().is_some();
+            if let Some(time) = consumer.start.again().filter(|_| consumer.seek.is_none()) {
+                consumer.seek = Some(Seek::again(OpId(self.next_op), time));
+                self.next_op += 1;
+            }
             self.timers.cancel(Timer::Nack(id));
             if was_open {
                 self.emit(Event::ConsumerReset(id));

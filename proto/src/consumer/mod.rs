@@ -150,6 +150,11 @@ impl Consumer {
 
     /// The subscription is open on a connection: the first permits.
     pub(crate) fn opened(&mut self) -> u32 {
+        if self.seek.as_ref().is_some_and(|seek| seek.again && seek.state == SeekState::Waiting) {
+            // They go out when the consumer stands where it should.
+            self.returned = self.config.receiver_queue_size;
+            return 0;
+        }
         self.returned = 0;
         self.config.receiver_queue_size
     }
@@ -162,8 +167,7 @@ impl Consumer {
         self.nacks.clear();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
-            let (to, exact) = seek.start();
-            self.start.moved(to, exact);
+            self.start.moved(seek.start());
             self.grouping.clear();
         }
         self.questions.lost();
