@@ -93,7 +93,8 @@ impl Reader {
     /// as in Java.
     ///
     /// # Errors
-    /// What the broker says, `AlreadyClosed`, or `Timeout`.
+    /// `NotSupported` for topics that are not persistent, what the broker says, `AlreadyClosed`, or
+    /// `Timeout`.
     pub async fn has_message_available(&self) -> Result<bool, Error> {
         self.consumer.has_message_available().await
     }

@@ -140,6 +140,7 @@ scenarios! {
         v03_get_iterate_refresh,
         v03_listeners_are_told_each_change_once_in_order,
         v03_from_a_compacted_topic,
+        v03_a_topic_that_is_not_stored_is_followed,
         v03_too_large_a_table_fails_with_its_limit_named,
     }
     service {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{join3, try_join_all};
-use pulsewire::{Changes, Client, ErrorKind, TableView};
+use pulsewire::{Changes, Client, ErrorKind, MessageId, TableView};
 
 use crate::env::{Env, Outcome, holds, same, text, within};
 use crate::reading::{admin_path, compact, set};
@@ -112,6 +112,27 @@ pub(crate) async fn v03_from_a_compacted_topic(env: Env) -> Outcome {
     set(&client, &env.topic(), &[("b", None), ("d", Some("5"))]).await?;
     table.refresh().await.map_err(text)?;
     same("rows", rows(&table)?, vec!["a=3".to_owned(), "d=5".to_owned()])?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn v03_a_topic_that_is_not_stored_is_followed(env: Env) -> Outcome {
+    let client = env.client()?;
+    let topic = env.topic().replace("persistent://", "non-persistent://");
+    let reader = client.reader(&topic).start_message_id(MessageId::LATEST).create().await.map_err(text)?;
+    let asked = reader.has_message_available().await.err().map(|e| e.kind());
+    same("what is not stored has no end", asked, Some(ErrorKind::NotSupported))?;
+    let table = view(&client, &topic).await?;
+    let mut changes = table.listen();
+    set(&client, &topic, &[("a", Some("1")), ("a", None), ("b", Some("2"))]).await?;
+    for expected in ["a=1", "a=", "b=2"] {
+        same("change", change(&mut changes).await?.as_str(), expected)?;
+    }
+    table.refresh().await.map_err(text)?;
+    same("rows", rows(&table)?, vec!["b=2".to_owned()])?;
+    for payload in ["1", "", "2"] {
+        let message = reader.read_next_timeout(SOON).await.map_err(text)?.ok_or("no message")?;
+        same("payload", message.payload(), payload.as_bytes())?;
+    }
     client.close().await.map_err(text)
 }
 

@@ -66,6 +66,11 @@ impl Client {
 
     fn ask_broker(&mut self, consumer: ConsumerId, op: OpId, question: Question, now: Now) {
         match self.consumers.get_mut(&consumer) {
+            // Brokers answer that with an error that says something else.
+            Some(c) if !c.config.topic.is_persistent() => {
+                let why = "a topic that is not persistent has no last message";
+                self.complete(op, Err(Error::new(ErrorKind::NotSupported, why)));
+            }
             Some(c) if !matches!(c.link.state, LinkState::Closing(..)) => {
                 c.questions.wait(op, question, Self::ask_on);
                 self.ops.insert(op, super::OpKind::Question(consumer));
