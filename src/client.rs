@@ -8,7 +8,7 @@ use pulsewire_proto as proto;
 use pulsewire_proto::{ClientConfig, Error, ErrorKind, OpId, Output, ServiceUrl, TopicName};
 use pulsewire_transport::Connector;
 
-use crate::consumer::ConsumerBuilder;
+use crate::consumer::{ConsumerBuilder, Topics};
 use crate::driver::Driver;
 use crate::producer::ProducerBuilder;
 use crate::reader::ReaderBuilder;
@@ -52,7 +52,27 @@ impl Client {
 
     /// Prepares a consumer of a subscription.
     pub fn consumer(&self, topic: impl Into<String>, subscription: impl Into<String>) -> ConsumerBuilder {
-        ConsumerBuilder::new(self.clone(), topic.into(), subscription.into())
+        ConsumerBuilder::new(self.clone(), Topics::One(topic.into()), subscription.into())
+    }
+
+    /// Prepares a consumer of several topics at once, each with or without partitions.
+    pub fn consumer_of_topics<T: Into<String>>(
+        &self,
+        topics: impl IntoIterator<Item = T>,
+        subscription: impl Into<String>,
+    ) -> ConsumerBuilder {
+        let topics = topics.into_iter().map(Into::into).collect();
+        ConsumerBuilder::new(self.clone(), Topics::Several(topics), subscription.into())
+    }
+
+    /// Prepares a consumer of all topics of a namespace whose names match a pattern, also of those that
+    /// come later: see [`TopicsPattern`](crate::TopicsPattern) for its form.
+    pub fn consumer_of_pattern(
+        &self,
+        pattern: impl Into<String>,
+        subscription: impl Into<String>,
+    ) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.clone(), Topics::Pattern(pattern.into()), subscription.into())
     }
 
     /// Prepares a reader.

@@ -43,11 +43,12 @@ mod wasm;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
-pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
 pub use pulsewire_proto::table_view::Change;
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message, MessageId,
-    RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    ConnectionState, Error, ErrorKind, Fault, HashingScheme, InitialPosition, KeySharedPolicy, Message,
+    MessageId, MessageRoutingMode, RedeliveryBackoff, RegexSubscriptionMode, SeekTarget, SubscriptionMode,
+    SubscriptionType, TopicsPattern,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};

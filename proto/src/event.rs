@@ -39,6 +39,8 @@ pub enum Output {
     Topics(Vec<String>),
     /// The last message of a topic.
     LastMessageId(MessageId),
+    /// The last message of each topic, partition by partition; `-1:-1` where there is none.
+    LastMessageIds(Vec<(String, MessageId)>),
     /// Whether there is a message to receive.
     MessageAvailable(bool),
 }
@@ -56,7 +58,8 @@ pub enum Event {
     /// Messages are waiting to be taken; said again only after the queue was empty.
     Ready(ConsumerId),
     /// A consumer has lost its link: what was taken and not acknowledged will come again, so messages
-    /// that were taken ahead of the user should be thrown away.
+    /// that were taken ahead of the user should be thrown away. Of a consumer of several topics, this is
+    /// said of the part alone that [`Message::consumer`](crate::Message::consumer) names.
     ConsumerReset(ConsumerId),
     /// A consumer has ended: it was closed, could not be opened, or failed. Nothing will come any more.
     ConsumerEnded {

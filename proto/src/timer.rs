@@ -30,6 +30,12 @@ pub(crate) enum Timer {
     Batch(ProducerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
+    /// Partitions are asked for again.
+    Grow(Owner),
+    /// The topics of a pattern are listed again.
+    Pattern(ConsumerId),
+    /// The oldest message that waits for a partition's producer fails.
+    Parked(ProducerId),
 }
 
 /// The queue.

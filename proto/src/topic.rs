@@ -86,6 +86,28 @@ impl TopicName {
     }
 }
 
+impl TopicName {
+    /// The name of a partition of this topic.
+    #[must_use]
+    pub fn of_partition(&self, partition: u32) -> Self {
+        Self(format!("{}{PARTITION_SUFFIX}{partition}", self.0))
+    }
+
+    /// The full name without the number of a partition.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        match self.partition() {
+            Some(_) => self.0.rsplit_once(PARTITION_SUFFIX).map_or(&self.0, |(base, _)| base),
+            None => &self.0,
+        }
+    }
+
+    /// The topic that this is a partition of, or this.
+    pub(crate) fn whole(&self) -> Self {
+        Self(self.base().to_owned())
+    }
+}
+
 /// Refuses what is not `tenant/namespace`.
 pub(crate) fn check_namespace(namespace: &str) -> Result<(), Error> {
     match namespace.split_once('/') {
@@ -124,6 +146,9 @@ mod tests {
         }
         assert_eq!(TopicName::parse("t/n/a-partition-3").map(|t| t.partition()), Ok(Some(3)));
         assert_eq!(TopicName::parse("t/n/a-partition-03").map(|t| t.partition()), Ok(None));
+        let partition = TopicName::parse("t/n/a").map(|t| t.of_partition(12)).expect("a name");
+        assert_eq!((partition.base(), partition.partition()), ("persistent://t/n/a", Some(12)));
+        assert_eq!(partition.whole().base(), "persistent://t/n/a");
         assert_eq!(TopicName::parse("t/n/a").map(|t| t.namespace().to_owned()), Ok("t/n".to_owned()));
     }
 

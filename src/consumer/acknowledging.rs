@@ -12,13 +12,17 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn acknowledge(&self, message: &Message) -> Result<(), Error> {
-        self.acknowledge_id(message.id())
+        self.handle.client.inner.shared.command(|core, _, now| {
+            let part = core.part_of_message(self.id, message)?;
+            core.acknowledge(part, message.id(), false, now)
+        })
     }
 
     /// Acknowledges by id.
     ///
     /// # Errors
-    /// `AlreadyClosed`.
+    /// `AlreadyClosed`; `InvalidMessageId` when there are several topics, so that the id alone does not
+    /// say which: see [`Consumer::acknowledge_topic_id`].
     pub fn acknowledge_id(&self, id: MessageId) -> Result<(), Error> {
         self.handle.client.inner.shared.command(|core, _, now| core.acknowledge(self.id, id, false, now))
     }
@@ -83,8 +87,11 @@ impl Consumer {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn negative_acknowledge_messages(&self, messages: &[Message]) -> Result<(), Error> {
-        let messages = messages.iter().map(|message| (message.id(), message.redelivery_count()));
-        let shared = &self.handle.client.inner.shared;
-        shared.command(|core, _, now| core.negative_acknowledge_all(self.id, messages, now))
+        self.handle.client.inner.shared.command(|core, _, now| {
+            messages.iter().try_for_each(|message| {
+                let part = core.part_of_message(self.id, message)?;
+                core.negative_acknowledge_all(part, [(message.id(), message.redelivery_count())], now)
+            })
+        })
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pulsewire_proto::{
-    ConsumerConfig, Error, InitialPosition, KeySharedPolicy, MessageId, RedeliveryBackoff, SubscriptionMode,
-    SubscriptionType, TopicName,
+    ConsumerConfig, Error, InitialPosition, KeySharedPolicy, MessageId, RedeliveryBackoff,
+    RegexSubscriptionMode, SubscriptionMode, SubscriptionType, TopicName, TopicsPattern,
 };
 
 use super::Consumer;
@@ -14,16 +14,24 @@ use crate::client::Client;
 #[must_use]
 pub struct ConsumerBuilder {
     client: Client,
-    topic: String,
+    topics: Topics,
+    mode: RegexSubscriptionMode,
     subscription: String,
     settings: Vec<Setting>,
+}
+
+/// What is consumed.
+pub(crate) enum Topics {
+    One(String),
+    Several(Vec<String>),
+    Pattern(String),
 }
 
 type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
 
 impl ConsumerBuilder {
-    pub(crate) fn new(client: Client, topic: String, subscription: String) -> Self {
-        Self { client, topic, subscription, settings: Vec::new() }
+    pub(crate) fn new(client: Client, topics: Topics, subscription: String) -> Self {
+        Self { client, topics, mode: RegexSubscriptionMode::default(), subscription, settings: Vec::new() }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
@@ -143,15 +151,72 @@ impl ConsumerBuilder {
         self.set(move |c| c.properties.push(property))
     }
 
-    /// Opens the consumer.
+    /// Messages that may wait in all partitions of a topic together, so that each may hold fewer than
+    /// [`receiver_queue_size`](Self::receiver_queue_size) says. Default: 50,000, as Java's
+    /// `maxTotalReceiverQueueSizeAcrossPartitions`; at least 1, and each may hold one at least.
+    pub fn max_total_receiver_queue_size_across_partitions(self, messages: u32) -> Self {
+        self.set(move |c| c.max_total_receiver_queue_size_across_partitions = messages)
+    }
+
+    /// Whether partitions that a topic gets later are consumed too, from their first message on.
+    /// Default: yes, as Java's `autoUpdatePartitions`.
+    pub fn auto_update_partitions(self, enabled: bool) -> Self {
+        self.set(move |c| c.auto_update_partitions = enabled)
+    }
+
+    /// How often it is asked whether there are more partitions. Default: 60 s, as Java's
+    /// `autoUpdatePartitionsInterval`; at least 1 ms.
+    pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.auto_update_partitions_interval = interval)
+    }
+
+    /// How often topics are listed anew for a pattern; where the broker tells of new ones by itself this
+    /// is a safety net. Default: 60 s, as Java's `patternAutoDiscoveryPeriod`; at least 1 ms.
+    pub fn pattern_auto_discovery_period(self, period: Duration) -> Self {
+        self.set(move |c| c.pattern_auto_discovery_period = period)
+    }
+
+    /// Which topics a pattern is about. Default: persistent ones, as Java's `subscriptionTopicsMode`.
+    pub fn regex_subscription_mode(mut self, mode: RegexSubscriptionMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Opens the consumer: of a list of topics all of them, or none; of a pattern those that there are now.
     ///
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption`, what the broker says (`ConsumerBusy` on an exclusive
     /// subscription that has its consumer), or `Timeout`.
     pub async fn subscribe(self) -> Result<Consumer, Error> {
-        let topic = TopicName::parse(&self.topic)?;
-        let mut config = ConsumerConfig::new(topic.clone(), self.subscription.clone());
+        let mut names = Vec::new();
+        let mut pattern = None;
+        let topic = match &self.topics {
+            Topics::One(name) => {
+                names.push(TopicName::parse(name)?);
+                names[0].to_string()
+            }
+            Topics::Several(topics) => {
+                for name in topics {
+                    names.push(TopicName::parse(name)?);
+                }
+                names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",")
+            }
+            Topics::Pattern(text) => {
+                pattern = Some(TopicsPattern::parse(text)?);
+                text.clone()
+            }
+        };
+        let first = match names.first() {
+            Some(name) => name.clone(),
+            None => TopicName::parse("none")?,
+        };
+        let mut config = ConsumerConfig::new(first, self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
-        Consumer::open(self.client, topic, self.subscription, |core, now| core.subscribe(config, now)).await
+        Consumer::open(self.client, topic, self.subscription, |core, now| match (&self.topics, pattern) {
+            (Topics::One(_), _) => core.subscribe(config, now),
+            (_, Some(pattern)) => core.subscribe_pattern(config, pattern, self.mode, now),
+            (_, None) => core.subscribe_topics(config, &names, now),
+        })
+        .await
     }
 }

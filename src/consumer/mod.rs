@@ -3,13 +3,15 @@
 mod acknowledging;
 mod builder;
 mod receiving;
+mod topics;
 
 use std::sync::Arc;
 
 use pulsewire_proto as proto;
-use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget, TopicName};
+use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget};
 
 pub use builder::ConsumerBuilder;
+pub(crate) use builder::Topics;
 pub use receiving::{Messages, Receive};
 
 use crate::client::Client;
@@ -21,7 +23,7 @@ use crate::client::Client;
 pub struct Consumer {
     handle: Arc<Handle>,
     id: ConsumerId,
-    topic: TopicName,
+    topic: String,
     subscription: String,
 }
 
@@ -42,10 +44,11 @@ impl Drop for Handle {
 }
 
 impl Consumer {
-    /// The topic's full name.
+    /// The topic's full name; of several topics their names with commas between, of a pattern the
+    /// pattern. See [`Consumer::topics`].
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.topic.as_str()
+        &self.topic
     }
 
     /// The subscription's name.
@@ -57,7 +60,9 @@ impl Consumer {
     /// The last message of the topic; `-1:-1` when there is none. Waits through reconnects.
     ///
     /// # Errors
-    /// As [`Consumer::has_message_available`].
+    /// `NotSupported` when it has partitions, or there are several topics (see
+    /// [`Consumer::last_message_ids`]), and for topics that are not persistent; what the broker says,
+    /// `AlreadyClosed`, or `Timeout`.
     pub async fn last_message_id(&self) -> Result<MessageId, Error> {
         let id = self.id;
         match self.handle.client.operation(|core, now| Ok(((), core.last_message_id(id, now)))).await?.1 {
@@ -105,7 +110,11 @@ impl Consumer {
     /// messages after it come next, and it itself first when `start_message_id_inclusive` is set.
     /// What was delivered before and not received is thrown away.
     ///
+    /// Of a topic with partitions the message's partition moves, alone; with [`MessageId::EARLIEST`] and
+    /// [`MessageId::LATEST`] all do. With several topics see [`Consumer::seek_topic`].
+    ///
     /// # Errors
+    /// `InvalidMessageId` when it does not say which partition or topic is meant,
     /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
     pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
         self.seek_to(SeekTarget::Id(id)).await
@@ -127,7 +136,7 @@ impl Consumer {
     /// Opens it; dropped meanwhile, what the broker may open is closed.
     pub(crate) async fn open(
         client: Client,
-        topic: TopicName,
+        topic: String,
         subscription: String,
         start: impl FnOnce(&mut proto::Client, proto::Now) -> Result<(ConsumerId, OpId), Error>,
     ) -> Result<Self, Error> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulsewire_proto::{Error, Output, ProducerConfig, TopicName};
+use pulsewire_proto::{Error, HashingScheme, MessageRoutingMode, Output, ProducerConfig, TopicName};
 
+use super::routing::{RoutedMessage, Router};
 use super::{Handle, Producer};
 use crate::client::Client;
 
@@ -13,6 +14,7 @@ use crate::client::Client;
 pub struct ProducerBuilder {
     client: Client,
     topic: String,
+    router: Option<Router>,
     settings: Vec<Setting>,
 }
 
@@ -20,7 +22,7 @@ type Setting = Box<dyn FnOnce(&mut ProducerConfig) + Send>;
 
 impl ProducerBuilder {
     pub(crate) fn new(client: Client, topic: String) -> Self {
-        Self { client, topic, settings: Vec::new() }
+        Self { client, topic, router: None, settings: Vec::new() }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ProducerConfig) + Send + 'static) -> Self {
@@ -77,6 +79,62 @@ impl ProducerBuilder {
         self.set(move |c| c.batching_max_publish_delay = delay)
     }
 
+    /// How messages are spread over the partitions of a topic: in turn, or all to one; with a key, by its
+    /// hash. Default: in turn, as Java's `messageRoutingMode`.
+    pub fn message_routing_mode(self, mode: MessageRoutingMode) -> Self {
+        self.set(move |c| c.message_routing_mode = mode)
+    }
+
+    /// Chooses the partition of each message, as Java's `messageRouter`: given the message and the number
+    /// of partitions, which may grow, it names one from 0 on. What it names in vain fails the send.
+    ///
+    /// ```
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// let by_size = client.producer("sized").message_router(|message, partitions| {
+    ///     message.payload().len() as u32 % partitions
+    /// });
+    /// by_size.create().await?.send("x").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn message_router(
+        mut self,
+        router: impl Fn(&RoutedMessage<'_>, u32) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.router = Some(Arc::new(router));
+        self.message_routing_mode(MessageRoutingMode::CustomPartition)
+    }
+
+    /// What keys are hashed with to choose a partition. Default: as Java's strings, as Java's
+    /// `hashingScheme`.
+    pub fn hashing_scheme(self, scheme: HashingScheme) -> Self {
+        self.set(move |c| c.hashing_scheme = scheme)
+    }
+
+    /// For how many publish delays messages in turn stay with a partition while they are batched, so that
+    /// batches fill; at least 1. Default: 10, as Java's
+    /// `roundRobinRouterBatchingPartitionSwitchFrequency`.
+    pub fn round_robin_router_batching_partition_switch_frequency(self, delays: u32) -> Self {
+        self.set(move |c| c.round_robin_router_batching_partition_switch_frequency = delays)
+    }
+
+    /// Whether partitions are opened when they are first sent to, but for one. Default: no, as Java's
+    /// `enableLazyStartPartitionedProducers`.
+    pub fn lazy_start_partitioned_producers(self, enabled: bool) -> Self {
+        self.set(move |c| c.lazy_start_partitioned_producers = enabled)
+    }
+
+    /// Whether partitions that the topic gets later are sent to. Default: yes, as Java's
+    /// `autoUpdatePartitions`.
+    pub fn auto_update_partitions(self, enabled: bool) -> Self {
+        self.set(move |c| c.auto_update_partitions = enabled)
+    }
+
+    /// How often it is asked whether there are more partitions. Default: 60 s, as Java's
+    /// `autoUpdatePartitionsInterval`; at least 1 ms.
+    pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.auto_update_partitions_interval = interval)
+    }
+
     /// Opens the producer.
     ///
     /// # Errors
@@ -98,6 +156,6 @@ impl ProducerBuilder {
             Output::Producer { name } => name,
             _ => String::new(),
         };
-        Ok(Producer { handle: Arc::new(guard), id, topic, name })
+        Ok(Producer { handle: Arc::new(guard), id, topic, name, router: self.router })
     }
 }

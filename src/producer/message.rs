@@ -8,6 +8,7 @@ use bytes::Bytes;
 use pulsewire_proto::{Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
 
 use super::Producer;
+use super::routing::RoutedMessage;
 
 #[derive(Default)]
 pub(super) struct OwnedMessage {
@@ -110,8 +111,17 @@ fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Er
         event_time: message.event_time,
         sequence_id: message.sequence_id,
     };
-    producer.handle.client.inner.shared.command(|core, waiters, now| {
-        let token = core.send(producer.id, &outgoing, now)?;
+    let shared = &producer.handle.client.inner.shared;
+    // The user's code is called with no lock held.
+    let partition = producer.router.as_ref().and_then(|router| {
+        let partitions = shared.lock().core.producer_partitions(producer.id);
+        (partitions > 0).then(|| router(&RoutedMessage { message: &outgoing }, partitions))
+    });
+    shared.command(|core, waiters, now| {
+        let token = match partition {
+            Some(partition) => core.send_to(producer.id, partition, &outgoing, now)?,
+            None => core.send(producer.id, &outgoing, now)?,
+        };
         waiters.expect_send(producer.id);
         Ok(token)
     })

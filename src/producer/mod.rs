@@ -2,6 +2,7 @@
 
 mod builder;
 mod message;
+mod routing;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use pulsewire_proto::{Error, ProducerId, TopicName};
 
 pub use builder::ProducerBuilder;
 pub use message::{MessageBuilder, Sending};
+pub use routing::RoutedMessage;
 
 use crate::client::Client;
 use message::OwnedMessage;
@@ -23,6 +25,7 @@ pub struct Producer {
     id: ProducerId,
     topic: TopicName,
     name: String,
+    router: Option<routing::Router>,
 }
 
 struct Handle {
@@ -46,6 +49,12 @@ impl Producer {
     #[must_use]
     pub fn topic(&self) -> &str {
         self.topic.as_str()
+    }
+
+    /// How many partitions it sends to by now; 0 when the topic is not partitioned.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.handle.client.inner.shared.lock().core.producer_partitions(self.id)
     }
 
     /// The producer's name, given or by the broker.

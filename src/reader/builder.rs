@@ -98,8 +98,9 @@ impl ReaderBuilder {
         let topic = TopicName::parse(&self.topic)?;
         let mut config = ReaderConfig::new(topic.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
-        let opened =
-            Consumer::open(self.client, topic, String::new(), |core, now| core.create_reader(config, now));
+        let opened = Consumer::open(self.client, topic.to_string(), String::new(), |core, now| {
+            core.create_reader(config, now)
+        });
         Ok(Reader { consumer: opened.await? })
     }
 }

@@ -38,7 +38,13 @@ impl Client {
         cumulative: bool,
         now: Now,
     ) -> Result<bool, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.acknowledge_of_several(consumer, ids, cumulative, now)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         let mut pending = false;
         for id in ids {
             pending |= c.acknowledge(*id, cumulative);
@@ -62,6 +68,9 @@ impl Client {
         cumulative: bool,
         now: Now,
     ) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.confirm_of_several(consumer, ids, cumulative, now);
+        }
         let op = self.new_op(now);
         if let Some(c) = self.consumers.get_mut(&consumer) {
             c.grouping.wait(op, Self::ack_replied);
@@ -85,6 +94,9 @@ impl Client {
         id: MessageId,
         now: Now,
     ) -> Result<(), Error> {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.negative_of_several(consumer, id, now);
+        }
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
         let backoff = c.config.negative_ack_redelivery_backoff;
         let delay = backoff.map_or(c.config.negative_ack_redelivery_delay, |backoff| backoff.min_delay);
@@ -102,7 +114,16 @@ impl Client {
         messages: impl IntoIterator<Item = (MessageId, u32)>,
         now: Now,
     ) -> Result<(), Error> {
-        let c = self.consumers.get(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get(&consumer) else {
+            if !cfg!(feature = "many") {
+                return Err(Error::closed("consumer"));
+            }
+            for (id, count) in messages {
+                let part = self.part_by_id(consumer, id)?;
+                self.negative_acknowledge_all(part, std::iter::once((id, count)), now)?;
+            }
+            return Ok(());
+        };
         let (fixed, backoff) =
             (c.config.negative_ack_redelivery_delay, c.config.negative_ack_redelivery_backoff);
         for (id, count) in messages {

@@ -106,6 +106,9 @@ impl Client {
             }
         }
         self.requests_lost(conn, &why, now);
+        if cfg!(feature = "many") {
+            self.watchers_lost(conn, now);
+        }
         self.links_lost(conn, &why, now);
     }
 
@@ -139,6 +142,10 @@ impl Client {
                 Timer::Acks(consumer) => self.flush_acks(consumer, now),
                 Timer::Batch(producer) => self.batch_due(producer, now),
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
+                Timer::Grow(owner) if cfg!(feature = "many") => self.growth_due(owner, now),
+                Timer::Pattern(consumer) if cfg!(feature = "many") => self.list_pattern(consumer, now),
+                Timer::Parked(producer) if cfg!(feature = "many") => self.parked_timed_out(producer, now),
+                Timer::Grow(_) | Timer::Pattern(_) | Timer::Parked(_) => {}
             }
         }
     }
@@ -231,6 +238,10 @@ impl Client {
             }
             Command::LookupTopicResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::GetTopicsOfNamespaceResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::WatchTopicListSuccess(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::WatchTopicUpdate(update) if cfg!(feature = "many") => {
+                self.topics_updated(conn, update, now);
+            }
             Command::GetLastMessageIdResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::AckResponse(r) => {
                 if let Some(request) = r.request_id {

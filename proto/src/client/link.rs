@@ -69,14 +69,29 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(created: OpId) -> Self {
+        Self { created: Some(created), ..Self::endless() }
+    }
+
+    /// One that is tried until it is open, without an operation that waits for it.
+    pub(crate) fn endless() -> Self {
         Self {
             state: LinkState::Idle,
             generation: 0,
             backoff: Backoff::default(),
-            created: Some(created),
+            created: None,
             last_error: None,
             assigned: None,
         }
+    }
+
+    /// The operation that wants the first opening, until it is done.
+    pub(crate) fn created(&self) -> Option<OpId> {
+        self.created
+    }
+
+    /// Whether the first opening is not done.
+    pub(crate) fn is_first(&self) -> bool {
+        self.created.is_some()
     }
 
     /// The connection, when messages may flow on it.
@@ -118,6 +133,19 @@ impl Client {
         }
     }
 
+    /// Whether it is a part of another handle: what it is about has no partitions.
+    fn is_part(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Producer(id) => self.producers.get(&id).is_some_and(|p| p.is_part),
+            Owner::Consumer(id) => self.consumers.get(&id).is_some_and(|c| c.member.is_some()),
+        }
+    }
+
+    /// The last failure of an opening that is under way.
+    pub(super) fn link_error(&mut self, owner: Owner) -> Option<Error> {
+        self.link(owner).and_then(|link| link.last_error.clone())
+    }
+
     /// Begins an opening: finds the broker, unless it was named.
     pub(super) fn link_start(&mut self, owner: Owner, now: Now) {
         let topic = match owner {
@@ -128,7 +156,8 @@ impl Client {
         link.generation += 1;
         link.state = LinkState::Locating;
         let generation = link.generation;
-        let first = link.created.is_some();
+        let first = link.created.is_some() && !self.is_part(owner);
+        let Some(link) = self.link(owner) else { return };
         if let Some(key) = link.assigned.take() {
             return self.link_located(owner, generation, Ok(key), now);
         }
@@ -235,6 +264,9 @@ impl Client {
                 if let Some(c) = self.pool.get_mut(conn).filter(|_| permits > 0) {
                     write_flow(id.0, permits, c.outbox.tail());
                 }
+                if cfg!(feature = "many") {
+                    self.consumer_part_opened(id);
+                }
                 if let Some(opened) =
                     self.consumers.get(&id).and_then(|c| c.seek.as_ref()).map(|seek| seek.opened)
                 {
@@ -270,9 +302,11 @@ impl Client {
             self.forget(owner, &owner.closed());
             return self.complete(op, Ok(Output::Done));
         }
-        if !may_pass(&error, link.created.is_some()) {
+        let first = link.created.is_some();
+        if !may_pass(&error, first) && !(cfg!(feature = "many") && self.part_goes_on(owner, &error)) {
             return self.link_ended(owner, error);
         }
+        let Some(link) = self.link(owner) else { return };
         let mut backoff = link.backoff;
         let delay = backoff.next(&self.config, &mut self.rng);
         if let Some(link) = self.link(owner) {
@@ -294,6 +328,12 @@ impl Client {
 
     /// The first opening took too long. What the broker may still open is closed.
     pub(super) fn link_timed_out(&mut self, owner: Owner) {
+        if self.link(owner).is_none() && cfg!(feature = "many") {
+            return match owner {
+                Owner::Producer(id) => self.partitioned_timed_out(id),
+                Owner::Consumer(id) => self.several_timed_out(id),
+            };
+        }
         let Some(link) = self.link(owner) else { return };
         let error = Error::timeout("opening it").because(link.last_error.take());
         if let LinkState::Opening(conn, request) = link.state {
@@ -343,6 +383,17 @@ impl Client {
         if let Owner::Consumer(id) = owner {
             self.flush_acks(id, now);
         }
+        if cfg!(feature = "many") {
+            match owner {
+                Owner::Producer(id) if self.partitioned.contains_key(&id) => {
+                    return self.close_partitioned(id, op, now);
+                }
+                Owner::Consumer(id) if self.multi.contains_key(&id) => {
+                    return self.close_several(id, op, now);
+                }
+                _ => {}
+            }
+        }
         let Some(link) = self.link(owner) else {
             return self.complete(op, Ok(Output::Done));
         };
@@ -374,6 +425,17 @@ impl Client {
     /// Removes the producer or consumer; its pending sends fail with `error`.
     pub(super) fn forget(&mut self, owner: Owner, error: &Error) {
         self.timers.cancel(Timer::Reopen(owner));
+        if cfg!(feature = "many") {
+            match owner {
+                Owner::Producer(id) if self.partitioned.contains_key(&id) => {
+                    return self.forget_partitioned(id, error);
+                }
+                Owner::Consumer(id) if self.multi.contains_key(&id) => {
+                    return self.forget_several(id, error);
+                }
+                _ => {}
+            }
+        }
         let error = error.clone();
         match owner {
             Owner::Producer(producer) => {
@@ -394,8 +456,12 @@ impl Client {
                 for op in asked.unwrap_or_default() {
                     self.complete(op, Err(error.clone()));
                 }
-                if self.consumers.remove(&consumer).is_some() {
-                    self.emit(Event::ConsumerEnded { consumer, error });
+                match self.consumers.remove(&consumer).map(|c| c.member) {
+                    Some(Some(member)) if cfg!(feature = "many") => {
+                        self.consumer_part_ended(member.group, consumer, error);
+                    }
+                    Some(_) => self.emit(Event::ConsumerEnded { consumer, error }),
+                    None => {}
                 }
             }
         }

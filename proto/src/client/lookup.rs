@@ -16,15 +16,15 @@ use crate::client::backoff::Backoff;
 use crate::connection::{State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::event::Output;
-use crate::ids::OpId;
+use crate::ids::{ConsumerId, OpId};
 use crate::service_url::{Endpoint, ServiceUrl};
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::topic::{TopicName, check_namespace};
 use crate::wire::{
     Command, CommandGetTopicsOfNamespace, CommandLookupTopic, CommandLookupTopicResponse,
-    CommandPartitionedTopicMetadata, LookupResult, Outbound, PartitionedMetadataResult, ServerError,
-    TopicsMode,
+    CommandPartitionedTopicMetadata, CommandWatchTopicListSuccess, LookupResult, Outbound,
+    PartitionedMetadataResult, ServerError, TopicsMode,
 };
 
 #[derive(Debug)]
@@ -37,9 +37,22 @@ pub(crate) struct Task {
 
 #[derive(Debug)]
 enum TaskKind {
-    Partitions(OpId, TopicName),
-    Topics(OpId, String),
+    /// Whether the broker may create the topic.
+    Partitions(OpId, TopicName, bool),
+    Topics(OpId, Listing),
+    /// For the pattern of a consumer.
+    Watch(ConsumerId),
     Locate(Locate),
+}
+
+/// Which topics are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Listing {
+    pub(crate) namespace: String,
+    pub(crate) mode: TopicsMode,
+    pub(crate) pattern: Option<String>,
+    /// Of those that are known: nothing is told when they are the same.
+    pub(crate) hash: Option<String>,
 }
 
 /// Finds the broker of a topic, for a link.
@@ -65,8 +78,23 @@ impl Locate {
 impl Client {
     /// Asks how many partitions a topic has.
     pub fn partitions(&mut self, topic: TopicName, now: Now) -> OpId {
+        self.ask_partitions(topic, false, now)
+    }
+
+    pub(super) fn ask_partitions(&mut self, topic: TopicName, create: bool, now: Now) -> OpId {
         let op = self.new_op(now);
-        self.user_task(op, TaskKind::Partitions(op, topic), now)
+        self.user_task(op, TaskKind::Partitions(op, topic, create), now)
+    }
+
+    pub(super) fn list_topics(&mut self, listing: Listing, now: Now) -> OpId {
+        let op = self.new_op(now);
+        self.user_task(op, TaskKind::Topics(op, listing), now)
+    }
+
+    /// Asks to be told of topics that come and go.
+    pub(super) fn watch_topics(&mut self, id: ConsumerId, now: Now) {
+        let task = self.add_task(TaskKind::Watch(id));
+        self.task_start(task, now);
     }
 
     /// Asks for the persistent topics of a namespace (`tenant/namespace`).
@@ -76,7 +104,9 @@ impl Client {
             self.complete(op, Err(error));
             return op;
         }
-        self.user_task(op, TaskKind::Topics(op, namespace.to_owned()), now)
+        let mode = TopicsMode::PERSISTENT;
+        let listing = Listing { namespace: namespace.to_owned(), mode, pattern: None, hash: None };
+        self.user_task(op, TaskKind::Topics(op, listing), now)
     }
 
     fn user_task(&mut self, op: OpId, kind: TaskKind, now: Now) -> OpId {
@@ -132,11 +162,13 @@ impl Client {
             .into()
         };
         let command: Outbound = match self.tasks.get(&task).map(|t| &t.kind) {
-            Some(TaskKind::Partitions(_, topic)) => partitions(topic, false),
-            Some(TaskKind::Topics(_, namespace)) => CommandGetTopicsOfNamespace {
+            Some(TaskKind::Partitions(_, topic, create)) => partitions(topic, *create),
+            Some(TaskKind::Topics(_, listing)) => CommandGetTopicsOfNamespace {
                 request_id,
-                namespace: namespace.clone(),
-                mode: Some(TopicsMode::PERSISTENT),
+                namespace: listing.namespace.clone(),
+                mode: Some(listing.mode),
+                topics_pattern: listing.pattern.clone(),
+                topics_hash: listing.hash.clone(),
                 ..Default::default()
             }
             .into(),
@@ -149,7 +181,18 @@ impl Client {
                 ..Default::default()
             }
             .into(),
-            None => return,
+            Some(TaskKind::Watch(id)) if cfg!(feature = "many") => {
+                let id = *id;
+                match self.watch_command(id, conn, request_id) {
+                    Some(command) => command.into(),
+                    None => {
+                        self.drop_request(request_id);
+                        self.tasks.remove(&task);
+                        return;
+                    }
+                }
+            }
+            Some(TaskKind::Watch(_)) | None => return,
         };
         self.write(conn, command);
     }
@@ -165,7 +208,13 @@ impl Client {
                     None => Ok(Answer::Partitions(response.partitions.unwrap_or(0))),
                 }
             }
+            Command::GetTopicsOfNamespaceResponse(response) if response.changed == Some(false) => {
+                Ok(Answer::Unchanged)
+            }
             Command::GetTopicsOfNamespaceResponse(response) => Ok(Answer::Topics(response.topics)),
+            Command::WatchTopicListSuccess(success) if cfg!(feature = "many") => {
+                Ok(Answer::Watching(success))
+            }
             Command::LookupTopicResponse(response) => {
                 match failure(response.error, response.message.as_deref()) {
                     Some(error) => Err(error),
@@ -187,7 +236,7 @@ impl Client {
     fn task_answered(&mut self, task: u64, answer: Answer, now: Now) {
         let Some(Task { kind, .. }) = self.tasks.get_mut(&task) else { return };
         match (kind, answer) {
-            (&mut TaskKind::Partitions(op, _), Answer::Partitions(n)) => {
+            (&mut TaskKind::Partitions(op, ..), Answer::Partitions(n)) => {
                 self.tasks.remove(&task);
                 self.complete(op, Ok(Output::Partitions(n)));
             }
@@ -195,9 +244,25 @@ impl Client {
                 self.tasks.remove(&task);
                 self.complete(op, Ok(Output::Topics(topics)));
             }
+            (&mut TaskKind::Topics(op, _), Answer::Unchanged) => {
+                self.tasks.remove(&task);
+                self.complete(op, Ok(Output::Done));
+            }
+            (&mut TaskKind::Watch(id), Answer::Watching(success)) if cfg!(feature = "many") => {
+                self.tasks.remove(&task);
+                self.watching(id, Ok(success));
+            }
             (TaskKind::Locate(locate), Answer::Partitions(0)) => {
                 locate.check_partitions = false;
                 self.task_start(task, now);
+            }
+            (TaskKind::Locate(locate), Answer::Partitions(n)) if cfg!(feature = "many") => {
+                let (owner, generation) = (locate.owner, locate.generation);
+                self.tasks.remove(&task);
+                match owner {
+                    Owner::Producer(id) => self.producer_found(id, generation, n, now),
+                    Owner::Consumer(id) => self.consumer_found(id, generation, n),
+                }
             }
             (TaskKind::Locate(locate), Answer::Partitions(n)) => {
                 let why = format!(
@@ -253,7 +318,13 @@ impl Client {
                 *last_error = Some(error);
                 self.timers.arm(Timer::RetryTask(task), now.time + delay);
             }
-            &mut TaskKind::Partitions(op, _) | &mut TaskKind::Topics(op, _) => {
+            &mut TaskKind::Watch(id) => {
+                self.tasks.remove(&task);
+                if cfg!(feature = "many") {
+                    self.watching(id, Err(error));
+                }
+            }
+            &mut TaskKind::Partitions(op, ..) | &mut TaskKind::Topics(op, _) => {
                 self.tasks.remove(&task);
                 self.complete(op, Err(error));
             }
@@ -316,6 +387,9 @@ impl Client {
 enum Answer {
     Partitions(u32),
     Topics(Vec<String>),
+    /// Those that are known already.
+    Unchanged,
+    Watching(CommandWatchTopicListSuccess),
     Lookup(CommandLookupTopicResponse),
 }
 

@@ -4,10 +4,15 @@
 
 mod acknowledging;
 pub(crate) mod backoff;
+mod discovery;
 mod facts;
 pub(crate) mod inner;
+mod joining;
 pub(crate) mod link;
 mod lookup;
+mod multi;
+mod multi_ops;
+mod partitioned;
 pub(crate) mod pool;
 mod positions;
 mod reading;
@@ -26,6 +31,8 @@ use crate::error::Error;
 use crate::event::{Action, ConnectionState, Event, Output, SendOutcome};
 use crate::id_map::IdMap;
 use crate::ids::{ConnId, ConsumerId, OpId, ProducerId};
+use crate::many::consumer::MultiTopicsConsumer;
+use crate::many::producer::PartitionedProducer;
 use crate::producer::Producer;
 use crate::time::{Now, Time};
 use crate::timer::{Timer, Timers};
@@ -71,9 +78,15 @@ pub struct Client {
     ops: IdMap<OpId, OpKind>,
     /// Operations whose ends are not for the user.
     askers: IdMap<OpId, inner::Asker>,
+    /// Who learns of the end of the operation that is started next.
+    asking: Option<inner::Asker>,
+    joins: joining::Joins,
     next_op: u64,
     producers: IdMap<ProducerId, Producer>,
     consumers: IdMap<ConsumerId, Consumer>,
+    /// Producers and consumers that are made of others.
+    partitioned: IdMap<ProducerId, PartitionedProducer>,
+    multi: IdMap<ConsumerId, MultiTopicsConsumer>,
     next_handle: u64,
     timers: Timers,
     /// Which of the service's addresses is asked.
@@ -100,6 +113,7 @@ enum OpKind {
     Create(Owner),
     Close(Owner),
     Seek(ConsumerId),
+    AddTopic(ConsumerId),
     /// Of a consumer, to its broker.
     Question(ConsumerId),
     Request,
@@ -129,9 +143,13 @@ impl Client {
             next_task: 0,
             ops: IdMap::default(),
             askers: IdMap::default(),
+            asking: None,
+            joins: joining::Joins::default(),
             next_op: 0,
             producers: IdMap::default(),
             consumers: IdMap::default(),
+            partitioned: IdMap::default(),
+            multi: IdMap::default(),
             next_handle: 0,
             timers: Timers::default(),
             service_index: 0,
@@ -178,8 +196,10 @@ impl Client {
     }
 
     fn owners(&self) -> Vec<Owner> {
-        let producers = self.producers.keys().map(|id| Owner::Producer(*id));
-        producers.chain(self.consumers.keys().map(|id| Owner::Consumer(*id))).collect()
+        // What is made of others comes first, and closes those itself.
+        let producers = self.partitioned.keys().chain(self.producers.keys());
+        let consumers = self.multi.keys().chain(self.consumers.keys());
+        producers.map(|id| Owner::Producer(*id)).chain(consumers.map(|id| Owner::Consumer(*id))).collect()
     }
 
     /// How many commands came that are not known here, or that nothing was asked for; they are skipped.
@@ -255,6 +275,9 @@ impl Client {
         let op = OpId(self.next_op);
         self.next_op += 1;
         self.ops.insert(op, OpKind::Request);
+        if let Some(asker) = self.asking.take() {
+            self.askers.insert(op, asker);
+        }
         self.timers.arm(Timer::Operation(op), now.time + self.config.operation_timeout);
         op
     }
@@ -263,7 +286,11 @@ impl Client {
         if self.ops.remove(&op).is_some() {
             self.timers.cancel(Timer::Operation(op));
             match self.askers.remove(&op) {
-                Some(asker) => (asker.ended)(self, asker.handle, op, result),
+                Some(asker) => {
+                    let asking = self.asking.take();
+                    (asker.ended)(self, asker.handle, op, result);
+                    self.asking = asking;
+                }
                 None => self.emit(Event::Completed { op, result }),
             }
         }
@@ -293,6 +320,10 @@ impl Client {
                 let consumer = *consumer;
                 self.seek_ended(consumer, Err(error));
             }
+            Some(OpKind::AddTopic(consumer)) if cfg!(feature = "many") => {
+                let consumer = *consumer;
+                self.add_timed_out(consumer, op);
+            }
             Some(OpKind::Question(consumer)) => {
                 let consumer = *consumer;
                 if let Some(c) = self.consumers.get_mut(&consumer) {
@@ -300,7 +331,7 @@ impl Client {
                 }
                 self.complete(op, Err(error));
             }
-            Some(OpKind::Request) => self.complete(op, Err(error)),
+            Some(OpKind::Request | OpKind::AddTopic(_)) => self.complete(op, Err(error)),
             Some(OpKind::Shutdown) => {
                 let closed = Error::closed("client");
                 for owner in self.owners() {
@@ -315,7 +346,8 @@ impl Client {
     /// Ends the connections once all producers and consumers are gone.
     fn finish_shutdown(&mut self) {
         let Shutdown::Under(op) = self.shutdown else { return };
-        if !self.producers.is_empty() || !self.consumers.is_empty() {
+        let made = !self.partitioned.is_empty() || !self.multi.is_empty();
+        if made || !self.producers.is_empty() || !self.consumers.is_empty() {
             return;
         }
         self.shutdown = Shutdown::Done;
@@ -332,7 +364,11 @@ impl Client {
     }
 
     fn emit(&mut self, event: Event) {
-        self.events.push_back(event);
+        if !cfg!(feature = "many") || self.multi.is_empty() {
+            return self.events.push_back(event);
+        }
+        let event = self.event_of_part(event);
+        self.events.extend(event);
     }
 
     fn write(&mut self, conn: ConnId, command: impl Into<Outbound>) {

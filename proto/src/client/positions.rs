@@ -15,6 +15,9 @@ impl Client {
     /// Moves a consumer's subscription. Done when the consumer is there: what was delivered before
     /// does not come after.
     pub fn seek(&mut self, consumer: ConsumerId, target: SeekTarget, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.seek_several(consumer, target, now);
+        }
         let op = self.new_op(now);
         self.seek_for(op, consumer, target, now);
         op
@@ -99,6 +102,9 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn redeliver_unacknowledged(&mut self, consumer: ConsumerId, now: Now) -> Result<(), Error> {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.redeliver_several(consumer, now);
+        }
         self.flush_acks(consumer, now);
         let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
         if let Some(conn) = c.link.open_conn() {

@@ -32,7 +32,8 @@ impl Client {
         let taken = self.take(reader)?;
         if let Some(Ok(message)) = &taken {
             self.delivered(reader, 1);
-            self.acknowledge(reader, message.id(), true, now)?;
+            let part = self.part_of_message(reader, message)?;
+            self.acknowledge(part, message.id(), true, now)?;
         }
         Ok(taken)
     }
@@ -40,6 +41,10 @@ impl Client {
     /// Asks for the last message of a consumer's topic; waits for the link. Completes with
     /// [`Output::LastMessageId`].
     pub fn last_message_id(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            let why = "the consumer has several topics: ask for the last message of each of them";
+            return self.failed_op(Error::new(ErrorKind::NotSupported, why), now);
+        }
         let op = self.new_op(now);
         self.ask_broker(consumer, op, Question::LastId, now);
         op
@@ -48,6 +53,9 @@ impl Client {
     /// Asks whether a consumer has a message to receive, here or at the broker; waits for the link.
     /// Completes with [`Output::MessageAvailable`].
     pub fn has_message_available(&mut self, consumer: ConsumerId, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.several_have_available(consumer, now);
+        }
         let op = self.new_op(now);
         let here = self.consumers.get_mut(&consumer).is_some_and(|c| {
             c.seek.is_none()
@@ -86,12 +94,12 @@ impl Client {
             let Some(c) = self.consumers.get_mut(&id).filter(|c| c.seek.is_none()) else { return };
             let Some(conn) = c.link.open_conn() else { return };
             let Some(number) = c.questions.next() else { return };
-            let request_id = self.request(conn, Reply::Consumer(id, number, Self::answered), now);
+            let request_id = self.request(conn, Reply::Consumer(id, number, Self::last_answered), now);
             self.write(conn, CommandGetLastMessageId { consumer_id: id.0, request_id });
         }
     }
 
-    fn answered(&mut self, id: ConsumerId, number: u64, result: Result<Command, Error>) {
+    fn last_answered(&mut self, id: ConsumerId, number: u64, result: Result<Command, Error>) {
         // A lost link has taken the question back.
         let Some(c) = self.consumers.get_mut(&id) else { return };
         let result = match result {

@@ -39,7 +39,13 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn take(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
-        let c = self.consumers.get_mut(&consumer).ok_or_else(|| Error::closed("consumer"))?;
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            return if cfg!(feature = "many") {
+                self.take_of_several(consumer)
+            } else {
+                Err(Error::closed("consumer"))
+            };
+        };
         let taken = c.take();
         if !matches!(taken, Some(Ok(_))) {
             // Permits of what was skipped go back although the user saw nothing.
@@ -51,12 +57,20 @@ impl Client {
     /// Whether a consumer has messages to take.
     #[must_use]
     pub fn has_messages(&self, consumer: ConsumerId) -> bool {
-        self.consumers.get(&consumer).is_some_and(Consumer::has_messages)
+        match self.consumers.get(&consumer) {
+            Some(c) => c.has_messages(),
+            None => cfg!(feature = "many") && self.several_have_messages(consumer),
+        }
     }
 
     /// The user was handed `n` messages that were taken: the broker may send as many more.
     pub fn delivered(&mut self, consumer: ConsumerId, n: u32) {
-        let Some(c) = self.consumers.get_mut(&consumer) else { return };
+        let Some(c) = self.consumers.get_mut(&consumer) else {
+            if cfg!(feature = "many") {
+                self.delivered_of_several(consumer, n);
+            }
+            return;
+        };
         let Some(permits) = c.delivered(n) else { return };
         if let Some(connection) = c.link.open_conn().and_then(|conn| self.pool.get_mut(conn)) {
             hot::write_flow(consumer.0, permits, connection.outbox.tail());
@@ -65,6 +79,9 @@ impl Client {
 
     /// Deletes the subscription of a consumer; with `force` also when other consumers are on it.
     pub fn unsubscribe(&mut self, consumer: ConsumerId, force: bool, now: Now) -> OpId {
+        if cfg!(feature = "many") && self.multi.contains_key(&consumer) {
+            return self.unsubscribe_several(consumer, force, now);
+        }
         self.flush_acks(consumer, now);
         self.consumer_request(consumer, now, |consumer_id, request_id| {
             CommandUnsubscribe { consumer_id, request_id, force: force.then_some(true) }.into()

@@ -1,5 +1,6 @@
 //! What producers do: commands, receipts, and the ends of sends.
 
+use super::inner::Listener;
 use super::link::{Link, LinkState, Owner};
 use super::{Client, OpKind};
 use crate::config::ProducerConfig;
@@ -28,6 +29,23 @@ impl Client {
         Ok((id, op))
     }
 
+    /// Opens a producer that is a part of another.
+    pub(super) fn start_producer(
+        &mut self,
+        id: ProducerId,
+        config: ProducerConfig,
+        listener: Option<Listener>,
+        name: Option<String>,
+        now: Now,
+    ) {
+        let op = self.new_op(now);
+        self.ops.insert(op, OpKind::Create(Owner::Producer(id)));
+        let mut producer = Producer::new(id, config, Link::new(op)).part(name);
+        producer.listener = listener;
+        self.producers.insert(id, producer);
+        self.link_start(Owner::Producer(id), now);
+    }
+
     /// Sends a message: encodes it and keeps it until its receipt. The [`SendOutcome`] with the
     /// token that is returned comes exactly once.
     ///
@@ -40,20 +58,18 @@ impl Client {
         message: &Outgoing<'_>,
         now: Now,
     ) -> Result<SendToken, Error> {
-        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
+        let Some(p) = self.producers.get(&producer) else {
+            return if cfg!(feature = "many") {
+                self.send_partitioned(producer, message, None, now)
+            } else {
+                Err(Error::closed("producer"))
+            };
+        };
         if matches!(p.link.state, LinkState::Closing(..)) {
             return Err(Error::closed("producer"));
         }
-        // A single message may always be pending, however small the limit.
-        if self.pending_bytes > 0 {
-            let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-            if self.pending_bytes + size > self.config.memory_limit {
-                self.starved = true;
-                let limit = self.config.memory_limit;
-                let why = format!("pending messages use up the memory limit of {limit} bytes");
-                return Err(Error::new(ErrorKind::QueueFull, why));
-            }
-        }
+        self.room_for(message.payload.as_ref().map_or(0, |p| p.as_slice().len()))?;
+        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
         let was_empty = p.ring.is_empty();
         let held = p.held();
         let sent = p.enqueue(message, now);
@@ -87,6 +103,29 @@ impl Client {
         Ok(token)
     }
 
+    /// Whether a payload of so many bytes may be pending beside what is.
+    #[inline]
+    pub(super) fn room_for(&mut self, size: usize) -> Result<(), Error> {
+        // A single message may always be pending, however small the limit.
+        if self.pending_bytes > 0 && self.pending_bytes + size > self.config.memory_limit {
+            self.starved = true;
+            let limit = self.config.memory_limit;
+            let why = format!("pending messages use up the memory limit of {limit} bytes");
+            return Err(Error::new(ErrorKind::QueueFull, why));
+        }
+        Ok(())
+    }
+
+    /// So many bytes are not pending any more.
+    #[inline]
+    pub(super) fn released(&mut self, bytes: usize) {
+        self.pending_bytes -= bytes;
+        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
+            self.starved = false;
+            self.emit(Event::Writable);
+        }
+    }
+
     /// Sends the open batch of a producer now. Completes when all that was sent before has ended: with
     /// [`Output::Done`], or with the first failure among those.
     pub fn flush(&mut self, producer: ProducerId, now: Now) -> OpId {
@@ -94,6 +133,9 @@ impl Client {
         // Its sends have timeouts of their own.
         self.timers.cancel(Timer::Operation(op));
         self.close_batch(producer);
+        if cfg!(feature = "many") && self.flush_partitioned(producer, op) {
+            return op;
+        }
         match self.producers.get_mut(&producer) {
             None => self.complete(op, Err(Error::closed("producer"))),
             Some(p) if p.ring.is_empty() => self.complete(op, Ok(Output::Done)),
@@ -144,11 +186,7 @@ impl Client {
         pending: Pending,
         result: Result<MessageId, Error>,
     ) {
-        self.pending_bytes -= pending.frame_len as usize;
-        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
-            self.starved = false;
-            self.emit(Event::Writable);
-        }
+        self.released(pending.frame_len as usize);
         if self.flushing > 0 {
             self.flushed(producer, token, result.as_ref().err());
         }

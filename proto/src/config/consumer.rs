@@ -92,6 +92,14 @@ pub struct ConsumerConfig {
     pub priority_level: i32,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
+    /// Messages that may wait in all partitions together: 50,000; each may hold one at least.
+    pub max_total_receiver_queue_size_across_partitions: u32,
+    /// Whether partitions that come later are consumed: yes.
+    pub auto_update_partitions: bool,
+    /// How often it is asked whether there are any: 60 s.
+    pub auto_update_partitions_interval: Duration,
+    /// How often topics are listed anew for a pattern: 60 s.
+    pub pattern_auto_discovery_period: Duration,
     /// Kept with a durable subscription by the consumer that creates it.
     pub subscription_properties: Vec<(String, String)>,
     /// Whether the subscription's place is replicated to other clusters: no.
@@ -126,6 +134,10 @@ impl ConsumerConfig {
             negative_ack_redelivery_backoff: None,
             priority_level: 0,
             properties: Vec::new(),
+            max_total_receiver_queue_size_across_partitions: 50_000,
+            auto_update_partitions: true,
+            auto_update_partitions_interval: Duration::from_secs(60),
+            pattern_auto_discovery_period: Duration::from_secs(60),
             subscription_properties: Vec::new(),
             replicate_subscription_state: false,
             key_shared_policy: KeySharedPolicy::default(),
@@ -167,6 +179,19 @@ impl ConsumerConfig {
         }
         if self.priority_level < 0 {
             wrong.push("priority_level is 0 or more".to_owned());
+        }
+        if cfg!(feature = "many") {
+            if self.max_total_receiver_queue_size_across_partitions == 0 {
+                wrong.push("max_total_receiver_queue_size_across_partitions is at least 1".to_owned());
+            }
+            for (name, value) in [
+                ("auto_update_partitions_interval", self.auto_update_partitions_interval),
+                ("pattern_auto_discovery_period", self.pattern_auto_discovery_period),
+            ] {
+                if value < Duration::from_millis(1) {
+                    wrong.push(format!("{name} is at least 1 ms"));
+                }
+            }
         }
         self.check_subscription(&mut wrong);
         refuse(wrong)

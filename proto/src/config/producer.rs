@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::refuse;
 use crate::error::Error;
+use crate::many::hash::HashingScheme;
+use crate::many::router::MessageRoutingMode;
 use crate::topic::TopicName;
 
 /// Options of a producer. Defaults are those of Java's `ProducerBuilder`.
@@ -28,6 +30,19 @@ pub struct ProducerConfig {
     pub batching_max_bytes: u32,
     /// How long the first message of a batch waits for others: 1 ms, which is the least.
     pub batching_max_publish_delay: Duration,
+    /// How messages are spread over partitions: in turn.
+    pub message_routing_mode: MessageRoutingMode,
+    /// What keys are hashed with to choose a partition: as Java's strings.
+    pub hashing_scheme: HashingScheme,
+    /// For how many publish delays messages in turn stay with a partition while they are batched: 10;
+    /// at least 1.
+    pub round_robin_router_batching_partition_switch_frequency: u32,
+    /// Whether partitions are opened when they are first sent to: no.
+    pub lazy_start_partitioned_producers: bool,
+    /// Whether partitions that come later are sent to: yes.
+    pub auto_update_partitions: bool,
+    /// How often it is asked whether there are any: 60 s.
+    pub auto_update_partitions_interval: Duration,
 }
 
 impl ProducerConfig {
@@ -44,6 +59,12 @@ impl ProducerConfig {
             batching_max_messages: 1000,
             batching_max_bytes: 128 * 1024,
             batching_max_publish_delay: Duration::from_millis(1),
+            message_routing_mode: MessageRoutingMode::RoundRobinPartition,
+            hashing_scheme: HashingScheme::JavaStringHash,
+            round_robin_router_batching_partition_switch_frequency: 10,
+            lazy_start_partitioned_producers: false,
+            auto_update_partitions: true,
+            auto_update_partitions_interval: Duration::from_secs(60),
         }
     }
 
@@ -60,6 +81,14 @@ impl ProducerConfig {
             self.validate_batching(&mut wrong);
         } else if self.batching {
             wrong.push("batching is left out of this build".to_owned());
+        }
+        if cfg!(feature = "many") {
+            if self.round_robin_router_batching_partition_switch_frequency == 0 {
+                wrong.push("round_robin_router_batching_partition_switch_frequency is at least 1".to_owned());
+            }
+            if self.auto_update_partitions_interval < Duration::from_millis(1) {
+                wrong.push("auto_update_partitions_interval is at least 1 ms".to_owned());
+            }
         }
         refuse(wrong)
     }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use crate::wire::{Command, DecodeError, locate, read_body};
 
 macro_rules! incoming {
-    ($($number:literal $name:ident,)*) => {
+    ($($(#[$when:meta])? $number:literal $name:ident,)*) => {
         /// Decodes a command of a broker.
         pub(crate) fn decode(buf: &Bytes) -> Result<Command, DecodeError> {
             let (number, body) = locate(buf)?;
             match number {
-                $($number => {
+                $($(#[$when])? $number => {
                     let bounds = body.ok_or(DecodeError::MissingField { number: $number })?;
                     read_body(buf, bounds).map(Command::$name)
                 })*
@@ -37,4 +37,6 @@ incoming! {
     33 GetTopicsOfNamespaceResponse,
     36 AuthChallenge,
     38 AckResponse,
+    #[cfg(feature = "many")] 65 WatchTopicListSuccess,
+    #[cfg(feature = "many")] 66 WatchTopicUpdate,
 }

@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) dirty: Vec<ProducerId>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) max_message_size: usize,
+    /// Whether the broker tells of topics that come and go.
+    pub(crate) topic_watchers: bool,
     last_received: Time,
 }
 
@@ -65,6 +67,7 @@ impl Connection {
             dirty: Vec::new(),
             waiting: Vec::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            topic_watchers: false,
             last_received: now.time,
         }
     }
@@ -88,6 +91,7 @@ impl Connection {
                 supports_auth_refresh: Some(true),
                 supports_broker_entry_metadata: Some(true),
                 supports_partial_producer: Some(true),
+                supports_topic_watchers: cfg!(feature = "many").then_some(true),
                 supports_get_partitioned_metadata_without_auto_creation: Some(true),
                 ..Default::default()
             }),
@@ -98,6 +102,8 @@ impl Connection {
     /// CONNECTED came.
     pub(crate) fn accept(&mut self, connected: &CommandConnected) {
         self.state = State::Ready;
+        self.topic_watchers =
+            connected.feature_flags.as_ref().and_then(|f| f.supports_topic_watchers) == Some(true);
         if let Some(size) =
             connected.max_message_size.and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0)
         {

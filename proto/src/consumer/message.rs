@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::MessageId;
+use crate::ids::{ConsumerId, MessageId};
 use crate::topic::TopicName;
 use crate::wire::batch::Slot;
 use crate::wire::entry::{find_all, find_bytes, find_varint};
@@ -17,6 +17,7 @@ use crate::wire::{BrokerEntryMetadata, KeyValue};
 /// What all messages of an entry share.
 #[derive(Debug)]
 pub(crate) struct EntryData {
+    pub(crate) consumer: ConsumerId,
     pub(crate) topic: Arc<TopicName>,
     pub(crate) position: Position,
     pub(crate) redelivery_count: u32,
@@ -70,7 +71,13 @@ impl Message {
         id
     }
 
-    /// The topic that it was received from.
+    /// The consumer that it came by: of a consumer of several topics the part that has its topic.
+    #[must_use]
+    pub fn consumer(&self) -> ConsumerId {
+        self.entry.consumer
+    }
+
+    /// The topic that it was received from; of one with partitions, the partition.
     #[must_use]
     pub fn topic(&self) -> &str {
         self.entry.topic.as_str()

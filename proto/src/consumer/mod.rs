@@ -36,6 +36,7 @@ pub use seek::SeekTarget;
 pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
 
+use crate::client::inner::Member;
 use crate::client::link::Link;
 use crate::compression;
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
@@ -56,6 +57,8 @@ pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     pub(crate) config: ConsumerConfig,
     pub(crate) link: Link,
+    /// Set when it is a part of another.
+    pub(crate) member: Option<Member>,
     name: String,
     topic: Arc<TopicName>,
     queue: Queue,
@@ -93,6 +96,7 @@ impl Consumer {
         Self {
             id,
             link,
+            member: None,
             name,
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
@@ -109,6 +113,24 @@ impl Consumer {
             announced: false,
             config,
         }
+    }
+
+    pub(crate) fn with_member(self, member: Option<Member>) -> Self {
+        Self { member, ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Fails unless it is of this topic.
+    pub(crate) fn is_of(&self, topic: &str) -> Result<(), Error> {
+        let topic = TopicName::parse(topic)?;
+        if topic == self.config.topic {
+            return Ok(());
+        }
+        let why = format!("{topic} is not a topic of this consumer");
+        Err(Error::new(ErrorKind::InvalidTopicName, why))
     }
 
     /// SUBSCRIBE, for this opening.
@@ -130,8 +152,8 @@ impl Consumer {
                 InitialPosition::Latest => WirePosition::LATEST,
                 InitialPosition::Earliest => WirePosition::EARLIEST,
             }),
+            force_topic_creation: Some(self.member.is_none_or(|member| member.create)),
             replicate_subscription_state: self.config.replicate_subscription_state.then_some(true),
-            force_topic_creation: Some(true),
             key_shared_meta: self.config.key_shared_meta(),
             subscription_properties: key_values(&self.config.subscription_properties),
             consumer_epoch: self.has_epochs().then_some(self.epoch),
@@ -260,6 +282,7 @@ impl Consumer {
         let batch_size =
             unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
         let data = EntryData {
+            consumer: self.id,
             topic: self.topic.clone(),
             position: at,
             redelivery_count: delivery.redelivery_count,

@@ -23,7 +23,7 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    pub(super) fn text_key(&self) -> Option<&str> {
+    pub(crate) fn text_key(&self) -> Option<&str> {
         match self.key {
             Some(Key::Text(text)) => Some(text),
             _ => None,
@@ -31,7 +31,7 @@ impl Outgoing<'_> {
     }
 
     /// A key of bytes, as Java writes it.
-    pub(super) fn base64_key(&self) -> Option<String> {
+    pub(crate) fn base64_key(&self) -> Option<String> {
         match self.key {
             Some(Key::Bytes(key)) => Some(base64::engine::general_purpose::STANDARD.encode(key)),
             _ => None,

@@ -47,6 +47,8 @@ pub(crate) struct Producer {
     pub(crate) link: Link,
     /// Set when it is not the user's own.
     pub(crate) listener: Option<Listener>,
+    /// Whether it is one of a partitioned producer.
+    pub(crate) is_part: bool,
     pub(crate) ring: PendingRing,
     batch: OpenBatch,
     /// Flushes that wait, each for all sends before a token, and the first failure among those.
@@ -80,6 +82,7 @@ impl Producer {
             id,
             link,
             listener: None,
+            is_part: false,
             ring: PendingRing::default(),
             batch: OpenBatch::default(),
             flushes: VecDeque::new(),
@@ -92,6 +95,11 @@ impl Producer {
             epoch: 0,
             config,
         }
+    }
+
+    /// Makes it a part of another, with that one's name.
+    pub(crate) fn part(self, name: Option<String>) -> Self {
+        Self { is_part: true, name, ..self }
     }
 
     pub(crate) fn name(&self) -> &str {
