@@ -3,12 +3,13 @@
 use pulsewire_proto::wire::MessageIdData;
 
 use super::Broker;
+use super::compaction::compact;
 use super::error::Refusal;
 use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
 use super::subscription::{Subscription, type_name};
 use super::time::Now;
-use super::topic::{SubKey, TopicKey, Waiting};
+use super::topic::{Producer, SubKey, TopicKey, Waiting};
 
 /// Why an order is not carried out: an HTTP status and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,10 +258,75 @@ impl Broker {
     /// # Errors
     /// It is not there.
     pub fn unload_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
-        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
-        self.disconnect_topic(key);
+        for key in self.parts(name)? {
+            self.disconnect_topic(key);
+            self.topics.roll(key);
+        }
         self.settle(now);
         Ok(())
+    }
+
+    /// Ends a topic: nothing can be sent to it any more. Answers the id of its last entry.
+    ///
+    /// # Errors
+    /// It is not there, or partitioned, or stores nothing.
+    pub fn terminate(&mut self, name: &TopicName, now: Now) -> Result<MessageIdData, AdminError> {
+        if self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(405, "Termination of a partitioned topic is not allowed"));
+        }
+        if !name.persistent {
+            return Err(AdminError::new(405, "Termination of a non-persistent topic is not allowed"));
+        }
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        let producers = self.end_topic(key);
+        for producer in &producers {
+            self.expel_producer(producer);
+        }
+        let last = self.topics.get(key).map(|topic| topic.log.id_before(topic.log.end()));
+        self.settle(now);
+        last.ok_or_else(|| AdminError::no_topic(name))
+    }
+
+    fn end_topic(&mut self, key: TopicKey) -> Vec<Producer> {
+        let Some(topic) = self.topics.get_mut(key) else { return Vec::new() };
+        topic.log.terminated = true;
+        let end = topic.log.end();
+        for (sub_key, sub) in &mut topic.subs {
+            if sub.cursor.backlog(end) == 0 {
+                sub.tell_end(&mut self.conns, false);
+            }
+            if !sub.ready && !sub.consumers.is_empty() {
+                sub.ready = true;
+                self.ready.push_back((key, *sub_key));
+            }
+        }
+        topic.take_producers()
+    }
+
+    /// Compacts a topic, or all partitions of one.
+    ///
+    /// # Errors
+    /// It is not there, or stores nothing.
+    pub fn compact(&mut self, name: &TopicName) -> Result<(), AdminError> {
+        if !name.persistent {
+            return Err(AdminError::new(405, "Compaction of a non-persistent topic is not allowed"));
+        }
+        for key in self.parts(name)? {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let change = compact(topic);
+                self.topics.stored = self.topics.stored.saturating_add_signed(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a topic was compacted since it was made.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn is_compacted(&self, name: &TopicName) -> Result<bool, AdminError> {
+        let mut parts = self.parts(name)?.into_iter().filter_map(|key| self.topics.get(key));
+        Ok(parts.any(|topic| topic.compacted.is_some()))
     }
 
     fn disconnect_topic(&mut self, key: TopicKey) {

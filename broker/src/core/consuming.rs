@@ -75,6 +75,7 @@ impl Broker {
             epoch: c.consumer_epoch,
             wall_ms: now.wall_ms,
             metadata: c.metadata.clone(),
+            read_compacted: c.read_compacted == Some(true),
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
@@ -258,6 +259,9 @@ impl Broker {
                     go_on |= sub.ack(log, at.key, offset, &id.ack_set);
                 }
             }
+        }
+        if log.terminated && sub.cursor.backlog(log.end()) == 0 {
+            sub.tell_end(&mut self.conns, false);
         }
         if go_on {
             self.wake(at.topic, at.sub);

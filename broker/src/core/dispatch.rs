@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use pulsewire_proto::wire::{Command, CommandMessage, SubType};
 
+use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
@@ -37,7 +38,8 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
     if sub.consumers.is_empty() {
         return;
     }
-    let ground = Ground { log: &topic.log, partition, persistent: topic.name.persistent };
+    let (log, compacted) = (&topic.log, topic.compacted.as_ref());
+    let ground = Ground { log, compacted, partition, persistent: topic.name.persistent };
     if sub.is_shared() {
         bring_due(sub, lane.now);
     }
@@ -46,10 +48,14 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
         SubType::KEY_SHARED => key_shared(sub, &ground, lane),
         _ => single(sub, &ground, lane),
     }
+    if log.terminated && sub.settles.is_none() && sub.reads() && sub.cursor.backlog(log.end()) == 0 {
+        sub.tell_end(lane.conns, true);
+    }
 }
 
 struct Ground<'a> {
     log: &'a Log,
+    compacted: Option<&'a Compacted>,
     partition: i32,
     persistent: bool,
 }
@@ -61,8 +67,19 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     let Subscription { consumers, cursor, read, messages_out, .. } = sub;
     let Some(consumer) = consumers.get_mut(at) else { return };
     while consumer.permits > 0 {
-        let offset = cursor.next_open((*read).max(ground.log.first()));
-        let Some(stored) = ground.log.get(offset) else { break };
+        let offset = cursor.next_open(*read);
+        let found = match ground.compacted.filter(|_| consumer.read_compacted) {
+            Some(compacted) => compacted.next(ground.log, offset),
+            None => {
+                let offset = cursor.next_open(offset.max(ground.log.first()));
+                ground.log.get(offset).map(|stored| (offset, stored))
+            }
+        };
+        let Some((offset, stored)) = found else { break };
+        if cursor.is_acked(offset) {
+            *read = offset + 1;
+            continue;
+        }
         if !lane.open(consumer.conn) {
             break;
         }

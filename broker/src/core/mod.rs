@@ -10,6 +10,7 @@
 //! `subscription`, `cursor`; and `dispatch`, which moves entries from logs to connections.
 
 mod admin;
+mod compaction;
 mod config;
 mod connection;
 mod connections;

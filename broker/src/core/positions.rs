@@ -83,11 +83,12 @@ impl Broker {
             return self.refuse(id, c.request_id, refusal);
         };
         if !topic.name.persistent {
-            let refusal = Refusal::new(ServerError::UNKNOWN_ERROR, "The topic stores nothing");
+            let refusal = Refusal::new(ServerError::UNKNOWN_ERROR, "Failed to recover Transaction Buffer.");
             return self.refuse(id, c.request_id, refusal);
         }
         let log = &topic.log;
-        let mut last = match log.end().checked_sub(1).and_then(|offset| Some((offset, log.get(offset)?))) {
+        let stored = log.end().checked_sub(1).and_then(|offset| Some((offset, log.get(offset)?)));
+        let mut last = match stored.or_else(|| topic.compacted.as_ref()?.last()) {
             Some((offset, stored)) => {
                 let index = i32::try_from(stored.messages).unwrap_or(i32::MAX) - 1;
                 let batch_index = if stored.batch { index } else { -1 };
@@ -102,11 +103,7 @@ impl Broker {
         };
         last.partition = Some(topic.partition());
         // -1 when nothing is acknowledged.
-        let mark = MessageIdData {
-            ledger_id: log.ledger(),
-            entry_id: sub.cursor.mark().wrapping_sub(1),
-            ..MessageIdData::default()
-        };
+        let mark = log.id_before(sub.cursor.mark());
         self.reply(
             id,
             CommandGetLastMessageIdResponse {

@@ -83,6 +83,11 @@ impl Broker {
             generated
         });
         let topic = self.topics.get_mut(key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        if topic.log.terminated {
+            let message = "Topic was already terminated";
+            let exception = "TopicTerminatedException";
+            return Err(Refusal::service(ServerError::TOPIC_TERMINATED_ERROR, exception, message).into());
+        }
         if let Some(sub) = c.initial_subscription_name.as_ref().filter(|sub| !sub.is_empty())
             && name.persistent
             && topic.sub(sub).is_none()
@@ -266,6 +271,9 @@ fn store(
     topic.messages_in += u64::from(stored.messages);
     topic.bytes_in += stored.bytes.len() as u64;
     // The chunks of a message have one sequence id: only the last one decides.
+    if topic.log.terminated {
+        return Err(Refusal::new(ServerError::TOPIC_TERMINATED_ERROR, "Topic was already terminated"));
+    }
     let counts = topic.rules.deduplication && !(c.is_chunk == Some(true) && stored.is_early_chunk());
     if counts && number(c.sequence_id) <= topic.last_sequence(&producer.name) {
         // Stored before: a receipt without a place.

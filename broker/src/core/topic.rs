@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use pulsewire_proto::wire::{ProducerAccessMode, ServerError};
 
+use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::names::TopicName;
@@ -123,6 +124,8 @@ pub(super) struct Topic {
     next_sub: u64,
     /// Highest sequence ids by producer, where deduplication is on.
     pub(super) sequences: BTreeMap<String, i64>,
+    /// What compaction left, once there was one.
+    pub(super) compacted: Option<Compacted>,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
 }
@@ -141,6 +144,7 @@ impl Topic {
             sub_names: BTreeMap::new(),
             next_sub: 0,
             sequences: BTreeMap::new(),
+            compacted: None,
             messages_in: 0,
             bytes_in: 0,
         }
@@ -254,6 +258,14 @@ impl Topic {
                 return Some((next, epoch));
             }
         }
+    }
+
+    /// Lets all producers go.
+    pub(super) fn take_producers(&mut self) -> Vec<Producer> {
+        self.exclusive = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        let here = std::mem::take(&mut self.producers).into_values();
+        here.chain(waiting.iter().filter_map(Waiting::here).cloned()).collect()
     }
 
     /// The one at that place of the line is not there any more.

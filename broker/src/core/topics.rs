@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::names::TopicName;
@@ -138,9 +139,17 @@ impl Topics {
     pub(super) fn remove(&mut self, key: TopicKey) -> Option<Topic> {
         let topic = self.map.remove(&key)?;
         self.names.remove(&topic.name.to_string());
-        self.stored -= topic.log.bytes();
+        self.stored -= topic.log.bytes() + topic.compacted.as_ref().map_or(0, Compacted::bytes);
         self.changes.push(Change { name: topic.name.clone(), created: false });
         Some(topic)
+    }
+
+    /// What a topic stores from now on belongs to another ledger, as after it moved.
+    pub(super) fn roll(&mut self, key: TopicKey) {
+        if let Some(topic) = self.map.get_mut(&key) {
+            topic.log.roll(self.next_ledger);
+            self.next_ledger += 1;
+        }
     }
 
     /// Names of the topics of a namespace, partitions one by one, in order.

@@ -272,6 +272,24 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         ("PUT", ["unload"]) => {
             ask(handle, move |broker, now| broker.unload_topic(&name, now)).await??;
         }
+        ("POST", ["terminate"]) => {
+            let last = ask(handle, move |broker, now| broker.terminate(&name, now)).await??;
+            return Ok(Answer::Json(json!({
+                "ledgerId": last.ledger_id as i64,
+                "entryId": last.entry_id as i64,
+                "partitionIndex": -1,
+                "batchIndex": -1,
+                "batchSize": 0,
+            })));
+        }
+        ("PUT", ["compaction"]) => {
+            ask(handle, move |broker, _| broker.compact(&name)).await??;
+        }
+        ("GET", ["compaction"]) => {
+            let done = ask(handle, move |broker, _| broker.is_compacted(&name)).await??;
+            let status = if done { "SUCCESS" } else { "NOT_RUN" };
+            return Ok(Answer::Json(json!({ "status": status, "lastError": "" })));
+        }
         (_, ["subscription", sub, rest @ ..]) => {
             return subscription(call, name, (*sub).to_owned(), rest, handle).await;
         }
