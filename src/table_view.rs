@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -16,7 +17,7 @@ use crate::runtime;
 
 /// A topic as a table: the last value of each key, kept up to date.
 ///
-/// It reads the topic from its beginning (of a compacted one only what compaction left), and follows it.
+/// It reads the topic, all its partitions, from its beginning (of a compacted one only what compaction left), and follows it.
 /// A message with a key sets the key's value; one without a value, or with an empty one, removes it;
 /// messages without a key are ignored. The key is [`Message::key`](crate::Message::key).
 ///
@@ -204,12 +205,12 @@ impl TableView {
         let Some(reader) = reader.filter(|reader| reader.topic().starts_with("persistent:")) else {
             return Ok(());
         };
-        let last = reader.last_message_id().await?;
-        let topic = reader.topic().to_owned();
+        let mut last = reader.last_message_ids().await?;
         drop(reader);
         poll_fn(|cx| {
             let mut state = self.handle.view.lock();
-            if covers(state.table.last_read(&topic), last) {
+            last.retain(|(topic, last)| !covers(state.table.last_read(topic), *last));
+            if last.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             state.table.check()?;
@@ -350,18 +351,32 @@ pub struct TableViewBuilder {
     client: Client,
     topic: String,
     subscription: Option<String>,
+    auto_update_partitions_interval: Option<Duration>,
     memory_limit: usize,
 }
 
 impl TableViewBuilder {
     pub(crate) fn new(client: Client, topic: String) -> Self {
-        Self { client, topic, subscription: None, memory_limit: 64 * 1024 * 1024 }
+        Self {
+            client,
+            topic,
+            subscription: None,
+            auto_update_partitions_interval: None,
+            memory_limit: 64 * 1024 * 1024,
+        }
     }
 
     /// The name of its reader's subscription. Default: a random one that begins with `reader-`, as
     /// Java's `subscriptionName`.
     pub fn subscription(mut self, name: impl Into<String>) -> Self {
         self.subscription = Some(name.into());
+        self
+    }
+
+    /// How often it is asked whether the topic has more partitions, which belong to the table then too.
+    /// Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 s.
+    pub fn auto_update_partitions_interval(mut self, interval: Duration) -> Self {
+        self.auto_update_partitions_interval = Some(interval);
         self
     }
 
@@ -384,6 +399,9 @@ impl TableViewBuilder {
         let mut reader = self.client.reader(topic.as_str()).start_message_id(MessageId::EARLIEST);
         if let Some(subscription) = self.subscription {
             reader = reader.subscription(subscription);
+        }
+        if let Some(interval) = self.auto_update_partitions_interval {
+            reader = reader.auto_update_partitions_interval(interval);
         }
         let reader = reader.read_compacted(persistent).create().await?;
         let state = State {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use pulsewire_proto::{Error, MessageId, ReaderConfig, TopicName};
+use pulsewire_proto::{Error, ErrorKind, MessageId, ReaderConfig, TopicName};
 
 use super::Reader;
 use crate::client::Client;
@@ -13,15 +13,21 @@ use crate::consumer::Consumer;
 #[must_use]
 pub struct ReaderBuilder {
     client: Client,
-    topic: String,
+    topics: Topics,
     settings: Vec<Setting>,
+}
+
+/// What is read.
+pub(crate) enum Topics {
+    One(String),
+    Several(Vec<String>),
 }
 
 type Setting = Box<dyn FnOnce(&mut ReaderConfig) + Send>;
 
 impl ReaderBuilder {
-    pub(crate) fn new(client: Client, topic: String) -> Self {
-        Self { client, topic, settings: Vec::new() }
+    pub(crate) fn new(client: Client, topics: Topics) -> Self {
+        Self { client, topics, settings: Vec::new() }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ReaderConfig) + Send + 'static) -> Self {
@@ -30,7 +36,8 @@ impl ReaderBuilder {
     }
 
     /// Starts after this message, or at [`MessageId::EARLIEST`] or [`MessageId::LATEST`]. This or
-    /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both.
+    /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both. A reader of
+    /// several topics, or of a topic with partitions, starts at the one or the other end.
     pub fn start_message_id(self, id: MessageId) -> Self {
         self.set(move |c| c.start_message_id = Some(id))
     }
@@ -90,16 +97,39 @@ impl ReaderBuilder {
         self.set(move |c| c.properties.push(property))
     }
 
-    /// Opens the reader.
+    /// How often it is asked whether a topic has more partitions, which are read then too, from their
+    /// beginning. Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 s.
+    pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.auto_update_partitions_interval = interval)
+    }
+
+    /// Opens the reader: of several topics all of them, or none.
     ///
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Reader, Error> {
-        let topic = TopicName::parse(&self.topic)?;
-        let mut config = ReaderConfig::new(topic.clone());
+        let mut names = Vec::new();
+        let several = match &self.topics {
+            Topics::One(topic) => {
+                names.push(TopicName::parse(topic)?);
+                false
+            }
+            Topics::Several(topics) => {
+                for topic in topics {
+                    names.push(TopicName::parse(topic)?);
+                }
+                true
+            }
+        };
+        let Some(first) = names.first() else {
+            return Err(Error::new(ErrorKind::InvalidOption, "a reader has one topic at least"));
+        };
+        let mut config = ReaderConfig::new(first.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
-        let opened = Consumer::open(self.client, topic.to_string(), String::new(), |core, now| {
-            core.create_reader(config, now)
+        let topic = names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
+        let opened = Consumer::open(self.client, topic, String::new(), |core, now| match several {
+            true => core.create_reader_of_topics(config, &names, now),
+            false => core.create_reader(config, now),
         });
         Ok(Reader { consumer: opened.await? })
     }

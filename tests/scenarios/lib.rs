@@ -13,6 +13,7 @@ mod env;
 mod positions;
 mod producing;
 mod reading;
+mod reading_many;
 mod service;
 mod table_view;
 #[cfg(target_family = "wasm")]
@@ -135,6 +136,12 @@ scenarios! {
         c20_sticky_ranges_get_their_keys,
         c20_auto_split_and_out_of_order,
         c22_compacted_topics_give_the_last_of_each_key,
+    }
+    reading_many {
+        v02_reader_of_partitions,
+        v02_reader_of_topics,
+        c17_last_ids_and_availability_of_several_topics,
+        v03_partitions_are_one_table,
     }
     table_view {
         v03_get_iterate_refresh,

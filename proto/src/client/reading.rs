@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Output;
 use crate::ids::{ConsumerId, MessageId, OpId};
 use crate::time::Now;
+use crate::topic::TopicName;
 use crate::wire::{Command, CommandGetLastMessageId, CommandGetLastMessageIdResponse};
 
 impl Client {
@@ -21,6 +22,22 @@ impl Client {
         config.validate()?;
         let consumer = config.to_consumer(self.rng.u64(..));
         self.subscribe(consumer, now)
+    }
+
+    /// Opens a reader of several topics, each with or without partitions. The topic of `config` is not
+    /// looked at. Completes with [`Output::Done`].
+    ///
+    /// # Errors
+    /// As [`Client::create_reader`]; a start within a topic, or one that is named twice, is not possible.
+    pub fn create_reader_of_topics(
+        &mut self,
+        config: ReaderConfig,
+        topics: &[TopicName],
+        now: Now,
+    ) -> Result<(ConsumerId, OpId), Error> {
+        config.validate()?;
+        let consumer = config.to_consumer(self.rng.u64(..));
+        self.subscribe_topics(consumer, topics, now)
     }
 
     /// The next message of a reader, if one has arrived; or the error of one that cannot be read. It is
