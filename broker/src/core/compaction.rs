@@ -35,6 +35,11 @@ impl Compacted {
         Some((offset, log.get(offset)?))
     }
 
+    /// Whether an entry comes from the log itself: it was stored since.
+    pub(super) fn reads_log(&self, offset: u64) -> bool {
+        offset >= self.horizon
+    }
+
     pub(super) fn last(&self) -> Option<(u64, &Stored)> {
         self.entries.last_key_value().map(|(offset, stored)| (*offset, stored))
     }

@@ -76,9 +76,10 @@ impl Broker {
     pub(super) fn last_message_id(&mut self, id: ConnId, c: &CommandGetLastMessageId) {
         let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
             let topic = self.topics.get(at.topic)?;
-            Some((topic, topic.subs.get(&at.sub)?))
+            let sub = topic.subs.get(&at.sub)?;
+            Some((topic, sub, sub.consumer(at.key)?.read_compacted))
         });
-        let Some((topic, sub)) = found else {
+        let Some((topic, sub, compacted)) = found else {
             let refusal = Refusal::new(ServerError::METADATA_ERROR, "Consumer not found");
             return self.refuse(id, c.request_id, refusal);
         };
@@ -88,6 +89,10 @@ impl Broker {
         }
         let log = &topic.log;
         let stored = log.end().checked_sub(1).and_then(|offset| Some((offset, log.get(offset)?)));
+        // Who reads what compaction left is told of the last that it left.
+        let stored = stored.filter(|(offset, _)| {
+            !compacted || topic.compacted.as_ref().is_none_or(|compacted| compacted.reads_log(*offset))
+        });
         let mut last = match stored.or_else(|| topic.compacted.as_ref()?.last()) {
             Some((offset, stored)) => {
                 let index = i32::try_from(stored.messages).unwrap_or(i32::MAX) - 1;

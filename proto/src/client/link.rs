@@ -479,6 +479,13 @@ fn close_command(owner: Owner, request_id: u64) -> Outbound {
     }
 }
 
+/// Whether a broker says that it has no such consumer: it has closed it, as when a topic is unloaded,
+/// and CLOSE_CONSUMER comes behind that, or never.
+pub(super) fn is_unknown_there(error: &Error) -> bool {
+    error.kind() == ErrorKind::Broker(ServerError::METADATA_ERROR)
+        && error.to_string().contains("Consumer not found")
+}
+
 /// Whether to try again. What was open once is given up only when the broker says that it cannot be;
 /// and it finds its own old self on the broker for a while, which is no reason either.
 fn may_pass(error: &Error, first: bool) -> bool {

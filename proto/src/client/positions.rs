@@ -1,6 +1,6 @@
 //! Where a consumer's subscription is: seek, redelivery of all that is open.
 
-use super::link::{LinkState, Owner};
+use super::link::{LinkState, Owner, is_unknown_there};
 use super::requests::Reply;
 use super::{Client, OpKind};
 use crate::consumer::{Seek, SeekState, SeekTarget};
@@ -64,6 +64,10 @@ impl Client {
         match result {
             // It is asked again on the next connection: to seek twice is to seek.
             Err(error) if error.kind() == ErrorKind::Disconnected => seek.state = SeekState::Waiting,
+            Err(error) if is_unknown_there(&error) => {
+                seek.state = SeekState::Waiting;
+                self.link_failed(Owner::Consumer(id), error, self.now);
+            }
             // Where it stands now is not where it was.
             Err(error) if seek.again => {
                 consumer.seek = None;

@@ -2,7 +2,7 @@
 
 use super::Client;
 use super::inner::Asker;
-use super::link::LinkState;
+use super::link::{LinkState, Owner, is_unknown_there};
 use super::requests::Reply;
 use crate::config::ReaderConfig;
 use crate::consumer::{Message, Question, SeekTarget, Verdict, verdict};
@@ -121,6 +121,9 @@ impl Client {
         let Some(c) = self.consumers.get_mut(&id) else { return };
         let result = match result {
             Err(error) if error.kind() == ErrorKind::Disconnected => return,
+            Err(error) if is_unknown_there(&error) => {
+                return self.link_failed(Owner::Consumer(id), error, self.now);
+            }
             other => other,
         };
         let Some((op, question)) = c.questions.answered(number) else { return };

@@ -308,6 +308,41 @@ fn v01_a_place_that_cannot_be_sought_again_ends_the_reader() {
 }
 
 #[test]
+fn c13_c17_a_broker_that_does_not_know_the_consumer_any_more_is_asked_on_the_next_link() {
+    for seeks in [false, true] {
+        let mut talk = Talk::new();
+        let (id, conn, _) = open(&mut talk, reader_from(MessageId::EARLIEST));
+        let op = if seeks {
+            talk.client.seek(id, SeekTarget::Id(id_of(4)), talk.now)
+        } else {
+            available(&mut talk, id)
+        };
+        let request_id = match talk.hear(conn).0 {
+            Command::Seek(asked) => asked.request_id,
+            Command::GetLastMessageId(asked) => asked.request_id,
+            other => panic!("{other:?}"),
+        };
+        let error = ServerError::METADATA_ERROR;
+        talk.say(conn, CommandError { request_id, error, message: "Consumer not found".to_owned() });
+        talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+        assert_eq!(talk.ended_yet(op), None);
+        talk.pass(ms(100));
+        talk.locate_again(conn);
+        let again = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(again.request_id));
+        hear!(talk, conn, Flow);
+        if seeks {
+            let asked = hear!(talk, conn, Seek);
+            talk.say(conn, success(asked.request_id));
+            talk.ended(op).expect("a seek");
+        } else {
+            answer(&mut talk, conn, data(1), None);
+            is(&mut talk, op, true);
+        }
+    }
+}
+
+#[test]
 fn c17_questions_wait_for_the_link_and_end_with_their_deadline_or_the_reader() {
     let mut talk = Talk::new();
     let (id, conn, _) = open(&mut talk, reader_from(MessageId::EARLIEST));
