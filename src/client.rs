@@ -11,7 +11,7 @@ use pulsewire_transport::Connector;
 use crate::consumer::{ConsumerBuilder, Topics};
 use crate::driver::Driver;
 use crate::producer::ProducerBuilder;
-use crate::reader::{self, ReaderBuilder};
+use crate::reader::ReaderBuilder;
 use crate::runtime::{self, Clock, Spawn};
 use crate::shared::Shared;
 use crate::table_view::TableViewBuilder;
@@ -77,13 +77,12 @@ impl Client {
 
     /// Prepares a reader.
     pub fn reader(&self, topic: impl Into<String>) -> ReaderBuilder {
-        ReaderBuilder::new(self.clone(), reader::Topics::One(topic.into()))
+        ReaderBuilder::new(self.clone(), vec![topic.into()])
     }
 
-    /// Prepares a reader of several topics.
+    /// Prepares a reader of several topics at once, each with or without partitions.
     pub fn reader_of_topics<T: Into<String>>(&self, topics: impl IntoIterator<Item = T>) -> ReaderBuilder {
-        let topics = topics.into_iter().map(Into::into).collect();
-        ReaderBuilder::new(self.clone(), reader::Topics::Several(topics))
+        ReaderBuilder::new(self.clone(), topics.into_iter().map(Into::into).collect())
     }
 
     /// Prepares a table view.

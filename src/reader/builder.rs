@@ -13,20 +13,14 @@ use crate::consumer::Consumer;
 #[must_use]
 pub struct ReaderBuilder {
     client: Client,
-    topics: Topics,
+    topics: Vec<String>,
     settings: Vec<Setting>,
-}
-
-/// What is read.
-pub(crate) enum Topics {
-    One(String),
-    Several(Vec<String>),
 }
 
 type Setting = Box<dyn FnOnce(&mut ReaderConfig) + Send>;
 
 impl ReaderBuilder {
-    pub(crate) fn new(client: Client, topics: Topics) -> Self {
+    pub(crate) fn new(client: Client, topics: Vec<String>) -> Self {
         Self { client, topics, settings: Vec::new() }
     }
 
@@ -35,9 +29,9 @@ impl ReaderBuilder {
         self
     }
 
-    /// Starts after this message, or at [`MessageId::EARLIEST`] or [`MessageId::LATEST`]. This or
-    /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both. A reader of
-    /// several topics, or of a topic with partitions, starts at the one or the other end.
+    /// Starts after this message, or at [`MessageId::EARLIEST`] or [`MessageId::LATEST`]; with several
+    /// topics or partitions at one of those two. This or
+    /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both.
     pub fn start_message_id(self, id: MessageId) -> Self {
         self.set(move |c| c.start_message_id = Some(id))
     }
@@ -108,28 +102,17 @@ impl ReaderBuilder {
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Reader, Error> {
-        let mut names = Vec::new();
-        let several = match &self.topics {
-            Topics::One(topic) => {
-                names.push(TopicName::parse(topic)?);
-                false
-            }
-            Topics::Several(topics) => {
-                for topic in topics {
-                    names.push(TopicName::parse(topic)?);
-                }
-                true
-            }
-        };
-        let Some(first) = names.first() else {
+        let topics: Vec<TopicName> =
+            self.topics.iter().map(|name| TopicName::parse(name)).collect::<Result<_, _>>()?;
+        let Some(first) = topics.first() else {
             return Err(Error::new(ErrorKind::InvalidOption, "a reader has one topic at least"));
         };
         let mut config = ReaderConfig::new(first.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
-        let topic = names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
-        let opened = Consumer::open(self.client, topic, String::new(), |core, now| match several {
-            true => core.create_reader_of_topics(config, &names, now),
-            false => core.create_reader(config, now),
+        let names = topics.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
+        let opened = Consumer::open(self.client, names, String::new(), |core, now| match topics[..] {
+            [_] => core.create_reader(config, now),
+            _ => core.create_reader_of_topics(config, &topics, now),
         });
         Ok(Reader { consumer: opened.await? })
     }

@@ -12,7 +12,6 @@ use pulsewire_proto::{Error, ErrorKind, Message, MessageId, SeekTarget};
 use pulsewire_transport::Clock as _;
 
 pub use builder::ReaderBuilder;
-pub(crate) use builder::Topics;
 
 use crate::consumer::Consumer;
 

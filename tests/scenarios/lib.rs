@@ -10,6 +10,7 @@ pub mod admin;
 mod bad_input;
 mod consuming;
 mod env;
+mod many;
 mod positions;
 mod producing;
 mod reading;
@@ -112,6 +113,28 @@ scenarios! {
         c07_acknowledgements_go_out_by_time_and_by_count,
         c07_close_and_drop_send_what_is_pending,
         c09_a_list_comes_again_with_backoff,
+    }
+    many {
+        r01_a_partitioned_topic_from_end_to_end,
+        r01_one_partition_that_cannot_be_opened_fails_all,
+        r01_partitions_that_come_later_are_used_and_nothing_is_lost,
+        c33_a_stream_survives_partition_growth,
+        r02_messages_go_round_and_with_batching_stay_a_while,
+        r02_a_single_partition_or_a_router_s,
+        r03_a_key_s_partition_is_its_hash,
+        r03_ten_thousand_keys_have_java_s_hashes,
+        r04_names_and_ids_of_all_partitions,
+        p24_partitions_are_opened_when_they_are_sent_to,
+        c13_seek_in_one_partition_or_in_all,
+        c16_redelivery_in_all_partitions,
+        c17_last_message_ids_of_several_topics,
+        m01_topics_come_and_go_while_messages_flow,
+        m02_a_pattern_follows_topics_that_come_and_go,
+        m02_the_broker_tells_of_new_topics_long_before_the_next_look if |e| !e.proxied,
+        m02_persistent_topics_others_or_both,
+        m03_acknowledged_and_sought_topic_by_topic,
+        m03_a_backlog_of_one_topic_does_not_keep_others_waiting,
+        v02_partitions_and_several_topics_are_read,
     }
     positions {
         c13_seek_by_id_goes_back_and_forth,

@@ -33,7 +33,7 @@ fn newer_jars(pom: &Path) -> Result<PathBuf> {
 }
 
 /// The files that the vectors are kept in.
-const FILES: [&str; 2] = ["vectors.json", "schema.json"];
+const FILES: [&str; 3] = ["vectors.json", "schema.json", "keys.json"];
 
 /// Makes the files anew in `tests/golden`.
 pub fn generate() -> Result<()> {
@@ -72,7 +72,10 @@ fn generate_into(target: &Path) -> Result<()> {
     }
     let mut java = Command::new("java");
     java.arg("-cp").arg(class_path(&classes, &lib)).args(["Golden", "merge"]);
-    run(java.arg(work.path().join(base)).arg(work.path().join(NEWER)).arg(target))
+    run(java.arg(work.path().join(base)).arg(work.path().join(NEWER)).arg(target))?;
+    let mut java = Command::new("java");
+    java.arg("-cp").arg(class_path(&classes, &lib)).arg("Keys");
+    run(java.arg(target.join("keys.json")))
 }
 
 #[cfg(test)]

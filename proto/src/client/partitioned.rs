@@ -161,7 +161,8 @@ impl Client {
         let parent = ProducerId(parent);
         self.fail_parked(parent, id, &error);
         let Some(producer) = self.partitioned.get_mut(&parent) else { return };
-        let partition = producer.part_of(id).map(|(partition, _)| partition);
+        // Those that are closed on purpose are not known any more.
+        let Some(partition) = producer.part_of(id).map(|(partition, _)| partition) else { return };
         producer.gone(id);
         match producer.state {
             State::Opening(created) => {
@@ -169,7 +170,7 @@ impl Client {
                 self.complete(created, Err(error));
             }
             // One of those that are new: all of them are tried again when partitions are asked for next.
-            State::Open if partition.is_some_and(|partition| partition >= producer.routed) => {
+            State::Open if partition >= producer.routed => {
                 let routed = producer.routed as usize;
                 let new: Vec<ProducerId> =
                     producer.parts.drain(routed..).filter_map(|part| part.state.id()).collect();

@@ -24,6 +24,7 @@ fn w01_connect_says_protocol_21_and_only_what_is_true() {
             supports_auth_refresh: Some(true),
             supports_broker_entry_metadata: Some(true),
             supports_partial_producer: Some(true),
+            supports_topic_watchers: Some(true),
             supports_get_partitioned_metadata_without_auto_creation: Some(true),
             ..Default::default()
         }),

@@ -338,19 +338,6 @@ fn k02_a_lookup_that_fails_without_a_reason_is_tried_again() {
 }
 
 #[test]
-fn r01_a_partitioned_topic_is_refused_with_what_can_be_done() {
-    let mut talk = Talk::new();
-    let (_, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
-    let conn = talk.accept(BROKER);
-    let asked = hear!(talk, conn, PartitionedTopicMetadata);
-    assert_eq!(asked.metadata_auto_creation_enabled, Some(true));
-    talk.say(conn, partitions(asked.request_id, 3));
-    let error = talk.ended(op).expect_err("a failure");
-    assert_eq!(error.kind(), ErrorKind::NotSupported);
-    assert!(error.to_string().contains("t-partition-0"), "{error}");
-}
-
-#[test]
 fn k02_a_late_answer_to_an_earlier_generation_does_nothing() {
     let mut talk = Talk::new();
     let (op, service) = asks_for_its_broker(&mut talk, BROKER);

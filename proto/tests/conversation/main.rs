@@ -14,6 +14,7 @@ mod connection;
 mod consumer;
 mod faults;
 mod lookup;
+mod many;
 mod positions;
 mod producer;
 mod reading;

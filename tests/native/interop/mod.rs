@@ -1,6 +1,7 @@
 //! The official Java and Python clients and ours, on the same topics.
 
 mod ids;
+mod keys;
 mod matrix;
 mod shared;
 mod witness;
@@ -37,7 +38,7 @@ pub(crate) struct Check {
 
 /// All checks.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
-    matrix::checks().into_iter().chain(ids::checks()).chain(shared::checks())
+    matrix::checks().into_iter().chain(ids::checks()).chain(keys::checks()).chain(shared::checks())
 }
 
 impl Both {

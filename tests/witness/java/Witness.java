@@ -21,6 +21,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.apache.pulsar.client.api.CompressionType;
 import org.apache.pulsar.client.api.Consumer;
+import org.apache.pulsar.client.api.HashingScheme;
 import org.apache.pulsar.client.api.Message;
 import org.apache.pulsar.client.api.MessageId;
 import org.apache.pulsar.client.api.Producer;
@@ -89,6 +90,7 @@ public final class Witness {
                 .topic(request.get("topic").asText())
                 .enableBatching(false)
                 .blockIfQueueFull(true)
+                .hashingScheme(HashingScheme.valueOf(request.path("hashing").asText("JavaStringHash")))
                 .compressionType(CompressionType.valueOf(request.path("codec").asText("NONE")));
         switch (request.path("mode").asText("single")) {
             case "batch" -> builder.enableBatching(true)
