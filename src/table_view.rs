@@ -310,6 +310,13 @@ struct Follow {
     view: Arc<View>,
 }
 
+impl Drop for Follow {
+    /// It has ended, or its runtime has: nobody is to wait for what will not come.
+    fn drop(&mut self) {
+        self.view.end(Error::new(ErrorKind::AlreadyClosed, "the table view follows its topic no more"));
+    }
+}
+
 /// Messages that are taken in before others have their turn.
 const TURN: usize = 256;
 

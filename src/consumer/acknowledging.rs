@@ -6,7 +6,7 @@ use super::Consumer;
 
 impl Consumer {
     /// Acknowledges a message: it will not come again. It goes out with others, after the
-    /// [group time](ConsumerBuilder::acknowledgment_group_time) at the latest; [`Consumer::close`] and
+    /// [group time](super::ConsumerBuilder::acknowledgment_group_time) at the latest; [`Consumer::close`] and
     /// the drop of the last handle send what is left.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Consumer {
 
     /// Acknowledges messages, and waits until the broker has confirmed it. Java has this as
     /// `isAckReceiptEnabled` of the consumer; here each call chooses. A part of a batch is confirmed
-    /// at once unless [`batch_index_acknowledgment`](ConsumerBuilder::batch_index_acknowledgment) is on.
+    /// at once unless [`batch_index_acknowledgment`](super::ConsumerBuilder::batch_index_acknowledgment) is on.
     ///
     /// # Errors
     /// What the broker says, `Disconnected` when the link was lost meanwhile, `AlreadyClosed`, or
@@ -82,7 +82,7 @@ impl Consumer {
     }
 
     /// Asks for messages to come again, each after the consumer's delay: with a
-    /// [backoff](ConsumerBuilder::negative_ack_redelivery_backoff) the one that its redelivery count gives.
+    /// [backoff](super::ConsumerBuilder::negative_ack_redelivery_backoff) the one that its redelivery count gives.
     ///
     /// # Errors
     /// `AlreadyClosed`.

@@ -16,7 +16,7 @@ use crate::wire::entry::Entry;
 use crate::wire::{CommandUnsubscribe, Outbound, hot};
 
 impl Client {
-    /// Opens a consumer. Completes with [`Output::Done`].
+    /// Opens a consumer. Completes with [`Output::Done`](crate::Output::Done).
     ///
     /// # Errors
     /// `InvalidOption`, or `AlreadyClosed`.
