@@ -238,7 +238,9 @@ impl Client {
             }
             Command::LookupTopicResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
             Command::GetTopicsOfNamespaceResponse(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
-            Command::WatchTopicListSuccess(r) => self.replied(conn, r.request_id, Ok(r.into()), now),
+            Command::WatchTopicListSuccess(r) if cfg!(feature = "many") => {
+                self.replied(conn, r.request_id, Ok(r.into()), now)
+            }
             Command::WatchTopicUpdate(update) if cfg!(feature = "many") => {
                 self.topics_updated(conn, update, now);
             }

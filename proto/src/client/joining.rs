@@ -137,6 +137,13 @@ impl Client {
         self.asking(Ask::Join(join), start)
     }
 
+    /// It will fail, and waits for the rest all the same.
+    pub(super) fn join_fails(&mut self, join: u64, error: &Error) {
+        if let Some(join) = self.joins.joins.get_mut(&join) {
+            join.error.get_or_insert_with(|| error.clone());
+        }
+    }
+
     /// A part has ended.
     pub(super) fn join_ended(&mut self, id: u64, error: Option<Error>) {
         let Some(join) = self.joins.joins.get_mut(&id) else { return };

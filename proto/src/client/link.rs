@@ -303,7 +303,8 @@ impl Client {
             return self.complete(op, Ok(Output::Done));
         }
         let first = link.created.is_some();
-        if !may_pass(&error, first) && !(cfg!(feature = "many") && self.part_goes_on(owner, &error)) {
+        let goes_on = may_pass(&error, first) || cfg!(feature = "many") && self.part_goes_on(owner, &error);
+        if !goes_on {
             return self.link_ended(owner, error);
         }
         let Some(link) = self.link(owner) else { return };

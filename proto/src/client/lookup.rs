@@ -27,6 +27,9 @@ use crate::wire::{
     PartitionedMetadataResult, ServerError, TopicsMode,
 };
 
+/// Partitions that a topic may have.
+const MAX_PARTITIONS: u32 = 65_536;
+
 #[derive(Debug)]
 pub(crate) struct Task {
     kind: TaskKind,
@@ -205,6 +208,14 @@ impl Client {
                     None if response.response == Some(PartitionedMetadataResult::FAILED) => Err(
                         Error::broker(ServerError::UNKNOWN_ERROR, response.message.as_deref().unwrap_or("")),
                     ),
+                    // For each of them something is opened.
+                    None if response.partitions.unwrap_or(0) > MAX_PARTITIONS => Err(Error::new(
+                        ErrorKind::Protocol,
+                        format!(
+                            "the broker named {} partitions; at most {MAX_PARTITIONS} are believed",
+                            response.partitions.unwrap_or(0)
+                        ),
+                    )),
                     None => Ok(Answer::Partitions(response.partitions.unwrap_or(0))),
                 }
             }

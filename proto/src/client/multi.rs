@@ -347,15 +347,12 @@ impl Client {
             let Some(part) = multi.next() else { return Ok(None) };
             let taken = self.take(part);
             let Some(multi) = self.multi.get_mut(&id) else { continue };
-            match taken {
-                Ok(Some(message)) => {
-                    multi.again(part);
-                    if message.is_ok() {
-                        multi.taken(part);
-                    }
-                    return Ok(Some(message));
+            if let Ok(Some(message)) = taken {
+                multi.again(part);
+                if message.is_ok() {
+                    multi.taken(part);
                 }
-                Ok(None) | Err(_) => {}
+                return Ok(Some(message));
             }
         }
     }
@@ -428,7 +425,7 @@ impl Client {
         match std::mem::replace(&mut multi.state, State::Closing(op)) {
             State::Closing(earlier) => {
                 multi.state = State::Closing(earlier);
-                self.complete(op, Ok(Output::Done));
+                multi.also_closing.push(op);
             }
             State::Opening(created) => {
                 let error = Error::closed("consumer");
@@ -471,6 +468,9 @@ impl Client {
             }
         }
         self.emit(Event::ConsumerEnded { consumer: id, error: error.clone() });
+        for op in multi.also_closing {
+            self.complete(op, Ok(Output::Done));
+        }
     }
 }
 

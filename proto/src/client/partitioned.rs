@@ -90,7 +90,10 @@ impl Client {
                         producer.parts[partition as usize].sent(message.token);
                     }
                 }
-                Err(error) => self.outcome(parent, message.token, Err(error)),
+                Err(error) => {
+                    flushes.iter().for_each(|join| self.join_fails(*join, &error));
+                    self.outcome(parent, message.token, Err(error));
+                }
             }
         }
         for join in flushes {
@@ -253,8 +256,10 @@ impl Client {
             match part.parked.front().map(|message| message.deadline) {
                 Some(due) if due <= now.time => {
                     let Some(message) = part.parked.pop_front() else { return };
+                    let (error, flushes) = (Error::timeout("sending the message"), part.flushes.clone());
+                    flushes.into_iter().for_each(|join| self.join_fails(join, &error));
                     self.released(message.size);
-                    self.outcome(parent, message.token, Err(Error::timeout("sending the message")));
+                    self.outcome(parent, message.token, Err(error));
                 }
                 Some(due) => return self.timers.arm(Timer::Parked(id), due),
                 None => return,
@@ -292,7 +297,7 @@ impl Client {
         match std::mem::replace(&mut producer.state, State::Closing(op)) {
             State::Closing(earlier) => {
                 producer.state = State::Closing(earlier);
-                self.complete(op, Ok(Output::Done));
+                producer.also_closing.push(op);
             }
             State::Opening(created) => {
                 let error = Error::closed("producer");
@@ -334,10 +339,13 @@ impl Client {
             // What the broker may have opened is closed there too.
             self.asking(Ask::Nothing, |client| client.close_producer(part, client.now));
         }
-        match self.partitioned.remove(&id).map(|producer| producer.listener) {
-            Some(Some(listener)) => (listener.ended)(self, listener.handle, id, error.clone()),
-            Some(None) => self.emit(Event::ProducerEnded { producer: id, error: error.clone() }),
-            None => {}
+        let Some(producer) = self.partitioned.remove(&id) else { return };
+        match producer.listener {
+            Some(listener) => (listener.ended)(self, listener.handle, id, error.clone()),
+            None => self.emit(Event::ProducerEnded { producer: id, error: error.clone() }),
+        }
+        for op in producer.also_closing {
+            self.complete(op, Ok(Output::Done));
         }
     }
 }

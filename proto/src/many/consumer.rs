@@ -31,6 +31,8 @@ pub(crate) struct MultiTopicsConsumer {
     /// All parts have it.
     pub(crate) name: String,
     pub(crate) state: State,
+    /// Closings that came while it was closing already.
+    pub(crate) also_closing: Vec<OpId>,
     pub(crate) topics: Vec<Topic>,
     parts: Vec<Part>,
     pub(crate) pattern: Option<Box<Pattern>>,
@@ -88,6 +90,7 @@ impl MultiTopicsConsumer {
             config,
             name,
             state: State::Opening(created),
+            also_closing: Vec::new(),
             topics: Vec::new(),
             parts: Vec::new(),
             pattern: None,

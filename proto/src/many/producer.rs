@@ -31,6 +31,8 @@ pub(crate) struct PartitionedProducer {
     /// Set when it is not the user's own.
     pub(crate) listener: Option<Listener>,
     pub(crate) state: State,
+    /// Closings that came while it was closing already.
+    pub(crate) also_closing: Vec<OpId>,
     pub(crate) router: Router,
     /// By partition. There may be more than are sent to yet.
     pub(crate) parts: Vec<Part>,
@@ -91,6 +93,7 @@ impl PartitionedProducer {
         let mut producer = Self {
             listener,
             state: State::Opening(created),
+            also_closing: Vec::new(),
             router: Router::new(&config, partitions, rng),
             parts: Vec::new(),
             by_id: IdMap::default(),

@@ -121,11 +121,13 @@ fn r01_one_stream_of_outcomes_comes_from_all_partitions() {
         assert!((0..2).contains(&sent.partition), "{sent}");
     }
     let close = talk.client.close_producer(id, talk.now);
+    let again = talk.client.close_producer(id, talk.now);
     for _ in parts {
+        assert_eq!((talk.ended_yet(close), talk.ended_yet(again)), (None, None));
         let close = hear!(talk, conn, CloseProducer);
         talk.say(conn, success(close.request_id));
     }
-    assert_eq!(talk.ended(close), Ok(Output::Done));
+    assert_eq!((talk.ended(close), talk.ended(again)), (Ok(Output::Done), Ok(Output::Done)));
     assert!(matches!(talk.event(), Some(Event::ProducerEnded { producer, .. }) if producer == id));
     assert_eq!(talk.event(), None);
     assert_eq!(talk.try_send(id, b"late").map_err(|e| e.kind()), Err(ErrorKind::AlreadyClosed));
@@ -173,6 +175,18 @@ fn r01_a_partition_that_cannot_be_opened_fails_the_producer_and_closes_the_other
     assert_eq!(talk.event(), None);
     // What was still being looked up is not opened.
     talk.say(conn, serves(asked[1], BROKER));
+    talk.quiet(conn);
+}
+
+#[test]
+fn r01_a_range_that_the_broker_names_is_bounded_first() {
+    let mut talk = Talk::new();
+    let (_, op) = talk.client.create_producer(unbatched(), talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    says_partitions(&mut talk, conn, u32::MAX);
+    let error = talk.ended(op).expect_err("a failure");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("4294967295 partitions"), "{error}");
     talk.quiet(conn);
 }
 
@@ -304,12 +318,11 @@ fn p24_messages_that_wait_for_a_partition_end_once_each() {
     hear!(talk, conn, Producer);
     // The producer is closed.
     let mut talk = Talk::new();
-    let (id, conn, _) = lazy(&mut talk);
+    let (id, ..) = lazy(&mut talk);
     talk.client.close_producer(id, talk.now);
     assert_eq!(talk.outcome().map(|(_, result)| result), Some(Err(ErrorKind::AlreadyClosed)));
     talk.pass(secs(40));
     assert_eq!(talk.outcome(), None);
-    drop(conn);
     // It takes longer than a send may.
     let mut talk = Talk::new();
     let (_, conn, open) = lazy(&mut talk);
