@@ -7,7 +7,8 @@ use futures_util::future::try_join_all;
 use pulsewire::{Client, ErrorKind, MessageId, Reader, SeekTarget};
 
 use crate::env::{Env, Outcome, holds, same, sleep, text, within};
-use crate::reading::{admin_path, set};
+use crate::many::grow;
+use crate::reading::{admin_path, hold, set};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -51,6 +52,7 @@ pub(crate) async fn v02_reader_of_partitions(env: Env) -> Outcome {
     let empty = from(MessageId::EARLIEST).create().await.map_err(text)?;
     holds("empty", !empty.has_message_available().await.map_err(text)?)?;
     empty.close().await.map_err(text)?;
+    hold(&client, &env.topic()).await?;
     let ids = publish(&client, &env.topic(), 0..60).await?;
 
     let second = Duration::from_secs(1);
@@ -79,7 +81,7 @@ pub(crate) async fn v02_reader_of_partitions(env: Env) -> Outcome {
     same("by time", read_all(&reader).await?.get(&partition), found.get(&partition))?;
 
     // More partitions, also while links are lost.
-    env.administer("POST", &partitions, Some("5")).await?;
+    grow(&env, &env.topic(), 5).await?;
     publish(&client, &env.topic(), 60..120).await?;
     env.administer("PUT", &format!("{}/unload", admin_path(&partition)), None).await?;
     let mut late = BTreeMap::<String, Vec<usize>>::new();
@@ -143,6 +145,7 @@ pub(crate) async fn v03_partitions_are_one_table(env: Env) -> Outcome {
     let client = env.client()?;
     let partitions = format!("{}/partitions", admin_path(&env.topic()));
     env.administer("PUT", &partitions, Some("3")).await?;
+    hold(&client, &env.topic()).await?;
     publish(&client, &env.topic(), 0..30).await?;
     let second = Duration::from_secs(1);
     let table = client.table_view(env.topic()).auto_update_partitions_interval(second).create();
@@ -156,7 +159,7 @@ pub(crate) async fn v03_partitions_are_one_table(env: Env) -> Outcome {
     let mut told = vec![changes.next().await.map_err(text)?.key, changes.next().await.map_err(text)?.key];
     told.sort();
     same("changes", told.iter().map(|key| &**key).collect::<Vec<_>>(), vec!["key-3", "key-4"])?;
-    env.administer("POST", &partitions, Some("5")).await?;
+    grow(&env, &env.topic(), 5).await?;
     publish(&client, &env.topic(), 100..130).await?;
     for _ in 0..200 {
         if table.len().map_err(text)? == 59 {

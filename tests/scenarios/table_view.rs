@@ -7,7 +7,7 @@ use futures_util::future::{join3, try_join_all};
 use pulsewire::{Changes, Client, ErrorKind, MessageId, TableView};
 
 use crate::env::{Env, Outcome, holds, same, text, within};
-use crate::reading::{admin_path, compact, set};
+use crate::reading::{admin_path, compact, hold, set};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -62,6 +62,7 @@ pub(crate) async fn v03_get_iterate_refresh(env: Env) -> Outcome {
 
 pub(crate) async fn v03_listeners_are_told_each_change_once_in_order(env: Env) -> Outcome {
     let client = env.client()?;
+    hold(&client, &env.topic()).await?;
     set(&client, &env.topic(), &[("a", Some("1")), ("b", Some("1"))]).await?;
     let table = view(&client, &env.topic()).await?;
     let (mut from_now, mut all) = (table.listen(), table.for_each_and_listen());

@@ -361,7 +361,12 @@ impl Client {
         // The next broker is behind the same proxy as this one.
         let proxied = self.pool.get(conn).is_some_and(|c| c.key.proxy_to.is_some());
         let assigned = assigned.map(|endpoint| self.broker_key(&endpoint, proxied));
-        let Some(link) = self.link(owner).filter(|l| l.open_conn() == Some(conn)) else { return };
+        // It may overtake the answer to an opening, which then means nothing any more.
+        let on = |state: &LinkState| match *state {
+            LinkState::Open(on) | LinkState::Opening(on, _) => Some(on),
+            _ => None,
+        };
+        let Some(link) = self.link(owner).filter(|l| on(&l.state) == Some(conn)) else { return };
         link.assigned = assigned;
         self.link_failed(owner, Error::new(ErrorKind::Disconnected, "the broker closed it"), now);
     }

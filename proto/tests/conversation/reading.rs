@@ -308,6 +308,26 @@ fn v01_a_place_that_cannot_be_sought_again_ends_the_reader() {
 }
 
 #[test]
+fn v01_a_close_that_overtakes_the_answer_to_subscribe_is_no_dead_link() {
+    let mut talk = Talk::new();
+    let (id, conn, _) = open(&mut talk, reader_from(MessageId::EARLIEST));
+    talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+    talk.pass(ms(100));
+    talk.locate_again(conn);
+    let again = hear!(talk, conn, Subscribe);
+    talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+    talk.say(conn, success(again.request_id));
+    talk.quiet(conn);
+    talk.pass(ms(300));
+    talk.locate_again(conn);
+    let again = hear!(talk, conn, Subscribe);
+    talk.say(conn, success(again.request_id));
+    hear!(talk, conn, Flow);
+    talk.deliver(conn, id, 0, "x");
+    assert_eq!(read(&mut talk, id).as_deref(), Some("x"));
+}
+
+#[test]
 fn c13_c17_a_broker_that_does_not_know_the_consumer_any_more_is_asked_on_the_next_link() {
     for seeks in [false, true] {
         let mut talk = Talk::new();
