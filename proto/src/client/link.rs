@@ -456,12 +456,7 @@ impl Client {
             }
             Owner::Consumer(consumer) => {
                 self.timers.cancel(Timer::Nack(consumer));
-                self.seek_ended(consumer, Err(error.clone()));
-                self.acks_ended(consumer, &error);
-                let asked = self.consumers.get_mut(&consumer).map(|c| c.questions.take());
-                for op in asked.unwrap_or_default() {
-                    self.complete(op, Err(error.clone()));
-                }
+                self.answer_all(consumer, &error);
                 match self.consumers.remove(&consumer).map(|c| c.member) {
                     Some(Some(member)) if cfg!(feature = "many") => {
                         self.consumer_part_ended(member.group, consumer, error);
@@ -470,6 +465,18 @@ impl Client {
                     None => {}
                 }
             }
+        }
+    }
+}
+
+impl Client {
+    /// Nothing that waits for a consumer will be done.
+    pub(super) fn answer_all(&mut self, consumer: ConsumerId, error: &Error) {
+        self.seek_ended(consumer, Err(error.clone()));
+        self.acks_ended(consumer, error);
+        let asked = self.consumers.get_mut(&consumer).map(|c| c.questions.take());
+        for op in asked.unwrap_or_default() {
+            self.complete(op, Err(error.clone()));
         }
     }
 }

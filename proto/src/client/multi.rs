@@ -82,6 +82,8 @@ impl Client {
         if state != Some(LinkState::Locating) {
             return;
         }
+        // Whoever asked before it was open asked a part that is not there.
+        self.answer_all(id, &Error::new(ErrorKind::Disconnected, "the consumer was not open yet"));
         let Some(single) = self.consumers.remove(&id) else { return };
         let Some(created) = single.link.created() else { return };
         if let Err(error) = check_start(&single.config) {
@@ -357,12 +359,14 @@ impl Client {
         }
     }
 
+    #[cold]
     pub(super) fn several_have_messages(&self, id: ConsumerId) -> bool {
         self.multi
             .get(&id)
             .is_some_and(|multi| multi.has_failures() || multi.waiting().any(|part| self.has_messages(*part)))
     }
 
+    #[cold]
     pub(super) fn delivered_of_several(&mut self, id: ConsumerId, mut n: u32) {
         while let Some((part, of)) = self.multi.get_mut(&id).and_then(|multi| multi.delivered(n)) {
             n -= of;

@@ -4,6 +4,7 @@ use super::Client;
 use super::inner::Listener;
 use super::joining::{Ask, Joined};
 use super::link::{LinkState, Owner};
+use super::sending::has_room;
 use crate::config::ProducerConfig;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output, SendOutcome};
@@ -11,7 +12,7 @@ use crate::ids::{MessageId, OpId, ProducerId, SendToken};
 use crate::many::parked::Parked;
 use crate::many::producer::{PartState, PartitionedProducer, State};
 use crate::producer::Outgoing;
-use crate::time::{Now, Time};
+use crate::time::Now;
 use crate::timer::Timer;
 
 impl Client {
@@ -84,7 +85,7 @@ impl Client {
         self.timers.cancel(Timer::Parked(id));
         for message in parked {
             self.released(message.size);
-            match message.with(|outgoing| self.send(id, outgoing, now)) {
+            match message.with(|outgoing| self.send(id, outgoing, message.since)) {
                 Ok(_) => {
                     if let Some(producer) = self.partitioned.get_mut(&parent) {
                         producer.parts[partition as usize].sent(message.token);
@@ -224,7 +225,9 @@ impl Client {
             self.send(part, message, now)?;
         } else {
             let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-            self.room_for(size)?;
+            if !has_room(self.pending_bytes, size, self.config.memory_limit) {
+                return Err(self.no_room());
+            }
             self.pending_bytes += size;
         }
         let Some(producer) = self.partitioned.get_mut(&id) else { return Err(Error::closed("producer")) };
@@ -234,14 +237,13 @@ impl Client {
             return Ok(SendToken(token));
         }
         let timeout = producer.config.send_timeout;
-        let deadline = if timeout.is_zero() { Time::NEVER } else { now.time + timeout };
-        producer.parts[partition as usize].parked.push_back(Parked::new(message, token, deadline));
+        producer.parts[partition as usize].parked.push_back(Parked::new(message, token, now));
         if state == PartState::Unused {
             self.open_part(id, partition, now);
         }
         let part = self.partitioned.get(&id).and_then(|p| p.parts[partition as usize].state.id());
-        if let Some(part) = part.filter(|_| deadline != Time::NEVER) {
-            self.timers.arm_if_idle(Timer::Parked(part), deadline);
+        if let Some(part) = part.filter(|_| !timeout.is_zero()) {
+            self.timers.arm_if_idle(Timer::Parked(part), now.time + timeout);
         }
         Ok(SendToken(token))
     }
@@ -251,9 +253,10 @@ impl Client {
         let Some(listener) = self.producers.get(&id).and_then(|p| p.listener) else { return };
         let parent = ProducerId(listener.handle);
         loop {
-            let producer = self.partitioned.get_mut(&parent);
-            let Some((_, part)) = producer.and_then(|producer| producer.part_of(id)) else { return };
-            match part.parked.front().map(|message| message.deadline) {
+            let Some(producer) = self.partitioned.get_mut(&parent) else { return };
+            let timeout = producer.config.send_timeout;
+            let Some((_, part)) = producer.part_of(id) else { return };
+            match part.parked.front().map(|message| message.since.time + timeout) {
                 Some(due) if due <= now.time => {
                     let Some(message) = part.parked.pop_front() else { return };
                     let (error, flushes) = (Error::timeout("sending the message"), part.flushes.clone());
@@ -271,20 +274,21 @@ impl Client {
     pub(super) fn flush_partitioned(&mut self, id: ProducerId, op: OpId) -> bool {
         let now = self.now;
         let Some(producer) = self.partitioned.get_mut(&id) else { return false };
-        let states: Vec<PartState> = producer.parts.iter().map(|part| part.state).collect();
+        let states: Vec<(PartState, bool)> =
+            producer.parts.iter().map(|part| (part.state, part.parked.is_empty())).collect();
         let join = self.join(Joined::Op(op));
         for (partition, state) in states.into_iter().enumerate() {
             match state {
-                PartState::Open(part) => {
+                (PartState::Open(part), _) => {
                     self.join_part(join, |client| client.flush(part, now));
                 }
-                PartState::Opening(_) => {
+                (PartState::Opening(_), false) => {
                     self.join_waits(join);
                     if let Some(producer) = self.partitioned.get_mut(&id) {
                         producer.parts[partition].flushes.push(join);
                     }
                 }
-                PartState::Unused => {}
+                (PartState::Opening(_) | PartState::Unused, _) => {}
             }
         }
         self.join_ended(join, None);

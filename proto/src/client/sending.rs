@@ -58,7 +58,7 @@ impl Client {
         message: &Outgoing<'_>,
         now: Now,
     ) -> Result<SendToken, Error> {
-        let Some(p) = self.producers.get(&producer) else {
+        let Some(p) = self.producers.get_mut(&producer) else {
             return if cfg!(feature = "many") {
                 self.send_partitioned(producer, message, None, now)
             } else {
@@ -68,8 +68,10 @@ impl Client {
         if matches!(p.link.state, LinkState::Closing(..)) {
             return Err(Error::closed("producer"));
         }
-        self.room_for(message.payload.as_ref().map_or(0, |p| p.as_slice().len()))?;
-        let p = self.producers.get_mut(&producer).ok_or_else(|| Error::closed("producer"))?;
+        let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
+        if !has_room(self.pending_bytes, size, self.config.memory_limit) {
+            return Err(self.no_room());
+        }
         let was_empty = p.ring.is_empty();
         let held = p.held();
         let sent = p.enqueue(message, now);
@@ -103,17 +105,11 @@ impl Client {
         Ok(token)
     }
 
-    /// Whether a payload of so many bytes may be pending beside what is.
-    #[inline]
-    pub(super) fn room_for(&mut self, size: usize) -> Result<(), Error> {
-        // A single message may always be pending, however small the limit.
-        if self.pending_bytes > 0 && self.pending_bytes + size > self.config.memory_limit {
-            self.starved = true;
-            let limit = self.config.memory_limit;
-            let why = format!("pending messages use up the memory limit of {limit} bytes");
-            return Err(Error::new(ErrorKind::QueueFull, why));
-        }
-        Ok(())
+    #[cold]
+    pub(super) fn no_room(&mut self) -> Error {
+        self.starved = true;
+        let limit = self.config.memory_limit;
+        Error::new(ErrorKind::QueueFull, format!("pending messages use up the memory limit of {limit} bytes"))
     }
 
     /// So many bytes are not pending any more.
@@ -330,4 +326,11 @@ impl Client {
             None => {}
         }
     }
+}
+
+/// Whether a payload of so many bytes may be pending beside what is.
+#[inline]
+pub(super) fn has_room(pending: usize, size: usize, limit: usize) -> bool {
+    // A single message may always be pending, however small the limit.
+    pending == 0 || pending + size <= limit
 }

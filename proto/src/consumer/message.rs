@@ -14,11 +14,17 @@ use crate::wire::entry::{find_all, find_bytes, find_varint};
 use crate::wire::hot::Position;
 use crate::wire::{BrokerEntryMetadata, KeyValue};
 
+/// What all messages of a consumer share.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) consumer: ConsumerId,
+    pub(crate) topic: TopicName,
+}
+
 /// What all messages of an entry share.
 #[derive(Debug)]
 pub(crate) struct EntryData {
-    pub(crate) consumer: ConsumerId,
-    pub(crate) topic: Arc<TopicName>,
+    pub(crate) source: Arc<Source>,
     pub(crate) position: Position,
     pub(crate) redelivery_count: u32,
     pub(crate) broker: Option<BrokerEntryMetadata>,
@@ -74,13 +80,13 @@ impl Message {
     /// The consumer that it came by: of a consumer of several topics the part that has its topic.
     #[must_use]
     pub fn consumer(&self) -> ConsumerId {
-        self.entry.consumer
+        self.entry.source.consumer
     }
 
     /// The topic that it was received from; of one with partitions, the partition.
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.entry.topic.as_str()
+        self.entry.source.topic.as_str()
     }
 
     /// The payload; empty for a null value.

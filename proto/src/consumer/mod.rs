@@ -26,8 +26,8 @@ use std::time::Duration;
 use acks::BatchAcks;
 use bytes::Bytes;
 use grouping::{Flush, Grouping};
-use message::EntryData;
 pub use message::Message;
+use message::{EntryData, Source};
 use nacks::Nacks;
 use queue::{Queue, Taken, open_bits};
 pub(crate) use reader::{Question, Questions, Verdict, verdict};
@@ -60,7 +60,7 @@ pub(crate) struct Consumer {
     /// Set when it is a part of another.
     pub(crate) member: Option<Member>,
     name: String,
-    topic: Arc<TopicName>,
+    source: Arc<Source>,
     queue: Queue,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
@@ -98,7 +98,7 @@ impl Consumer {
             link,
             member: None,
             name,
-            topic: Arc::new(config.topic.clone()),
+            source: Arc::new(Source { consumer: id, topic: config.topic.clone() }),
             queue: Queue::default(),
             acks: BatchAcks::default(),
             grouping: Grouping::default(),
@@ -282,8 +282,7 @@ impl Consumer {
         let batch_size =
             unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
         let data = EntryData {
-            consumer: self.id,
-            topic: self.topic.clone(),
+            source: self.source.clone(),
             position: at,
             redelivery_count: delivery.redelivery_count,
             broker: entry.broker,

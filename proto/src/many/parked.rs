@@ -5,15 +5,15 @@
 use bytes::Bytes;
 
 use crate::producer::{Key, Outgoing, Payload};
-use crate::time::Time;
+use crate::time::Now;
 
 /// A message that outlives the call that sent it.
 #[derive(Debug)]
 pub(crate) struct Parked {
     /// The user's token.
     pub(crate) token: u64,
-    /// When it fails if it has not gone out; [`Time::NEVER`] without a timeout.
-    pub(crate) deadline: Time,
+    /// When it was sent: its timeout counts from then.
+    pub(crate) since: Now,
     /// Bytes that it counts for.
     pub(crate) size: usize,
     payload: Option<Bytes>,
@@ -31,13 +31,13 @@ enum OwnedKey {
 }
 
 impl Parked {
-    pub(crate) fn new(message: &Outgoing<'_>, token: u64, deadline: Time) -> Self {
+    pub(crate) fn new(message: &Outgoing<'_>, token: u64, since: Now) -> Self {
         // All fields are named, so that none is forgotten here.
         let Outgoing { payload, key, ordering_key, properties, event_time, sequence_id } = *message;
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
             token,
-            deadline,
+            since,
             size: payload.as_ref().map_or(0, |p| p.as_slice().len()),
             payload: payload.map(|payload| match payload {
                 Payload::Slice(slice) => Bytes::copy_from_slice(slice),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use pulsewire_proto::wire::*;
 use pulsewire_proto::{
     ClientConfig, ConnId, ConsumerConfig, ConsumerId, Error, ErrorKind, OpId, Output, ProducerConfig,
-    ProducerId, SeekTarget, SendToken, SubscriptionType,
+    ProducerId, RegexSubscriptionMode, SeekTarget, SendToken, SubscriptionType, TopicName, TopicsPattern,
 };
 
 use crate::talk::*;
@@ -20,6 +20,7 @@ struct World {
     sends: Vec<(ProducerId, SendToken)>,
     /// What the scripted broker knows of each connection: consumers that are open there.
     open: BTreeMap<ConnId, Vec<u64>>,
+    watchers: Vec<(ConnId, u64)>,
     next_entry: u64,
     trace: Vec<String>,
 }
@@ -44,6 +45,7 @@ impl World {
             consumers: Vec::new(),
             sends: Vec::new(),
             open: BTreeMap::new(),
+            watchers: Vec::new(),
             next_entry: 0,
             trace: Vec::new(),
         }
@@ -62,7 +64,8 @@ impl World {
         let now = self.now();
         let producer = self.pick(&self.producers.clone());
         let consumer = self.pick(&self.consumers.clone());
-        match (self.rng.u32(..20), producer, consumer) {
+        let soon = ms(300);
+        match (self.rng.u32(..27), producer, consumer) {
             (0, ..) if self.producers.len() < 6 => {
                 let config = ProducerConfig { send_timeout: secs(5), ..unbatched() };
                 let (id, op) = self.talk.client.create_producer(config, now).expect("options");
@@ -80,6 +83,51 @@ impl World {
                 self.consumers.push(id);
                 self.ops.push(op);
             }
+            // Handles that are made of others.
+            (20, ..) if self.producers.len() < 8 => {
+                let config = ProducerConfig {
+                    topic: TopicName::parse("many").expect("a topic"),
+                    send_timeout: secs(5),
+                    lazy_start_partitioned_producers: self.rng.bool(),
+                    auto_update_partitions_interval: soon,
+                    ..unbatched()
+                };
+                let (id, op) = self.talk.client.create_producer(config, now).expect("options");
+                self.producers.push(id);
+                self.ops.push(op);
+            }
+            (21, ..) if self.consumers.len() < 8 => {
+                let many = TopicName::parse("many").expect("a topic");
+                let config = ConsumerConfig {
+                    subscription_type: SubscriptionType::Shared,
+                    receiver_queue_size: 4,
+                    auto_update_partitions_interval: soon,
+                    pattern_auto_discovery_period: soon,
+                    ..ConsumerConfig::new(many.clone(), "s")
+                };
+                let client = &mut self.talk.client;
+                let (id, op) = match self.rng.u32(..3) {
+                    0 => client.subscribe(config, now).expect("options"),
+                    1 => client.subscribe_topics(config, &[topic(), many], now).expect("options"),
+                    _ => {
+                        let pattern = TopicsPattern::parse("a.*").expect("a pattern");
+                        let mode = RegexSubscriptionMode::PersistentOnly;
+                        client.subscribe_pattern(config, pattern, mode, now).expect("options")
+                    }
+                };
+                self.consumers.push(id);
+                self.ops.push(op);
+            }
+            (22, _, Some(id)) => {
+                let name = TopicName::parse(["many", "more", "t"][self.rng.usize(..3)]).expect("a topic");
+                let op = match self.rng.bool() {
+                    true => self.talk.client.add_topic(id, name, now),
+                    false => self.talk.client.remove_topic(id, &name, now),
+                };
+                self.ops.push(op);
+            }
+            (23, _, Some(id)) => self.ops.push(self.talk.client.last_message_ids(id, now)),
+            (24, Some(id), _) => self.ops.push(self.talk.client.flush(id, now)),
             (2, ..) => self.ops.push(self.talk.client.partitions(topic(), now)),
             (3, ..) => self.ops.push(self.talk.client.topics("public/default", now)),
             (4, _, Some(id)) => self.ops.push(self.talk.client.last_message_id(id, now)),
@@ -166,6 +214,7 @@ impl World {
             Command::CloseConsumer(c) => Some(c.request_id),
             Command::GetTopicsOfNamespace(c) => Some(c.request_id),
             Command::GetLastMessageId(c) => Some(c.request_id),
+            Command::WatchTopicList(c) => Some(c.request_id),
             Command::Unsubscribe(c) => Some(c.request_id),
             _ => None,
         };
@@ -181,8 +230,21 @@ impl World {
             Command::Connect(_) if mood == 3 => {
                 self.talk.say(conn, failure(u64::MAX, ServerError::SERVICE_NOT_READY))
             }
-            Command::Connect(_) => self.talk.say(conn, connected(0)),
-            Command::PartitionedTopicMetadata(c) => self.talk.say(conn, partitions(c.request_id, 0)),
+            Command::Connect(_) => {
+                let watchers = FeatureFlags { supports_topic_watchers: Some(true), ..Default::default() };
+                self.talk.say(conn, CommandConnected { feature_flags: Some(watchers), ..connected(0) });
+            }
+            Command::PartitionedTopicMetadata(c) => {
+                let n = if c.topic.ends_with("many") { self.rng.u32(..5) } else { 0 };
+                self.talk.say(conn, partitions(c.request_id, n));
+            }
+            Command::WatchTopicList(c) => {
+                self.watchers.push((conn, c.watcher_id));
+                let (topic, topics_hash) = (self.topics(), "hash".to_owned());
+                let (request_id, watcher_id) = (c.request_id, c.watcher_id);
+                let success = CommandWatchTopicListSuccess { request_id, watcher_id, topic, topics_hash };
+                self.talk.say(conn, success);
+            }
             Command::LookupTopic(c) => {
                 let urls = ["pulsar://one:6650", "pulsar://two:6650", "pulsar://three:6650"];
                 let url = self.pick(&urls).expect("a URL");
@@ -229,8 +291,10 @@ impl World {
             Command::CloseConsumer(c) => self.talk.say(conn, success(c.request_id)),
             Command::Unsubscribe(c) => self.talk.say(conn, success(c.request_id)),
             Command::GetTopicsOfNamespace(c) => {
-                let request_id = c.request_id;
-                self.talk.say(conn, CommandGetTopicsOfNamespaceResponse { request_id, ..Default::default() });
+                let (request_id, topics) = (c.request_id, self.topics());
+                let response =
+                    CommandGetTopicsOfNamespaceResponse { request_id, topics, ..Default::default() };
+                self.talk.say(conn, response);
             }
             Command::GetLastMessageId(c) => {
                 let request_id = c.request_id;
@@ -240,6 +304,13 @@ impl World {
         }
     }
 
+    /// Topics that a namespace may have.
+    fn topics(&mut self) -> Vec<String> {
+        let all = ["a1", "a2", "a-many-partition-0", "a-many-partition-1", "b"];
+        let all = all.iter().filter(|_| self.rng.bool());
+        all.map(|local| format!("persistent://public/default/{local}")).collect()
+    }
+
     /// Things break by themselves.
     fn faults(&mut self) {
         let Some((conn, _)) = self.pick_line() else { return };
@@ -247,15 +318,26 @@ impl World {
             0 => self.talk.cut(conn),
             1 => self.talk.say_bytes(conn, vec![0xff; 5]),
             2 => {
-                let producer_id = self.rng.u64(..12);
+                let producer_id = self.rng.u64(..40);
                 let assigned_broker_service_url = self.rng.bool().then(|| "pulsar://three:6650".to_owned());
                 let close =
                     CommandCloseProducer { producer_id, assigned_broker_service_url, ..Default::default() };
                 self.talk.say(conn, close);
             }
             3 => {
-                let consumer_id = self.rng.u64(..12);
+                let consumer_id = self.rng.u64(..40);
                 self.talk.say(conn, CommandCloseConsumer { consumer_id, ..Default::default() });
+            }
+            31..=33 => {
+                let watchers: Vec<_> =
+                    self.watchers.iter().filter(|(on, _)| *on == conn).map(|(_, id)| *id).collect();
+                if let Some(watcher_id) = self.pick(&watchers) {
+                    let (new_topics, deleted_topics) = (self.topics(), self.topics());
+                    let topics_hash = "hash".to_owned();
+                    let update =
+                        CommandWatchTopicUpdate { watcher_id, new_topics, deleted_topics, topics_hash };
+                    self.talk.say(conn, update);
+                }
             }
             4..=30 => {
                 let consumers = self.open.get(&conn).cloned().unwrap_or_default();
