@@ -156,7 +156,7 @@ pub(crate) async fn v03_partitions_are_one_table(env: Env) -> Outcome {
     within(SOON, table.refresh()).await.ok_or("refresh hangs")?.map_err(text)?;
     same("keys", table.len().map_err(text)?, 29)?;
     same("value", table.get("key-4").map_err(text)?.as_deref(), Some(&b"new"[..]))?;
-    let mut told = vec![changes.next().await.map_err(text)?.key, changes.next().await.map_err(text)?.key];
+    let mut told = [changes.next().await.map_err(text)?.key, changes.next().await.map_err(text)?.key];
     told.sort();
     same("changes", told.iter().map(|key| &**key).collect::<Vec<_>>(), vec!["key-3", "key-4"])?;
     grow(&env, &env.topic(), 5).await?;
