@@ -14,6 +14,7 @@ use crate::producer::ProducerBuilder;
 use crate::reader::ReaderBuilder;
 use crate::runtime::{self, Clock, Spawn, Spawner};
 use crate::shared::Shared;
+use crate::table_view::TableViewBuilder;
 use crate::waiters::Waiters;
 
 /// A client: its connections are shared by all its producers and consumers.
@@ -83,6 +84,11 @@ impl Client {
     /// Prepares a reader of several topics at once, each with or without partitions.
     pub fn reader_of_topics<T: Into<String>>(&self, topics: impl IntoIterator<Item = T>) -> ReaderBuilder {
         ReaderBuilder::new(self.clone(), topics.into_iter().map(Into::into).collect())
+    }
+
+    /// Prepares a table view.
+    pub fn table_view(&self, topic: impl Into<String>) -> TableViewBuilder {
+        TableViewBuilder::new(self.clone(), topic.into())
     }
 
     /// How many partitions a topic has; 0 when it is not partitioned. The topic is not created.

@@ -36,6 +36,7 @@ mod producer;
 mod reader;
 mod runtime;
 mod shared;
+mod table_view;
 mod waiters;
 #[cfg(all(feature = "js", target_family = "wasm"))]
 mod wasm;
@@ -43,6 +44,7 @@ mod wasm;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerEvent, ConsumerInterceptor, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
+pub use pulsewire_proto::table_view::Change;
 pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
     BatchReceivePolicy, BatcherBuilder, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats,
@@ -53,3 +55,4 @@ pub use pulsewire_proto::{
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};
 pub use runtime::{MaybeSend, MaybeSync};
+pub use table_view::{Changes, TableView, TableViewBuilder};

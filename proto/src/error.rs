@@ -21,6 +21,8 @@ pub enum ErrorKind {
     MessageTooLarge,
     /// The memory for pending messages is used up, or as many are pending as may be.
     QueueFull,
+    /// A table view would take more memory than it may.
+    MemoryLimitExceeded,
     /// The handle is closed.
     AlreadyClosed,
     /// This version of pulsewire cannot do it.
@@ -113,6 +115,7 @@ impl Error {
             ErrorKind::InvalidMessageId => "InvalidMessageId",
             ErrorKind::MessageTooLarge => "MessageTooLarge",
             ErrorKind::QueueFull => "QueueFull",
+            ErrorKind::MemoryLimitExceeded => "MemoryLimitExceeded",
             ErrorKind::AlreadyClosed => "AlreadyClosed",
             ErrorKind::NotSupported => "NotSupported",
             ErrorKind::Timeout => "Timeout",

@@ -17,6 +17,7 @@ mod ids;
 mod many;
 mod producer;
 mod service_url;
+pub mod table_view;
 mod time;
 mod timer;
 mod topic;

@@ -68,8 +68,9 @@ impl Consumer {
     /// The last message of the topic; `-1:-1` when there is none. Waits through reconnects.
     ///
     /// # Errors
-    /// `NotSupported` when it has partitions, or there are several topics: see
-    /// [`Consumer::last_message_ids`]; what the broker says, `AlreadyClosed`, or `Timeout`.
+    /// `NotSupported` when it has partitions, or there are several topics (see
+    /// [`Consumer::last_message_ids`]), and for topics that are not persistent; what the broker says,
+    /// `AlreadyClosed`, or `Timeout`.
     pub async fn last_message_id(&self) -> Result<MessageId, Error> {
         let id = self.id;
         match self.handle.client.operation(|core, now| Ok(((), core.last_message_id(id, now)))).await?.1 {
@@ -87,7 +88,8 @@ impl Consumer {
     /// this, as in Java.
     ///
     /// # Errors
-    /// What the broker says, `AlreadyClosed`, or `Timeout`.
+    /// `NotSupported` for topics that are not persistent, what the broker says, `AlreadyClosed`, or
+    /// `Timeout`.
     pub async fn has_message_available(&self) -> Result<bool, Error> {
         let id = self.id;
         let asked = self.handle.client.operation(|core, now| Ok(((), core.has_message_available(id, now))));

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use pulsewire_proto::{Error, MessageId, ReaderConfig, TopicName};
+use pulsewire_proto::{Error, ErrorKind, MessageId, ReaderConfig, TopicName};
 
 use super::Reader;
 use crate::client::Client;
@@ -91,15 +91,23 @@ impl ReaderBuilder {
         self.set(move |c| c.properties.push(property))
     }
 
-    /// Opens the reader.
+    /// How often it is asked whether a topic has more partitions, which are read then too, from their
+    /// beginning. Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 s.
+    pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.auto_update_partitions_interval = interval)
+    }
+
+    /// Opens the reader: of several topics all of them, or none.
     ///
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Reader, Error> {
         let topics: Vec<TopicName> =
             self.topics.iter().map(|name| TopicName::parse(name)).collect::<Result<_, _>>()?;
-        let first = topics.first().cloned().map_or_else(|| TopicName::parse("none"), Ok)?;
-        let mut config = ReaderConfig::new(first);
+        let Some(first) = topics.first() else {
+            return Err(Error::new(ErrorKind::InvalidOption, "a reader has one topic at least"));
+        };
+        let mut config = ReaderConfig::new(first.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
         let names = topics.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
         let opened = Consumer::open(self.client, names, String::new(), |core, now| match topics[..] {

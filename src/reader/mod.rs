@@ -8,14 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pulsewire_proto::{Error, ErrorKind, Message, MessageId};
+use pulsewire_proto::{Error, ErrorKind, Message, MessageId, SeekTarget};
 use pulsewire_transport::Clock as _;
 
 pub use builder::ReaderBuilder;
 
 use crate::consumer::Consumer;
 
-/// Reads a topic from a place that the program chooses, without a subscription that somebody keeps.
+/// Reads a topic, or several, from a place that the program chooses, without a subscription that somebody
+/// keeps. A topic may have partitions: each is read in its order.
 ///
 /// What is read is done with: there is nothing to acknowledge. Through reconnects it goes on behind the
 /// message that was read last, also in the middle of a batch. Clones are handles to the same reader; it
@@ -39,7 +40,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The topic's full name.
+    /// The topic's full name; of several topics their names with commas between.
     #[must_use]
     pub fn topic(&self) -> &str {
         self.consumer.topic()
@@ -93,9 +94,19 @@ impl Reader {
     /// as in Java.
     ///
     /// # Errors
-    /// What the broker says, `AlreadyClosed`, or `Timeout`.
+    /// `NotSupported` for topics that are not persistent, what the broker says, `AlreadyClosed`, or
+    /// `Timeout`.
     pub async fn has_message_available(&self) -> Result<bool, Error> {
         self.consumer.has_message_available().await
+    }
+
+    /// The last message of the topic; `-1:-1` when there is none.
+    ///
+    /// # Errors
+    /// As [`Reader::has_message_available`]; `NotSupported` also when there are several topics or
+    /// partitions: see [`Reader::last_message_ids`].
+    pub async fn last_message_id(&self) -> Result<MessageId, Error> {
+        self.consumer.last_message_id().await
     }
 
     /// The last message of each topic, partition by partition; `-1:-1` where there is none.
@@ -106,19 +117,18 @@ impl Reader {
         self.consumer.last_message_ids().await
     }
 
-    /// The last message of the topic; `-1:-1` when there is none.
-    ///
-    /// # Errors
-    /// As [`Reader::has_message_available`].
-    pub async fn last_message_id(&self) -> Result<MessageId, Error> {
-        self.consumer.last_message_id().await
+    /// The topics that it reads now, partition by partition.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<String> {
+        self.consumer.partitions()
     }
 
     /// Moves to a message, [`MessageId::EARLIEST`] or [`MessageId::LATEST`]: the messages after it come
-    /// next, and it itself first when `start_message_id_inclusive` is set.
+    /// next, and it itself first when `start_message_id_inclusive` is set. Of a topic with partitions the
+    /// message's partition moves, alone; with [`MessageId::EARLIEST`] and [`MessageId::LATEST`] all do.
     ///
     /// # Errors
-    /// `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
+    /// `InvalidMessageId` when it does not say which partition or topic is meant, `NotSupported` while another seek is under way, what the broker says, `AlreadyClosed`, or `Timeout`.
     pub async fn seek(&self, id: MessageId) -> Result<(), Error> {
         self.consumer.seek(id).await
     }
@@ -130,6 +140,22 @@ impl Reader {
     /// As [`Reader::seek`].
     pub async fn seek_by_publish_time(&self, time: u64) -> Result<(), Error> {
         self.consumer.seek_by_publish_time(time).await
+    }
+
+    /// Moves in one topic, or in the partition that is named: see [`Consumer::seek_topic`].
+    ///
+    /// # Errors
+    /// `InvalidTopicName` when it is not read, and as [`Reader::seek`].
+    pub async fn seek_topic(&self, topic: &str, target: SeekTarget) -> Result<(), Error> {
+        self.consumer.seek_topic(topic, target).await
+    }
+
+    /// Moves in each topic and partition to a place of its own: see [`Consumer::seek_each`].
+    ///
+    /// # Errors
+    /// As [`Reader::seek`].
+    pub async fn seek_each(&self, place: impl Fn(&str) -> Option<SeekTarget>) -> Result<(), Error> {
+        self.consumer.seek_each(place).await
     }
 
     /// Closes the reader.

@@ -15,9 +15,11 @@ mod many;
 mod positions;
 mod producing;
 mod reading;
+mod reading_many;
 mod receiving;
 mod redelivering;
 mod service;
+mod table_view;
 #[cfg(target_family = "wasm")]
 pub mod web;
 
@@ -227,6 +229,19 @@ scenarios! {
         c03_batches_and_pauses_of_partitions,
         c33_a_listener_hears_of_partitions_that_come_later,
         c23_the_queue_across_partitions_is_bounded,
+    }
+    reading_many {
+        v02_reader_of_partitions,
+        v02_reader_of_topics,
+        c17_last_ids_and_availability_of_several_topics,
+        v03_partitions_are_one_table,
+    }
+    table_view {
+        v03_get_iterate_refresh,
+        v03_listeners_are_told_each_change_once_in_order,
+        v03_from_a_compacted_topic,
+        v03_a_topic_that_is_not_stored_is_followed,
+        v03_too_large_a_table_fails_with_its_limit_named,
     }
     service {
         k01_several_addresses_one_of_them_dead if |e| !e.is_gateway(),

@@ -22,7 +22,7 @@ async fn partition(env: &Env, topic: &str, partitions: u32) -> Outcome {
     env.administer("PUT", &path, Some(&partitions.to_string())).await
 }
 
-async fn grow(env: &Env, topic: &str, partitions: u32) -> Outcome {
+pub(crate) async fn grow(env: &Env, topic: &str, partitions: u32) -> Outcome {
     let path = format!("{}/partitions", admin_path(topic));
     // Brokers answer 500 when someone who was quicker opens a new partition while they make it.
     for _ in 0..20 {

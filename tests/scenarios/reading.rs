@@ -28,6 +28,11 @@ async fn publish(
     Ok(ids)
 }
 
+/// Without a durable subscription, brokers delete what was stored before a topic was unloaded.
+pub(crate) async fn hold(client: &Client, topic: &str) -> Outcome {
+    from_earliest(client, topic, "holds").await?.close().await.map_err(text)
+}
+
 async fn reader(env: &Env, client: &Client, start: MessageId, inclusive: bool) -> Result<Reader, String> {
     let reader = client.reader(env.topic()).start_message_id(start).start_message_id_inclusive(inclusive);
     reader.create().await.map_err(text)
@@ -108,6 +113,7 @@ pub(crate) async fn v01_rollback_begins_back_in_time(env: Env) -> Outcome {
 
 pub(crate) async fn v01_seek_by_id_and_time(env: Env) -> Outcome {
     let client = env.client()?;
+    hold(&client, &env.topic()).await?;
     let ids = publish(&client, &env.topic(), 0..4, false).await?;
     sleep(Duration::from_millis(50)).await;
     publish(&client, &env.topic(), 4..8, false).await?;
@@ -121,6 +127,10 @@ pub(crate) async fn v01_seek_by_id_and_time(env: Env) -> Outcome {
     reads(&reader, 2..8).await?;
     reader.seek_by_publish_time(times[4]).await.map_err(text)?;
     reads(&reader, 4..8).await?;
+    // Also when the link is lost before a message of it was read.
+    reader.seek_by_publish_time(times[4]).await.map_err(text)?;
+    env.administer("PUT", &format!("{}/unload", admin_path(&env.topic())), None).await?;
+    reads(&reader, 4..8).await.map_err(|e| format!("after an unload: {e}"))?;
     reader.seek_by_publish_time(times[7] + 60_000).await.map_err(text)?;
     reads(&reader, 8..8).await?;
     reader.seek(MessageId::EARLIEST).await.map_err(text)?;
@@ -134,6 +144,7 @@ pub(crate) async fn v01_seek_by_id_and_time(env: Env) -> Outcome {
 
 pub(crate) async fn v01_goes_on_within_a_batch_after_its_link_is_lost(env: Env) -> Outcome {
     let client = env.client()?;
+    hold(&client, &env.topic()).await?;
     publish(&client, &env.topic(), 0..20, true).await?;
     publish(&client, &env.topic(), 20..40, true).await?;
     let reader = reader(&env, &client, MessageId::EARLIEST, false).await?;

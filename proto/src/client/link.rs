@@ -18,6 +18,7 @@ use super::pool::PoolKey;
 use super::requests::Reply;
 use crate::client::backoff::Backoff;
 use crate::connection::{State, Waiting};
+use crate::consumer::Seek;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Output};
 use crate::ids::{ConnId, ConsumerId, OpId, ProducerId};
@@ -295,6 +296,10 @@ impl Client {
         {
             consumer.lost();
             let was_open = consumer.link.open_conn().is_some();
+            if let Some(time) = consumer.start.again().filter(|_| consumer.seek.is_none()) {
+                consumer.seek = Some(Seek::again(OpId(self.next_op), time));
+                self.next_op += 1;
+            }
             self.timers.cancel(Timer::Nack(id));
             self.timers.cancel(Timer::Watchdog(id));
             if was_open {
@@ -370,7 +375,12 @@ impl Client {
         // The next broker is behind the same proxy as this one.
         let proxied = self.pool.get(conn).is_some_and(|c| c.key.proxy_to.is_some());
         let assigned = assigned.map(|endpoint| self.broker_key(&endpoint, proxied));
-        let Some(link) = self.link(owner).filter(|l| l.open_conn() == Some(conn)) else { return };
+        // It may overtake the answer to an opening, which then means nothing any more.
+        let on = |state: &LinkState| match *state {
+            LinkState::Open(on) | LinkState::Opening(on, _) => Some(on),
+            _ => None,
+        };
+        let Some(link) = self.link(owner).filter(|l| on(&l.state) == Some(conn)) else { return };
         link.assigned = assigned;
         self.link_failed(owner, Error::new(ErrorKind::Disconnected, "the broker closed it"), now);
     }
@@ -507,6 +517,13 @@ fn close_command(owner: Owner, request_id: u64) -> Outbound {
             CommandCloseConsumer { consumer_id: id.0, request_id, ..Default::default() }.into()
         }
     }
+}
+
+/// Whether a broker says that it has no such consumer: it has closed it, as when a topic is unloaded,
+/// and CLOSE_CONSUMER comes behind that, or never.
+pub(super) fn is_unknown_there(error: &Error) -> bool {
+    error.kind() == ErrorKind::Broker(ServerError::METADATA_ERROR)
+        && error.to_string().contains("Consumer not found")
 }
 
 /// Whether to try again. What was open once is given up only when the broker says that it cannot be;

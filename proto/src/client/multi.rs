@@ -206,6 +206,7 @@ impl Client {
             config.initial_position = InitialPosition::Earliest;
             if config.subscription_mode == SubscriptionMode::NonDurable {
                 config.start_message_id = Some(MessageId::EARLIEST);
+                config.start_message_rollback = std::time::Duration::ZERO;
             }
         }
         let name = multi.name.clone();

@@ -1,6 +1,6 @@
 //! Where a consumer's subscription is: seek, redelivery of all that is open.
 
-use super::link::LinkState;
+use super::link::{LinkState, Owner, is_unknown_there};
 use super::requests::Reply;
 use super::{Client, OpKind};
 use crate::consumer::{Seek, SeekState, SeekTarget};
@@ -27,7 +27,7 @@ impl Client {
         let error = match self.consumers.get_mut(&consumer) {
             None => Error::closed("consumer"),
             Some(c) if matches!(c.link.state, LinkState::Closing(..)) => Error::closed("consumer"),
-            Some(c) if c.seek.is_some() => {
+            Some(c) if c.seek.as_ref().is_some_and(|seek| !seek.again) => {
                 Error::new(ErrorKind::NotSupported, "the consumer is seeking already")
             }
             Some(c) => {
@@ -68,6 +68,18 @@ impl Client {
         match result {
             // It is asked again on the next connection: to seek twice is to seek.
             Err(error) if error.kind() == ErrorKind::Disconnected => seek.state = SeekState::Waiting,
+            Err(error) if is_unknown_there(&error) => {
+                seek.state = SeekState::Waiting;
+                self.link_failed(Owner::Consumer(id), error, self.now);
+            }
+            // Where it stands now is not where it was.
+            Err(error) if seek.again => {
+                consumer.seek = None;
+                if let Some(conn) = consumer.link.open_conn() {
+                    self.abandon_opening(Owner::Consumer(id), conn);
+                }
+                self.link_failed(Owner::Consumer(id), error, self.now);
+            }
             Err(error) => self.seek_ended(id, Err(error)),
             Ok(_) => {
                 let asked = std::mem::replace(&mut seek.state, SeekState::Answered);
@@ -75,7 +87,7 @@ impl Client {
                 if consumer.link.open_conn().is_some() {
                     // Not closed by the broker: what is queued is from before.
                     if asked == SeekState::Asked(consumer.link.generation()) {
-                        consumer.start.moved(start.0, start.1);
+                        consumer.start.moved(start);
                         consumer.grouping.clear();
                         self.start_over(id);
                     }

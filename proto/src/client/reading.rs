@@ -2,7 +2,7 @@
 
 use super::Client;
 use super::inner::Asker;
-use super::link::LinkState;
+use super::link::{LinkState, Owner, is_unknown_there};
 use super::requests::Reply;
 use crate::config::ReaderConfig;
 use crate::consumer::{Message, Question, SeekTarget, Verdict, verdict};
@@ -24,10 +24,11 @@ impl Client {
         self.subscribe(consumer, now)
     }
 
-    /// Opens a reader of several topics. The topic of `config` is not looked at.
+    /// Opens a reader of several topics, each with or without partitions. The topic of `config` is not
+    /// looked at. Completes with [`Output::Done`].
     ///
     /// # Errors
-    /// `InvalidOption`, also for a start at a message, which is of one topic alone; or `AlreadyClosed`.
+    /// As [`Client::create_reader`]; a start within a topic, or one that is named twice, is not possible.
     pub fn create_reader_of_topics(
         &mut self,
         config: ReaderConfig,
@@ -90,6 +91,11 @@ impl Client {
 
     fn ask_broker(&mut self, consumer: ConsumerId, op: OpId, question: Question, now: Now) {
         match self.consumers.get_mut(&consumer) {
+            // Brokers answer that with an error that says something else.
+            Some(c) if !c.config.topic.is_persistent() => {
+                let why = "a topic that is not persistent has no last message";
+                self.complete(op, Err(Error::new(ErrorKind::NotSupported, why)));
+            }
             Some(c) if !matches!(c.link.state, LinkState::Closing(..)) => {
                 c.questions.wait(op, question, Self::ask_on);
                 self.ops.insert(op, super::OpKind::Question(consumer));
@@ -115,6 +121,9 @@ impl Client {
         let Some(c) = self.consumers.get_mut(&id) else { return };
         let result = match result {
             Err(error) if error.kind() == ErrorKind::Disconnected => return,
+            Err(error) if is_unknown_there(&error) => {
+                return self.link_failed(Owner::Consumer(id), error, self.now);
+            }
             other => other,
         };
         let Some((op, question)) = c.questions.answered(number) else { return };

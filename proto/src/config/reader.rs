@@ -33,6 +33,8 @@ pub struct ReaderConfig {
     pub key_hash_ranges: Vec<RangeInclusive<u16>>,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
+    /// How often it is asked whether there are more partitions: every 60 s.
+    pub auto_update_partitions_interval: Duration,
 }
 
 impl ReaderConfig {
@@ -51,6 +53,7 @@ impl ReaderConfig {
             read_compacted: false,
             key_hash_ranges: Vec::new(),
             properties: Vec::new(),
+            auto_update_partitions_interval: Duration::from_secs(60),
         }
     }
 
@@ -89,6 +92,7 @@ impl ReaderConfig {
             read_compacted: self.read_compacted,
             key_hash_ranges: self.key_hash_ranges.clone(),
             properties: self.properties.clone(),
+            auto_update_partitions_interval: self.auto_update_partitions_interval,
             ..ConsumerConfig::new(self.topic.clone(), subscription)
         }
     }

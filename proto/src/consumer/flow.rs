@@ -104,9 +104,14 @@ impl Flow {
 
     /// The subscription is open: the first permits, unless they are held back.
     pub(crate) fn opened(&mut self, queue: &Queue) -> Option<u32> {
+        self.renewed();
+        self.permits(queue)
+    }
+
+    /// All permits are here, to go out with the next FLOW.
+    pub(crate) fn renewed(&mut self) {
         self.lost();
         self.returned = i64::from(self.size);
-        self.permits(queue)
     }
 
     /// The link is lost, and all permits with it.

@@ -255,6 +255,11 @@ impl Consumer {
 
     /// The subscription is open on a connection: the first permits.
     pub(crate) fn opened(&mut self) -> Option<u32> {
+        if self.seek.as_ref().is_some_and(|seek| seek.again && seek.state == SeekState::Waiting) {
+            // They go out when the consumer stands where it should.
+            self.flow.renewed();
+            return None;
+        }
         self.flow.opened(&self.queue)
     }
 
@@ -266,8 +271,7 @@ impl Consumer {
         self.forget_unacked();
         self.start.lost();
         if let Some(seek) = self.seek.as_ref().filter(|seek| matches!(seek.state, SeekState::Asked(_))) {
-            let (to, exact) = seek.start();
-            self.start.moved(to, exact);
+            self.start.moved(seek.start());
             self.grouping.clear();
         }
         self.questions.lost();

@@ -7,6 +7,9 @@
 //!                                                \- ERROR, deadline: failed
 //! ```
 //!
+//! A non-durable subscription is lost with its link, and only the broker knows the place of a time: when
+//! nothing was received since a seek to a time, the consumer seeks again by itself, before its first FLOW.
+//!
 //! Brokers send CLOSE_CONSUMER before they move a subscription and SUCCESS after it; the consumer
 //! comes back to the new place by itself, and what was queued is forgotten either way.
 
@@ -39,13 +42,20 @@ pub(crate) struct Seek {
     pub(crate) state: SeekState,
     /// Goes on when the link is open; linked only into programs that seek.
     pub(crate) opened: Opened,
+    /// It was done before, and nobody waits for it.
+    pub(crate) again: bool,
 }
 
-type Opened = fn(&mut Client, ConsumerId, Now);
+pub(crate) type Opened = fn(&mut Client, ConsumerId, Now);
 
 impl Seek {
     pub(crate) fn new(op: OpId, target: SeekTarget, opened: Opened) -> Self {
-        Self { op, target, state: SeekState::Waiting, opened }
+        Self { op, target, state: SeekState::Waiting, opened, again: false }
+    }
+
+    /// The consumer's own, to a place that was lost.
+    pub(crate) fn again(op: OpId, (time, opened): (u64, Opened)) -> Self {
+        Self { again: true, ..Self::new(op, SeekTarget::PublishTime(time), opened) }
     }
 
     pub(crate) fn command(&self, consumer_id: u64, request_id: u64) -> CommandSeek {
@@ -56,12 +66,11 @@ impl Seek {
         CommandSeek { consumer_id, request_id, message_id, message_publish_time }
     }
 
-    /// Where the subscription begins afterwards, and whether that is its place: the broker alone
-    /// knows the place of a time.
-    pub(crate) fn start(&self) -> (MessageId, bool) {
+    /// Where the subscription begins afterwards; the broker alone knows the place of a time.
+    pub(crate) fn start(&self) -> (MessageId, Option<(u64, Opened)>) {
         match self.target {
-            SeekTarget::Id(id) => (id, true),
-            SeekTarget::PublishTime(_) => (MessageId::EARLIEST, false),
+            SeekTarget::Id(id) => (id, None),
+            SeekTarget::PublishTime(time) => (MessageId::EARLIEST, Some((time, self.opened))),
         }
     }
 }

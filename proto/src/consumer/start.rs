@@ -8,6 +8,7 @@
 //! subscription keeps its place at the broker; a non-durable one is told it at every opening.
 //! `Start::place` says from where on messages are still to come.
 
+use super::seek::Opened;
 use crate::config::{ConsumerConfig, SubscriptionMode};
 use crate::ids::MessageId;
 use crate::wire::MessageIdData;
@@ -25,6 +26,8 @@ pub(crate) struct Start {
     first: bool,
     /// Whether `at` is the place where the subscription is; otherwise the broker alone knows.
     exact: bool,
+    /// The time that a seek has moved the subscription to, and how to do that again.
+    time: Option<(u64, Opened)>,
     /// The last message that was taken since.
     last: Option<MessageId>,
 }
@@ -60,15 +63,21 @@ impl Start {
             durable: config.subscription_mode == SubscriptionMode::Durable,
             first: true,
             exact: config.start_message_id.is_some(),
+            time: None,
             last: None,
         }
     }
 
-    /// A seek has moved the subscription; to a message, if its place is `exact`.
-    pub(crate) fn moved(&mut self, to: MessageId, exact: bool) {
+    /// A seek has moved the subscription, to a message or to a time.
+    pub(crate) fn moved(&mut self, (to, time): (MessageId, Option<(u64, Opened)>)) {
         (self.at, self.inclusive, self.first, self.last) =
             (Some(to.start(self.include)), self.include, false, None);
-        self.exact = exact;
+        (self.exact, self.time) = (time.is_none(), time);
+    }
+
+    /// The time to seek to again, when the place of it is lost with the link.
+    pub(crate) fn again(&self) -> Option<(u64, Opened)> {
+        self.time.filter(|_| !self.durable)
     }
 
     /// From where on messages are still to come.
@@ -95,7 +104,8 @@ impl Start {
             // All that is not acknowledged comes again.
             self.exact = false;
         } else if let Some(last) = last {
-            (self.at, self.inclusive, self.first, self.exact) = (Some(last), false, false, true);
+            (self.at, self.inclusive, self.first) = (Some(last), false, false);
+            (self.exact, self.time) = (true, None);
         }
     }
 

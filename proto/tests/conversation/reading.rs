@@ -243,6 +243,126 @@ fn c17_a_seek_comes_first_and_a_time_is_the_brokers_to_know() {
 }
 
 #[test]
+fn v01_the_place_of_a_time_is_sought_again_when_the_link_is_lost_before_a_message() {
+    for closes in [true, false] {
+        let mut talk = Talk::new();
+        let (id, conn, _) = open(&mut talk, reader_from(MessageId::LATEST));
+        let seek = talk.client.seek(id, SeekTarget::PublishTime(17), talk.now);
+        let asked = hear!(talk, conn, Seek);
+        talk.say(conn, success(asked.request_id));
+        talk.ended(seek).expect("a seek");
+        talk.deliver(conn, id, 5, "waits, and comes again");
+        talk.cut(conn);
+        let conn = talk.come_back();
+        let again = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(again.request_id));
+        // No FLOW yet: what the broker would send now is from the beginning.
+        let asked = hear!(talk, conn, Seek);
+        assert_eq!(asked.message_publish_time, Some(17));
+        talk.quiet(conn);
+        if closes {
+            talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+            talk.say(conn, success(asked.request_id));
+            talk.pass(ms(100));
+            talk.locate_again(conn);
+            let again = hear!(talk, conn, Subscribe);
+            talk.say(conn, success(again.request_id));
+        } else {
+            talk.say(conn, success(asked.request_id));
+        }
+        assert_eq!(hear!(talk, conn, Flow).message_permits, 1000);
+        talk.deliver(conn, id, 5, "x");
+        assert_eq!(read(&mut talk, id).as_deref(), Some("x"));
+        talk.pass(ms(100));
+        hear!(talk, conn, Ack);
+        // From now on there is a message to go by.
+        talk.cut(conn);
+        let conn = talk.come_back();
+        let again = hear!(talk, conn, Subscribe);
+        assert_eq!(again.start_message_id, Some(data(5)));
+        talk.say(conn, success(again.request_id));
+        hear!(talk, conn, Flow);
+        talk.quiet(conn);
+    }
+}
+
+#[test]
+fn v01_a_place_that_cannot_be_sought_again_ends_the_reader() {
+    let mut talk = Talk::new();
+    let (id, conn, _) = open(&mut talk, reader_from(MessageId::LATEST));
+    let seek = talk.client.seek(id, SeekTarget::PublishTime(17), talk.now);
+    let asked = hear!(talk, conn, Seek);
+    talk.say(conn, success(asked.request_id));
+    talk.ended(seek).expect("a seek");
+    talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+    for error in [ServerError::METADATA_ERROR, ServerError::NOT_ALLOWED_ERROR] {
+        talk.pass(secs(1));
+        talk.locate_again(conn);
+        let again = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(again.request_id));
+        let asked = hear!(talk, conn, Seek);
+        talk.say(conn, failure(asked.request_id, error));
+        hear!(talk, conn, CloseConsumer);
+    }
+    assert_eq!(kind(talk.client.read(id, talk.now)), ErrorKind::AlreadyClosed);
+}
+
+#[test]
+fn v01_a_close_that_overtakes_the_answer_to_subscribe_is_no_dead_link() {
+    let mut talk = Talk::new();
+    let (id, conn, _) = open(&mut talk, reader_from(MessageId::EARLIEST));
+    talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+    talk.pass(ms(100));
+    talk.locate_again(conn);
+    let again = hear!(talk, conn, Subscribe);
+    talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+    talk.say(conn, success(again.request_id));
+    talk.quiet(conn);
+    talk.pass(ms(300));
+    talk.locate_again(conn);
+    let again = hear!(talk, conn, Subscribe);
+    talk.say(conn, success(again.request_id));
+    hear!(talk, conn, Flow);
+    talk.deliver(conn, id, 0, "x");
+    assert_eq!(read(&mut talk, id).as_deref(), Some("x"));
+}
+
+#[test]
+fn c13_c17_a_broker_that_does_not_know_the_consumer_any_more_is_asked_on_the_next_link() {
+    for seeks in [false, true] {
+        let mut talk = Talk::new();
+        let (id, conn, _) = open(&mut talk, reader_from(MessageId::EARLIEST));
+        let op = if seeks {
+            talk.client.seek(id, SeekTarget::Id(id_of(4)), talk.now)
+        } else {
+            available(&mut talk, id)
+        };
+        let request_id = match talk.hear(conn).0 {
+            Command::Seek(asked) => asked.request_id,
+            Command::GetLastMessageId(asked) => asked.request_id,
+            other => panic!("{other:?}"),
+        };
+        let error = ServerError::METADATA_ERROR;
+        talk.say(conn, CommandError { request_id, error, message: "Consumer not found".to_owned() });
+        talk.say(conn, CommandCloseConsumer { consumer_id: id.0, ..Default::default() });
+        assert_eq!(talk.ended_yet(op), None);
+        talk.pass(ms(100));
+        talk.locate_again(conn);
+        let again = hear!(talk, conn, Subscribe);
+        talk.say(conn, success(again.request_id));
+        hear!(talk, conn, Flow);
+        if seeks {
+            let asked = hear!(talk, conn, Seek);
+            talk.say(conn, success(asked.request_id));
+            talk.ended(op).expect("a seek");
+        } else {
+            answer(&mut talk, conn, data(1), None);
+            is(&mut talk, op, true);
+        }
+    }
+}
+
+#[test]
 fn c17_questions_wait_for_the_link_and_end_with_their_deadline_or_the_reader() {
     let mut talk = Talk::new();
     let (id, conn, _) = open(&mut talk, reader_from(MessageId::EARLIEST));
