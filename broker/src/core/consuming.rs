@@ -117,7 +117,7 @@ impl Broker {
             && schema.r#type != SchemaType::AUTO_CONSUME
             && !self.schemas.has(&name)
         {
-            self.schemas.register(&name, schema)?;
+            self.register_schema(&name, schema)?;
         }
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
