@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
+use pulsewire_proto::wire::MessageIdData;
 
 use super::Broker;
 use super::compaction::compact;
@@ -10,7 +10,7 @@ use super::error::Refusal;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
-use super::subscription::{Subscription, type_name};
+use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Producer, SubKey, Topic, TopicKey, Waiting};
 
