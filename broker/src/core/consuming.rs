@@ -253,6 +253,9 @@ impl Broker {
                 && !sub.is_shared()
                 && let Some(offset) = log.offset_of(id)
             {
+                if offset >= sub.cursor.mark() {
+                    sub.mark_properties.clone_from(&c.properties);
+                }
                 if id.ack_set.is_empty() {
                     sub.cursor.ack_below(offset + 1);
                 } else {

@@ -54,7 +54,9 @@ pub use keeping::{Kept, Unreadable};
 pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
 };
-pub use statistics::{ConsumerStats, PublisherStats, SubscriptionStats, TopicStats};
+pub use statistics::{
+    ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
+};
 pub use time::Now;
 
 use connection::{Connection, State};

@@ -1,6 +1,6 @@
 //! What whoever runs the broker is shown of a topic.
 
-use pulsewire_proto::wire::{KeyValue, ProducerAccessMode};
+use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
 
 use super::Broker;
 use super::admin::AdminError;
@@ -58,7 +58,75 @@ pub struct ConsumerStats {
     pub metadata: Vec<(String, String)>,
 }
 
+/// What a topic stores, and where its subscriptions are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct InternalStats {
+    pub entries: u64,
+    pub bytes: u64,
+    pub terminated: bool,
+    /// Ledgers and how many of their entries are stored.
+    pub ledgers: Vec<(u64, u64)>,
+    /// Ledger and entry, -1 when there is none.
+    pub last: (i64, i64),
+    pub cursors: Vec<CursorStats>,
+}
+
+/// Where a subscription is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct CursorStats {
+    pub name: String,
+    pub mark: (i64, i64),
+    pub read: (i64, i64),
+    /// Acknowledged beyond the mark: before the first, up to the last.
+    pub acknowledged: Vec<((i64, i64), (i64, i64))>,
+    pub properties: Vec<(String, u64)>,
+}
+
 impl Broker {
+    /// What a topic without partitions, or one partition, stores.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn internal_stats(&self, name: &TopicName) -> Result<InternalStats, AdminError> {
+        let key = self.topics.key(&name.to_string());
+        let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
+        let log = &topic.log;
+        let place = |id: MessageIdData| (id.ledger_id as i64, id.entry_id as i64);
+        let cursor = |sub: &Subscription| CursorStats {
+            name: sub.name.clone(),
+            mark: place(log.id_before(sub.cursor.mark())),
+            read: place(log.id_at(sub.read.max(sub.cursor.mark()))),
+            acknowledged: sub
+                .cursor
+                .parts()
+                .1
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&[start, end]| (place(log.id_before(start)), place(log.id_before(end))))
+                .collect(),
+            properties: sub.mark_properties.iter().map(|p| (p.key.clone(), p.value)).collect(),
+        };
+        let mut ledgers: Vec<(u64, u64)> = Vec::new();
+        for offset in log.first()..log.end() {
+            let ledger = log.id_at(offset).ledger_id;
+            match ledgers.last_mut() {
+                Some((last, count)) if *last == ledger => *count += 1,
+                _ => ledgers.push((ledger, 1)),
+            }
+        }
+        Ok(InternalStats {
+            entries: log.end() - log.first(),
+            bytes: log.bytes() as u64,
+            terminated: log.terminated,
+            ledgers,
+            last: place(log.id_before(log.end())),
+            cursors: topic.subs.values().map(cursor).collect(),
+        })
+    }
+
     /// Statistics of a topic without partitions, or of one partition.
     ///
     /// # Errors

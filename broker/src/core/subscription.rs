@@ -16,7 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pulsewire_proto::wire::{CommandReachedEndOfTopic, KeySharedMeta, KeyValue, ServerError, SubType};
+use pulsewire_proto::wire::{
+    CommandReachedEndOfTopic, KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType,
+};
 
 use super::connection::ConnId;
 use super::connections::Connections;
@@ -64,6 +66,8 @@ pub(super) struct Subscription {
     pub(super) kind: SubType,
     pub(super) properties: Vec<KeyValue>,
     pub(super) cursor: Cursor,
+    /// What came with the last cumulative acknowledgement.
+    pub(super) mark_properties: Vec<KeyLongValue>,
     /// The next entry to read.
     pub(super) read: u64,
     /// In the order in which they came, which is that of their keys.
@@ -102,6 +106,7 @@ impl Subscription {
             kind: SubType::EXCLUSIVE,
             properties,
             cursor: Cursor::new(start),
+            mark_properties: Vec::new(),
             read: start,
             consumers: Vec::new(),
             active: None,
@@ -246,6 +251,7 @@ impl Subscription {
     /// Moves the subscription to `offset`; the consumers must be gone.
     pub(super) fn seek(&mut self, offset: u64) {
         self.cursor.reset(offset);
+        self.mark_properties.clear();
         self.rewind();
     }
 

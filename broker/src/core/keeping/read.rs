@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pulsewire_proto::wire::Schema;
+use pulsewire_proto::wire::{KeyLongValue, Schema};
 
 use super::super::Broker;
 use super::super::names::TopicName;
@@ -143,6 +143,9 @@ fn subscription(name: String, value: &mut Reader) -> Option<Subscription> {
     let replicated = value.u8()? != 0;
     let mut sub = Subscription::new(name, true, mark, value.pairs()?);
     sub.cursor.restore(&ranges, open)?;
+    while !value.0.is_empty() {
+        sub.mark_properties.push(KeyLongValue { key: value.text()?, value: value.u64()? });
+    }
     sub.replicated = replicated;
     Some(sub)
 }

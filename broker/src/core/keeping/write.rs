@@ -194,5 +194,9 @@ fn subscription(sub: &Subscription) -> Bytes {
     }
     value.put_u8(u8::from(sub.replicated));
     codec::pairs(&mut value, &sub.properties);
+    for property in &sub.mark_properties {
+        codec::text(&mut value, property.key.as_bytes());
+        value.put_u64(property.value);
+    }
     value.freeze()
 }

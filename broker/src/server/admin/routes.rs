@@ -265,6 +265,10 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
             let found = ask(handle, move |broker, _| broker.stats(&name)).await??;
             return Ok(Answer::Json(stats::topic(&found)));
         }
+        ("GET", ["internalStats"]) => {
+            let found = ask(handle, move |broker, _| broker.internal_stats(&name)).await??;
+            return Ok(Answer::Json(stats::internal(&found)));
+        }
         ("GET", ["partitioned-stats"]) => {
             let found = ask(handle, move |broker, _| {
                 let count = broker.partitions(&name);
