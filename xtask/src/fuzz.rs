@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets and the first bytes of their seeds: how each wants a frame, and a command without one.
-const TARGETS: &[(&str, &[u8], &[u8])] = &[("frames", &[7], &[0]), ("client", &[0, 0], &[16, 0])];
+const TARGETS: &[(&str, &[u8], &[u8])] =
+    &[("frames", &[7], &[0]), ("client", &[0, 0], &[16, 0]), ("broker", &[200], &[200])];
 
 /// Seconds that each target runs; building takes as long again the first time.
 const SECONDS: u32 = 30;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
+use pulsewire_proto::wire::MessageIdData;
 
 use super::Broker;
 use super::compaction::compact;
 use super::error::Refusal;
+use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
-use super::subscription::{Subscription, type_name};
+use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Producer, SubKey, Topic, TopicKey, Waiting};
 
@@ -27,7 +28,7 @@ impl AdminError {
         Self { status, reason: reason.into() }
     }
 
-    fn no_topic(name: &TopicName) -> Self {
+    pub(super) fn no_topic(name: &TopicName) -> Self {
         Self::new(404, format!("Topic {name} not found"))
     }
 }
@@ -36,58 +37,6 @@ impl From<Refusal> for AdminError {
     fn from(refusal: Refusal) -> Self {
         Self::new(409, refusal.message)
     }
-}
-
-/// Statistics of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct TopicStats {
-    pub messages_in: u64,
-    pub bytes_in: u64,
-    pub storage_size: u64,
-    pub deduplication: bool,
-    pub publishers: Vec<PublisherStats>,
-    pub subscriptions: Vec<SubscriptionStats>,
-}
-
-/// Statistics of a producer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct PublisherStats {
-    pub name: String,
-    pub id: u64,
-    pub access: &'static str,
-    pub metadata: Vec<(String, String)>,
-}
-
-/// Statistics of a subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct SubscriptionStats {
-    pub name: String,
-    pub kind: &'static str,
-    pub durable: bool,
-    pub replicated: bool,
-    pub properties: Vec<(String, String)>,
-    pub ack_properties: Vec<(String, u64)>,
-    pub backlog: u64,
-    pub unacked: u64,
-    pub delayed: u64,
-    pub messages_out: u64,
-    pub active: Option<String>,
-    pub consumers: Vec<ConsumerStats>,
-}
-
-/// Statistics of a consumer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct ConsumerStats {
-    pub name: String,
-    pub permits: i64,
-    pub unacked: u64,
-    pub messages_out: u64,
-    pub bytes_out: u64,
-    pub metadata: Vec<(String, String)>,
 }
 
 /// Orders and questions of whoever runs the broker. After an order, poll as after a fact.
@@ -100,6 +49,7 @@ impl Broker {
 
     /// Makes a tenant; false when it is there already.
     pub fn create_tenant(&mut self, name: &str) -> bool {
+        self.topics.touch_name(kind::TENANT, name);
         self.topics.tenants.insert(name.to_owned())
     }
 
@@ -126,6 +76,7 @@ impl Broker {
         if occupied > 0 {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
         }
+        self.topics.touch_name(kind::NAMESPACE, name);
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
     }
@@ -286,6 +237,7 @@ impl Broker {
         }
         self.topics.forget_partitioned(name);
         self.schemas.forget(name);
+        self.topics.touch_name(kind::SCHEMAS, &name.base().to_string());
         self.settle(now);
         Ok(())
     }
@@ -565,57 +517,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Statistics of a topic without partitions, or of one partition.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub fn stats(&self, name: &TopicName) -> Result<TopicStats, AdminError> {
-        let key = self.topics.key(&name.to_string());
-        let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
-        let subscription = |sub: &Subscription| SubscriptionStats {
-            name: sub.name.clone(),
-            kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
-            durable: sub.durable,
-            replicated: sub.replicated,
-            properties: pairs(&sub.properties),
-            ack_properties: sub.ack_properties.clone(),
-            backlog: sub.cursor.backlog(topic.log.end()),
-            unacked: sub.unacked(),
-            delayed: sub.delayed.len() as u64,
-            messages_out: sub.messages_out,
-            active: sub.active.and_then(|key| sub.consumer(key)).map(|consumer| consumer.name.clone()),
-            consumers: sub
-                .consumers
-                .iter()
-                .map(|consumer| ConsumerStats {
-                    name: consumer.name.clone(),
-                    permits: consumer.permits,
-                    unacked: consumer.unacked,
-                    messages_out: consumer.messages_out,
-                    bytes_out: consumer.bytes_out,
-                    metadata: pairs(&consumer.metadata),
-                })
-                .collect(),
-        };
-        Ok(TopicStats {
-            messages_in: topic.messages_in,
-            bytes_in: topic.bytes_in,
-            storage_size: topic.log.bytes() as u64,
-            deduplication: topic.rules.deduplication,
-            publishers: topic
-                .producers
-                .values()
-                .map(|producer| PublisherStats {
-                    name: producer.name.clone(),
-                    id: producer.id,
-                    access: access_name(producer.access),
-                    metadata: pairs(&producer.metadata),
-                })
-                .collect(),
-            subscriptions: topic.subs.values().map(subscription).collect(),
-        })
-    }
-
     /// The topic's own key, or those of its partitions.
     fn parts(&self, name: &TopicName) -> Result<Vec<TopicKey>, AdminError> {
         if let Some(count) = self.topics.partitions(name) {
@@ -636,20 +537,6 @@ impl Broker {
             return Err(AdminError::new(404, format!("Subscription {sub} not found for topic {name}")));
         }
         Ok(found)
-    }
-}
-
-fn pairs(of: &[KeyValue]) -> Vec<(String, String)> {
-    of.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
-}
-
-/// An access mode's name, as statistics have it.
-fn access_name(access: ProducerAccessMode) -> &'static str {
-    match access {
-        ProducerAccessMode::EXCLUSIVE => "Exclusive",
-        ProducerAccessMode::WAIT_FOR_EXCLUSIVE => "WaitForExclusive",
-        ProducerAccessMode::EXCLUSIVE_WITH_FENCING => "ExclusiveWithFencing",
-        _ => "Shared",
     }
 }
 

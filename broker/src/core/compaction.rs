@@ -21,6 +21,8 @@ pub(super) struct Compacted {
     horizon: u64,
     entries: BTreeMap<u64, Stored>,
     bytes: usize,
+    /// Which compaction of the topic it was.
+    generation: u64,
 }
 
 impl Compacted {
@@ -46,6 +48,30 @@ impl Compacted {
         let last = messages(stored).unwrap_or_default().iter().rposition(|message| message.key.is_some());
         let last = last.map_or(stored.messages, |last| last as u32 + 1);
         Some((*offset, if stored.batch { i32::try_from(last).unwrap_or(i32::MAX) - 1 } else { -1 }))
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn horizon(&self) -> u64 {
+        self.horizon
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &Stored)> {
+        self.entries.iter().map(|(offset, stored)| (*offset, stored))
+    }
+
+    pub(super) fn restore_end(&mut self, horizon: u64) {
+        self.horizon = horizon;
+    }
+
+    /// Puts an entry back; answers what it costs.
+    pub(super) fn restore(&mut self, offset: u64, stored: Stored) -> usize {
+        let cost = stored.cost();
+        self.bytes += cost;
+        self.entries.insert(offset, stored);
+        cost
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -75,7 +101,8 @@ pub(super) fn compact(topic: &mut Topic) -> isize {
             }
         }
     }
-    let mut compacted = Compacted { horizon, ..Compacted::default() };
+    let generation = before.generation + 1;
+    let mut compacted = Compacted { horizon, generation, ..Compacted::default() };
     for (offset, stored) in entries {
         let kept = match messages(stored) {
             // What cannot be read stays whole.

@@ -117,7 +117,7 @@ impl Broker {
             && schema.r#type != SchemaType::AUTO_CONSUME
             && !self.schemas.has(&name)
         {
-            self.schemas.register(&name, schema)?;
+            self.register_schema(&name, schema)?;
         }
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
@@ -248,15 +248,14 @@ impl Broker {
         let Some(sub) = subs.get_mut(&at.sub) else { return Ok(()) };
         let mut go_on = false;
         if c.ack_type == AckType::CUMULATIVE {
-            if !c.properties.is_empty() {
-                let pairs = c.properties.iter().map(|pair| (pair.key.clone(), pair.value));
-                sub.ack_properties = pairs.collect();
-            }
             // On shared subscriptions, or for several ids at a time, it means nothing.
             if let [id] = c.message_id.as_slice()
                 && !sub.is_shared()
                 && let Some(offset) = log.offset_of(id)
             {
+                if offset >= sub.cursor.mark() {
+                    sub.mark_properties.clone_from(&c.properties);
+                }
                 if id.ack_set.is_empty() {
                     sub.cursor.ack_below(offset + 1);
                 } else {

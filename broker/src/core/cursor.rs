@@ -94,6 +94,21 @@ impl Cursor {
         self.advance();
     }
 
+    /// All that it knows: its mark, ranges beyond it as pairs of numbers, and open bits.
+    pub(super) fn parts(&self) -> (u64, Vec<u64>, &BTreeMap<u64, Vec<u64>>) {
+        (self.mark, self.acked.ranges().flat_map(|(start, end)| [start, end]).collect(), &self.open)
+    }
+
+    /// Takes up what was kept beyond its mark.
+    pub(super) fn restore(&mut self, ranges: &[u64], open: BTreeMap<u64, Vec<u64>>) -> Option<()> {
+        let (pairs, rest) = ranges.as_chunks::<2>();
+        for &[start, end] in pairs {
+            self.acked.insert_range(start, end)?;
+        }
+        self.open = open;
+        rest.is_empty().then_some(())
+    }
+
     /// Starts anew at `offset`.
     pub(super) fn reset(&mut self, offset: u64) {
         *self = Self::new(offset);

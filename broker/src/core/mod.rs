@@ -5,9 +5,11 @@
 //! map in here.
 //!
 //! Where things are: `session` (handshake, keepalive, which command goes where), `lookup`,
-//! `producing`, `consuming`, `positions` (seek and the like), `schemas`, `admin` (what a host may
-//! ask and order); below them the state: `connection`, `topics`, `topic`, `storage`,
-//! `subscription`, `cursor`; and `dispatch`, which moves entries from logs to connections.
+//! `producing`, `consuming`, `positions` (seek and the like), `liveness` (names held by the dead),
+//! `schemas`, `compaction`, `policies` and `upkeep` (what is set, and what follows from it with
+//! time), `admin` and `statistics` (what a host may ask and order), `keeping` (what outlives the
+//! broker); below them the state: `connection`, `topics`, `topic`, `storage`, `subscription`,
+//! `cursor`; and `dispatch`, which moves entries from logs to connections.
 
 mod admin;
 mod compaction;
@@ -18,6 +20,7 @@ mod consuming;
 mod cursor;
 mod dispatch;
 mod error;
+mod keeping;
 mod liveness;
 mod lookup;
 pub mod names;
@@ -28,6 +31,7 @@ mod producing;
 mod ranges;
 mod schemas;
 mod session;
+mod statistics;
 mod sticky;
 mod storage;
 mod subscription;
@@ -42,12 +46,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 
-pub use admin::{AdminError, ConsumerStats, PublisherStats, SubscriptionStats, TopicStats};
+pub use admin::AdminError;
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use error::DisconnectReason;
+pub use keeping::{Kept, Unreadable};
 pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
+};
+pub use statistics::{
+    ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };
 pub use time::Now;
 
@@ -129,6 +137,8 @@ pub struct Broker {
     /// Connections to be closed by the host.
     cuts: VecDeque<ConnId>,
     next_producer: u64,
+    /// How often a broker went on with what was kept.
+    run: u64,
 }
 
 impl Broker {
@@ -148,6 +158,7 @@ impl Broker {
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
             next_producer: 0,
+            run: 0,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Broker;
 use super::admin::AdminError;
 use super::config::BrokerConfig;
+use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::time::Now;
 use super::topic::TopicKey;
@@ -189,12 +190,15 @@ impl Broker {
         change(&mut policies);
         match scope {
             Scope::Namespace(name) => {
+                self.topics.touch_name(kind::NAMESPACE, name);
                 self.topics.namespaces.insert(name.clone(), policies);
                 let (tenant, _) = parse_namespace(name).unwrap_or_default();
                 self.topics.tenants.insert(tenant.to_owned());
             }
             Scope::Topic(name) => {
-                self.topics.policies.insert(name.base().to_string(), policies);
+                let name = name.base().to_string();
+                self.topics.touch_name(kind::SETTINGS, &name);
+                self.topics.policies.insert(name, policies);
             }
         }
         let touched: Vec<TopicKey> = self.topics.keys_where(|topic| match scope {

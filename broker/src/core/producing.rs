@@ -76,12 +76,12 @@ impl Broker {
             .into());
         }
         let schema_version = match &c.schema {
-            Some(schema) if schema.r#type != SchemaType::NONE => self.schemas.register(&name, schema)?,
+            Some(schema) if schema.r#type != SchemaType::NONE => self.register_schema(&name, schema)?,
             _ => Bytes::new(),
         };
         let given = c.producer_name.as_ref().filter(|name| !name.is_empty()).cloned();
         let producer_name = given.unwrap_or_else(|| {
-            let generated = format!("{}-0-{}", self.config.cluster, self.next_producer);
+            let generated = format!("{}-{}-{}", self.config.cluster, self.run, self.next_producer);
             self.next_producer += 1;
             generated
         });

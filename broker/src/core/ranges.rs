@@ -106,6 +106,22 @@ impl RangeSet {
         head + self.ranges.range(from..bound).map(|(start, end)| end.min(&bound) - start).sum::<u64>()
     }
 
+    /// Its ranges, start and end.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.ranges.iter().map(|(start, end)| (*start, *end))
+    }
+
+    /// Adds a range beyond all that is in it; `None` when it is not beyond.
+    pub(super) fn insert_range(&mut self, start: u64, end: u64) -> Option<()> {
+        let beyond = self.ranges.last_key_value().is_none_or(|(_, last)| *last < start);
+        if !beyond || start >= end {
+            return None;
+        }
+        self.ranges.insert(start, end);
+        self.len += end - start;
+        Some(())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.ranges.iter().flat_map(|(start, end)| *start..*end)
     }

@@ -11,6 +11,7 @@ use pulsewire_proto::wire::{
 use super::Broker;
 use super::connection::ConnId;
 use super::error::Refusal;
+use super::keeping::kind;
 use super::names::TopicName;
 
 /// Schemas of one topic that may be kept.
@@ -50,6 +51,15 @@ impl Schemas {
         Ok(version(at))
     }
 
+    /// The schemas of a topic, oldest first.
+    pub(super) fn versions(&self, topic: &str) -> &[Schema] {
+        self.topics.get(topic).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn restore(&mut self, topic: String, versions: Vec<Schema>) {
+        self.topics.insert(topic, versions);
+    }
+
     pub(super) fn has(&self, topic: &TopicName) -> bool {
         self.topics.contains_key(&topic.base().to_string())
     }
@@ -80,6 +90,11 @@ fn version(at: usize) -> Bytes {
 }
 
 impl Broker {
+    pub(super) fn register_schema(&mut self, topic: &TopicName, schema: &Schema) -> Result<Bytes, Refusal> {
+        self.topics.touch_name(kind::SCHEMAS, &topic.base().to_string());
+        self.schemas.register(topic, schema)
+    }
+
     pub(super) fn get_schema(&mut self, id: ConnId, c: CommandGetSchema) {
         let mut response =
             CommandGetSchemaResponse { request_id: c.request_id, ..CommandGetSchemaResponse::default() };
@@ -111,7 +126,7 @@ impl Broker {
         let result = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))
             .and_then(|topic| match self.topics.key(&topic.to_string()) {
-                Some(_) => self.schemas.register(&topic, &c.schema),
+                Some(_) => self.register_schema(&topic, &c.schema),
                 None => {
                     let message = format!("Topic not found {topic}");
                     Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, message))

@@ -136,6 +136,41 @@ impl Log {
         }
     }
 
+    /// A log as it was kept, without its entries.
+    pub(super) fn restored(runs: &[u64], first: u64, next_index: u64) -> Option<Self> {
+        let (runs, rest) = runs.as_chunks::<3>();
+        let runs: Vec<Run> =
+            runs.iter().map(|&[start, ledger, entry]| Run { start, ledger, entry }).collect();
+        let whole = rest.is_empty() && runs.first().is_some_and(|run| run.start == 0);
+        whole.then(|| Self { runs, first, next_index, ..Self::new(0) })
+    }
+
+    /// Puts an entry back; answers what it costs. `None` when it is not the next one.
+    pub(super) fn restore(&mut self, offset: u64, stored: Stored) -> Option<usize> {
+        if offset != self.end() {
+            return None;
+        }
+        let cost = stored.cost();
+        self.next_index = stored.index.checked_add(1)?;
+        self.bytes += cost;
+        self.entries.push_back(stored);
+        Some(cost)
+    }
+
+    /// Its runs, as numbers.
+    pub(super) fn runs(&self) -> Vec<u64> {
+        self.runs.iter().flat_map(|run| [run.start, run.ledger, run.entry]).collect()
+    }
+
+    pub(super) fn last_ledger(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.ledger)
+    }
+
+    /// The number of the next message, while no entry tells it.
+    pub(super) fn kept_index(&self) -> u64 {
+        if self.entries.is_empty() { self.next_index } else { 0 }
+    }
+
     /// What comes from now on belongs to another ledger.
     pub(super) fn roll(&mut self, ledger: u64) {
         self.go_on(ledger, 0);

@@ -16,7 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pulsewire_proto::wire::{CommandReachedEndOfTopic, KeySharedMeta, KeyValue, ServerError, SubType};
+use pulsewire_proto::wire::{
+    CommandReachedEndOfTopic, KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType,
+};
 
 use super::connection::ConnId;
 use super::connections::Connections;
@@ -63,9 +65,9 @@ pub(super) struct Subscription {
     /// The type of the consumers that are here, or were here last.
     pub(super) kind: SubType,
     pub(super) properties: Vec<KeyValue>,
-    /// What came with the last cumulative acknowledgement that brought any.
-    pub(super) ack_properties: Vec<(String, u64)>,
     pub(super) cursor: Cursor,
+    /// What came with the last cumulative acknowledgement.
+    pub(super) mark_properties: Vec<KeyLongValue>,
     /// The next entry to read.
     pub(super) read: u64,
     /// In the order in which they came, which is that of their keys.
@@ -103,8 +105,8 @@ impl Subscription {
             durable,
             kind: SubType::EXCLUSIVE,
             properties,
-            ack_properties: Vec::new(),
             cursor: Cursor::new(start),
+            mark_properties: Vec::new(),
             read: start,
             consumers: Vec::new(),
             active: None,
@@ -249,6 +251,7 @@ impl Subscription {
     /// Moves the subscription to `offset`; the consumers must be gone.
     pub(super) fn seek(&mut self, offset: u64) {
         self.cursor.reset(offset);
+        self.mark_properties.clear();
         self.rewind();
     }
 

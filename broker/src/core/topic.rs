@@ -8,6 +8,7 @@ use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::Refusal;
+use super::keeping::KeptTopic;
 use super::names::TopicName;
 use super::policies::Rules;
 use super::storage::Log;
@@ -129,6 +130,7 @@ pub(super) struct Topic {
     pub(super) properties: BTreeMap<String, String>,
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
+    pub(super) kept: KeptTopic,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
 }
@@ -149,9 +151,25 @@ impl Topic {
             sequences: BTreeMap::new(),
             properties: BTreeMap::new(),
             compacted: None,
+            kept: KeptTopic::default(),
             messages_in: 0,
             bytes_in: 0,
         }
+    }
+
+    /// A topic as it was kept.
+    pub(super) fn restored(
+        name: TopicName,
+        log: Log,
+        epoch: Option<u64>,
+        properties: BTreeMap<String, String>,
+    ) -> Self {
+        Self { log, epoch, properties, ..Self::new(name, 0) }
+    }
+
+    /// The epoch of those who had exclusive access.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.epoch
     }
 
     /// The partition's number as message ids carry it: -1 when there is none.

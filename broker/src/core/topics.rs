@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::error::Refusal;
+use super::keeping::{Touched, kind};
 use super::names::TopicName;
 use super::policies::{Policies, Rules};
 use super::topic::{Topic, TopicKey};
@@ -35,6 +36,8 @@ pub(super) struct Topics {
     full: bool,
     /// The time when something was last published.
     pub(super) wall_ms: u64,
+    /// What may have changed, for a host that keeps it.
+    pub(super) touched: Option<Touched>,
     /// What came and went since somebody looked.
     pub(super) changes: Vec<Change>,
 }
@@ -52,6 +55,8 @@ impl Topics {
             self.namespaces.insert(name.to_owned(), Policies::default());
             let tenant = name.split('/').next().unwrap_or_default();
             self.tenants.insert(tenant.to_owned());
+            self.touch_name(kind::NAMESPACE, name);
+            self.touch_name(kind::TENANT, tenant);
         }
     }
 
@@ -60,7 +65,42 @@ impl Topics {
     }
 
     pub(super) fn get_mut(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.touch(key);
         self.map.get_mut(&key)
+    }
+
+    /// A topic of which nothing is changed that is kept.
+    pub(super) fn untouched(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.map.get_mut(&key)
+    }
+
+    fn touch(&mut self, key: TopicKey) {
+        if let Some(touched) = &mut self.touched {
+            touched.topics.insert(key);
+        }
+    }
+
+    /// Something kept by that name may have changed.
+    pub(super) fn touch_name(&mut self, kind: u8, name: &str) {
+        if let Some(touched) = &mut self.touched {
+            touched.names.insert((kind, name.to_owned()));
+        }
+    }
+
+    /// A topic as it was kept.
+    pub(super) fn restore(&mut self, key: TopicKey, topic: Topic) {
+        self.next_key = self.next_key.max(key.0.saturating_add(1));
+        self.next_ledger = self.next_ledger.max(topic.log.last_ledger().saturating_add(1));
+        self.names.insert(topic.name.to_string(), key);
+        self.map.insert(key, topic);
+    }
+
+    pub(super) fn restore_partitions(&mut self, name: String, count: u32) {
+        self.partitioned.insert(name, count);
+    }
+
+    pub(super) fn partitions_of(&self, name: &str) -> Option<u32> {
+        self.partitioned.get(name).copied()
     }
 
     pub(super) fn key(&self, name: &str) -> Option<TopicKey> {
@@ -124,6 +164,7 @@ impl Topics {
         self.names.insert(name.to_string(), key);
         self.map.insert(key, Topic::new(name.clone(), ledger));
         self.changes.push(Change { name: name.clone(), created: true });
+        self.touch(key);
         self.apply_policies(key, config);
         Ok(key)
     }
@@ -140,6 +181,7 @@ impl Topics {
         }
         self.ensure_namespace(&name.namespace_name());
         self.partitioned.insert(name.to_string(), count);
+        self.touch_name(kind::PARTITIONED, &name.to_string());
         for index in 0..count {
             self.resolve(&name.with_partition(index), true, config)?;
         }
@@ -147,12 +189,15 @@ impl Topics {
     }
 
     pub(super) fn forget_partitioned(&mut self, name: &TopicName) {
+        self.touch_name(kind::PARTITIONED, &name.to_string());
+        self.touch_name(kind::SETTINGS, &name.to_string());
         self.policies.remove(&name.to_string());
         self.partitioned.remove(&name.to_string());
     }
 
     pub(super) fn remove(&mut self, key: TopicKey) -> Option<Topic> {
         let topic = self.map.remove(&key)?;
+        self.touch(key);
         self.names.remove(&topic.name.to_string());
         self.stored -= topic.log.bytes() + topic.compacted.as_ref().map_or(0, Compacted::bytes);
         self.changes.push(Change { name: topic.name.clone(), created: false });
@@ -161,6 +206,7 @@ impl Topics {
 
     /// What a topic stores from now on belongs to another ledger, as after it moved.
     pub(super) fn roll(&mut self, key: TopicKey) {
+        self.touch(key);
         if let Some(topic) = self.map.get_mut(&key) {
             topic.log.roll(self.next_ledger);
             self.next_ledger += 1;
@@ -217,9 +263,13 @@ impl Topics {
     }
 
     fn forget_consumed(&mut self) {
-        for topic in self.map.values_mut() {
+        for (key, topic) in &mut self.map {
             let consumed = topic.consumed().min(topic.retained(self.wall_ms));
-            self.stored -= topic.log.trim(consumed);
+            let freed = topic.log.trim(consumed);
+            self.stored -= freed;
+            if let Some(touched) = self.touched.as_mut().filter(|_| freed > 0) {
+                touched.topics.insert(*key);
+            }
         }
     }
 }

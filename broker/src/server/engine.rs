@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::store::Store;
 use crate::core::{Broker, ConnId, Now};
 
 /// Events dealt with before what follows from them is written.
@@ -18,7 +19,10 @@ const BURST: usize = 256;
 /// How long a connection that the broker closes may take to read the last bytes.
 const GRACE: Duration = Duration::from_secs(5);
 
-type Order = Box<dyn FnOnce(&mut Broker, Now) + Send>;
+/// What runs on the core; what it gives is run when its consequences are kept.
+type Order = Box<dyn FnOnce(&mut Broker, Now) -> Reply + Send>;
+
+type Reply = Box<dyn FnOnce() + Send>;
 
 /// What the engine hears of.
 pub(super) enum Event {
@@ -68,7 +72,10 @@ impl Handle {
         order: impl FnOnce(&mut Broker, Now) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        let order: Order = Box::new(move |broker, now| drop(reply.send(order(broker, now))));
+        let order: Order = Box::new(move |broker, now| {
+            let result = order(broker, now);
+            Box::new(move || drop(reply.send(result)))
+        });
         if !self.tell(Event::Order(order)).await {
             return None;
         }
@@ -76,10 +83,18 @@ impl Handle {
     }
 }
 
+/// Milliseconds since the Unix epoch.
+pub(super) fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
+}
+
 pub(super) struct Engine {
     broker: Broker,
     inbox: mpsc::Receiver<Event>,
     links: BTreeMap<ConnId, Link>,
+    store: Option<Store>,
+    replies: Vec<Reply>,
     start: Instant,
 }
 
@@ -91,13 +106,28 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    pub(super) fn new(broker: Broker, inbox: mpsc::Receiver<Event>) -> Self {
-        Self { broker, inbox, links: BTreeMap::new(), start: Instant::now() }
+    pub(super) fn new(broker: Broker, store: Option<Store>, inbox: mpsc::Receiver<Event>) -> Self {
+        Self { broker, inbox, links: BTreeMap::new(), store, replies: Vec::new(), start: Instant::now() }
+    }
+
+    /// Writes what has to be kept; false when that fails, and nobody may hear of it.
+    fn keep(&mut self) -> bool {
+        let Some(store) = &mut self.store else { return true };
+        let changes = self.broker.poll_kept();
+        if changes.is_empty() {
+            return true;
+        }
+        match store.write(&changes) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "what happened cannot be kept: the broker stops");
+                false
+            }
+        }
     }
 
     fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now::new(self.start.elapsed(), u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
+        Now::new(self.start.elapsed(), wall_ms())
     }
 
     pub(super) async fn run(mut self) {
@@ -127,6 +157,10 @@ impl Engine {
             if self.broker.next_deadline().is_some_and(|at| at <= now.mono) {
                 self.broker.timeout(now);
             }
+            if !self.keep() {
+                return;
+            }
+            self.replies.drain(..).for_each(|reply| reply());
             self.flush();
         }
     }
@@ -166,7 +200,10 @@ impl Engine {
                     link.writer.abort();
                 }
             }
-            Event::Order(order) => order(&mut self.broker, now),
+            Event::Order(order) => {
+                let reply = order(&mut self.broker, now);
+                self.replies.push(reply);
+            }
         }
     }
 

@@ -13,20 +13,24 @@
 mod admin;
 mod engine;
 mod socket;
+mod store;
 mod tls;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::core::{Broker, BrokerConfig};
-use engine::{Engine, Handle};
+use crate::core::{Broker, BrokerConfig, Now};
+use engine::{Engine, Handle, wall_ms};
+use store::Store;
 
 /// Events that may wait for the engine.
 const EVENTS: usize = 1024;
@@ -46,6 +50,8 @@ pub struct ServerConfig {
     pub advertised_url: Option<String>,
     /// The same for TLS.
     pub advertised_url_tls: Option<String>,
+    /// Where to keep what is stored; without it, it ends with the broker.
+    pub data: Option<DataConfig>,
     /// Settings of the broker itself. Its service URLs are set from the above.
     pub broker: BrokerConfig,
 }
@@ -60,9 +66,20 @@ impl Default for ServerConfig {
             advertised_host: "localhost".to_owned(),
             advertised_url: None,
             advertised_url_tls: None,
+            data: None,
             broker: BrokerConfig::default(),
         }
     }
+}
+
+/// Where to keep topics with their messages, subscriptions, schemas and settings.
+#[derive(Debug, Clone)]
+pub struct DataConfig {
+    /// The folder; made if it is not there.
+    pub folder: PathBuf,
+    /// Whether every receipt waits until the disk has what it is for. Without it, what a client heard
+    /// of survives the end of the process, but not that of the machine.
+    pub sync: bool,
 }
 
 /// TLS: where, and who the broker is.
@@ -85,6 +102,7 @@ impl std::fmt::Debug for TlsConfig {
 /// A broker bound to its ports, not yet serving.
 pub struct Server {
     broker: Broker,
+    store: Option<Store>,
     tcp: TcpListener,
     tls: Option<(TcpListener, TlsAcceptor)>,
     admin: Option<TcpListener>,
@@ -107,7 +125,7 @@ impl Server {
     /// Binds all ports, so that they are known and connections can come.
     ///
     /// # Errors
-    /// A port is taken, or certificate or key cannot be read.
+    /// A port is taken, certificate or key cannot be read, or what was kept cannot be.
     pub async fn bind(config: ServerConfig) -> io::Result<Self> {
         let tcp = TcpListener::bind(config.listen).await?;
         let local_addr = tcp.local_addr()?;
@@ -131,8 +149,16 @@ impl Server {
         broker.service_url_tls = config
             .advertised_url_tls
             .or_else(|| tls_addr.map(|addr| format!("pulsar+ssl://{host}:{}", addr.port())));
-        let broker = Broker::new(broker);
-        Ok(Self { broker, tcp, tls, admin, local_addr, tls_addr, admin_addr })
+        let (broker, store) = match &config.data {
+            None => (Broker::new(broker), None),
+            Some(data) => {
+                let store = Store::open(&data.folder, data.sync)?;
+                let now = Now::new(Duration::ZERO, wall_ms());
+                let broker = Broker::restored(broker, store.read()?, now).map_err(io::Error::other)?;
+                (broker, Some(store))
+            }
+        };
+        Ok(Self { broker, store, tcp, tls, admin, local_addr, tls_addr, admin_addr })
     }
 
     /// Where it listens for `pulsar://`.
@@ -179,7 +205,7 @@ impl Server {
         }
         drop(handle);
         tracing::info!(address = %self.local_addr, tls = ?self.tls_addr, admin = ?self.admin_addr, "broker ready");
-        let engine = Engine::new(self.broker, inbox);
+        let engine = Engine::new(self.broker, self.store, inbox);
         tokio::select! {
             () = engine.run() => {}
             () = shutdown => tracing::info!("broker stopping"),

@@ -91,7 +91,7 @@ impl World {
         self.now = Now::new(to, self.now.wall_ms + step.as_millis() as u64);
     }
 
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         while let Some((id, segments)) = self.broker.poll_transmit() {
             if self.deaf.contains(&id) {
                 continue;

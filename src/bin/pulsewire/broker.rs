@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use pulsewire_broker::server::TlsConfig;
-use pulsewire_broker::{Server, ServerConfig};
+use pulsewire_broker::server::{DataConfig, TlsConfig};
+use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
 
 use crate::connect::unreadable;
 use crate::failure::{Ended, Failure};
@@ -19,8 +19,10 @@ Examples:
   pulsewire broker
   pulsewire broker --port 0 --admin-port 0
   pulsewire broker --tls-port 6651 --tls-cert cert.pem --tls-key key.pem
+  pulsewire broker --data ./data
 
-It keeps everything in memory and has no authentication: it is for development and tests on one machine.
+It keeps everything in memory unless --data is given, and has no authentication: it is for development and
+tests on one machine.
 When it listens it prints its addresses on stdout. SIGINT and SIGTERM end it with 0.";
 
 /// Run the embedded development broker.
@@ -49,6 +51,24 @@ pub(crate) struct Arguments {
     /// is no loopback one
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
+    /// Keep topics, subscriptions, schemas and settings in this folder. Without it they end with the broker
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Answer only when the disk has it: what was answered survives the end of the machine too
+    #[arg(long, requires = "data")]
+    sync: bool,
+    /// Partitions of topics that come into being when they are first used; 0 makes them without
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    partitions: u32,
+    /// Do not make topics when they are first used
+    #[arg(long)]
+    no_auto_create: bool,
+    /// Drop messages whose sequence id was stored before
+    #[arg(long)]
+    deduplication: bool,
+    /// Mebibytes of messages held in memory; then consumed ones go, and producers are refused
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory: usize,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
@@ -98,6 +118,14 @@ impl Arguments {
             admin_listen: Some(SocketAddr::new(self.listen, self.admin_port)),
             tls,
             advertised_host: host(self.advertise.as_deref(), self.listen),
+            data: self.data.clone().map(|folder| DataConfig { folder, sync: self.sync }),
+            broker: BrokerConfig {
+                auto_create_topics: !self.no_auto_create,
+                default_partitions: self.partitions,
+                deduplication: self.deduplication,
+                max_stored_bytes: self.memory.saturating_mul(1 << 20),
+                ..BrokerConfig::default()
+            },
             ..ServerConfig::default()
         };
         bind(config).await

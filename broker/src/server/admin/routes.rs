@@ -266,7 +266,7 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
             return Ok(Answer::Json(stats::topic(&found)));
         }
         ("GET", ["internalStats"]) => {
-            let found = ask(handle, move |broker, _| broker.stats(&name)).await??;
+            let found = ask(handle, move |broker, _| broker.internal_stats(&name)).await??;
             return Ok(Answer::Json(stats::internal(&found)));
         }
         ("GET", ["partitioned-stats"]) => {

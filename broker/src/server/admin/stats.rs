@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::core::{SubscriptionStats, TopicStats};
+use crate::core::{CursorStats, InternalStats, SubscriptionStats, TopicStats};
 
 pub(super) fn topic(stats: &TopicStats) -> Value {
     let publishers: Vec<Value> = stats
@@ -32,16 +32,6 @@ pub(super) fn topic(stats: &TopicStats) -> Value {
     })
 }
 
-/// What is known of cursors.
-pub(super) fn internal(stats: &TopicStats) -> Value {
-    let cursor = |sub: &SubscriptionStats| {
-        let properties: Map<String, Value> =
-            sub.ack_properties.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        (sub.name.clone(), json!({ "properties": properties }))
-    };
-    json!({ "cursors": stats.subscriptions.iter().map(cursor).collect::<Map<_, _>>() })
-}
-
 fn subscription(stats: &SubscriptionStats) -> Value {
     let consumers: Vec<Value> = stats
         .consumers
@@ -68,6 +58,41 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         "durable": stats.durable,
         "replicated": stats.replicated,
         "subscriptionProperties": map(&stats.properties),
+    })
+}
+
+pub(super) fn internal(stats: &InternalStats) -> Value {
+    let place = |(ledger, entry): (i64, i64)| format!("{ledger}:{entry}");
+    let cursor = |cursor: &CursorStats| {
+        let ranges: Vec<String> = cursor
+            .acknowledged
+            .iter()
+            .map(|(start, end)| format!("({}..{}]", place(*start), place(*end)))
+            .collect();
+        let properties: Map<String, Value> =
+            cursor.properties.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        json!({
+            "markDeletePosition": place(cursor.mark),
+            "readPosition": place(cursor.read),
+            "individuallyDeletedMessages": format!("[{}]", ranges.join(",")),
+            "properties": properties,
+        })
+    };
+    let cursors: Map<String, Value> =
+        stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
+    let ledgers: Vec<Value> = stats
+        .ledgers
+        .iter()
+        .map(|(ledger, entries)| json!({ "ledgerId": ledger, "entries": entries, "offloaded": false }))
+        .collect();
+    json!({
+        "entriesAddedCounter": stats.entries,
+        "numberOfEntries": stats.entries,
+        "totalSize": stats.bytes,
+        "lastConfirmedEntry": place(stats.last),
+        "state": if stats.terminated { "Terminated" } else { "LedgerOpened" },
+        "ledgers": ledgers,
+        "cursors": cursors,
     })
 }
 

@@ -131,6 +131,42 @@ scripts! {
         s.inquire("GET", &format!("{path}/subscriptions"), "");
     }
 
+    fn where_subscriptions_are(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        s.replace(r"\d+:(-?\d)", "L:$1");
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        let ids: Vec<MessageIdData> =
+            (0..6).map(|n| s.publish(a, 1, n, MessageMetadata::default(), "x")).collect();
+        let ack = |kind, n: usize, value: u64| CommandAck {
+            consumer_id: 1,
+            ack_type: kind,
+            message_id: vec![ids[n].clone()],
+            properties: vec![KeyLongValue { key: "k".to_owned(), value }],
+            ..CommandAck::default()
+        };
+        let parts = [
+            "numberOfEntries",
+            "lastConfirmedEntry",
+            "state",
+            "cursors.s.markDeletePosition",
+            "cursors.s.individuallyDeletedMessages",
+            "cursors.s.properties",
+        ];
+        for command in [
+            ack(AckType::CUMULATIVE, 1, 7),
+            ack(AckType::INDIVIDUAL, 3, 8),
+            ack(AckType::INDIVIDUAL, 2, 9),
+            CommandAck { properties: Vec::new(), ..ack(AckType::CUMULATIVE, 4, 0) },
+        ] {
+            s.say(a, command);
+            s.pause(300);
+            s.look(&format!("persistent/public/default/{unique}/internalStats"), &parts);
+        }
+    }
+
     fn seeking(s) {
         let topic = s.topic();
         let a = s.client();

@@ -1,0 +1,151 @@
+//! From keys and values to the broker. `None` is damage.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use pulsewire_proto::wire::{KeyLongValue, Schema};
+
+use super::super::Broker;
+use super::super::names::TopicName;
+use super::super::policies::{
+    AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention,
+};
+use super::super::storage::{Log, Stored};
+use super::super::subscription::Subscription;
+use super::super::topic::{Topic, TopicKey};
+use super::codec::Reader;
+use super::kind;
+
+pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()> {
+    let (&kind, rest) = key.split_first()?;
+    let mut value = Reader(value.clone());
+    let name = || String::from_utf8(rest.to_vec()).ok();
+    match kind {
+        kind::RUN => broker.run = value.u64()?,
+        kind::TENANT => drop(broker.topics.tenants.insert(name()?)),
+        kind::NAMESPACE => drop(broker.topics.namespaces.insert(name()?, policies(&mut value)?)),
+        kind::SETTINGS => drop(broker.topics.policies.insert(name()?, policies(&mut value)?)),
+        kind::PARTITIONED => broker.topics.restore_partitions(name()?, value.u32()?),
+        kind::SCHEMAS => {
+            let count = value.u32()?;
+            let schema = |_| Schema::decode(&value.bytes()?).ok();
+            broker.schemas.restore(name()?, (0..count).map(schema).collect::<Option<_>>()?);
+        }
+        kind::TOPIC => broker.topics.restore(topic_key(rest)?, topic(&mut value)?),
+        kind::ENTRY => {
+            let (stored, offset) =
+                (stored(&mut value)?, u64::from_be_bytes(rest.get(8..16)?.try_into().ok()?));
+            let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            let cost = topic.log.restore(offset, stored)?;
+            broker.topics.stored += cost;
+        }
+        kind::COMPACTED => {
+            let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            let compacted = topic.compacted.get_or_insert_default();
+            match rest.get(8..16) {
+                None => compacted.restore_end(value.u64()?),
+                Some(offset) => {
+                    let offset = u64::from_be_bytes(offset.try_into().ok()?);
+                    let cost = compacted.restore(offset, stored(&mut value)?);
+                    broker.topics.stored += cost;
+                }
+            }
+        }
+        kind::SEQUENCES => {
+            let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            while !value.0.is_empty() {
+                topic.sequences.insert(value.text()?, value.u64()? as i64);
+            }
+        }
+        kind::SUBSCRIPTION => {
+            let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
+            topic.add_sub(subscription(name, &mut value)?);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn topic_key(rest: &[u8]) -> Option<TopicKey> {
+    Some(TopicKey(u64::from_be_bytes(rest.get(..8)?.try_into().ok()?)))
+}
+
+fn policies(value: &mut Reader) -> Option<Policies> {
+    let mut n = [None; 22];
+    for number in &mut n {
+        *number = value.number()?;
+    }
+    let unsigned = |at: usize| n[at].map(|n| n as u64);
+    let quota = |at: usize| {
+        Some(BacklogQuota {
+            bytes: n[at]?,
+            seconds: n[at + 1]?,
+            policy: match n[at + 2]? {
+                0 => QuotaPolicy::ProducerRequestHold,
+                1 => QuotaPolicy::ProducerException,
+                _ => QuotaPolicy::ConsumerBacklogEviction,
+            },
+        })
+    };
+    let retention = || Some(Retention { minutes: n[3]?, megabytes: n[4]? });
+    let delayed =
+        || Some(DelayedDelivery { active: n[6]? != 0, tick_ms: n[7]? as u64, max_delay_ms: n[8]? as u64 });
+    Some(Policies {
+        deduplication: n[0].map(|on| on != 0),
+        max_unacked_per_consumer: unsigned(1),
+        max_unacked_per_subscription: unsigned(2),
+        retention: retention(),
+        message_ttl: unsigned(5),
+        delayed_delivery: delayed(),
+        max_producers: unsigned(9),
+        max_consumers: unsigned(10),
+        max_subscriptions: unsigned(11),
+        max_message_size: unsigned(12),
+        compaction_threshold: unsigned(13),
+        auto_topic_creation: n[14].map(|allowed| AutoTopicCreation {
+            allowed: allowed != 0,
+            partitions: n[15].and_then(|count| u32::try_from(count).ok()),
+        }),
+        backlog_quota: quota(16),
+        backlog_age_quota: quota(19),
+    })
+}
+
+fn stored(value: &mut Reader) -> Option<Stored> {
+    let (timestamp, index) = (value.u64()?, value.u64()?);
+    let mut stored = Stored::new(&value.0, timestamp).ok()?;
+    stored.index = index;
+    Some(stored)
+}
+
+fn topic(value: &mut Reader) -> Option<Topic> {
+    let name = TopicName::parse(&value.text()?).ok()?;
+    let runs = value.list()?;
+    let (first, index) = (value.u64()?, value.u64()?);
+    let mut log = Log::restored(&runs, first, index)?;
+    log.terminated = value.u8()? != 0;
+    let epoch = value.number()?.map(|epoch| epoch as u64);
+    let mut properties = BTreeMap::new();
+    for _ in 0..value.u32()? {
+        properties.insert(value.text()?, value.text()?);
+    }
+    Some(Topic::restored(name, log, epoch, properties))
+}
+
+fn subscription(name: String, value: &mut Reader) -> Option<Subscription> {
+    let mark = value.u64()?;
+    let ranges = value.list()?;
+    let mut open = BTreeMap::new();
+    for _ in 0..value.u32()? {
+        open.insert(value.u64()?, value.list()?);
+    }
+    let replicated = value.u8()? != 0;
+    let mut sub = Subscription::new(name, true, mark, value.pairs()?);
+    sub.cursor.restore(&ranges, open)?;
+    while !value.0.is_empty() {
+        sub.mark_properties.push(KeyLongValue { key: value.text()?, value: value.u64()? });
+    }
+    sub.replicated = replicated;
+    Some(sub)
+}

@@ -1,0 +1,84 @@
+//! Clients that know nothing of this project see the same of this broker as of Apache Pulsar 4.0.8.
+//!
+//! Each runs one script (`foreign/`) where it is there: the official Python client with
+//! `PULSEWIRE_PYTHON` in the environment, the official Java client with `PULSAR_HOME`. What the script
+//! said of the real broker is kept in `foreign/heard/`; `RECORD=1` with `PULSAR_BROKER_URL` and
+//! `PULSAR_WEB_URL` writes it.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![cfg(feature = "server")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pulsewire_broker::{Server, ServerConfig};
+
+fn here() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/foreign")
+}
+
+/// A broker of its own: service URL and admin URL.
+fn embedded() -> (String, String) {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let any = ([127, 0, 0, 1], 0).into();
+            let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
+            let server = Server::bind(config).await.unwrap();
+            let admin = format!("http://{}", server.admin_addr().unwrap());
+            tell.send((server.service_url().to_owned(), admin)).unwrap();
+            server.run(std::future::pending()).await;
+        });
+    });
+    told.recv().unwrap()
+}
+
+/// What a script says, in the lines that are meant for us.
+fn run(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("> done"), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().filter(|line| line.starts_with("> ")).map(|line| format!("{line}\n")).collect()
+}
+
+fn compare(name: &str, command: impl Fn(&str, &str) -> Command) {
+    let kept = here().join("heard").join(format!("{name}.txt"));
+    if std::env::var_os("RECORD").is_some()
+        && let (Ok(service), Ok(admin)) =
+            (std::env::var("PULSAR_BROKER_URL"), std::env::var("PULSAR_WEB_URL"))
+    {
+        std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        std::fs::write(&kept, run(command(&service, &admin))).unwrap();
+    }
+    let (service, admin) = embedded();
+    assert_eq!(run(command(&service, &admin)), std::fs::read_to_string(kept).unwrap());
+}
+
+#[test]
+fn the_python_client_sees_the_same() {
+    let Some(python) = std::env::var_os("PULSEWIRE_PYTHON") else { return };
+    compare("python", |service, _| {
+        let mut command = Command::new(&python);
+        command.arg(here().join("client.py")).arg(service);
+        command
+    });
+}
+
+#[test]
+fn the_java_client_sees_the_same() {
+    let Some(home) = std::env::var_os("PULSAR_HOME") else { return };
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java");
+    std::fs::create_dir_all(&classes).unwrap();
+    let jars = format!("{}/lib/*", home.to_string_lossy());
+    let source = here().join("Client.java");
+    let compiled =
+        Command::new("javac").args(["-nowarn", "-cp", &jars, "-d"]).arg(&classes).arg(source).output();
+    let compiled = compiled.unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    compare("java", |service, admin| {
+        let mut command = Command::new("java");
+        let path = format!("{}:{jars}", classes.display());
+        command.args(["-Xmx512m", "-cp", &path, "Client", service, admin]);
+        command
+    });
+}

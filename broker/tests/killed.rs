@@ -1,0 +1,138 @@
+//! A broker that is killed loses nothing that it gave a receipt for.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![cfg(feature = "server")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+
+use bytes::{Bytes, BytesMut};
+use common::*;
+use pulsewire_broker::server::DataConfig;
+use pulsewire_broker::{Server, ServerConfig};
+use pulsewire_proto::wire::entry::Entry;
+use pulsewire_proto::wire::frame::{FrameDecoder, RawFrame, encode_command};
+use pulsewire_proto::wire::*;
+
+const TOPIC: &str = "persistent://public/default/t";
+
+/// The broker that is killed: this test, run as a process of its own.
+#[test]
+#[ignore = "run by the other test"]
+fn broker() {
+    let Some(folder) = std::env::var_os("BROKER_DATA") else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let data =
+            Some(DataConfig { folder: folder.into(), sync: std::env::var_os("BROKER_SYNC").is_some() });
+        let server = Server::bind(ServerConfig { data, ..ServerConfig::default() }).await.unwrap();
+        println!("\nlistening {}", server.local_addr());
+        server.run(std::future::pending()).await;
+    });
+}
+
+fn start(folder: &PathBuf, sync: bool) -> (Child, String) {
+    let mut command = Process::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "broker", "--nocapture"]).env("BROKER_DATA", folder);
+    if sync {
+        command.env("BROKER_SYNC", "1");
+    }
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address =
+        lines.map(Result::unwrap).find_map(|line| line.strip_prefix("listening ").map(str::to_owned));
+    (child, address.unwrap())
+}
+
+struct Client {
+    stream: TcpStream,
+    frames: FrameDecoder,
+}
+
+impl Client {
+    fn new(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        let mut client = Self { stream, frames: FrameDecoder::new(64 << 20) };
+        assert!(matches!(client.ask(connect()), Some(Command::Connected(_))));
+        client
+    }
+
+    fn say(&mut self, command: impl Into<Command>) {
+        let mut out = BytesMut::new();
+        encode_command(&command.into(), &mut out);
+        self.stream.write_all(&out).unwrap();
+    }
+
+    fn frame(&mut self) -> Option<RawFrame> {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            if let Some(frame) = self.frames.next_frame().unwrap() {
+                return Some(frame);
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.frames.push(Bytes::copy_from_slice(&buffer[..n])),
+            }
+        }
+    }
+
+    fn ask(&mut self, command: impl Into<Command>) -> Option<Command> {
+        self.say(command);
+        self.frame().map(|frame| frame.decode().unwrap())
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_has_all_that_was_receipted() {
+    for sync in [false, true] {
+        let folder =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("killed-{}-{sync}", std::process::id()));
+        let mut receipted = 0;
+        for round in 0..3 {
+            let (mut child, address) = start(&folder, sync);
+            let mut client = Client::new(&address);
+            assert!(matches!(client.ask(producer_on(1, TOPIC)), Some(Command::ProducerSuccess(_))));
+            // It is killed while messages are on their way.
+            let killer = std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(150 + 70 * round));
+                child.kill().unwrap();
+                child.wait().unwrap();
+            });
+            let mut sent = receipted;
+            loop {
+                for _ in 0..20 {
+                    let frame = send_frame(1, sent, MessageMetadata::default(), sent.to_string().as_bytes());
+                    if client.stream.write_all(&frame).is_err() {
+                        break;
+                    }
+                    sent += 1;
+                }
+                let Some(frame) = client.frame() else { break };
+                let Ok(Command::SendReceipt(receipt)) = frame.decode() else { panic!() };
+                receipted = receipted.max(receipt.sequence_id + 1);
+            }
+            killer.join().unwrap();
+        }
+        assert!(receipted > 0);
+        let (mut child, address) = start(&folder, sync);
+        let mut client = Client::new(&address);
+        assert!(matches!(
+            client.ask(subscribe(1, TOPIC, "s", SubType::EXCLUSIVE)),
+            Some(Command::Success(_))
+        ));
+        client.say(CommandFlow { consumer_id: 1, message_permits: 1_000_000 });
+        let mut missing: std::collections::BTreeSet<u64> = (0..receipted).collect();
+        while !missing.is_empty() {
+            let frame = client.frame().unwrap();
+            let Ok(Command::Message(_)) = frame.decode() else { panic!() };
+            let text = String::from_utf8(Entry::parse(&frame.entry).unwrap().payload.to_vec()).unwrap();
+            missing.remove(&text.parse().unwrap());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,112 @@
+//! What the broker looks after with time: old messages, large backlogs, what retention keeps.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use pulsewire_broker::BrokerConfig;
+use pulsewire_broker::core::names::TopicName;
+use pulsewire_broker::core::{BacklogQuota, Policies, QuotaPolicy, Retention, Scope};
+use pulsewire_proto::wire::*;
+
+const TOPIC: &str = "persistent://public/default/t";
+
+fn name() -> TopicName {
+    TopicName::parse(TOPIC).unwrap()
+}
+
+fn set(w: &mut World, change: impl FnOnce(&mut Policies)) {
+    w.broker.set_policies(&Scope::Topic(name()), change, w.now).unwrap();
+}
+
+fn backlog(w: &World) -> u64 {
+    w.broker.stats(&name()).unwrap().subscriptions[0].backlog
+}
+
+fn quota(policy: QuotaPolicy) -> Option<BacklogQuota> {
+    Some(BacklogQuota { bytes: 1000, seconds: -1, policy })
+}
+
+#[test]
+fn old_messages_are_passed_over() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    set(&mut w, |p| p.message_ttl = Some(100));
+    w.publish(c, 1, 0, "old");
+    w.pass(Duration::from_secs(59));
+    w.hear(c);
+    w.say(c, CommandPong::default());
+    w.publish(c, 1, 1, "young");
+    w.pass(Duration::from_secs(62));
+    assert_eq!(backlog(&w), 1);
+    let late = w.client();
+    w.consume(late, 1, TOPIC, "s", SubType::SHARED);
+    w.flow(late, 1, 10);
+    assert_eq!(w.payloads(late), ["young"]);
+}
+
+#[test]
+fn too_large_a_backlog_sends_producers_away() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    set(&mut w, |p| p.backlog_quota = quota(QuotaPolicy::ProducerRequestHold));
+    let ids: Vec<MessageIdData> = (0..3).map(|n| w.publish(c, 1, n, &"x".repeat(500))).collect();
+    w.pass(Duration::from_secs(31));
+    w.say(c, CommandPong::default());
+    w.pass(Duration::from_secs(30));
+    let mut closed = false;
+    while !w.silent(c) {
+        closed |= matches!(w.hear(c), Command::CloseProducer(_));
+    }
+    assert!(closed);
+    let (error, _) = refusal(w.ask(c, producer_on(1, TOPIC)));
+    assert_eq!(error, ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_ERROR);
+    w.flow(c, 1, 10);
+    w.payloads(c);
+    w.ack(c, 1, AckType::INDIVIDUAL, &ids);
+    w.produce(c, 1, TOPIC);
+}
+
+#[test]
+fn too_large_a_backlog_is_given_up_where_that_is_wanted() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    set(&mut w, |p| p.backlog_quota = quota(QuotaPolicy::ConsumerBacklogEviction));
+    for n in 0..4 {
+        w.publish(c, 1, n, &"x".repeat(400));
+    }
+    w.pass(Duration::from_secs(31));
+    w.say(c, CommandPong::default());
+    w.pass(Duration::from_secs(30));
+    assert_eq!(backlog(&w), 2);
+}
+
+#[test]
+fn what_retention_keeps_does_not_make_room() {
+    let mut w = World::with(BrokerConfig { max_stored_bytes: 20_000, ..BrokerConfig::default() });
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    set(&mut w, |p| p.retention = Some(Retention { minutes: -1, megabytes: -1 }));
+    let mut sequence = 0;
+    let refused = loop {
+        w.send(c, 1, sequence, MessageMetadata::default(), &"x".repeat(1000));
+        sequence += 1;
+        match w.hear(c) {
+            Command::SendReceipt(_) => assert!(sequence < 100),
+            Command::SendError(error) => break error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused.error, ServerError::PERSISTENCE_ERROR);
+    set(&mut w, |p| p.retention = None);
+    w.send(c, 1, sequence, MessageMetadata::default(), "x");
+    assert!(matches!(w.hear(c), Command::SendReceipt(_)));
+}
