@@ -42,11 +42,14 @@ mod wasm;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
-pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
-pub use pulsewire_proto::wire::CompressionType;
+pub use producer::{
+    MessageBuilder, OutgoingMessage, Producer, ProducerBuilder, ProducerInterceptor, Sending, TrySendError,
+};
+pub use pulsewire_proto::wire::{CompressionType, ServerError};
 pub use pulsewire_proto::{
     BatcherBuilder, ConnectionState, Error, ErrorKind, Fault, FirstChunk, InitialPosition, KeySharedPolicy,
-    Message, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    Message, MessageId, ProducerAccessMode, ProducerStats, ProducerStatus, RedeliveryBackoff,
+    SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};
