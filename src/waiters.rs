@@ -254,10 +254,13 @@ impl Waiters {
     }
 }
 
+/// A send that waits, and who is told of its end.
+type ParkedSend = (Turn, OwnedMessage, Option<Arc<Interceptors>>);
+
 /// Sends that wait for room, those of a producer in their order.
 #[derive(Default)]
 struct Parking {
-    queues: BTreeMap<ProducerId, VecDeque<(Turn, OwnedMessage, Option<Arc<Interceptors>>)>>,
+    queues: BTreeMap<ProducerId, VecDeque<ParkedSend>>,
     turns: BTreeMap<Turn, Slot<SendToken>>,
     next: u64,
     /// There may be room.

@@ -211,7 +211,7 @@ impl MessageBuilder {
     pub fn send(self) -> Sending {
         let Self { producer, message } = self;
         let state =
-            producer.start(message, true).unwrap_or_else(|(error, _)| SendingState::Ended(Some(error)));
+            producer.start(message, true).unwrap_or_else(|failed| SendingState::Ended(Some(failed.0)));
         Sending { producer, state }
     }
 
@@ -224,7 +224,8 @@ impl MessageBuilder {
         let Self { producer, message } = self;
         match producer.start(message, false) {
             Ok(state) => Ok(Sending { producer, state }),
-            Err((error, message)) => {
+            Err(failed) => {
+                let (error, message) = *failed;
                 Err(TrySendError { error, message: Box::new(Self { producer, message }) })
             }
         }
@@ -233,18 +234,19 @@ impl MessageBuilder {
 
 impl Producer {
     /// Sends a message, or parks it when there is no room and it may `wait`; a failure brings it back.
-    fn start(&self, message: OwnedMessage, wait: bool) -> Result<SendingState, (Error, OwnedMessage)> {
+    fn start(&self, message: OwnedMessage, wait: bool) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
         let Some(interceptors) = &self.interceptors else {
             return self.give(message, wait);
         };
         let changed = interceptors.before_send(message.clone());
-        self.give(changed, wait).map_err(|(error, changed)| {
+        self.give(changed, wait).map_err(|failed| {
+            let (error, changed) = *failed;
             interceptors.acknowledged(&changed, &Err(error.clone()));
-            (error, message)
+            Box::new((error, message))
         })
     }
 
-    fn give(&self, message: OwnedMessage, wait: bool) -> Result<SendingState, (Error, OwnedMessage)> {
+    fn give(&self, message: OwnedMessage, wait: bool) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
         let id = self.id;
         self.handle.client.inner.shared.command(|core, waiters, now| {
             let full = || Error::new(ErrorKind::QueueFull, "other sends wait for room");
@@ -260,7 +262,7 @@ impl Producer {
                 Err(error) if wait && error.kind() == ErrorKind::QueueFull => {
                     Ok(SendingState::Parked(waiters.park(id, message, self.interceptors.clone())))
                 }
-                Err(error) => Err((error, message)),
+                Err(error) => Err(Box::new((error, message))),
             }
         })
     }

@@ -11,6 +11,7 @@ mod bad_input;
 mod consuming;
 mod env;
 mod positions;
+mod producer_states;
 mod producing;
 mod reading;
 mod service;
@@ -84,6 +85,20 @@ scenarios! {
         p12_key_ordering_key_event_time,
         p15_properties_and_null_value,
         p18_memory_limit_refuses_or_waits,
+    }
+    producer_states {
+        p08_exclusive_lets_no_other_in,
+        p08_fencing_ends_the_others_and_their_sends,
+        p08_waiting_for_exclusive_takes_as_long_as_it_must,
+        p18_a_full_queue_refuses_or_waits_in_order,
+        p06_last_sequence_ids_pushed_and_published,
+        p23_connected_and_when_it_was_not,
+        p22_repeats_are_dropped_through_reconnects_and_restarts,
+        p11_statistics_count_what_happened,
+        p17_interceptors_change_messages_and_learn_their_ends,
+        p07_sends_that_no_broker_answers_time_out,
+        p26_partial_producers_stand_apart_in_statistics,
+        p10_a_second_close_waits_for_the_first,
     }
     consuming {
         c01_exclusive_refuses_a_second_consumer,

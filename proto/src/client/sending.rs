@@ -52,13 +52,11 @@ impl Client {
         }
         let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
         // A single message may always be pending, however small the limit.
-        if self.pending_bytes > 0 {
-            if self.pending_bytes + size > self.config.memory_limit {
-                self.starved = true;
-                let limit = self.config.memory_limit;
-                let why = format!("pending messages use up the memory limit of {limit} bytes");
-                return Err(Error::new(ErrorKind::QueueFull, why));
-            }
+        if self.pending_bytes > 0 && self.pending_bytes + size > self.config.memory_limit {
+            self.starved = true;
+            let limit = self.config.memory_limit;
+            let why = format!("pending messages use up the memory limit of {limit} bytes");
+            return Err(Error::new(ErrorKind::QueueFull, why));
         }
         let was_empty = p.ring.is_empty();
         let held = p.held();
