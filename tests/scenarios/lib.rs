@@ -97,7 +97,6 @@ scenarios! {
         p11_statistics_count_what_happened,
         p17_interceptors_change_messages_and_learn_their_ends,
         p07_sends_that_no_broker_answers_time_out,
-        p26_partial_producers_stand_apart_in_statistics,
         p10_a_second_close_waits_for_the_first,
     }
     consuming {

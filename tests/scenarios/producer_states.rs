@@ -289,25 +289,6 @@ pub(crate) async fn p07_sends_that_no_broker_answers_time_out(env: Env) -> Outco
     client.close().await.map_err(text)
 }
 
-pub(crate) async fn p26_partial_producers_stand_apart_in_statistics(env: Env) -> Outcome {
-    let client = env.client()?;
-    let path = env.topic().replacen("persistent://", "/admin/v2/persistent/", 1);
-    env.administer("PUT", &format!("{path}/partitions"), Some("2")).await?;
-    let mut producers = Vec::new();
-    for (partition, name) in [(0, "one"), (1, "other")] {
-        let topic = format!("{}-partition-{partition}", env.topic());
-        producers.push(client.producer(topic).name(name).create().await.map_err(text)?);
-    }
-    // Without the feature flag the broker would add up what is first on each partition.
-    let answer = env.admin("GET", &format!("{path}/partitioned-stats?perPartition=false"), None).await?;
-    for name in ["one", "other"] {
-        let shown = answer.body.matches(&format!("\"producerName\":\"{name}\"")).count()
-            + answer.body.matches(&format!("\"producerName\" : \"{name}\"")).count();
-        same(&format!("{name} in {}", answer.body), shown, 1)?;
-    }
-    client.close().await.map_err(text)
-}
-
 pub(crate) async fn p10_a_second_close_waits_for_the_first(env: Env) -> Outcome {
     let client = env.client()?;
     let producer = client.producer(env.topic()).name("twice").create().await.map_err(text)?;
