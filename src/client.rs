@@ -215,6 +215,12 @@ impl ClientBuilder {
         self.set(move |c| (c.initial_backoff, c.max_backoff) = (initial, max))
     }
 
+    /// How long the intervals are to which the rates and latencies of statistics refer, at least 1 ms; zero means
+    /// no statistics. Default: 60 s, as Java's `statsInterval`.
+    pub fn stats_interval(self, interval: Duration) -> Self {
+        self.set(move |c| c.stats_interval = interval)
+    }
+
     /// Bytes of messages that may wait for their receipts. Default: 64 MiB, as Java's `memoryLimit`.
     pub fn memory_limit(self, bytes: usize) -> Self {
         self.set(move |c| c.memory_limit = bytes)

@@ -108,6 +108,7 @@ impl<C: Connector, S: Sink> Driver<C, S> {
         while let Some(event) = core.poll_event() {
             sink.event(event, &mut deferred);
         }
+        busy |= sink.turn(core, now, &mut deferred);
         let done = core.is_done() && self.sockets.is_empty();
         let lingering = self.sockets.iter().filter_map(|(_, s)| match s {
             Socket::Closing { until, .. } => Some(*until),

@@ -43,14 +43,18 @@ mod wasm;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerEvent, ConsumerInterceptor, Messages, Receive};
-pub use producer::{MessageBuilder, Producer, ProducerBuilder, RoutedMessage, Sending};
+pub use producer::{
+    MessageBuilder, OutgoingMessage, Producer, ProducerBuilder, ProducerInterceptor, RoutedMessage, Sending,
+    TrySendError,
+};
 pub use pulsewire_proto::table_view::Change;
-pub use pulsewire_proto::wire::CompressionType;
+pub use pulsewire_proto::wire::{CompressionType, ServerError};
 pub use pulsewire_proto::{
     BatchReceivePolicy, BatcherBuilder, BrokerConsumerStats, ConnectionState, ConsumerState, ConsumerStats,
     DeadLetterPolicy, Error, ErrorKind, Fault, FirstChunk, HashingScheme, InitialPosition, KeySharedPolicy,
-    Message, MessageId, MessageRoutingMode, ProducerConfig, RedeliveryBackoff, RegexSubscriptionMode,
-    SeekTarget, SubscriptionMode, SubscriptionType, TopicsPattern,
+    Message, MessageId, MessageRoutingMode, ProducerAccessMode, ProducerConfig, ProducerStats,
+    ProducerStatus, RedeliveryBackoff, RegexSubscriptionMode, SeekTarget, SubscriptionMode, SubscriptionType,
+    TopicsPattern,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};

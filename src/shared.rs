@@ -18,6 +18,10 @@ pub(crate) trait Sink {
     fn event(&mut self, event: Event, deferred: &mut Self::Deferred);
     /// Takes the end of a send.
     fn sent(&mut self, outcome: SendOutcome, deferred: &mut Self::Deferred);
+    /// Gives the core what waits for its turn; whether there was any.
+    fn turn(&mut self, _core: &mut Client, _now: Now, _deferred: &mut Self::Deferred) -> bool {
+        false
+    }
     /// The driver is gone: nothing will come any more.
     fn ended(&mut self, deferred: &mut Self::Deferred);
     /// Does what was deferred.

@@ -1,13 +1,16 @@
 //! Which future waits for what.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use pulsewire_proto::{
-    ConsumerId, Error, ErrorKind, Event, MessageId, OpId, Output, ProducerId, SendOutcome, SendToken,
+    Client, ConsumerId, Error, ErrorKind, Event, MessageId, Now, OpId, Output, ProducerId, SendOutcome,
+    SendToken,
 };
 
 use crate::consumer::ConsumerEvent;
+use crate::producer::{Interceptors, OwnedMessage};
 use crate::shared::Sink;
 
 /// The waiting futures of a client.
@@ -16,8 +19,9 @@ pub(crate) struct Waiters {
     ops: BTreeMap<OpId, Slot<Output>>,
     sends: BTreeMap<ProducerId, Sends>,
     receivers: BTreeMap<ConsumerId, Receivers>,
-    /// Sends that wait for memory.
-    writable: Vec<Waker>,
+    parked: Parking,
+    /// Messages whose ends interceptors are told, where there are any.
+    intercepted: BTreeMap<ProducerId, VecDeque<(SendToken, Told)>>,
     ended: bool,
 }
 
@@ -158,12 +162,76 @@ impl Waiters {
         }
     }
 
-    pub(crate) fn wait_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.ended {
+    /// Interceptors are told how a send ends.
+    pub(crate) fn intercept(
+        &mut self,
+        producer: ProducerId,
+        token: SendToken,
+        interceptors: Arc<Interceptors>,
+        message: OwnedMessage,
+    ) {
+        self.intercepted.entry(producer).or_default().push_back((token, (interceptors, message)));
+    }
+
+    fn told(&mut self, producer: ProducerId, token: SendToken) -> Option<Told> {
+        let waiting = self.intercepted.get_mut(&producer)?;
+        let at = waiting.iter().position(|(waits, _)| *waits == token)?;
+        let told = waiting.remove(at).map(|(_, told)| told);
+        if waiting.is_empty() {
+            self.intercepted.remove(&producer);
+        }
+        told
+    }
+
+    /// Whether sends of a producer wait for room: none may overtake them.
+    pub(crate) fn is_parked(&self, producer: ProducerId) -> bool {
+        self.parked.queues.contains_key(&producer)
+    }
+
+    /// A send waits for room.
+    pub(crate) fn park(
+        &mut self,
+        producer: ProducerId,
+        message: OwnedMessage,
+        interceptors: Option<Arc<Interceptors>>,
+    ) -> Turn {
+        let turn = Turn(self.parked.next);
+        self.parked.next += 1;
+        self.parked.turns.insert(turn, Slot::Waiting(None));
+        self.parked.queues.entry(producer).or_default().push_back((turn, message, interceptors));
+        turn
+    }
+
+    pub(crate) fn poll_turn(&mut self, turn: Turn, cx: &mut Context<'_>) -> Poll<Result<SendToken, Error>> {
+        let Some(slot) = self.parked.turns.get_mut(&turn) else { return Poll::Ready(Err(gone())) };
+        let polled = slot.poll(cx);
+        if polled.is_ready() {
+            self.parked.turns.remove(&turn);
+        } else if self.ended {
+            self.parked.turns.remove(&turn);
             return Poll::Ready(Err(gone()));
         }
-        self.writable.push(cx.waker().clone());
-        Poll::Pending
+        polled
+    }
+
+    /// The user took a send back: what it was about, if it has not been sent yet.
+    pub(crate) fn forget_turn(&mut self, producer: ProducerId, turn: Turn) -> Option<OwnedMessage> {
+        if let Some(Slot::Done(Ok(token))) = self.parked.turns.remove(&turn) {
+            self.forget_send(producer, token);
+            return None;
+        }
+        let queue = self.parked.queues.get_mut(&producer)?;
+        let at = queue.iter().position(|(waits, ..)| *waits == turn)?;
+        let message = queue.remove(at).map(|(_, message, _)| message);
+        if queue.is_empty() {
+            self.parked.queues.remove(&producer);
+        }
+        message
+    }
+
+    /// Sends that wait for room are tried again.
+    fn retry(&mut self) {
+        self.parked.retry = !self.parked.queues.is_empty();
     }
 
     /// Enrols a receiver, or says why nothing will come.
@@ -233,14 +301,42 @@ impl Waiters {
     }
 }
 
+/// A send that waits, and who is told of its end.
+type ParkedSend = (Turn, OwnedMessage, Option<Arc<Interceptors>>);
+
+/// Sends that wait for room, those of a producer in their order.
+#[derive(Default)]
+struct Parking {
+    queues: BTreeMap<ProducerId, VecDeque<ParkedSend>>,
+    turns: BTreeMap<Turn, Slot<SendToken>>,
+    next: u64,
+    /// There may be room.
+    retry: bool,
+}
+
+/// The place of a send among those that wait for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn(u64);
+
+/// Who is told of the end of a send, and what was sent.
+type Told = (Arc<Interceptors>, OwnedMessage);
+
+/// What is done once the lock is released.
+#[derive(Default)]
+pub(crate) struct Deferred {
+    wakers: Vec<Waker>,
+    told: Vec<(Told, Result<MessageId, Error>)>,
+}
+
 fn gone() -> Error {
     Error::new(ErrorKind::AlreadyClosed, "the client is closed")
 }
 
 impl Sink for Waiters {
-    type Deferred = Vec<Waker>;
+    type Deferred = Deferred;
 
-    fn event(&mut self, event: Event, wakers: &mut Vec<Waker>) {
+    fn event(&mut self, event: Event, deferred: &mut Deferred) {
+        let wakers = &mut deferred.wakers;
         match event {
             Event::Completed { op, result } => {
                 if let Some(slot) = self.ops.get_mut(&op) {
@@ -268,22 +364,79 @@ impl Sink for Waiters {
             Event::EndOfTopic(consumer) => {
                 wakers.extend(self.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic));
             }
-            Event::Writable => wakers.append(&mut self.writable),
-            // The sends have failed with it; connections are the core's own business here.
-            Event::ProducerEnded { .. } | Event::ConsumerReset(_) | Event::Connection { .. } => {}
+            // The sends of one that has ended have failed with it, but for those that wait for room.
+            Event::Writable | Event::ProducerEnded { .. } => self.retry(),
+            // Connections are the core's own business here.
+            Event::ConsumerReset(_) | Event::Connection { .. } => {}
         }
     }
 
-    fn sent(&mut self, outcome: SendOutcome, wakers: &mut Vec<Waker>) {
+    fn sent(&mut self, outcome: SendOutcome, deferred: &mut Deferred) {
+        if !self.intercepted.is_empty()
+            && let Some(told) = self.told(outcome.producer, outcome.token)
+        {
+            deferred.told.push((told, outcome.result.clone()));
+        }
         let Some(sends) = self.sends.get_mut(&outcome.producer) else { return };
         if let Some(slot) = sends.slot(outcome.token) {
-            slot.fill(outcome.result, wakers);
+            slot.fill(outcome.result, &mut deferred.wakers);
         }
     }
 
-    fn ended(&mut self, wakers: &mut Vec<Waker>) {
+    fn turn(&mut self, core: &mut Client, now: Now, deferred: &mut Deferred) -> bool {
+        if !std::mem::take(&mut self.parked.retry) {
+            return false;
+        }
+        // One of each producer in turn, so that none takes all the room.
+        let mut trying: Vec<ProducerId> = self.parked.queues.keys().copied().collect();
+        while !trying.is_empty() {
+            trying.retain(|&producer| {
+                let Some(queue) = self.parked.queues.get_mut(&producer) else { return false };
+                let Some((_, message, _)) = queue.front() else { return false };
+                let sent = message.send_on(core, producer, now);
+                if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::QueueFull) {
+                    return false;
+                }
+                let Some((turn, message, interceptors)) = queue.pop_front() else { return false };
+                if queue.is_empty() {
+                    self.parked.queues.remove(&producer);
+                }
+                match (&sent, interceptors) {
+                    (Ok(token), interceptors) => {
+                        self.sends.entry(producer).or_default().slots.push_back(Slot::Waiting(None));
+                        if let Some(interceptors) = interceptors {
+                            let waiting = self.intercepted.entry(producer).or_default();
+                            waiting.push_back((*token, (interceptors, message)));
+                        }
+                    }
+                    (Err(error), Some(interceptors)) => {
+                        deferred.told.push(((interceptors, message), Err(error.clone())));
+                    }
+                    (Err(_), None) => {}
+                }
+                if let Some(slot) = self.parked.turns.get_mut(&turn) {
+                    slot.fill(sent, &mut deferred.wakers);
+                }
+                true
+            });
+        }
+        true
+    }
+
+    fn ended(&mut self, deferred: &mut Deferred) {
         self.ended = true;
-        wakers.append(&mut self.writable);
+        let wakers = &mut deferred.wakers;
+        let turns = self.parked.turns.values_mut().filter_map(|slot| match slot {
+            Slot::Waiting(waker) => waker.take(),
+            _ => None,
+        });
+        wakers.extend(turns);
+        for (_, message, interceptors) in std::mem::take(&mut self.parked.queues).into_values().flatten() {
+            deferred.told.extend(interceptors.map(|told| ((told, message), Err(gone()))));
+        }
+        for (_, told) in std::mem::take(&mut self.intercepted).into_values().flatten() {
+            deferred.told.push((told, Err(gone())));
+        }
         for receivers in self.receivers.values_mut() {
             wakers.append(&mut receivers.wakers);
             wakers.extend(receivers.attended.as_mut().and_then(|attended| attended.waker.take()));
@@ -300,8 +453,11 @@ impl Sink for Waiters {
         wakers.extend(sends);
     }
 
-    fn run(wakers: Vec<Waker>) {
-        wakers.into_iter().for_each(Waker::wake);
+    fn run(deferred: Deferred) {
+        for ((interceptors, message), result) in deferred.told {
+            interceptors.acknowledged(&message, &result);
+        }
+        deferred.wakers.into_iter().for_each(Waker::wake);
     }
 }
 

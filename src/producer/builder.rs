@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pulsewire_proto::wire::CompressionType;
 use pulsewire_proto::{
-    BatcherBuilder, Error, HashingScheme, MessageRoutingMode, Output, ProducerConfig, TopicName,
+    BatcherBuilder, Error, ErrorKind, HashingScheme, MessageRoutingMode, Output, ProducerAccessMode,
+    ProducerConfig, TopicName,
 };
 
 use super::routing::{RoutedMessage, Router};
-use super::{Handle, Producer};
+use super::{Handle, Interceptors, Producer, ProducerInterceptor};
 use crate::client::Client;
 
 /// Options of a [`Producer`]. Defaults are those of Java's `ProducerBuilder`.
@@ -19,13 +20,14 @@ pub struct ProducerBuilder {
     topic: String,
     router: Option<Router>,
     settings: Vec<Setting>,
+    interceptors: Vec<Box<dyn ProducerInterceptor>>,
 }
 
 type Setting = Box<dyn FnOnce(&mut ProducerConfig) + Send>;
 
 impl ProducerBuilder {
     pub(crate) fn new(client: Client, topic: String) -> Self {
-        Self { client, topic, router: None, settings: Vec::new() }
+        Self { client, topic, router: None, settings: Vec::new(), interceptors: Vec::new() }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ProducerConfig) + Send + 'static) -> Self {
@@ -187,14 +189,68 @@ impl ProducerBuilder {
         self.set(move |c| c.auto_update_partitions_interval = interval)
     }
 
+    /// Who else may publish to the topic. A producer that had it alone and finds, after a reconnect, that another had
+    /// it meanwhile ends with `ProducerFenced`, and so do its pending sends. With
+    /// [`WaitForExclusive`](ProducerAccessMode::WaitForExclusive) opening takes as long as it must: drop
+    /// the future to give up. Default: anyone, as Java's `accessMode`.
+    ///
+    /// ```
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// use pulsewire::ProducerAccessMode;
+    /// // One of several that run the program publishes, the others stand by.
+    /// let leader = client.producer("plan").access_mode(ProducerAccessMode::WaitForExclusive);
+    /// leader.create().await?.send("the plan").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn access_mode(self, mode: ProducerAccessMode) -> Self {
+        self.set(move |c| c.access_mode = mode)
+    }
+
+    /// Messages that may be pending; zero means any number. One more waits or is refused: see
+    /// [`Producer::send`]. Default: any number, as Java's `maxPendingMessages`.
+    pub fn max_pending_messages(self, messages: u32) -> Self {
+        self.set(move |c| c.max_pending_messages = messages)
+    }
+
+    /// Messages that may be pending in all partitions of the topic together, not less than
+    /// [`max_pending_messages`](Self::max_pending_messages); zero means any number. Each partition has an equal
+    /// share. Default: any number, as Java's `maxPendingMessagesAcrossPartitions`.
+    pub fn max_pending_messages_across_partitions(self, messages: u32) -> Self {
+        self.set(move |c| c.max_pending_messages_across_partitions = messages)
+    }
+
+    /// Adds an interceptor behind those that are there, as Java's `intercept`.
+    pub fn interceptor(mut self, interceptor: impl ProducerInterceptor + 'static) -> Self {
+        self.interceptors.push(Box::new(interceptor));
+        self
+    }
+
+    /// All options, or all that is wrong with them.
+    fn config(settings: Vec<Setting>, name: &str) -> Result<ProducerConfig, Error> {
+        let topic = TopicName::parse(name);
+        let mut config = match &topic {
+            Ok(topic) => ProducerConfig::new(topic.clone()),
+            Err(_) => ProducerConfig::new(TopicName::parse("none")?),
+        };
+        settings.into_iter().for_each(|set| set(&mut config));
+        match (topic, config.validate()) {
+            (Ok(_), Ok(())) => Ok(config),
+            (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
+            (Err(topic), Err(options)) => {
+                Err(Error::new(ErrorKind::InvalidOption, format!("{topic}; {options}")))
+            }
+        }
+    }
+
     /// Opens the producer.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `InvalidOption`, what the broker says, or `Timeout`.
+    /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Producer, Error> {
-        let topic = TopicName::parse(&self.topic)?;
-        let mut config = ProducerConfig::new(topic.clone());
-        self.settings.into_iter().for_each(|set| set(&mut config));
+        let config = Self::config(self.settings, &self.topic)?;
+        let topic = config.topic.clone();
+        let chain = self.interceptors;
+        let interceptors = (!chain.is_empty()).then(|| Arc::new(Interceptors::new(topic.as_str(), chain)));
         // Dropped while it opens, the guard closes what the broker may open.
         let mut guard = Handle { client: self.client.clone(), id: None };
         let slot = &mut guard.id;
@@ -208,6 +264,6 @@ impl ProducerBuilder {
             Output::Producer { name } => name,
             _ => String::new(),
         };
-        Ok(Producer { handle: Arc::new(guard), id, topic, name, router: self.router })
+        Ok(Producer { handle: Arc::new(guard), id, topic, name, router: self.router, interceptors })
     }
 }

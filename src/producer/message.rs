@@ -6,13 +6,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pulsewire_proto::{Deliver, Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
+use pulsewire_proto as proto;
+use pulsewire_proto::{Deliver, Error, ErrorKind, Key, MessageId, Outgoing, Payload, ProducerId, SendToken};
 
 use super::Producer;
 use super::routing::RoutedMessage;
+use crate::waiters::Turn;
 
-#[derive(Default)]
-pub(super) struct OwnedMessage {
+/// A message on its way to a producer.
+#[derive(Debug, Clone, Default)]
+pub struct OwnedMessage {
     payload: Option<Bytes>,
     key: Option<OwnedKey>,
     ordering_key: Option<Bytes>,
@@ -21,21 +24,123 @@ pub(super) struct OwnedMessage {
     sequence_id: Option<u64>,
     /// What few messages have.
     rare: Option<Box<Rare>>,
+    /// What the user's router chose.
+    partition: Option<u32>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Rare {
     deliver: Option<Deliver>,
     replicate_to: Vec<String>,
     source_id: Option<MessageId>,
 }
 
+#[derive(Debug, Clone)]
 enum OwnedKey {
     Text(String),
     Bytes(Bytes),
 }
 
+impl OwnedMessage {
+    /// The payload; empty for a null value.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.payload.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is a null value.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.payload.is_none()
+    }
+
+    /// The key, if it is text.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match &self.key {
+            Some(OwnedKey::Text(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The properties, in their order.
+    #[must_use]
+    pub fn properties(&self) -> &[(String, String)] {
+        &self.properties
+    }
+
+    /// When it happened, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn event_time(&self) -> Option<u64> {
+        self.event_time
+    }
+
+    /// Its own sequence id, if it was given one.
+    #[must_use]
+    pub fn sequence_id(&self) -> Option<u64> {
+        self.sequence_id
+    }
+
+    /// Another payload.
+    pub fn set_payload(&mut self, payload: impl Into<Bytes>) {
+        self.payload = Some(payload.into());
+    }
+
+    /// Another key.
+    pub fn set_key(&mut self, key: impl Into<String>) {
+        self.key = Some(OwnedKey::Text(key.into()));
+    }
+
+    /// A property, in place of one of the same name.
+    pub fn set_property(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        self.properties.retain(|(other, _)| *other != name);
+        self.properties.push((name, value));
+    }
+
+    /// Another time.
+    pub fn set_event_time(&mut self, millis: u64) {
+        self.event_time = Some(millis);
+    }
+
+    /// Gives it to a producer.
+    pub(crate) fn send_on(
+        &self,
+        core: &mut proto::Client,
+        producer: ProducerId,
+        now: proto::Now,
+    ) -> Result<SendToken, Error> {
+        self.with(|outgoing| match self.partition {
+            Some(partition) => core.send_to(producer, partition, outgoing, now),
+            None => core.send(producer, outgoing, now),
+        })
+    }
+
+    fn with<T>(&self, then: impl FnOnce(&Outgoing<'_>) -> T) -> T {
+        let properties: Vec<(&str, &str)> =
+            self.properties.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let rare = self.rare.as_deref();
+        let replicate_to: Vec<&str> =
+            rare.map(|rare| rare.replicate_to.iter().map(String::as_str).collect()).unwrap_or_default();
+        then(&Outgoing {
+            payload: self.payload.as_ref().map(Payload::Shared),
+            key: self.key.as_ref().map(|key| match key {
+                OwnedKey::Text(key) => Key::Text(key),
+                OwnedKey::Bytes(key) => Key::Bytes(key),
+            }),
+            ordering_key: self.ordering_key.as_deref(),
+            properties: &properties,
+            event_time: self.event_time,
+            sequence_id: self.sequence_id,
+            deliver: rare.and_then(|rare| rare.deliver),
+            replicate_to: &replicate_to,
+            source_id: rare.and_then(|rare| rare.source_id.as_ref()),
+        })
+    }
+}
+
 /// A message with more than a payload.
+#[derive(Debug)]
 #[must_use]
 pub struct MessageBuilder {
     pub(super) producer: Producer,
@@ -122,67 +227,121 @@ impl MessageBuilder {
 
     /// Sends it: see [`Producer::send`].
     pub fn send(self) -> Sending {
-        let state = match try_send(&self.producer, &self.message) {
-            Ok(token) => SendingState::Sent(token),
-            Err(error) if error.kind() == ErrorKind::QueueFull => {
-                SendingState::Parked(Box::new(self.message))
-            }
-            Err(error) => SendingState::Ended(Some(error)),
-        };
-        Sending { producer: self.producer, state }
+        let Self { producer, message } = self;
+        let state =
+            producer.start(message, true).unwrap_or_else(|failed| SendingState::Ended(Some(failed.0)));
+        Sending { producer, state }
     }
 
-    /// Sends it if there is memory for it now.
+    /// Sends it if there is room for it now, and no other send of the producer waits for room: Java's
+    /// `blockIfQueueFull(false)`. Otherwise the message comes back with the error.
     ///
     /// # Errors
     /// `QueueFull`, and what [`Producer::send`] would tell at once.
-    pub fn try_send(self) -> Result<Sending, Error> {
-        let token = try_send(&self.producer, &self.message)?;
-        Ok(Sending { producer: self.producer, state: SendingState::Sent(token) })
+    pub fn try_send(self) -> Result<Sending, TrySendError> {
+        let Self { producer, message } = self;
+        match producer.start(message, false) {
+            Ok(state) => Ok(Sending { producer, state }),
+            Err(failed) => {
+                let (error, message) = *failed;
+                Err(TrySendError { error, message: Box::new(Self { producer, message }) })
+            }
+        }
     }
 }
 
-fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Error> {
-    let properties: Vec<(&str, &str)> =
-        message.properties.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let rare = message.rare.as_deref();
-    let replicate_to: Vec<&str> =
-        rare.map(|rare| rare.replicate_to.iter().map(String::as_str).collect()).unwrap_or_default();
-    let outgoing = Outgoing {
-        payload: message.payload.as_ref().map(Payload::Shared),
-        key: message.key.as_ref().map(|key| match key {
-            OwnedKey::Text(key) => Key::Text(key),
-            OwnedKey::Bytes(key) => Key::Bytes(key),
-        }),
-        ordering_key: message.ordering_key.as_deref(),
-        properties: &properties,
-        event_time: message.event_time,
-        sequence_id: message.sequence_id,
-        deliver: rare.and_then(|rare| rare.deliver),
-        replicate_to: &replicate_to,
-        source_id: rare.and_then(|rare| rare.source_id.as_ref()),
-    };
-    let shared = &producer.handle.client.inner.shared;
-    // The user's code is called with no lock held.
-    let partition = producer.router.as_ref().and_then(|router| {
-        let partitions = shared.lock().core.producer_partitions(producer.id);
-        (partitions > 0).then(|| router(&RoutedMessage { message: &outgoing }, partitions))
-    });
-    shared.command(|core, waiters, now| {
-        let token = match partition {
-            Some(partition) => core.send_to(producer.id, partition, &outgoing, now)?,
-            None => core.send(producer.id, &outgoing, now)?,
+impl Producer {
+    /// Sends a message, or parks it when there is no room and it may `wait`; a failure brings it back.
+    fn start(&self, message: OwnedMessage, wait: bool) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
+        let Some(interceptors) = &self.interceptors else {
+            return self.give(message, wait);
         };
-        waiters.expect_send(producer.id);
-        Ok(token)
-    })
+        let changed = interceptors.before_send(message.clone());
+        self.give(changed, wait).map_err(|failed| {
+            let (error, changed) = *failed;
+            interceptors.acknowledged(&changed, &Err(error.clone()));
+            Box::new((error, message))
+        })
+    }
+
+    fn give(
+        &self,
+        mut message: OwnedMessage,
+        wait: bool,
+    ) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
+        let id = self.id;
+        // The user's code is called with no lock held.
+        message.partition = self.router.as_ref().and_then(|router| {
+            let partitions = self.handle.client.inner.shared.lock().core.producer_partitions(id);
+            let route = |message: &Outgoing<'_>| router(&RoutedMessage { message }, partitions);
+            (partitions > 0).then(|| message.with(route))
+        });
+        self.handle.client.inner.shared.command(|core, waiters, now| {
+            let full = || Error::new(ErrorKind::QueueFull, "other sends wait for room");
+            let sent = if waiters.is_parked(id) { Err(full()) } else { message.send_on(core, id, now) };
+            match sent {
+                Ok(token) => {
+                    waiters.expect_send(id);
+                    if let Some(interceptors) = &self.interceptors {
+                        waiters.intercept(id, token, interceptors.clone(), message);
+                    }
+                    Ok(SendingState::Sent(token))
+                }
+                Err(error) if wait && error.kind() == ErrorKind::QueueFull => {
+                    Ok(SendingState::Parked(waiters.park(id, message, self.interceptors.clone())))
+                }
+                Err(error) => Err(Box::new((error, message))),
+            }
+        })
+    }
 }
 
-/// A message on its way: resolves to the id under which it is stored.
+/// Why a message was not taken, and the message.
+#[derive(Debug)]
+pub struct TrySendError {
+    error: Error,
+    message: Box<MessageBuilder>,
+}
+
+impl TrySendError {
+    /// The kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// The error.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The message, to send it later.
+    pub fn into_message(self) -> MessageBuilder {
+        *self.message
+    }
+}
+
+impl std::fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for TrySendError {}
+
+impl From<TrySendError> for Error {
+    fn from(failed: TrySendError) -> Self {
+        failed.error
+    }
+}
+
+/// A message on its way: resolves to the id under which it is stored. It is on its way whether it is polled or
+/// not; dropped while it waits for room, it is not sent.
 ///
 /// # Errors
 /// `Timeout`, `MessageTooLarge`, `AlreadyClosed`, or what the broker says: once, whatever happens.
-#[must_use = "a send may fail; and one that waits for memory goes out only when polled"]
+#[must_use = "a send may fail; and one that waits for room is taken back when this is dropped"]
 pub struct Sending {
     producer: Producer,
     state: SendingState,
@@ -190,8 +349,8 @@ pub struct Sending {
 
 enum SendingState {
     Sent(SendToken),
-    /// Waits for memory.
-    Parked(Box<OwnedMessage>),
+    /// Waits for room, in its turn.
+    Parked(Turn),
     Ended(Option<Error>),
 }
 
@@ -200,27 +359,22 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let id = this.producer.id;
         let shared = &this.producer.handle.client.inner.shared;
         loop {
             match &mut this.state {
                 SendingState::Sent(token) => {
-                    let polled = shared.lock().sink.poll_send(this.producer.id, *token, cx);
+                    let polled = shared.lock().sink.poll_send(id, *token, cx);
                     if polled.is_ready() {
                         this.state = SendingState::Ended(None);
                     }
                     return polled;
                 }
-                SendingState::Parked(message) => {
-                    // Enrol first: memory may come free between the refusal and the wait.
-                    if let Poll::Ready(Err(error)) = shared.lock().sink.wait_writable(cx) {
-                        this.state = SendingState::Ended(Some(error));
-                        continue;
-                    }
-                    match try_send(&this.producer, message) {
-                        Ok(token) => this.state = SendingState::Sent(token),
-                        Err(error) if error.kind() == ErrorKind::QueueFull => return Poll::Pending,
-                        Err(error) => this.state = SendingState::Ended(Some(error)),
-                    }
+                SendingState::Parked(turn) => {
+                    this.state = match std::task::ready!(shared.lock().sink.poll_turn(*turn, cx)) {
+                        Ok(token) => SendingState::Sent(token),
+                        Err(error) => SendingState::Ended(Some(error)),
+                    };
                 }
                 SendingState::Ended(error) => {
                     let polled = error.take();
@@ -235,8 +389,12 @@ impl Future for Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let SendingState::Sent(token) = self.state {
-            self.producer.handle.client.inner.shared.lock().sink.forget_send(self.producer.id, token);
+        let shared = &self.producer.handle.client.inner.shared;
+        // What is dropped may be of the user: never under the lock.
+        match self.state {
+            SendingState::Sent(token) => shared.lock().sink.forget_send(self.producer.id, token),
+            SendingState::Parked(turn) => drop(shared.lock().sink.forget_turn(self.producer.id, turn)),
+            SendingState::Ended(_) => {}
         }
     }
 }

@@ -13,6 +13,7 @@ mod entries;
 mod env;
 mod many;
 mod positions;
+mod producer_states;
 mod producing;
 mod reading;
 mod reading_many;
@@ -109,6 +110,19 @@ scenarios! {
         p19_a_producer_makes_its_first_subscription,
         p19_the_broker_shows_a_producers_properties,
         p25_messages_of_a_shadow_topic_name_their_source,
+    }
+    producer_states {
+        p08_exclusive_lets_no_other_in,
+        p08_fencing_ends_the_others_and_their_sends,
+        p08_waiting_for_exclusive_takes_as_long_as_it_must,
+        p18_a_full_queue_refuses_or_waits_in_order,
+        p06_last_sequence_ids_pushed_and_published,
+        p23_connected_and_when_it_was_not,
+        p22_repeats_are_dropped_through_reconnects_and_restarts,
+        p11_statistics_count_what_happened,
+        p17_interceptors_change_messages_and_learn_their_ends,
+        p07_sends_that_no_broker_answers_time_out,
+        p10_a_second_close_waits_for_the_first,
     }
     consuming {
         c01_exclusive_refuses_a_second_consumer,

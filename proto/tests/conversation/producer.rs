@@ -738,3 +738,47 @@ fn p02_options_of_a_producer_reach_the_broker() {
     assert_eq!(open.user_provided_producer_name, Some(true));
     assert_eq!(open.metadata, [KeyValue { key: "k".to_owned(), value: "v".to_owned() }]);
 }
+
+#[test]
+fn p10_a_second_close_ends_with_the_first() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.producer();
+    let first = talk.client.close_producer(id, talk.now);
+    let second = talk.client.close_producer(id, talk.now);
+    let close = hear!(talk, conn, CloseProducer);
+    talk.quiet(conn);
+    assert_eq!((talk.ended_yet(first), talk.ended_yet(second)), (None, None));
+    talk.say(conn, success(close.request_id));
+    assert_eq!((talk.ended(first), talk.ended(second)), (Ok(Output::Done), Ok(Output::Done)));
+}
+
+#[test]
+fn p01_what_was_damaged_on_the_way_goes_out_again() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.producer();
+    talk.send(id, b"a");
+    talk.send(id, b"b");
+    let first = [talk.hear_send(conn).frame, talk.hear_send(conn).frame];
+    talk.say(conn, send_error(id, 0, ServerError::CHECKSUM_ERROR));
+    assert_eq!([talk.hear_send(conn).frame, talk.hear_send(conn).frame], first);
+    (0..2).for_each(|n| talk.receipt(conn, id, n));
+    assert_eq!(talk.outcome(), Some((SendToken(0), Ok(stored(0)))));
+    assert_eq!(talk.outcome(), Some((SendToken(1), Ok(stored(1)))));
+}
+
+#[test]
+fn p18_the_pending_limit_refuses_and_says_when_there_is_room() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.producer_with(ProducerConfig { max_pending_messages: 2, ..unbatched() });
+    talk.send(id, b"a");
+    talk.send(id, b"b");
+    assert_eq!(kind(talk.try_send(id, b"c")), ErrorKind::QueueFull);
+    assert_eq!(kind(talk.try_send(id, b"c")), ErrorKind::QueueFull);
+    talk.receipt(conn, id, 0);
+    assert_eq!((talk.event(), talk.event()), (Some(Event::Writable), None));
+    talk.send(id, b"c");
+    assert_eq!(kind(talk.try_send(id, b"d")), ErrorKind::QueueFull);
+    talk.pass(secs(30));
+    assert_eq!(talk.event(), Some(Event::Writable), "timeouts make room too");
+    assert_eq!(talk.client.producer_status(id).map(|s| (s.pending_messages, s.pending_bytes)), Some((0, 0)));
+}
