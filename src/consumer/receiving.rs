@@ -25,7 +25,7 @@ impl Consumer {
     /// As [`Consumer::receive`].
     pub fn try_receive(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
-        self.handle.client.inner.shared.command(|core, waiters, _| match core.take(id) {
+        self.handle.client.inner.shared.timeless(|core, waiters| match core.take(id) {
             Ok(Some(Ok(message))) => {
                 core.delivered(id, 1);
                 Ok(Some(message))

@@ -86,7 +86,7 @@ impl ProducerBuilder {
         let mut config = ProducerConfig::new(topic.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
         // Dropped while it opens, the guard closes what the broker may open.
-        let mut guard = Handle { client: self.client.clone(), id: None };
+        let mut guard = Handle { client: self.client.clone(), id: None, topic, name: String::new() };
         let slot = &mut guard.id;
         let opened = self.client.operation(|core, now| {
             let (id, op) = core.create_producer(config, now)?;
@@ -94,10 +94,9 @@ impl ProducerBuilder {
             Ok((id, op))
         });
         let (id, output) = opened.await?;
-        let name = match output {
-            Output::Producer { name } => name,
-            _ => String::new(),
-        };
-        Ok(Producer { handle: Arc::new(guard), id, topic, name })
+        if let Output::Producer { name } = output {
+            guard.name = name;
+        }
+        Ok(Producer { handle: Arc::new(guard), id })
     }
 }

@@ -101,6 +101,12 @@ impl PendingRing {
         self.entries.is_empty()
     }
 
+    /// Whether there are bytes that no connection has yet.
+    #[inline]
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent > 0 || !self.open.is_empty()
+    }
+
     /// Takes out the oldest send.
     pub(crate) fn pop(&mut self) -> Option<(SendToken, Pending)> {
         let pending = self.entries.pop_front()?;
