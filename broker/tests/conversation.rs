@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::*;
 use pulsewire_broker::BrokerConfig;
-use pulsewire_broker::core::{DisconnectReason, names::TopicName};
+use pulsewire_broker::core::{DisconnectReason, Scope, names::TopicName};
 use pulsewire_proto::wire::entry::Entry;
 use pulsewire_proto::wire::*;
 
@@ -112,7 +112,10 @@ fn exclusive_takes_one_consumer_and_says_so() {
     let mut w = World::new();
     let (a, b) = (w.client(), w.client());
     w.consume(a, 1, TOPIC, "s", SubType::EXCLUSIVE);
-    let (code, text) = refusal(w.ask(b, subscribe(1, TOPIC, "s", SubType::EXCLUSIVE)));
+    w.say(b, subscribe(1, TOPIC, "s", SubType::EXCLUSIVE));
+    assert!(matches!(w.hear(a), Command::Ping(_)), "the one that is there is asked whether it lives");
+    w.say(a, CommandPong::default());
+    let (code, text) = refusal(w.hear(b));
     assert_eq!(
         (code, text.as_str()),
         (ServerError::CONSUMER_BUSY, "Exclusive consumer is already connected")
@@ -134,12 +137,43 @@ fn a_producer_name_is_taken_until_its_producer_goes() {
         ..producer_on(1, TOPIC)
     };
     assert!(matches!(w.ask(a, named(0)), Command::ProducerSuccess(_)));
-    let (code, text) = refusal(w.ask(b, named(1)));
+    w.say(b, named(1));
+    assert!(matches!(w.hear(a), Command::Ping(_)));
+    assert!(w.silent(b), "it waits for the other's answer");
+    w.say(a, CommandPong::default());
+    let (code, text) = refusal(w.hear(b));
     assert_eq!(code, ServerError::PRODUCER_BUSY);
-    assert!(text.starts_with("Producer with name 'n' is already connected to topic"), "{text}");
+    assert!(text.contains("Producer with name 'n' is already connected to topic"), "{text}");
     w.say(a, CommandCloseProducer { producer_id: 1, request_id: 5, ..CommandCloseProducer::default() });
     assert!(matches!(w.hear(a), Command::Success(_)));
     assert!(matches!(w.ask(b, named(0)), Command::ProducerSuccess(_)));
+}
+
+#[test]
+fn a_name_held_by_the_dead_is_freed() {
+    let mut w = World::new();
+    let (a, b, c) = (w.client(), w.client(), w.client());
+    let named = CommandProducer { producer_name: Some("n".to_owned()), ..producer_on(1, TOPIC) };
+    assert!(matches!(w.ask(a, named.clone()), Command::ProducerSuccess(_)));
+    w.say(b, named.clone());
+    w.say(c, named.clone());
+    assert!(matches!(w.hear(a), Command::Ping(_)) && w.silent(a), "it is asked once");
+    assert_eq!(refusal(w.ask(b, named)).0, ServerError::SERVICE_NOT_READY);
+    w.leave(c);
+    w.pass(Duration::from_secs(5));
+    assert_eq!(w.cut(a), Some(&DisconnectReason::LivenessTimeout));
+    assert!(matches!(w.hear(b), Command::ProducerSuccess(_)));
+}
+
+#[test]
+fn a_place_held_by_the_dead_is_freed() {
+    let mut w = World::new();
+    let (a, b) = (w.client(), w.client());
+    w.consume(a, 1, TOPIC, "s", SubType::EXCLUSIVE);
+    w.say(b, subscribe(1, TOPIC, "s", SubType::EXCLUSIVE));
+    assert!(matches!(w.hear(a), Command::Ping(_)));
+    w.leave(a);
+    assert!(matches!(w.hear(b), Command::Success(_)));
 }
 
 #[test]
@@ -160,12 +194,10 @@ fn exclusive_producers_fence_and_wait() {
     let Command::ProducerSuccess(turn) = w.hear(a) else { panic!() };
     assert_eq!((turn.request_id, turn.producer_ready, turn.topic_epoch), (103, Some(true), Some(1)));
     w.say(a, with(4, ProducerAccessMode::EXCLUSIVE_WITH_FENCING));
-    let Command::CloseProducer(out) = w.hear(a) else { panic!() };
-    assert_eq!((out.producer_id, out.request_id), (3, u64::MAX));
     assert!(matches!(w.hear(a), Command::ProducerSuccess(_)));
-    // What the fenced producer still had on the way is passed over.
+    // The fenced one is not told; what it sends ends its connection.
     w.send(a, 3, 0, MessageMetadata::default(), "late");
-    assert!(w.silent(a) && w.cut(a).is_none());
+    assert!(w.silent(a) && w.cut(a).is_some());
 }
 
 #[test]
@@ -314,9 +346,12 @@ fn failover_has_one_active_consumer_and_tells() {
         other => panic!("{other:?}"),
     };
     w.consume(a, 1, topic, "s", SubType::FAILOVER);
+    assert!(w.silent(a), "it waits in case others come");
+    w.pass(Duration::from_secs(1));
     assert!(told(&mut w, a));
     // By name, partition 1 is the second's.
     w.consume(b, 2, topic, "s", SubType::FAILOVER);
+    w.pass(Duration::from_secs(1));
     assert!(told(&mut w, b) && !told(&mut w, a));
     w.flow(a, 1, 10);
     w.flow(b, 2, 10);
@@ -324,6 +359,8 @@ fn failover_has_one_active_consumer_and_tells() {
     assert_eq!(w.messages(b), [(2, "m0".to_owned(), 0)]);
     assert!(w.silent(a));
     w.leave(b);
+    assert!(w.silent(a));
+    w.pass(Duration::from_secs(1));
     assert!(told(&mut w, a));
     assert_eq!(w.payloads(a), ["m0"]);
 }
@@ -666,7 +703,8 @@ fn transactions_are_refused_aloud() {
 #[test]
 fn duplicates_are_dropped_where_that_is_on() {
     let mut w = World::new();
-    w.broker.set_deduplication("public/default", Some(true));
+    let here = Scope::Namespace("public/default".to_owned());
+    w.broker.set_policies(&here, |policies| policies.deduplication = Some(true), w.now).unwrap();
     let c = w.client();
     let named = |id| CommandProducer { producer_name: Some("n".to_owned()), ..producer_on(id, TOPIC) };
     w.ask(c, named(1));

@@ -8,7 +8,7 @@ use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
 use super::subscription::{Subscription, type_name};
 use super::time::Now;
-use super::topic::{SubKey, TopicKey};
+use super::topic::{SubKey, TopicKey, Waiting};
 
 /// Why an order is not carried out: an HTTP status and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct AdminError {
 }
 
 impl AdminError {
-    fn new(status: u16, reason: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, reason: impl Into<String>) -> Self {
         Self { status, reason: reason.into() }
     }
 
@@ -42,6 +42,7 @@ pub struct TopicStats {
     pub messages_in: u64,
     pub bytes_in: u64,
     pub storage_size: u64,
+    pub deduplication: bool,
     pub publishers: Vec<PublisherStats>,
     pub subscriptions: Vec<SubscriptionStats>,
 }
@@ -61,6 +62,7 @@ pub struct SubscriptionStats {
     pub name: String,
     pub kind: &'static str,
     pub durable: bool,
+    pub replicated: bool,
     pub properties: Vec<(String, String)>,
     pub backlog: u64,
     pub unacked: u64,
@@ -79,6 +81,7 @@ pub struct ConsumerStats {
     pub unacked: u64,
     pub messages_out: u64,
     pub bytes_out: u64,
+    pub metadata: Vec<(String, String)>,
 }
 
 /// Orders and questions of whoever runs the broker. After an order, poll as after a fact.
@@ -119,15 +122,6 @@ impl Broker {
         }
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
-    }
-
-    /// Turns deduplication on or off for a namespace, for producers opened from now on; `None` is
-    /// as the broker is set.
-    pub fn set_deduplication(&mut self, namespace: &str, on: Option<bool>) {
-        self.topics.ensure_namespace(namespace);
-        if let Some(settings) = self.topics.namespaces.get_mut(namespace) {
-            settings.deduplication = on;
-        }
     }
 
     /// Topics of a namespace, partitions one by one.
@@ -274,14 +268,14 @@ impl Broker {
         let waiting: Vec<_> = topic.waiting.drain(..).collect();
         let producers: Vec<_> = topic.producers.values().cloned().collect();
         let subs: Vec<SubKey> = topic.subs.keys().copied().collect();
-        for producer in &waiting {
-            self.expel_producer(producer, None);
+        for producer in waiting.iter().filter_map(Waiting::here) {
+            self.fence_out(producer, "Disconnecting producer");
         }
         for producer in &producers {
             if let Some(topic) = self.topics.get_mut(key) {
                 topic.dismiss(&producer.name, producer.conn, producer.id);
             }
-            self.expel_producer(producer, None);
+            self.expel_producer(producer);
         }
         for sub in subs {
             self.expel_consumers(key, sub);
@@ -427,6 +421,7 @@ impl Broker {
             name: sub.name.clone(),
             kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
             durable: sub.durable,
+            replicated: sub.replicated,
             properties: sub.properties.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
             backlog: sub.cursor.backlog(topic.log.end()),
             unacked: sub.unacked(),
@@ -442,6 +437,7 @@ impl Broker {
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
+                    metadata: consumer.metadata.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
                 })
                 .collect(),
         };
@@ -449,6 +445,7 @@ impl Broker {
             messages_in: topic.messages_in,
             bytes_in: topic.bytes_in,
             storage_size: topic.log.bytes() as u64,
+            deduplication: topic.rules.deduplication,
             publishers: topic
                 .producers
                 .values()

@@ -28,6 +28,12 @@ pub struct BrokerConfig {
     /// How often clients are asked whether they are there; after two such times of silence they
     /// are cut.
     pub keep_alive: Duration,
+    /// How long a connection may take to show that it lives when another wants the name that it
+    /// holds; 0 does not ask it.
+    pub liveness_timeout: Duration,
+    /// How long a failover subscription waits after its active consumer became another, before that
+    /// one is told and served: less is delivered twice so.
+    pub failover_delay: Duration,
     /// Bytes of entries held in memory. Beyond it, consumed entries go first; then sends fail.
     pub max_stored_bytes: usize,
     /// Bytes that may wait to be written to one connection before its deliveries pause.
@@ -54,6 +60,8 @@ impl Default for BrokerConfig {
             batch_index_ack: true,
             deduplication: false,
             keep_alive: Duration::from_secs(30),
+            liveness_timeout: Duration::from_secs(5),
+            failover_delay: Duration::from_secs(1),
             max_stored_bytes: 1 << 30,
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,

@@ -46,6 +46,9 @@ pub(super) struct Connection {
     pub(super) can: Abilities,
     pub(super) producers: BTreeMap<u64, ProducerRef>,
     pub(super) consumers: BTreeMap<u64, ConsumerRef>,
+    /// Those whose name or place another connection holds, which is being asked whether it lives.
+    pub(super) opening_producers: BTreeSet<u64>,
+    pub(super) opening_consumers: BTreeSet<u64>,
     /// Producers that the broker closed: their sends may still be on the way.
     pub(super) closed_producers: BTreeSet<u64>,
     pub(super) watchers: BTreeMap<u64, super::lookup::Watcher>,
@@ -70,6 +73,8 @@ impl Connection {
             can: Abilities::default(),
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
+            opening_producers: BTreeSet::new(),
+            opening_consumers: BTreeSet::new(),
             closed_producers: BTreeSet::new(),
             watchers: BTreeMap::new(),
             blocked: BTreeSet::new(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::connection::{ConnId, Connection};
+use super::liveness::Newcomer;
 
 /// All connections.
 #[derive(Debug, Default)]
@@ -67,6 +68,17 @@ impl Connections {
             return Some((id, conn.outbox.take()));
         }
         None
+    }
+
+    /// Notes that a newcomer waits to be let in, or no more; false when it is not there any more or
+    /// does not wait.
+    pub(super) fn opening(&mut self, id: ConnId, newcomer: &Newcomer, begins: bool) -> bool {
+        let Some(conn) = self.map.get_mut(&id).filter(|conn| !conn.is_cut()) else { return false };
+        let (set, id) = match newcomer {
+            Newcomer::Producer(c) => (&mut conn.opening_producers, c.producer_id),
+            Newcomer::Consumer(c) => (&mut conn.opening_consumers, c.consumer_id),
+        };
+        if begins { set.insert(id) } else { set.remove(&id) }
     }
 
     pub(super) fn len(&self) -> usize {

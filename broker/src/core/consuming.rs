@@ -6,15 +6,17 @@ use pulsewire_proto::wire::{
     SchemaType, ServerError, SubType,
 };
 
-use super::Broker;
 use super::connection::ConnId;
+use super::connections::Connections;
 use super::error::{DisconnectReason, Refusal};
+use super::liveness::Newcomer;
 use super::names::TopicName;
 use super::producing::NO_REQUEST;
 use super::storage::Place;
-use super::subscription::{NewConsumer, Subscription};
+use super::subscription::{Consumer, NewConsumer, Subscription};
 use super::time::Now;
 use super::topic::{ConsumerRef, SubKey, Topic, TopicKey};
+use super::{Broker, Timer};
 
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnId, c: CommandSubscribe, now: Now) {
@@ -26,20 +28,72 @@ impl Broker {
             }
             return;
         }
+        if self.conns.get(id).is_some_and(|conn| conn.opening_consumers.contains(&c.consumer_id)) {
+            let message = "Consumer is already present on the connection";
+            return self.refuse(id, request_id, Refusal::new(ServerError::SERVICE_NOT_READY, message));
+        }
         let consumer_id = c.consumer_id;
-        match self.open_consumer(id, c, now) {
+        match self.open_consumer(id, &c, now) {
             Ok(consumer) => {
-                if let Some(conn) = self.conns.out(id) {
+                if let Some(conn) = self.conns.get_mut(id) {
                     conn.consumers.insert(consumer_id, consumer);
+                }
+                self.choose_active(consumer.topic, consumer.sub, Some(consumer), now);
+                if let Some(conn) = self.conns.out(id) {
                     conn.success(request_id);
                 }
-                self.choose_active(consumer.topic, consumer.sub, Some(consumer));
             }
-            Err(refusal) => self.refuse(id, request_id, refusal),
+            Err((refusal, holder)) => {
+                let refused = match holder {
+                    Some(holder) => {
+                        self.ask_holder(holder, (id, Newcomer::Consumer(Box::new(c))), refusal, now)
+                    }
+                    None => Err(refusal),
+                };
+                if let Err(refusal) = refused {
+                    self.refuse(id, request_id, refusal);
+                }
+            }
         }
     }
 
-    fn open_consumer(&mut self, id: ConnId, c: CommandSubscribe, now: Now) -> Result<ConsumerRef, Refusal> {
+    /// Opens a consumer; else answers why not, and the connection that has its place.
+    fn open_consumer(
+        &mut self,
+        id: ConnId,
+        c: &CommandSubscribe,
+        now: Now,
+    ) -> Result<ConsumerRef, (Refusal, Option<ConnId>)> {
+        let (topic_key, sub_key) = self.find_sub(c, now).map_err(|refusal| (refusal, None))?;
+        let gone = || (Refusal::topic_not_found(&c.topic), None);
+        let topic = self.topics.get_mut(topic_key).ok_or_else(gone)?;
+        let consumer = NewConsumer {
+            conn: id,
+            id: c.consumer_id,
+            name: c.consumer_name.clone().unwrap_or_default(),
+            priority: c.priority_level.unwrap_or(0),
+            epoch: c.consumer_epoch,
+            wall_ms: now.wall_ms,
+            metadata: c.metadata.clone(),
+        };
+        let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
+        sub.keep = false;
+        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer) {
+            Ok(key) => Ok(ConsumerRef { topic: topic_key, sub: sub_key, key }),
+            Err(refusal) => {
+                let holder =
+                    sub.consumers.first().filter(|_| c.sub_type == SubType::EXCLUSIVE).map(|c| c.conn);
+                let holder = holder.filter(|_| sub.kind == SubType::EXCLUSIVE);
+                if !sub.durable && sub.consumers.is_empty() {
+                    topic.remove_sub(sub_key);
+                }
+                Err((refusal, holder))
+            }
+        }
+    }
+
+    /// The subscription that a consumer asks for; makes it if it is not there.
+    fn find_sub(&mut self, c: &CommandSubscribe, now: Now) -> Result<(TopicKey, SubKey), Refusal> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
@@ -78,34 +132,25 @@ impl Broker {
                 key
             }
             None => {
-                let start = start_of(topic, &c, durable, now);
-                topic.add_sub(Subscription::new(c.subscription, durable, start, c.subscription_properties))
+                let start = start_of(topic, c, durable, now);
+                let properties = c.subscription_properties.clone();
+                let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
+                sub.replicated = c.replicate_subscription_state == Some(true);
+                topic.add_sub(sub)
             }
         };
-        let consumer = NewConsumer {
-            conn: id,
-            id: c.consumer_id,
-            name: c.consumer_name.unwrap_or_default(),
-            priority: c.priority_level.unwrap_or(0),
-            epoch: c.consumer_epoch,
-            wall_ms: now.wall_ms,
-        };
-        let sub = topic.subs.get_mut(&sub_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
-        sub.keep = false;
-        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer) {
-            Ok(key) => Ok(ConsumerRef { topic: topic_key, sub: sub_key, key }),
-            Err(refusal) => {
-                if !durable && sub.consumers.is_empty() {
-                    topic.remove_sub(sub_key);
-                }
-                Err(refusal)
-            }
-        }
+        Ok((topic_key, sub_key))
     }
 
-    /// Sees to it that a failover or exclusive subscription has its active consumer, and that the
-    /// consumers of a failover subscription know who it is.
-    fn choose_active(&mut self, topic_key: TopicKey, sub_key: SubKey, newcomer: Option<ConsumerRef>) {
+    /// Sees to it that a failover or exclusive subscription has its active consumer.
+    fn choose_active(
+        &mut self,
+        topic_key: TopicKey,
+        sub_key: SubKey,
+        newcomer: Option<ConsumerRef>,
+        now: Now,
+    ) {
+        let delay = self.config.failover_delay;
         let Some(topic) = self.topics.get_mut(topic_key) else { return };
         let (name, partition) = (topic.name.to_string(), topic.partition());
         let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
@@ -115,19 +160,29 @@ impl Broker {
                 sub.rewind();
             }
             if sub.kind == SubType::FAILOVER {
-                for consumer in &sub.consumers {
-                    if !changed && newcomer.is_none_or(|newcomer| newcomer.key != consumer.key) {
-                        continue;
-                    }
-                    if let Some(conn) = self.conns.out(consumer.conn)
-                        && conn.can.protocol_version >= 12
-                    {
-                        conn.send(CommandActiveConsumerChange {
-                            consumer_id: consumer.id,
-                            is_active: Some(sub.active == Some(consumer.key)),
-                        });
-                    }
+                if changed && sub.settles.is_none() {
+                    let at = now.mono + delay;
+                    sub.settles = Some(at);
+                    self.timers.insert((at, Timer::Failover(topic_key, sub_key)));
+                } else if !changed
+                    && let Some(newcomer) = newcomer.and_then(|newcomer| sub.consumer(newcomer.key))
+                {
+                    tell_active(&mut self.conns, sub, newcomer);
                 }
+            }
+        }
+        self.wake(topic_key, sub_key);
+    }
+
+    /// A failover subscription has waited long enough: its consumers learn who is active.
+    pub(super) fn failover_settles(&mut self, topic_key: TopicKey, sub_key: SubKey) {
+        let Some(topic) = self.topics.get_mut(topic_key) else { return };
+        let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
+        sub.settles = None;
+        if sub.kind == SubType::FAILOVER {
+            sub.rewind();
+            for consumer in sub.by_priority() {
+                tell_active(&mut self.conns, sub, consumer);
             }
         }
         self.wake(topic_key, sub_key);
@@ -141,12 +196,12 @@ impl Broker {
         self.topics.get_mut(consumer.topic)?.subs.get_mut(&consumer.sub)
     }
 
-    pub(super) fn flow(&mut self, id: ConnId, c: &CommandFlow) {
+    pub(super) fn flow(&mut self, id: ConnId, c: &CommandFlow, now: Now) {
         let Some(at) = self.consumer_ref(id, c.consumer_id) else { return };
         // Java reads the number as a signed one, and takes what is not above 0 as a broken client.
         if i32::try_from(c.message_permits).map_or(true, |permits| permits == 0) {
             let what = format!("FLOW of {} permits", c.message_permits as i32);
-            return self.cut(id, DisconnectReason::Protocol(what));
+            return self.cut(id, DisconnectReason::Protocol(what), now);
         }
         let Some(consumer) = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key)) else { return };
         consumer.permits = consumer.permits.saturating_add(i64::from(c.message_permits));
@@ -229,18 +284,19 @@ impl Broker {
             {
                 consumer.epoch = Some(epoch.max(consumer.epoch.unwrap_or(0)));
             }
-            if sub.active == Some(at.key) {
+            if sub.active == Some(at.key) && sub.settles.is_none() {
                 sub.rewind();
             }
         }
         self.wake(at.topic, at.sub);
     }
 
-    pub(super) fn close_consumer(&mut self, id: ConnId, c: &CommandCloseConsumer) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && let Some(at) = conn.consumers.remove(&c.consumer_id)
-        {
-            self.dismiss_consumer(at);
+    pub(super) fn close_consumer(&mut self, id: ConnId, c: &CommandCloseConsumer, now: Now) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.opening_consumers.remove(&c.consumer_id);
+            if let Some(at) = conn.consumers.remove(&c.consumer_id) {
+                self.dismiss_consumer(at, now);
+            }
         }
         if let Some(conn) = self.conns.out(id) {
             conn.success(c.request_id);
@@ -248,7 +304,7 @@ impl Broker {
     }
 
     /// Takes a consumer out of its subscription; a non-durable one ends with its last consumer.
-    pub(super) fn dismiss_consumer(&mut self, at: ConsumerRef) {
+    pub(super) fn dismiss_consumer(&mut self, at: ConsumerRef, now: Now) {
         let Some(topic) = self.topics.get_mut(at.topic) else { return };
         let Some(sub) = topic.subs.get_mut(&at.sub) else { return };
         sub.remove(at.key);
@@ -258,7 +314,7 @@ impl Broker {
             }
             return;
         }
-        self.choose_active(at.topic, at.sub, None);
+        self.choose_active(at.topic, at.sub, None, now);
     }
 
     /// Sends the consumers of a subscription away; they will come back by themselves.
@@ -312,6 +368,18 @@ impl Broker {
             topic.remove_sub(at.sub);
         }
         Ok(())
+    }
+}
+
+/// Tells a consumer whether it is the active one.
+fn tell_active(conns: &mut Connections, sub: &Subscription, consumer: &Consumer) {
+    if let Some(conn) = conns.out(consumer.conn)
+        && conn.can.protocol_version >= 12
+    {
+        conn.send(CommandActiveConsumerChange {
+            consumer_id: consumer.id,
+            is_active: Some(sub.active == Some(consumer.key)),
+        });
     }
 }
 

@@ -8,6 +8,7 @@ use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
 use super::cursor::Cursor;
+use super::policies::Rules;
 use super::sticky::entry_hash;
 use super::storage::{Log, Stored};
 use super::subscription::{Consumer, Subscription};
@@ -26,6 +27,7 @@ pub(super) struct Lane<'a> {
     pub(super) config: &'a BrokerConfig,
     pub(super) now: Now,
     pub(super) here: (TopicKey, SubKey),
+    pub(super) rules: Rules,
 }
 
 /// Delivers what can be delivered.
@@ -54,7 +56,7 @@ struct Ground<'a> {
 
 /// Exclusive and failover: all to the active consumer, in order.
 fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
-    let Some(active) = sub.active else { return };
+    let Some(active) = sub.active.filter(|_| sub.settles.is_none()) else { return };
     let Ok(at) = sub.consumers.binary_search_by_key(&active, |c| c.key) else { return };
     let Subscription { consumers, cursor, read, messages_out, .. } = sub;
     let Some(consumer) = consumers.get_mut(at) else { return };
@@ -151,8 +153,8 @@ fn next_turn(sub: &Subscription, unacked: u64, lane: &mut Lane<'_>) -> Option<us
 
 fn may_take(consumer: &Consumer, unacked: u64, lane: &mut Lane<'_>) -> bool {
     consumer.permits > 0
-        && consumer.unacked < lane.config.max_unacked_per_consumer
-        && unacked < lane.config.max_unacked_per_subscription
+        && consumer.unacked < lane.rules.max_unacked_per_consumer
+        && unacked < lane.rules.max_unacked_per_subscription
         && lane.open(consumer.conn)
 }
 
@@ -199,7 +201,7 @@ fn by_key(
     unacked: &mut u64,
     waiting: &mut BTreeSet<u32>,
 ) -> bool {
-    let hash = entry_hash(stored.metadata());
+    let hash = sub.selector.fold(entry_hash(stored.metadata()));
     let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
     let chosen = sub.selector.pick(hash).filter(|chosen| {
         // Another consumer still has entries of this key, from before it changed hands.

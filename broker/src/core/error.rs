@@ -15,6 +15,20 @@ impl Refusal {
         Self { error, message: message.into() }
     }
 
+    /// With the name of the exception that Java clients look for in the text.
+    pub(super) fn service(error: ServerError, exception: &str, message: impl std::fmt::Display) -> Self {
+        const CLASS: &str = "org.apache.pulsar.broker.service.BrokerServiceException";
+        Self::new(error, format!("{CLASS}${exception}: {message}"))
+    }
+
+    pub(super) fn producer_busy(message: impl std::fmt::Display) -> Self {
+        Self::service(ServerError::PRODUCER_BUSY, "ProducerBusyException", message)
+    }
+
+    pub(super) fn producer_fenced(message: impl std::fmt::Display) -> Self {
+        Self::service(ServerError::PRODUCER_FENCED, "ProducerFencedException", message)
+    }
+
     pub(super) fn not_allowed(message: impl Into<String>) -> Self {
         Self::new(ServerError::NOT_ALLOWED_ERROR, message)
     }
@@ -34,6 +48,8 @@ pub enum DisconnectReason {
     HandshakeTimeout,
     /// A client that did not answer for too long.
     KeepAliveTimeout,
+    /// A client that was asked whether it lives, because another wants what it holds.
+    LivenessTimeout,
     /// A client that sends but does not read: more waits to be written to it than is held.
     NotReading,
 }
@@ -44,6 +60,9 @@ impl std::fmt::Display for DisconnectReason {
             Self::Protocol(what) => write!(f, "the client broke the protocol: {what}"),
             Self::HandshakeTimeout => f.write_str("the client did not say CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the client did not answer in time"),
+            Self::LivenessTimeout => {
+                f.write_str("the client did not answer when it was asked whether it lives")
+            }
             Self::NotReading => f.write_str("the client does not read what it asked for"),
         }
     }

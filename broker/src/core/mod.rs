@@ -17,9 +17,11 @@ mod consuming;
 mod cursor;
 mod dispatch;
 mod error;
+mod liveness;
 mod lookup;
 pub mod names;
 mod outbox;
+mod policies;
 mod positions;
 mod producing;
 mod ranges;
@@ -32,7 +34,7 @@ mod time;
 mod topic;
 mod topics;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +44,7 @@ pub use admin::{AdminError, ConsumerStats, PublisherStats, SubscriptionStats, To
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use error::DisconnectReason;
+pub use policies::{Policies, Scope};
 pub use time::Now;
 
 use connection::{Connection, State};
@@ -60,6 +63,10 @@ const WINDOWS_UNTIL_CUT: usize = 16;
 enum Timer {
     /// See whether a connection is still there.
     Silence(ConnId),
+    /// A connection that was asked whether it lives has not answered.
+    Probe(ConnId),
+    /// A failover subscription goes over to its new active consumer.
+    Failover(TopicKey, SubKey),
     /// Delayed entries of a subscription are due.
     Delayed(TopicKey, SubKey),
 }
@@ -107,6 +114,8 @@ pub struct Broker {
     /// Non-persistent topics with messages that go away when they are handed out.
     volatile: BTreeSet<TopicKey>,
     timers: BTreeSet<(Duration, Timer)>,
+    /// Connections that were asked whether they live.
+    probes: BTreeMap<ConnId, liveness::Probe>,
     /// Watchers of topic lists.
     watching: BTreeSet<(ConnId, u64)>,
     /// Connections to be closed by the host.
@@ -126,6 +135,7 @@ impl Broker {
             ready: VecDeque::new(),
             volatile: BTreeSet::new(),
             timers: BTreeSet::new(),
+            probes: BTreeMap::new(),
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
             next_producer: 0,
@@ -159,11 +169,11 @@ impl Broker {
             match conn.decoder.next_frame() {
                 Ok(Some(frame)) => self.frame(id, &frame, now),
                 Ok(None) => break,
-                Err(error) => self.cut(id, DisconnectReason::Protocol(error.to_string())),
+                Err(error) => self.cut(id, DisconnectReason::Protocol(error.to_string()), now),
             }
             let limit = self.config.connection_window.saturating_mul(WINDOWS_UNTIL_CUT);
             if self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() > limit) {
-                self.cut(id, DisconnectReason::NotReading);
+                self.cut(id, DisconnectReason::NotReading, now);
             }
         }
         self.settle(now);
@@ -191,8 +201,9 @@ impl Broker {
         if !self.conns.contains(id) {
             return;
         }
-        self.release(id);
+        self.release(id, now);
         self.conns.remove(id);
+        self.holder_gone(id, now);
         self.settle(now);
     }
 
@@ -205,6 +216,8 @@ impl Broker {
             self.timers.pop_first();
             match timer {
                 Timer::Silence(id) => self.check_silence(id, now),
+                Timer::Probe(id) => self.shows_no_life(id, now),
+                Timer::Failover(topic, sub) => self.failover_settles(topic, sub),
                 Timer::Delayed(topic, sub) => {
                     if let Some(sub) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) {
                         sub.timer = None;
@@ -274,7 +287,8 @@ impl Broker {
             if let Some(sub) = topic.subs.get_mut(&here.1) {
                 sub.ready = false;
             }
-            dispatch(topic, &mut Lane { conns: &mut self.conns, config: &self.config, now, here });
+            let rules = topic.rules;
+            dispatch(topic, &mut Lane { conns: &mut self.conns, config: &self.config, now, here, rules });
             let Some(sub) = topic.subs.get_mut(&here.1) else { continue };
             let due = sub.delayed.first().map(|(due, _)| now.mono_at(*due));
             if due != sub.timer {

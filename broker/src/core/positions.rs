@@ -7,9 +7,10 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::connection::ConnId;
-use super::error::Refusal;
+use super::error::{DisconnectReason, Refusal};
 use super::storage::Place;
 use super::subscription::type_name;
+use super::time::Now;
 use super::topic::{SubKey, TopicKey};
 
 /// Where a seek goes.
@@ -116,7 +117,7 @@ impl Broker {
         );
     }
 
-    pub(super) fn consumer_stats(&mut self, id: ConnId, c: &CommandConsumerStats) {
+    pub(super) fn consumer_stats(&mut self, id: ConnId, c: &CommandConsumerStats, now: Now) {
         let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
             let topic = self.topics.get(at.topic)?;
             let sub = topic.subs.get(&at.sub)?;
@@ -132,7 +133,7 @@ impl Broker {
                 available_permits: Some(consumer.permits.max(0).unsigned_abs()),
                 unacked_messages: Some(consumer.unacked),
                 blocked_consumer_on_unacked_msgs: Some(
-                    consumer.unacked >= self.config.max_unacked_per_consumer,
+                    consumer.unacked >= topic.rules.max_unacked_per_consumer,
                 ),
                 address: Some(format!("connection {}", id.0)),
                 connected_since: Some(consumer.connected_wall_ms.to_string()),
@@ -142,12 +143,11 @@ impl Broker {
                 message_ack_rate: Some(0.0),
                 ..CommandConsumerStatsResponse::default()
             },
-            None => CommandConsumerStatsResponse {
-                request_id: c.request_id,
-                error_code: Some(ServerError::CONSUMER_NOT_FOUND),
-                error_message: Some(format!("Consumer {} not found", c.consumer_id)),
-                ..CommandConsumerStatsResponse::default()
-            },
+            // The real broker closes the connection too.
+            None => {
+                let what = format!("CONSUMER_STATS for consumer {}, which is not open", c.consumer_id);
+                return self.cut(id, DisconnectReason::Protocol(what), now);
+            }
         };
         self.reply(id, response);
     }

@@ -9,11 +9,12 @@ use pulsewire_proto::wire::{
 use super::Broker;
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
+use super::liveness::Newcomer;
 use super::names::TopicName;
 use super::storage::{BadEntry, Stored};
 use super::subscription::Subscription;
 use super::time::Now;
-use super::topic::{Producer, ProducerRef, TopicKey};
+use super::topic::{Admission, NotAdmitted, Producer, ProducerRef, TopicKey};
 
 /// Producers closed by the broker that a connection remembers, so that late sends are not faults.
 const REMEMBERED: usize = 1024;
@@ -22,32 +23,45 @@ const REMEMBERED: usize = 1024;
 pub(super) const NO_REQUEST: u64 = u64::MAX;
 
 impl Broker {
-    pub(super) fn producer(&mut self, id: ConnId, c: CommandProducer) {
+    pub(super) fn producer(&mut self, id: ConnId, c: CommandProducer, now: Now) {
         let Some(conn) = self.conns.get(id) else { return };
         if let Some(open) = conn.producers.get(&c.producer_id).filter(|open| open.ready) {
             // The same request again: the answer was lost, or the client is impatient.
             let response = CommandProducerSuccess {
                 request_id: c.request_id,
                 producer_name: open.name.clone(),
-                last_sequence_id: Some(open.last_sequence),
+                last_sequence_id: Some(-1),
                 schema_version: Some(open.schema_version.clone()),
                 topic_epoch: None,
                 producer_ready: Some(true),
             };
             return self.reply(id, response);
         }
-        if conn.producers.contains_key(&c.producer_id) {
+        if conn.producers.contains_key(&c.producer_id) || conn.opening_producers.contains(&c.producer_id) {
             let message = "Producer is already present on the connection";
             return self.refuse(id, c.request_id, Refusal::new(ServerError::SERVICE_NOT_READY, message));
         }
         let request_id = c.request_id;
-        match self.open_producer(id, c) {
-            Ok(response) => self.reply(id, response),
-            Err(refusal) => self.refuse(id, request_id, refusal),
+        let result = match self.open_producer(id, &c) {
+            Ok(response) => return self.reply(id, response),
+            Err(NotAdmitted { refusal, holder: Some(holder), .. }) => {
+                self.ask_holder(holder, (id, Newcomer::Producer(Box::new(c))), refusal, now)
+            }
+            Err(NotAdmitted { refusal, fenced, .. }) => {
+                self.fence(&fenced);
+                Err(refusal)
+            }
+        };
+        if let Err(refusal) = result {
+            self.refuse(id, request_id, refusal);
         }
     }
 
-    fn open_producer(&mut self, id: ConnId, c: CommandProducer) -> Result<CommandProducerSuccess, Refusal> {
+    fn open_producer(
+        &mut self,
+        id: ConnId,
+        c: &CommandProducer,
+    ) -> Result<CommandProducerSuccess, NotAdmitted> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         let key = self.topics.resolve(&name, self.config.auto_create_topics, &self.config)?;
@@ -55,25 +69,26 @@ impl Broker {
             return Err(Refusal::new(
                 ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
                 "Cannot create producer on topic with backlog quota exceeded",
-            ));
+            )
+            .into());
         }
         let schema_version = match &c.schema {
             Some(schema) if schema.r#type != SchemaType::NONE => self.schemas.register(&name, schema)?,
             _ => Bytes::new(),
         };
-        let deduplicated = self.topics.deduplicates(&name.namespace_name(), &self.config);
-        let producer_name = c.producer_name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let given = c.producer_name.as_ref().filter(|name| !name.is_empty()).cloned();
+        let producer_name = given.unwrap_or_else(|| {
             let generated = format!("{}-0-{}", self.config.cluster, self.next_producer);
             self.next_producer += 1;
             generated
         });
         let topic = self.topics.get_mut(key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
-        if let Some(sub) = c.initial_subscription_name.filter(|sub| !sub.is_empty())
+        if let Some(sub) = c.initial_subscription_name.as_ref().filter(|sub| !sub.is_empty())
             && name.persistent
-            && topic.sub(&sub).is_none()
+            && topic.sub(sub).is_none()
         {
             let start = topic.log.first();
-            topic.add_sub(Subscription::new(sub, true, start, Vec::new()));
+            topic.add_sub(Subscription::new(sub.clone(), true, start, Vec::new()));
         }
         let admission = topic.admit(Producer {
             conn: id,
@@ -84,11 +99,11 @@ impl Broker {
             topic_epoch: c.topic_epoch,
             request_id: c.request_id,
         })?;
-        let last_sequence =
-            if deduplicated { topic.sequences.get(&producer_name).copied().unwrap_or(-1) } else { -1 };
-        for fenced in admission.fenced {
-            self.expel_producer(&fenced, Some("Fenced out"));
+        let last_sequence = topic.last_sequence(&producer_name);
+        if let Some(old) = &admission.replaced {
+            self.expel_producer(old);
         }
+        self.fence(&admission);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.closed_producers.remove(&c.producer_id);
             conn.producers.insert(
@@ -97,8 +112,6 @@ impl Broker {
                     topic: key,
                     name: producer_name.clone(),
                     schema_version: schema_version.clone(),
-                    last_sequence,
-                    deduplicated,
                     ready: !admission.waits,
                 },
             );
@@ -113,13 +126,32 @@ impl Broker {
         })
     }
 
-    /// Closes a producer from the broker's side. One that waited is told why it will never come in.
-    pub(super) fn expel_producer(&mut self, producer: &Producer, why: Option<&str>) {
+    /// Those who lose their access to another are not told: their next message ends the connection,
+    /// as at the real broker. Those who waited for it are.
+    fn fence(&mut self, admission: &Admission) {
+        for producer in &admission.fenced {
+            if let Some(conn) = self.conns.get_mut(producer.conn) {
+                conn.producers.remove(&producer.id);
+            }
+        }
+        for producer in &admission.refused {
+            self.fence_out(producer, "Fenced out");
+        }
+    }
+
+    /// Tells a producer that waited why it will never come in.
+    pub(super) fn fence_out(&mut self, producer: &Producer, why: &str) {
         let Some(conn) = self.conns.out(producer.conn) else { return };
-        let Some(open) = conn.producers.remove(&producer.id) else { return };
-        if !open.ready {
-            let message = why.unwrap_or("Topic is temporarily unavailable");
-            return conn.refuse(producer.request_id, Refusal::new(ServerError::PRODUCER_FENCED, message));
+        if conn.producers.remove(&producer.id).is_some() {
+            conn.refuse(producer.request_id, Refusal::producer_fenced(why));
+        }
+    }
+
+    /// Closes a producer from the broker's side.
+    pub(super) fn expel_producer(&mut self, producer: &Producer) {
+        let Some(conn) = self.conns.out(producer.conn) else { return };
+        if conn.producers.remove(&producer.id).is_none() {
+            return;
         }
         conn.closed_producers.insert(producer.id);
         if conn.closed_producers.len() > REMEMBERED {
@@ -130,16 +162,12 @@ impl Broker {
             request_id: NO_REQUEST,
             ..CommandCloseProducer::default()
         });
-        if open.deduplicated
-            && let Some(topic) = self.topics.get_mut(open.topic)
-        {
-            topic.sequences.insert(open.name, open.last_sequence);
-        }
     }
 
     pub(super) fn close_producer(&mut self, id: ConnId, c: &CommandCloseProducer) {
         let Some(conn) = self.conns.out(id) else { return };
         conn.success(c.request_id);
+        conn.opening_producers.remove(&c.producer_id);
         if let Some(open) = conn.producers.remove(&c.producer_id) {
             self.dismiss_producer(id, c.producer_id, open);
         }
@@ -148,17 +176,15 @@ impl Broker {
     /// Takes a producer out of its topic; one that waited for that comes in.
     pub(super) fn dismiss_producer(&mut self, conn: ConnId, producer_id: u64, open: ProducerRef) {
         let Some(topic) = self.topics.get_mut(open.topic) else { return };
-        if open.deduplicated {
-            topic.sequences.insert(open.name.clone(), open.last_sequence);
-        }
         let Some((next, epoch)) = topic.dismiss(&open.name, conn, producer_id) else { return };
+        let last_sequence = topic.last_sequence(&next.name);
         let Some(conn) = self.conns.out(next.conn) else { return };
         let Some(waiting) = conn.producers.get_mut(&next.id) else { return };
         waiting.ready = true;
         let response = CommandProducerSuccess {
             request_id: next.request_id,
             producer_name: next.name,
-            last_sequence_id: Some(waiting.last_sequence),
+            last_sequence_id: Some(last_sequence),
             schema_version: Some(waiting.schema_version.clone()),
             topic_epoch: Some(epoch),
             producer_ready: Some(true),
@@ -167,11 +193,11 @@ impl Broker {
     }
 
     pub(super) fn send(&mut self, id: ConnId, c: &CommandSend, entry: &Bytes, now: Now) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(producer) = conn.producers.get_mut(&c.producer_id).filter(|producer| producer.ready) else {
+        let Some(conn) = self.conns.get(id) else { return };
+        let Some(producer) = conn.producers.get(&c.producer_id).filter(|producer| producer.ready) else {
             if !conn.closed_producers.contains(&c.producer_id) {
                 let what = format!("SEND for producer {}, which is not open", c.producer_id);
-                self.cut(id, DisconnectReason::Protocol(what));
+                self.cut(id, DisconnectReason::Protocol(what), now);
             }
             return;
         };
@@ -221,7 +247,7 @@ impl Broker {
 fn store(
     topics: &mut super::topics::Topics,
     config: &super::BrokerConfig,
-    producer: &mut ProducerRef,
+    producer: &ProducerRef,
     c: &CommandSend,
     highest: u64,
     entry: &Bytes,
@@ -230,12 +256,18 @@ fn store(
     if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
         return Err(Refusal::not_allowed("Transaction buffer disable!"));
     }
+    let gone = || Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted");
     let stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
         BadEntry::Checksum => Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"),
         BadEntry::Malformed => Refusal::new(ServerError::METADATA_ERROR, "Message metadata is malformed"),
     })?;
-    let sequence = i64::try_from(highest).unwrap_or(i64::MAX);
-    if producer.deduplicated && sequence <= producer.last_sequence {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let topic = topics.get_mut(producer.topic).ok_or_else(gone)?;
+    topic.messages_in += u64::from(stored.messages);
+    topic.bytes_in += stored.bytes.len() as u64;
+    // The chunks of a message have one sequence id: only the last one decides.
+    let counts = topic.rules.deduplication && !(c.is_chunk == Some(true) && stored.is_early_chunk());
+    if counts && number(c.sequence_id) <= topic.last_sequence(&producer.name) {
         // Stored before: a receipt without a place.
         return Ok(MessageIdData { ledger_id: u64::MAX, entry_id: u64::MAX, ..MessageIdData::default() });
     }
@@ -245,16 +277,12 @@ fn store(
         let message = format!("The broker's memory for messages is full: {} bytes", config.max_stored_bytes);
         return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, message));
     }
-    let topic = topics
-        .get_mut(producer.topic)
-        .ok_or_else(|| Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted"))?;
-    topic.messages_in += u64::from(stored.messages);
-    topic.bytes_in += stored.bytes.len() as u64;
+    let topic = topics.get_mut(producer.topic).ok_or_else(gone)?;
     let (offset, cost) = topic.log.append(stored);
     let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
-    topics.stored += cost;
-    if producer.deduplicated {
-        producer.last_sequence = sequence;
+    if counts {
+        topic.stored_sequence(&producer.name, number(highest));
     }
+    topics.stored += cost;
     Ok(id)
 }

@@ -19,17 +19,21 @@ impl Broker {
     pub(super) fn frame(&mut self, id: ConnId, frame: &RawFrame, now: Now) {
         let command = match frame.decode() {
             Ok(command) => command,
-            Err(error) => return self.cut(id, DisconnectReason::Protocol(error.to_string())),
+            Err(error) => return self.cut(id, DisconnectReason::Protocol(error.to_string()), now),
         };
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.ping_out = false;
+        if !self.probes.is_empty() {
+            self.shows_life(id);
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
         match (&conn.state, command) {
             (State::Cut(_), _) => {}
             (State::Start, Command::Connect(connect)) => self.connect(id, &connect),
             (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
             (State::Start, command) => {
                 let what = format!("{} before CONNECT", command.name());
-                self.cut(id, DisconnectReason::Protocol(what));
+                self.cut(id, DisconnectReason::Protocol(what), now);
             }
             (State::Connected, command) => self.command(id, command, &frame.entry, now),
         }
@@ -63,20 +67,20 @@ impl Broker {
         match command {
             Command::Send(c) => self.send(id, &c, entry, now),
             Command::Ack(c) => self.ack(id, &c),
-            Command::Flow(c) => self.flow(id, &c),
+            Command::Flow(c) => self.flow(id, &c, now),
             Command::Ping(_) => self.reply(id, CommandPong::default()),
             Command::Pong(_) => {}
             Command::PartitionedTopicMetadata(c) => self.partitioned_metadata(id, &c),
             Command::LookupTopic(c) => self.lookup(id, &c),
-            Command::Producer(c) => self.producer(id, c),
+            Command::Producer(c) => self.producer(id, c, now),
             Command::CloseProducer(c) => self.close_producer(id, &c),
             Command::Subscribe(c) => self.subscribe(id, c, now),
-            Command::CloseConsumer(c) => self.close_consumer(id, &c),
+            Command::CloseConsumer(c) => self.close_consumer(id, &c, now),
             Command::Unsubscribe(c) => self.unsubscribe(id, &c),
             Command::RedeliverUnacknowledgedMessages(c) => self.redeliver(id, &c),
             Command::Seek(c) => self.seek(id, c),
             Command::GetLastMessageId(c) => self.last_message_id(id, &c),
-            Command::ConsumerStats(c) => self.consumer_stats(id, &c),
+            Command::ConsumerStats(c) => self.consumer_stats(id, &c, now),
             Command::GetTopicsOfNamespace(c) => self.topics_of_namespace(id, &c),
             Command::WatchTopicList(c) => self.watch_topics(id, c),
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
@@ -106,7 +110,7 @@ impl Broker {
             // A second CONNECT, and all that only brokers say.
             other => {
                 let what = format!("{} from a client that is connected", other.name());
-                self.cut(id, DisconnectReason::Protocol(what));
+                self.cut(id, DisconnectReason::Protocol(what), now);
             }
         }
     }
@@ -120,9 +124,9 @@ impl Broker {
         let keep_alive = self.config.keep_alive;
         let Some(conn) = self.conns.out(id) else { return };
         if conn.state == State::Start {
-            self.cut(id, DisconnectReason::HandshakeTimeout);
+            self.cut(id, DisconnectReason::HandshakeTimeout, now);
         } else if conn.ping_out {
-            self.cut(id, DisconnectReason::KeepAliveTimeout);
+            self.cut(id, DisconnectReason::KeepAliveTimeout, now);
         } else {
             conn.ping_out = true;
             conn.send(CommandPing::default());
@@ -133,19 +137,20 @@ impl Broker {
     }
 
     /// Ends a connection from the broker's side. What it held is free at once.
-    pub(super) fn cut(&mut self, id: ConnId, reason: DisconnectReason) {
+    pub(super) fn cut(&mut self, id: ConnId, reason: DisconnectReason, now: Now) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.is_cut() {
             return;
         }
         conn.state = State::Cut(reason);
         self.conns.list(id);
-        self.release(id);
+        self.release(id, now);
         self.cuts.push_back(id);
+        self.holder_gone(id, now);
     }
 
     /// Takes from a connection all that it holds.
-    pub(super) fn release(&mut self, id: ConnId) {
+    pub(super) fn release(&mut self, id: ConnId, now: Now) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Connection { producers, consumers, watchers, next_check, .. } = conn;
         let (producers, consumers, watchers) =
@@ -158,7 +163,7 @@ impl Broker {
             self.dismiss_producer(id, producer_id, producer);
         }
         for consumer in consumers.into_values() {
-            self.dismiss_consumer(consumer);
+            self.dismiss_consumer(consumer, now);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Key-shared subscriptions: which consumer has which keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pulsewire_proto::wire::entry::{find_bytes, find_varint};
 use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode, ServerError};
@@ -8,8 +8,11 @@ use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode, ServerError};
 use super::error::Refusal;
 use super::subscription::ConsumerKey;
 
-/// Hashes of keys are below this.
-pub(super) const HASHES: u32 = 1 << 16;
+/// Hashes of keys are below this where consumers name their ranges.
+const HASHES: u32 = 1 << 16;
+
+/// Points on the ring for each consumer.
+const POINTS: u32 = 100;
 
 /// MurmurHash3, 32 bits, x86, seed 0.
 pub(super) fn murmur3(bytes: &[u8]) -> u32 {
@@ -38,16 +41,16 @@ pub(super) fn hash31(bytes: &[u8]) -> u32 {
 /// The hash that decides who gets an entry: of its ordering key, else of its key, else of
 /// something that differs from entry to entry.
 pub(super) fn entry_hash(metadata: &[u8]) -> u32 {
-    let hash = if let Some(key) = find_bytes(metadata, 18) {
-        hash31(key)
-    } else if let Some(key) = find_bytes(metadata, 6) {
-        if find_varint(metadata, 17) == Some(1) { hash31(&decode_base64(key)) } else { hash31(key) }
-    } else {
-        let mut name = find_bytes(metadata, 1).unwrap_or_default().to_vec();
-        name.extend_from_slice(format!("-{}", find_varint(metadata, 2).unwrap_or(0)).as_bytes());
-        hash31(&name)
-    };
-    hash % HASHES
+    if let Some(key) = find_bytes(metadata, 18) {
+        return hash31(key);
+    }
+    if let Some(key) = find_bytes(metadata, 6) {
+        let coded = find_varint(metadata, 17) == Some(1);
+        return if coded { hash31(&decode_base64(key)) } else { hash31(key) };
+    }
+    let mut name = find_bytes(metadata, 1).unwrap_or_default().to_vec();
+    name.extend_from_slice(format!("-{}", find_varint(metadata, 2).unwrap_or(0)).as_bytes());
+    hash31(&name)
 }
 
 /// Decodes Base64; what is not of its alphabet is passed over.
@@ -76,64 +79,101 @@ fn decode_base64(text: &[u8]) -> Vec<u8> {
 /// Which consumer has which hashes.
 #[derive(Debug)]
 pub(super) enum Selector {
-    /// The broker divides the hashes: last hash of a range -> its consumer.
-    Split(BTreeMap<u32, ConsumerKey>),
+    /// The broker divides the hashes: every consumer has points on a ring, made of its name, and gets
+    /// the hashes up to them.
+    Ring(Ring),
     /// The consumers say which hashes they take: first hash of a range -> its last, its consumer.
     Sticky(BTreeMap<u32, (u32, ConsumerKey)>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// Those who share a point; the first one has it.
+    points: BTreeMap<u32, Vec<ConsumerKey>>,
+    /// Consumers of one name are told apart by a number, the least that is free.
+    names: BTreeMap<ConsumerKey, (String, u32)>,
+}
+
+impl Ring {
+    fn point(name: &str, number: u32, point: u32) -> u32 {
+        hash31(format!("{name}\0{number}\0{point}").as_bytes()) % (HASHES - 1) + 1
+    }
+
+    fn add(&mut self, key: ConsumerKey, name: &str) {
+        let taken: BTreeSet<u32> =
+            self.names.values().filter(|(other, _)| other == name).map(|(_, number)| *number).collect();
+        let number = (0..).find(|number| !taken.contains(number)).unwrap_or(0);
+        self.names.insert(key, (name.to_owned(), number));
+        for point in 0..POINTS {
+            self.points.entry(Self::point(name, number, point)).or_default().push(key);
+        }
+    }
+
+    fn remove(&mut self, key: ConsumerKey) {
+        let Some((name, number)) = self.names.remove(&key) else { return };
+        for point in 0..POINTS {
+            let at = Self::point(&name, number, point);
+            if let Some(sharing) = self.points.get_mut(&at) {
+                sharing.retain(|other| *other != key);
+                if sharing.is_empty() {
+                    self.points.remove(&at);
+                }
+            }
+        }
+    }
+
+    fn pick(&self, hash: u32) -> Option<ConsumerKey> {
+        let next = self.points.range(hash..).next().or_else(|| self.points.first_key_value());
+        next.and_then(|(_, sharing)| sharing.first().copied())
+    }
 }
 
 impl Selector {
     pub(super) fn new(meta: Option<&KeySharedMeta>) -> Self {
         match meta.map(|meta| meta.key_shared_mode) {
             Some(KeySharedMode::STICKY) => Self::Sticky(BTreeMap::new()),
-            _ => Self::Split(BTreeMap::new()),
+            _ => Self::Ring(Ring::default()),
         }
     }
 
     /// Who divides the hashes, as errors have it.
     pub(super) fn mode(&self) -> &'static str {
         match self {
-            Self::Split(_) => "AUTO_SPLIT",
+            Self::Ring(_) => "AUTO_SPLIT",
             Self::Sticky(_) => "STICKY",
         }
     }
 
     /// Gives a consumer its share.
-    pub(super) fn add(&mut self, key: ConsumerKey, meta: Option<&KeySharedMeta>) -> Result<(), Refusal> {
-        let refuse = |message: &str| Err(Refusal::new(ServerError::CONSUMER_ASSIGN_ERROR, message));
+    pub(super) fn add(
+        &mut self,
+        key: ConsumerKey,
+        name: &str,
+        meta: Option<&KeySharedMeta>,
+    ) -> Result<(), Refusal> {
+        let refuse = |message: String| Err(Refusal::new(ServerError::CONSUMER_ASSIGN_ERROR, message));
         match self {
-            Self::Split(ranges) => {
-                // Half of the largest range, the lowest of those.
-                let mut start = 0;
-                let mut largest = None;
-                for (&last, _) in ranges.iter() {
-                    if largest.is_none_or(|(from, to)| last - start > to - from) {
-                        largest = Some((start, last));
-                    }
-                    start = last + 1;
-                }
-                match largest {
-                    None => ranges.insert(HASHES - 1, key),
-                    Some((from, to)) if to > from => ranges.insert(from + (to - from) / 2, key),
-                    Some(_) => return refuse("No more hashes to divide between consumers"),
-                };
+            Self::Ring(ring) => {
+                ring.add(key, name);
                 Ok(())
             }
             Self::Sticky(ranges) => {
                 let wanted = meta.map(|meta| meta.hash_ranges.as_slice()).unwrap_or_default();
                 if wanted.is_empty() {
-                    return refuse("Ranges for KeyShared policy must not be empty.");
+                    return refuse("Ranges for KeyShared policy must not be empty.".to_owned());
                 }
                 let mut added = ranges.clone();
                 for range in wanted {
                     let (Ok(from), Ok(to)) = (u32::try_from(range.start), u32::try_from(range.end)) else {
-                        return refuse("Ranges for KeyShared policy must not be below 0.");
+                        return refuse("Ranges for KeyShared policy must not be below 0.".to_owned());
                     };
-                    if from > to || to >= HASHES {
-                        return refuse("Ranges for KeyShared policy must lie within 0..65535.");
+                    if let Some((_, (last, holder))) = added.range(..=to).next_back()
+                        && *last >= from
+                    {
+                        return refuse(format!("Range conflict with consumer {}", holder.0));
                     }
-                    if added.range(..=to).next_back().is_some_and(|(_, (last, _))| *last >= from) {
-                        return refuse("Range conflict with consumer of this subscription");
+                    if from > to || to >= HASHES {
+                        return refuse("Ranges for KeyShared policy must lie within 0..65535.".to_owned());
                     }
                     added.insert(from, (to, key));
                 }
@@ -145,23 +185,23 @@ impl Selector {
 
     pub(super) fn remove(&mut self, key: ConsumerKey) {
         match self {
-            Self::Split(ranges) => {
-                let highest = ranges.last_key_value().map(|(_, consumer)| *consumer);
-                ranges.retain(|_, consumer| *consumer != key);
-                // A range falls to the one above it; the uppermost to the one below.
-                if highest == Some(key)
-                    && let Some((_, below)) = ranges.pop_last()
-                {
-                    ranges.insert(HASHES - 1, below);
-                }
-            }
+            Self::Ring(ring) => ring.remove(key),
             Self::Sticky(ranges) => ranges.retain(|_, (_, consumer)| *consumer != key),
         }
     }
 
+    /// The hash as this selector counts it; never 0.
+    pub(super) fn fold(&self, hash: u32) -> u32 {
+        match self {
+            Self::Ring(_) => hash % (HASHES - 1) + 1,
+            Self::Sticky(_) => (hash % HASHES).max(1),
+        }
+    }
+
+    /// Whose turn a folded hash is.
     pub(super) fn pick(&self, hash: u32) -> Option<ConsumerKey> {
         match self {
-            Self::Split(ranges) => ranges.range(hash..).next().map(|(_, consumer)| *consumer),
+            Self::Ring(ring) => ring.pick(hash),
             Self::Sticky(ranges) => ranges
                 .range(..=hash)
                 .next_back()
@@ -202,14 +242,14 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(3);
         for n in 0..60 {
             if here.len() < 2 || rng.bool() {
-                selector.add(ConsumerKey(n), None).unwrap();
+                selector.add(ConsumerKey(n), &format!("c{}", n % 7), None).unwrap();
                 here.push(ConsumerKey(n));
             } else {
                 selector.remove(here.swap_remove(rng.usize(..here.len())));
             }
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for hash in 0..HASHES {
-                seen.insert(selector.pick(hash).unwrap());
+                seen.insert(selector.pick(selector.fold(hash)).unwrap());
             }
             assert_eq!(seen, here.iter().copied().collect());
         }

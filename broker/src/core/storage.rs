@@ -65,6 +65,12 @@ impl Stored {
         self.bytes.get(self.metadata_start as usize..self.metadata_end as usize).unwrap_or_default()
     }
 
+    /// Whether it is a chunk of a message, and not the last one.
+    pub(super) fn is_early_chunk(&self) -> bool {
+        let chunks = find_varint(self.metadata(), 27).unwrap_or(0);
+        find_varint(self.metadata(), 29).is_some_and(|chunk| chunk.saturating_add(1) != chunks)
+    }
+
     /// Appends what the broker adds before it.
     pub(super) fn write_broker_metadata(&self, out: &mut BytesMut) {
         let metadata =

@@ -48,6 +48,7 @@ pub(super) struct Consumer {
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) connected_wall_ms: u64,
+    pub(super) metadata: Vec<KeyValue>,
 }
 
 #[derive(Debug)]
@@ -75,6 +76,10 @@ pub(super) struct Subscription {
     pub(super) out_of_order: bool,
     /// Hash -> who has entries with it pending, and how many; in key-shared subscriptions only.
     pub(super) holders: BTreeMap<u32, (ConsumerKey, u64)>,
+    /// Whether its state is meant to follow to other clusters; only remembered.
+    pub(super) replicated: bool,
+    /// Failover: the active consumer is another now, and is told and served at this time.
+    pub(super) settles: Option<Duration>,
     /// Being looked at by the dispatcher soon.
     pub(super) ready: bool,
     /// A non-durable subscription whose consumer was sent away by a seek: it waits for its return.
@@ -103,6 +108,8 @@ impl Subscription {
             selector: Selector::new(None),
             out_of_order: false,
             holders: BTreeMap::new(),
+            replicated: false,
+            settles: None,
             ready: false,
             keep: false,
             next_consumer: 0,
@@ -148,7 +155,7 @@ impl Subscription {
         }
         let key = ConsumerKey(self.next_consumer);
         if kind == SubType::KEY_SHARED {
-            self.selector.add(key, key_shared)?;
+            self.selector.add(key, &consumer.name, key_shared)?;
         }
         self.next_consumer += 1;
         self.consumers.push(Consumer {
@@ -165,6 +172,7 @@ impl Subscription {
             messages_out: 0,
             bytes_out: 0,
             connected_wall_ms: consumer.wall_ms,
+            metadata: consumer.metadata,
         });
         Ok(key)
     }
@@ -192,8 +200,7 @@ impl Subscription {
     /// Chooses the active consumer of a single kind of subscription; true when it is another now.
     /// As Apache Pulsar does: of the highest priority, by partition, else by a hash ring.
     pub(super) fn choose_active(&mut self, topic: &str, partition: i32) -> bool {
-        let mut order: Vec<&Consumer> = self.consumers.iter().collect();
-        order.sort_by(|a, b| a.priority.cmp(&b.priority).then_with(|| a.name.cmp(&b.name)));
+        let mut order = self.by_priority();
         if let Some(first) = order.first().map(|c| c.priority) {
             order.retain(|c| c.priority == first);
         }
@@ -206,6 +213,13 @@ impl Subscription {
         let changed = chosen != self.active;
         self.active = chosen;
         changed
+    }
+
+    /// Its consumers, the best first.
+    pub(super) fn by_priority(&self) -> Vec<&Consumer> {
+        let mut order: Vec<&Consumer> = self.consumers.iter().collect();
+        order.sort_by(|a, b| a.priority.cmp(&b.priority).then_with(|| a.name.cmp(&b.name)));
+        order
     }
 
     /// Reads again all that is not acknowledged.
@@ -337,6 +351,7 @@ pub(super) struct NewConsumer {
     pub(super) priority: i32,
     pub(super) epoch: Option<u64>,
     pub(super) wall_ms: u64,
+    pub(super) metadata: Vec<KeyValue>,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.

@@ -8,8 +8,12 @@ use pulsewire_proto::wire::{ProducerAccessMode, ServerError};
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::names::TopicName;
+use super::policies::Rules;
 use super::storage::Log;
 use super::subscription::{ConsumerKey, Subscription};
+
+/// Producers whose sequence ids a topic remembers; beyond, those that are gone are forgotten.
+const MAX_SEQUENCES: usize = 10_000;
 
 /// A topic's name inside the broker; never used again after it is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,9 +29,6 @@ pub(super) struct ProducerRef {
     pub(super) topic: TopicKey,
     pub(super) name: String,
     pub(super) schema_version: Bytes,
-    /// Highest sequence id stored; -1 at first. Kept only when `deduplicated`.
-    pub(super) last_sequence: i64,
-    pub(super) deduplicated: bool,
     /// Not waiting for exclusive access.
     pub(super) ready: bool,
 }
@@ -60,6 +61,23 @@ impl Producer {
     }
 }
 
+/// A place in the line of those who want exclusive access.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Here(Producer),
+    /// So many who gave up. Their turn comes all the same, and begins and ends an epoch each.
+    Gone(u64),
+}
+
+impl Waiting {
+    pub(super) fn here(&self) -> Option<&Producer> {
+        match self {
+            Self::Here(producer) => Some(producer),
+            Self::Gone(_) => None,
+        }
+    }
+}
+
 /// What became of a producer that wants to be admitted.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
@@ -67,8 +85,27 @@ pub(super) struct Admission {
     pub(super) waits: bool,
     /// The topic's epoch, for producers with exclusive access.
     pub(super) topic_epoch: Option<u64>,
-    /// Producers that have to go.
+    /// Producers that lose their access, without being told.
     pub(super) fenced: Vec<Producer>,
+    /// Producers whose waiting has come to nothing.
+    pub(super) refused: Vec<Producer>,
+    /// The same producer, opened before.
+    pub(super) replaced: Option<Producer>,
+}
+
+/// Why a producer is not admitted, and what became of others all the same.
+#[derive(Debug)]
+pub(super) struct NotAdmitted {
+    pub(super) refusal: Refusal,
+    /// The connection that has its name.
+    pub(super) holder: Option<ConnId>,
+    pub(super) fenced: Box<Admission>,
+}
+
+impl From<Refusal> for NotAdmitted {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, holder: None, fenced: Box::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -77,13 +114,14 @@ pub(super) struct Topic {
     pub(super) log: Log,
     pub(super) producers: BTreeMap<String, Producer>,
     /// Producers that wait for exclusive access, first come first served.
-    pub(super) waiting: VecDeque<Producer>,
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) rules: Rules,
     exclusive: Option<String>,
     epoch: Option<u64>,
     pub(super) subs: BTreeMap<SubKey, Subscription>,
     pub(super) sub_names: BTreeMap<String, SubKey>,
     next_sub: u64,
-    /// Highest sequence ids of producers that are gone, where deduplication is on.
+    /// Highest sequence ids by producer, where deduplication is on.
     pub(super) sequences: BTreeMap<String, i64>,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
@@ -96,6 +134,7 @@ impl Topic {
             log: Log::new(ledger),
             producers: BTreeMap::new(),
             waiting: VecDeque::new(),
+            rules: Rules::default(),
             exclusive: None,
             epoch: None,
             subs: BTreeMap::new(),
@@ -113,45 +152,48 @@ impl Topic {
     }
 
     /// Takes a producer in, by its access mode and its name.
-    pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, Refusal> {
+    pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, NotAdmitted> {
         let mut admission = Admission::default();
         let taken = self.exclusive.is_some() || !self.waiting.is_empty();
         let existing = || {
-            format!("Topic has an existing exclusive producer: {}", self.exclusive.as_deref().unwrap_or(""))
+            format!(
+                "Topic has an existing exclusive producer: {}",
+                self.exclusive.as_deref().unwrap_or("null")
+            )
         };
         match producer.access {
-            ProducerAccessMode::SHARED if taken => {
-                return Err(Refusal::new(ServerError::PRODUCER_BUSY, existing()));
-            }
-            ProducerAccessMode::SHARED => {}
-            ProducerAccessMode::EXCLUSIVE if taken => {
-                return Err(Refusal::new(ServerError::PRODUCER_FENCED, existing()));
-            }
+            ProducerAccessMode::SHARED if taken => return Err(Refusal::producer_busy(existing()).into()),
+            ProducerAccessMode::SHARED => admission.topic_epoch = self.epoch,
+            ProducerAccessMode::EXCLUSIVE if taken => return Err(Refusal::producer_fenced(existing()).into()),
             ProducerAccessMode::EXCLUSIVE if !self.producers.is_empty() => {
-                let message = "Topic has existing shared producers";
-                return Err(Refusal::new(ServerError::PRODUCER_FENCED, message));
+                return Err(Refusal::producer_fenced("Topic has existing shared producers").into());
             }
-            ProducerAccessMode::EXCLUSIVE => {
-                admission.topic_epoch = Some(self.next_epoch(producer.topic_epoch)?);
-            }
-            ProducerAccessMode::WAIT_FOR_EXCLUSIVE if taken || !self.producers.is_empty() => {
-                // One that was fenced out must not wait for its next chance to write.
-                self.next_epoch(producer.topic_epoch)?;
+            ProducerAccessMode::WAIT_FOR_EXCLUSIVE
+                if self.exclusive.is_some() || !self.producers.is_empty() =>
+            {
                 admission.waits = true;
-                self.waiting.push_back(producer);
+                self.waiting.push_back(Waiting::Here(producer));
                 return Ok(admission);
             }
-            ProducerAccessMode::WAIT_FOR_EXCLUSIVE => {
+            ProducerAccessMode::EXCLUSIVE | ProducerAccessMode::WAIT_FOR_EXCLUSIVE => {
                 admission.topic_epoch = Some(self.next_epoch(producer.topic_epoch)?);
             }
             ProducerAccessMode::EXCLUSIVE_WITH_FENCING => {
-                admission.topic_epoch = Some(self.next_epoch(producer.topic_epoch)?);
+                // Those who are here lose it even if this one comes too late itself.
                 admission.fenced = std::mem::take(&mut self.producers).into_values().collect();
-                admission.fenced.extend(std::mem::take(&mut self.waiting));
+                let waiting = std::mem::take(&mut self.waiting);
+                admission.refused = waiting.iter().filter_map(Waiting::here).cloned().collect();
+                self.exclusive = None;
+                match self.next_epoch(producer.topic_epoch) {
+                    Ok(epoch) => admission.topic_epoch = Some(epoch),
+                    Err(refusal) => {
+                        return Err(NotAdmitted { refusal, holder: None, fenced: Box::new(admission) });
+                    }
+                }
             }
             other => {
                 let message = format!("Invalid producer access mode: {other:?}");
-                return Err(Refusal::new(ServerError::UNKNOWN_ERROR, message));
+                return Err(Refusal::new(ServerError::UNKNOWN_ERROR, message).into());
             }
         }
         if let Some(old) = self.producers.get(&producer.name) {
@@ -160,11 +202,12 @@ impl Topic {
                     "Producer with name '{}' is already connected to topic '{}'",
                     producer.name, self.name
                 );
-                return Err(Refusal::new(ServerError::PRODUCER_BUSY, message));
+                let refusal = Refusal::service(ServerError::PRODUCER_BUSY, "NamingException", message);
+                return Err(NotAdmitted { refusal, holder: Some(old.conn), fenced: Box::default() });
             }
-            admission.fenced.push(old.clone());
+            admission.replaced = Some(old.clone());
         }
-        if admission.topic_epoch.is_some() {
+        if producer.access != ProducerAccessMode::SHARED {
             self.epoch = admission.topic_epoch;
             self.exclusive = Some(producer.name.clone());
         }
@@ -175,18 +218,21 @@ impl Topic {
     /// The epoch that a producer with exclusive access begins, or takes up again.
     fn next_epoch(&self, known: Option<u64>) -> Result<u64, Refusal> {
         match (known, self.epoch) {
-            (Some(known), Some(current)) if known < current => Err(Refusal::new(
-                ServerError::PRODUCER_FENCED,
-                format!("Topic epoch has already moved. Current epoch: {current}, Producer epoch: {known}"),
-            )),
+            (Some(known), Some(current)) if known < current => Err(Refusal::producer_fenced(format!(
+                "Topic epoch has already moved. Current epoch: {current}, Producer epoch: {known}"
+            ))),
             (Some(known), _) => Ok(known),
-            (None, current) => Ok(current.map_or(0, |epoch| epoch + 1)),
+            (None, current) => Ok(current.map_or(0, |epoch| epoch.saturating_add(1))),
         }
     }
 
     /// Lets a producer go. Answers the one that gets exclusive access now, with the topic's epoch.
     pub(super) fn dismiss(&mut self, name: &str, conn: ConnId, id: u64) -> Option<(Producer, u64)> {
-        self.waiting.retain(|waiting| (waiting.conn, waiting.id) != (conn, id));
+        let waits = |w: &Waiting| w.here().is_some_and(|p| (p.conn, p.id) == (conn, id));
+        if let Some(at) = self.waiting.iter().position(waits) {
+            self.gave_up(at);
+            return None;
+        }
         if self.producers.get(name).is_some_and(|p| (p.conn, p.id) == (conn, id)) {
             self.producers.remove(name);
             if self.exclusive.as_deref() == Some(name) {
@@ -196,12 +242,56 @@ impl Topic {
         if !self.producers.is_empty() {
             return None;
         }
-        let next = self.waiting.pop_front()?;
-        let epoch = self.epoch.map_or(0, |epoch| epoch + 1);
-        self.epoch = Some(epoch);
-        self.exclusive = Some(next.name.clone());
-        self.producers.insert(next.name.clone(), next.clone());
-        Some((next, epoch))
+        loop {
+            let next = self.waiting.pop_front()?;
+            let turns = if let Waiting::Gone(count) = &next { *count } else { 1 };
+            // The first epoch is 0.
+            let epoch = self.epoch.map_or(turns - 1, |epoch| epoch.saturating_add(turns));
+            self.epoch = Some(epoch);
+            if let Waiting::Here(next) = next {
+                self.exclusive = Some(next.name.clone());
+                self.producers.insert(next.name.clone(), next.clone());
+                return Some((next, epoch));
+            }
+        }
+    }
+
+    /// The one at that place of the line is not there any more.
+    fn gave_up(&mut self, at: usize) {
+        let mut count = 1;
+        if let Some(Waiting::Gone(more)) = self.waiting.get(at + 1) {
+            count += more;
+            self.waiting.remove(at + 1);
+        }
+        if let Some(before) = at.checked_sub(1)
+            && let Some(Waiting::Gone(more)) = self.waiting.get(before)
+        {
+            count += more;
+            self.waiting.remove(at);
+            self.waiting[before] = Waiting::Gone(count);
+            return;
+        }
+        self.waiting[at] = Waiting::Gone(count);
+    }
+
+    /// The highest sequence id of a producer that is stored; -1 when none is known.
+    pub(super) fn last_sequence(&self, producer: &str) -> i64 {
+        self.sequences.get(producer).copied().unwrap_or(-1)
+    }
+
+    /// Notes a sequence id that is stored.
+    pub(super) fn stored_sequence(&mut self, producer: &str, highest: i64) {
+        if let Some(last) = self.sequences.get_mut(producer) {
+            *last = highest;
+            return;
+        }
+        if self.sequences.len() >= MAX_SEQUENCES
+            && let Some(gone) =
+                self.sequences.keys().find(|name| !self.producers.contains_key(*name)).cloned()
+        {
+            self.sequences.remove(&gone);
+        }
+        self.sequences.insert(producer.to_owned(), highest);
     }
 
     /// The subscription of that name.

@@ -5,14 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::names::TopicName;
+use super::policies::Policies;
 use super::topic::{Topic, TopicKey};
-
-/// A namespace's own settings.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Namespace {
-    /// Whether duplicates are dropped; as the broker is set when not said.
-    pub(super) deduplication: Option<bool>,
-}
 
 /// A topic that came or went.
 #[derive(Debug)]
@@ -28,7 +22,10 @@ pub(super) struct Topics {
     /// Partitioned topics: how many partitions.
     partitioned: BTreeMap<String, u32>,
     pub(super) tenants: BTreeSet<String>,
-    pub(super) namespaces: BTreeMap<String, Namespace>,
+    /// Namespaces and their settings.
+    pub(super) namespaces: BTreeMap<String, Policies>,
+    /// Settings of topics, by the name without the partition.
+    pub(super) policies: BTreeMap<String, Policies>,
     next_key: u64,
     next_ledger: u64,
     /// Bytes of all logs.
@@ -49,7 +46,7 @@ impl Topics {
     /// Namespaces are made on demand.
     pub(super) fn ensure_namespace(&mut self, name: &str) {
         if !self.namespaces.contains_key(name) {
-            self.namespaces.insert(name.to_owned(), Namespace::default());
+            self.namespaces.insert(name.to_owned(), Policies::default());
             let tenant = name.split('/').next().unwrap_or_default();
             self.tenants.insert(tenant.to_owned());
         }
@@ -111,6 +108,7 @@ impl Topics {
         self.names.insert(name.to_string(), key);
         self.map.insert(key, Topic::new(name.clone(), ledger));
         self.changes.push(Change { name: name.clone(), created: true });
+        self.apply_policies(key, config);
         Ok(key)
     }
 
@@ -133,6 +131,7 @@ impl Topics {
     }
 
     pub(super) fn forget_partitioned(&mut self, name: &TopicName) {
+        self.policies.remove(&name.to_string());
         self.partitioned.remove(&name.to_string());
     }
 
@@ -157,10 +156,21 @@ impl Topics {
         names.take_while(move |n| n.starts_with(&prefix))
     }
 
-    /// Whether duplicates are dropped in a namespace.
-    pub(super) fn deduplicates(&self, namespace: &str, config: &BrokerConfig) -> bool {
-        let own = self.namespaces.get(namespace).and_then(|n| n.deduplication);
-        own.unwrap_or(config.deduplication)
+    /// Topics whose names are asked for.
+    pub(super) fn keys_where(&self, wanted: impl Fn(&TopicName) -> bool) -> Vec<TopicKey> {
+        self.map.iter().filter(|(_, topic)| wanted(&topic.name)).map(|(key, _)| *key).collect()
+    }
+
+    /// Tells a topic what holds for it: of its own settings, its namespace's, the broker's.
+    pub(super) fn apply_policies(&mut self, key: TopicKey, config: &BrokerConfig) {
+        let Some(topic) = self.map.get_mut(&key) else { return };
+        let own = self.policies.get(&topic.name.base().to_string());
+        let shared = self.namespaces.get(&topic.name.namespace_name());
+        topic.rules.set(own, shared, config);
+        topic.rules.deduplication &= topic.name.persistent;
+        if !topic.rules.deduplication {
+            topic.sequences.clear();
+        }
     }
 
     /// Makes room for `bytes`: forgets what is consumed. False when that is not enough.

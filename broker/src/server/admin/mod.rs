@@ -1,5 +1,6 @@
 //! The admin API over HTTP: the few calls that clients and their tests need.
 
+mod policies;
 mod routes;
 mod stats;
 
@@ -60,6 +61,8 @@ impl Call {
 /// What a call answers.
 enum Answer {
     Nothing,
+    /// Nothing, with the status of something.
+    Empty,
     Text(&'static str),
     Json(Value),
 }
@@ -100,6 +103,7 @@ async fn respond(request: Request<Incoming>, urls: &Urls, handle: &Handle) -> Re
     };
     let (status, kind, body) = match result {
         Ok(Answer::Nothing) => (204, "application/json", String::new()),
+        Ok(Answer::Empty) => (200, "application/json", String::new()),
         Ok(Answer::Text(text)) => (200, "text/plain", text.to_owned()),
         Ok(Answer::Json(value)) => (200, "application/json", value.to_string()),
         Err(error) => (error.status, "application/json", json!({ "reason": error.reason }).to_string()),

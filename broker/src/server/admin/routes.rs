@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Urls, stats};
+use super::{Answer, Call, Urls, policies, stats};
 use crate::core::names::{TopicName, is_entity, parse_namespace};
-use crate::core::{AdminError, Broker, Now};
+use crate::core::{AdminError, Broker, Now, Scope};
 use crate::server::engine::Handle;
 
 type Result<T> = std::result::Result<T, AdminError>;
@@ -14,7 +14,7 @@ fn error(status: u16, reason: impl Into<String>) -> AdminError {
 }
 
 /// Runs on the core.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     handle: &Handle,
     order: impl FnOnce(&mut Broker, Now) -> T + Send + 'static,
 ) -> Result<T> {
@@ -157,15 +157,6 @@ async fn namespaces(call: &Call, rest: &[&str], handle: &Handle) -> Result<Answe
                     });
                     Ok(Answer::Json(json!(list.await?)))
                 }
-                ("POST", ["deduplication"]) => {
-                    let on = call.json()?.as_bool();
-                    ask(handle, move |broker, _| broker.set_deduplication(&name, on)).await?;
-                    Ok(Answer::Nothing)
-                }
-                ("DELETE", ["deduplication"]) => {
-                    ask(handle, move |broker, _| broker.set_deduplication(&name, None)).await?;
-                    Ok(Answer::Nothing)
-                }
                 ("PUT", ["unload"]) => {
                     ask(handle, move |broker, now| {
                         let all = [broker.topics(&name, true), broker.topics(&name, false)].concat();
@@ -176,6 +167,12 @@ async fn namespaces(call: &Call, rest: &[&str], handle: &Handle) -> Result<Answe
                     })
                     .await?;
                     Ok(Answer::Nothing)
+                }
+                (_, [setting]) => {
+                    match policies::route(call, Scope::Namespace(name), setting, handle).await {
+                        Some(answer) => answer,
+                        None => Err(not_allowed(call)),
+                    }
                 }
                 _ => Err(not_allowed(call)),
             }
@@ -277,6 +274,10 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         }
         (_, ["subscription", sub, rest @ ..]) => {
             return subscription(call, name, (*sub).to_owned(), rest, handle).await;
+        }
+        (_, [setting]) => {
+            let answer = policies::route(call, Scope::Topic(name), setting, handle).await;
+            return answer.unwrap_or_else(|| Err(not_allowed(call)));
         }
         _ => return Err(not_allowed(call)),
     }

@@ -21,7 +21,7 @@ pub(super) fn topic(stats: &TopicStats) -> Value {
         "publishers": publishers,
         "subscriptions": subscriptions,
         "replication": {},
-        "deduplicationStatus": "Disabled",
+        "deduplicationStatus": if stats.deduplication { "Enabled" } else { "Disabled" },
     })
 }
 
@@ -36,11 +36,10 @@ fn subscription(stats: &SubscriptionStats) -> Value {
                 "unackedMessages": consumer.unacked,
                 "msgOutCounter": consumer.messages_out,
                 "bytesOutCounter": consumer.bytes_out,
+                "metadata": map(&consumer.metadata),
             })
         })
         .collect();
-    let properties: Map<String, Value> =
-        stats.properties.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     json!({
         "msgBacklog": stats.backlog,
         "unackedMessages": stats.unacked,
@@ -49,9 +48,14 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         "type": stats.kind,
         "activeConsumerName": stats.active,
         "consumers": consumers,
-        "isDurable": stats.durable,
-        "subscriptionProperties": properties,
+        "durable": stats.durable,
+        "replicated": stats.replicated,
+        "subscriptionProperties": map(&stats.properties),
     })
+}
+
+fn map(pairs: &[(String, String)]) -> Map<String, Value> {
+    pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
 }
 
 pub(super) fn partitioned(count: u32, parts: &[(String, TopicStats)]) -> Value {

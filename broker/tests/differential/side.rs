@@ -1,0 +1,400 @@
+//! One of the two brokers: its clients, its admin API, and what was heard.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use pulsewire_proto::wire::entry::Entry;
+use pulsewire_proto::wire::frame::{FrameDecoder, encode_command, encode_with_entry};
+use pulsewire_proto::wire::*;
+use regex_lite::Regex;
+
+use crate::common::{connect, entry, send_frame};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client of a [`Side`].
+#[derive(Clone, Copy)]
+pub(crate) struct Who(usize);
+
+struct Client {
+    stream: TcpStream,
+    /// Ends with the connection.
+    heard: Receiver<(Command, Bytes)>,
+    /// Does not answer PING.
+    dead: Arc<AtomicBool>,
+}
+
+/// Reads what a client hears, and answers PING meanwhile as clients do.
+fn listen(mut stream: TcpStream, tell: &Sender<(Command, Bytes)>, dead: &AtomicBool) {
+    let mut frames = FrameDecoder::new(64 << 20);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => frames.push(Bytes::copy_from_slice(&buffer[..n])),
+        }
+        while let Some(frame) = frames.next_frame().unwrap() {
+            match frame.decode().unwrap() {
+                Command::Ping(_) if dead.load(Ordering::Relaxed) => {}
+                Command::Ping(_) => {
+                    let mut out = BytesMut::new();
+                    encode_command(&CommandPong::default().into(), &mut out);
+                    if stream.write_all(&out).is_err() {
+                        return;
+                    }
+                }
+                Command::Pong(_) => {}
+                command => {
+                    if tell.send((command, frame.entry)).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) struct Side {
+    broker: String,
+    web: String,
+    unique: String,
+    clients: Vec<Option<Client>>,
+    lines: Vec<String>,
+    ledgers: BTreeMap<u64, usize>,
+    replace: Vec<(Regex, String)>,
+}
+
+impl Side {
+    pub(crate) fn new(name: &str, broker: &str, web: &str) -> Self {
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+        let mut side = Self {
+            broker: broker.to_owned(),
+            web: web.to_owned(),
+            unique: format!("d{nanos}{name}"),
+            clients: Vec::new(),
+            lines: Vec::new(),
+            ledgers: BTreeMap::new(),
+            replace: Vec::new(),
+        };
+        let unique = side.unique.clone();
+        side.replace(&unique, "UNIQUE");
+        side.replace(r"standalone-\d+-\d+", "GENERATED");
+        // It is made of the names, which differ.
+        side.replace(r#"topics_hash: (Some\()?"[0-9a-f]{8}""#, "topics_hash: $1HASH");
+        side
+    }
+
+    /// What differs from run to run and means nothing.
+    pub(crate) fn replace(&mut self, pattern: &str, by: &str) {
+        self.replace.push((Regex::new(pattern).unwrap(), by.to_owned()));
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.lines.join("\n") + "\n"
+    }
+
+    /// A topic that no other run has.
+    pub(crate) fn topic(&self) -> String {
+        format!("persistent://public/default/{}", self.unique)
+    }
+
+    /// A name that no other run has.
+    pub(crate) fn unique(&self) -> &str {
+        &self.unique
+    }
+
+    pub(crate) fn note(&mut self, line: impl Into<String>) {
+        let mut line = line.into();
+        for (pattern, by) in &self.replace {
+            line = pattern.replace_all(&line, by.as_str()).into_owned();
+        }
+        let ledger = Regex::new(r"ledger_id: (\d+)").unwrap();
+        while let Some(found) = ledger.captures(&line) {
+            let id: u64 = found[1].parse().unwrap();
+            let next = self.ledgers.len();
+            let name = if id == u64::MAX {
+                "none".to_owned()
+            } else {
+                format!("L{}", self.ledgers.entry(id).or_insert(next))
+            };
+            line = line.replacen(&found[0], &format!("ledger_id: {name}"), 1);
+        }
+        self.lines.push(line.replace("18446744073709551615", "-1"));
+    }
+
+    /// A client that has said CONNECT and heard CONNECTED.
+    pub(crate) fn client(&mut self) -> Who {
+        self.client_with(CommandConnect {
+            feature_flags: Some(FeatureFlags {
+                supports_broker_entry_metadata: Some(true),
+                supports_topic_watchers: Some(true),
+                ..FeatureFlags::default()
+            }),
+            ..connect()
+        })
+    }
+
+    pub(crate) fn client_with(&mut self, connect: CommandConnect) -> Who {
+        let stream = TcpStream::connect(&self.broker).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (tell, heard) = channel();
+        let dead = Arc::new(AtomicBool::new(false));
+        let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
+        std::thread::spawn(move || listen(reading, &tell, &silent));
+        self.clients.push(Some(Client { stream, heard, dead }));
+        let who = Who(self.clients.len() - 1);
+        self.say(who, connect);
+        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
+        who
+    }
+
+    /// The client closes its socket.
+    pub(crate) fn leave(&mut self, who: Who) {
+        if let Some(client) = self.clients[who.0].take() {
+            let _ = client.stream.shutdown(std::net::Shutdown::Both);
+        }
+        std::thread::sleep(Duration::from_millis(150));
+    }
+
+    /// The client answers nothing any more.
+    pub(crate) fn die(&mut self, who: Who) {
+        self.clients[who.0].as_ref().unwrap().dead.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn say(&mut self, who: Who, command: impl Into<Command>) {
+        let mut out = BytesMut::new();
+        encode_command(&command.into(), &mut out);
+        self.bytes(who, &out);
+    }
+
+    pub(crate) fn bytes(&mut self, who: Who, bytes: &[u8]) {
+        // That the other side has closed is heard, not felt.
+        let _ = self.clients[who.0].as_mut().unwrap().stream.write_all(bytes);
+    }
+
+    /// The next thing that a client hears.
+    fn take(&mut self, who: Who, patience: Duration) -> Result<(Command, Bytes), RecvTimeoutError> {
+        self.clients[who.0].as_ref().unwrap().heard.recv_timeout(patience)
+    }
+
+    /// The next thing that a client hears, written down.
+    pub(crate) fn hear(&mut self, who: Who) -> Option<Command> {
+        self.hear_within(who, PATIENCE)
+    }
+
+    pub(crate) fn hear_within(&mut self, who: Who, patience: Duration) -> Option<Command> {
+        let heard = self.take(who, patience);
+        let line = match &heard {
+            Err(RecvTimeoutError::Timeout) => "nothing".to_owned(),
+            Err(RecvTimeoutError::Disconnected) => "(cut)".to_owned(),
+            Ok((command, entry)) => tell(command, entry),
+        };
+        self.note(format!("{} < {line}", who.0));
+        heard.ok().map(|(command, _)| command)
+    }
+
+    /// All that a client hears until it is quiet for a while, written down.
+    pub(crate) fn hear_all(&mut self, who: Who) -> Vec<Command> {
+        let mut all = Vec::new();
+        loop {
+            match self.hear_within(who, Duration::from_millis(500)) {
+                Some(command) => all.push(command),
+                None => return all,
+            }
+        }
+    }
+
+    /// The same, with more patience.
+    pub(crate) fn hear_long(&mut self, who: Who) {
+        while self.hear_within(who, Duration::from_millis(1500)).is_some() {}
+    }
+
+    /// All that a client hears until it is quiet, as lines that are not written down yet.
+    pub(crate) fn hear_sorted(&mut self, who: Who) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Ok((command, entry)) = self.take(who, Duration::from_millis(700)) {
+            lines.push(format!("{} < {}", who.0, tell(&command, &entry)));
+        }
+        lines
+    }
+
+    pub(crate) fn ask(&mut self, who: Who, command: impl Into<Command>) -> Option<Command> {
+        let command = command.into();
+        self.note(format!("{} > {}", who.0, command.name()));
+        self.say(who, command);
+        self.hear(who)
+    }
+
+    /// Has a topic's bundle loaded by looking it up; not written down.
+    pub(crate) fn find(&mut self, who: Who, topic: &str) {
+        for _ in 0..20 {
+            self.say(
+                who,
+                CommandLookupTopic {
+                    topic: topic.to_owned(),
+                    request_id: 800,
+                    ..CommandLookupTopic::default()
+                },
+            );
+            match self.take(who, PATIENCE) {
+                Ok((Command::LookupTopicResponse(found), _))
+                    if found.response == Some(LookupResult::CONNECT) =>
+                {
+                    return;
+                }
+                _ => self.pause(200),
+            }
+        }
+        panic!("{topic} is not found");
+    }
+
+    /// Sends a message; the answer is still to be heard.
+    pub(crate) fn send(
+        &mut self,
+        who: Who,
+        producer: u64,
+        sequence: u64,
+        metadata: MessageMetadata,
+        payload: &str,
+    ) {
+        self.bytes(who, &send_frame(producer, sequence, metadata, payload.as_bytes()));
+    }
+
+    /// Asks, and writes the topics of the answer down in order.
+    pub(crate) fn ask_sorted(&mut self, who: Who, command: impl Into<Command>) -> Option<Command> {
+        let command = command.into();
+        self.note(format!("{} > {}", who.0, command.name()));
+        self.say(who, command);
+        let (mut answer, entry) = self.take(who, PATIENCE).ok()?;
+        match &mut answer {
+            Command::GetTopicsOfNamespaceResponse(list) => list.topics.sort(),
+            Command::WatchTopicListSuccess(list) => list.topic.sort(),
+            _ => {}
+        }
+        let line = tell(&answer, &entry);
+        self.note(format!("{} < {line}", who.0));
+        Some(answer)
+    }
+
+    /// Sends a message as the command says.
+    pub(crate) fn send_as(
+        &mut self,
+        who: Who,
+        command: CommandSend,
+        metadata: MessageMetadata,
+        payload: &str,
+    ) {
+        let mut out = BytesMut::new();
+        let entry = entry(command.sequence_id, metadata, payload.as_bytes());
+        encode_with_entry(&command.into(), &entry, &mut out);
+        self.bytes(who, &out);
+    }
+
+    /// Publishes a message and hears its receipt; not written down.
+    pub(crate) fn publish(
+        &mut self,
+        who: Who,
+        producer: u64,
+        sequence: u64,
+        metadata: MessageMetadata,
+        payload: &str,
+    ) -> MessageIdData {
+        self.send(who, producer, sequence, metadata, payload);
+        match self.take(who, PATIENCE) {
+            Ok((Command::SendReceipt(receipt), _)) => receipt.message_id.unwrap(),
+            other => panic!("no receipt: {other:?}"),
+        }
+    }
+
+    pub(crate) fn flow(&mut self, who: Who, consumer: u64, permits: u32) {
+        self.say(who, CommandFlow { consumer_id: consumer, message_permits: permits });
+    }
+
+    pub(crate) fn pause(&self, milliseconds: u64) {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
+
+    /// An admin call; answers status and body.
+    pub(crate) fn admin(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.web).unwrap();
+        let request = format!(
+            "{method} /admin/v2/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, mut text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let mut whole = String::new();
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            while let Some((size, rest)) = text.split_once("\r\n") {
+                let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+                if size == 0 {
+                    break;
+                }
+                whole += &rest[..size];
+                text = &rest[size + 2..];
+            }
+        } else {
+            whole = text.to_owned();
+        }
+        (status, whole)
+    }
+
+    /// An admin call, of which the status is written down.
+    pub(crate) fn order(&mut self, method: &str, path: &str, body: &str) -> String {
+        let (status, answer) = self.admin(method, path, body);
+        self.note(format!("{method} {path} {body} -> {status}"));
+        answer
+    }
+
+    /// An admin call, of which status and body are written down.
+    pub(crate) fn inquire(&mut self, method: &str, path: &str, body: &str) {
+        let (status, answer) = self.admin(method, path, body);
+        self.note(format!("{method} {path} {body} -> {status} {answer}"));
+    }
+
+    /// Parts of a JSON answer, by their paths (`a.b.c`), written down.
+    pub(crate) fn look(&mut self, path: &str, parts: &[&str]) {
+        let (status, answer) = self.admin("GET", path, "");
+        self.note(format!("GET {path} -> {status}"));
+        let value: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        for part in parts {
+            let found = part.split('.').fold(&value, |value, key| match key.parse::<usize>() {
+                Ok(index) if value.is_array() => &value[index],
+                _ => &value[key],
+            });
+            self.note(format!("  {part} = {found}"));
+        }
+    }
+}
+
+/// A command in one line, without what it does not say.
+fn tell(command: &Command, entry: &Bytes) -> String {
+    let mut line = format!("{command:?}");
+    let nothing = Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap();
+    line = nothing.replace_all(&line, "").into_owned();
+    if let Command::Message(_) = command {
+        let entry = Entry::parse(entry).unwrap();
+        let metadata = MessageMetadata::decode(&entry.metadata).unwrap();
+        let index = entry.broker.and_then(|broker| broker.index);
+        line += &format!(
+            " {:?} by {} {} index {index:?}",
+            String::from_utf8_lossy(&entry.payload),
+            metadata.producer_name,
+            metadata.sequence_id
+        );
+    }
+    line
+}
