@@ -31,8 +31,14 @@ fn main() {
     let rows = [
         ("send, in batches of 1,000, 10,000 in flight", per_message(|n| sends(&runtime, &client, true, n))),
         ("send, one by one, 10,000 in flight", per_message(|n| sends(&runtime, &client, false, n))),
-        ("receive, from batches of 1,000, no acknowledgment", per_message(|n| receives(&runtime, &client, n, false))),
-        ("receive, from batches of 1,000, each acknowledged", per_message(|n| receives(&runtime, &client, n, true))),
+        (
+            "receive, from batches of 1,000, no acknowledgment",
+            per_message(|n| receives(&runtime, &client, n, false)),
+        ),
+        (
+            "receive, from batches of 1,000, each acknowledged",
+            per_message(|n| receives(&runtime, &client, n, true)),
+        ),
     ];
     let mut text = format!(
         "# Allocations and memory\n\n\

@@ -81,7 +81,7 @@ impl MessageBuilder {
             Err(error) if error.kind() == ErrorKind::QueueFull => {
                 SendingState::Parked(Box::new(self.message))
             }
-            Err(error) => SendingState::Ended(Some(error)),
+            Err(error) => SendingState::Ended(Some(Box::new(error))),
         };
         Sending { producer: self.producer, state }
     }
@@ -131,7 +131,8 @@ enum SendingState {
     Sent(SendToken),
     /// Waits for memory.
     Parked(Box<OwnedMessage>),
-    Ended(Option<Error>),
+    /// Boxed, as there are as many of these as sends in flight.
+    Ended(Option<Box<Error>>),
 }
 
 impl Future for Sending {
@@ -152,20 +153,18 @@ impl Future for Sending {
                 SendingState::Parked(message) => {
                     // Enrol first: memory may come free between the refusal and the wait.
                     if let Poll::Ready(Err(error)) = shared.lock().sink.wait_writable(cx) {
-                        this.state = SendingState::Ended(Some(error));
+                        this.state = SendingState::Ended(Some(Box::new(error)));
                         continue;
                     }
                     match try_send(&this.producer, message) {
                         Ok(token) => this.state = SendingState::Sent(token),
                         Err(error) if error.kind() == ErrorKind::QueueFull => return Poll::Pending,
-                        Err(error) => this.state = SendingState::Ended(Some(error)),
+                        Err(error) => this.state = SendingState::Ended(Some(Box::new(error))),
                     }
                 }
                 SendingState::Ended(error) => {
-                    let polled = error.take();
-                    return Poll::Ready(Err(polled.unwrap_or_else(|| {
-                        Error::new(ErrorKind::AlreadyClosed, "the send has been answered already")
-                    })));
+                    let told = || Error::new(ErrorKind::AlreadyClosed, "the send has been answered already");
+                    return Poll::Ready(Err(error.take().map_or_else(told, |error| *error)));
                 }
             }
         }

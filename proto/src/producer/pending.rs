@@ -71,6 +71,10 @@ impl PendingRing {
             self.unsent += 1;
         }
         self.bytes += pending.frame_len as usize;
+        // Rather a new block than one that grows, which takes twice as much: the next may be as long.
+        if self.open.len() + pending.frame_len as usize > BLOCK {
+            self.seal();
+        }
         self.entries.push_back(pending);
         let token = SendToken(self.next);
         self.next += pending.messages();
