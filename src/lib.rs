@@ -43,9 +43,10 @@ mod wasm;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Messages, Receive};
 pub use producer::{MessageBuilder, Producer, ProducerBuilder, Sending};
+pub use pulsewire_proto::wire::CompressionType;
 pub use pulsewire_proto::{
-    ConnectionState, Error, ErrorKind, Fault, InitialPosition, KeySharedPolicy, Message, MessageId,
-    RedeliveryBackoff, SubscriptionMode, SubscriptionType,
+    BatcherBuilder, ConnectionState, Error, ErrorKind, Fault, FirstChunk, InitialPosition, KeySharedPolicy,
+    Message, MessageId, RedeliveryBackoff, SubscriptionMode, SubscriptionType,
 };
 pub use pulsewire_transport as transport;
 pub use reader::{ReadMessages, Reader, ReaderBuilder};

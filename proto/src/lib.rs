@@ -23,14 +23,14 @@ pub mod wire;
 
 pub use client::Client;
 pub use config::{
-    Authentication, ClientConfig, ConsumerConfig, InitialPosition, KeySharedPolicy, ProducerConfig,
-    ReaderConfig, SubscriptionMode, SubscriptionType,
+    Authentication, BatcherBuilder, ClientConfig, ConsumerConfig, InitialPosition, KeySharedPolicy,
+    ProducerConfig, ReaderConfig, SubscriptionMode, SubscriptionType,
 };
 pub use consumer::{Message, RedeliveryBackoff, SeekTarget};
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Action, ConnectionState, Event, Output, SendOutcome};
-pub use ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
-pub use producer::{Key, Outgoing, Payload};
+pub use ids::{ConnId, ConsumerId, FirstChunk, MessageId, OpId, ProducerId, SendToken};
+pub use producer::{Deliver, Key, NO_REPLICATION, Outgoing, Payload};
 pub use service_url::{Endpoint, Scheme, ServiceUrl};
 pub use time::{Now, Time};
 pub use topic::TopicName;

@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     Batch(ProducerId),
     /// Negative acknowledgements are due.
     Nack(ConsumerId),
+    /// Chunks of a message that is not whole are past their time.
+    Chunks(ConsumerId),
 }
 
 /// The queue.

@@ -143,6 +143,34 @@ impl ConsumerBuilder {
         self.set(move |c| c.properties.push(property))
     }
 
+    /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks of
+    /// messages that are not whole hold together. A larger message is received as `Corrupted`. Default:
+    /// 128 MiB, but never less than the largest message that the broker takes. (Java has no such limit.)
+    pub fn max_uncompressed_size(self, bytes: usize) -> Self {
+        self.set(move |c| c.max_uncompressed_size = bytes)
+    }
+
+    /// Messages that may be gathered from their chunks at a time; zero means any number. One more gives up the
+    /// oldest: see [`auto_ack_oldest_chunked_message_on_queue_full`](Self::auto_ack_oldest_chunked_message_on_queue_full).
+    /// Default: 10, as Java's `maxPendingChunkedMessage`.
+    pub fn max_pending_chunked_message(self, messages: u32) -> Self {
+        self.set(move |c| c.max_pending_chunked_message = messages)
+    }
+
+    /// Whether the chunks of a message that is given up for newer ones are acknowledged, and the message is so
+    /// lost to the subscription. Otherwise they come again: on shared and key-shared subscriptions after the
+    /// [delay of negative acknowledgements](Self::negative_ack_redelivery_delay), on others when the consumer
+    /// opens anew. Default: no, as Java's `autoAckOldestChunkedMessageOnQueueFull`.
+    pub fn auto_ack_oldest_chunked_message_on_queue_full(self, acknowledge: bool) -> Self {
+        self.set(move |c| c.auto_ack_oldest_chunked_message_on_queue_full = acknowledge)
+    }
+
+    /// How long the rest of a message's chunks is waited for, before those that came are acknowledged; zero
+    /// means for ever. Default: 1 minute, as Java's `expireTimeOfIncompleteChunkedMessage`.
+    pub fn expire_time_of_incomplete_chunked_message(self, time: Duration) -> Self {
+        self.set(move |c| c.expire_time_of_incomplete_chunked_message = time)
+    }
+
     /// Opens the consumer.
     ///
     /// # Errors

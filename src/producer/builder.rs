@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulsewire_proto::{Error, Output, ProducerConfig, TopicName};
+use pulsewire_proto::wire::CompressionType;
+use pulsewire_proto::{BatcherBuilder, Error, Output, ProducerConfig, TopicName};
 
 use super::{Handle, Producer};
 use crate::client::Client;
@@ -75,6 +76,55 @@ impl ProducerBuilder {
     /// timeout. Default: 1 ms, as Java's `batchingMaxPublishDelay`.
     pub fn batching_max_publish_delay(self, delay: Duration) -> Self {
         self.set(move |c| c.batching_max_publish_delay = delay)
+    }
+
+    /// What batches are made of. Default: messages as they come, as Java's `batcherBuilder`; for
+    /// subscriptions of the type key-shared [`BatcherBuilder::KeyBased`] makes one batch for each key.
+    pub fn batcher_builder(self, batcher: BatcherBuilder) -> Self {
+        self.set(move |c| c.batcher_builder = batcher)
+    }
+
+    /// The codec of payloads: [`CompressionType::LZ4`], `ZLIB`, `ZSTD` or `SNAPPY`, each unless the feature of
+    /// its name is left out. A batch is packed as a whole; what brokers limit is the packed size.
+    /// Default: none, as Java's `compressionType`.
+    ///
+    /// ```
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// use pulsewire::CompressionType;
+    /// let producer = client.producer("news").compression_type(CompressionType::ZSTD).create().await?;
+    /// producer.send("long text ".repeat(100)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn compression_type(self, codec: CompressionType) -> Self {
+        self.set(move |c| c.compression_type = codec)
+    }
+
+    /// Whether a message that is larger than the broker takes, packed or not, travels in chunks, which consumers
+    /// put together again. It excludes [batching](Self::batching), which must be switched off; on
+    /// non-persistent topics it does nothing. Default: no, as Java's `enableChunking`.
+    ///
+    /// ```
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// let producer = client.producer("films").batching(false).chunking_enabled(true).create().await?;
+    /// let id = producer.send(vec![0; 30 << 20]).await?;
+    /// assert!(id.first_chunk.is_some());
+    /// # Ok(()) }
+    /// ```
+    pub fn chunking_enabled(self, chunking: bool) -> Self {
+        self.set(move |c| c.chunking_enabled = chunking)
+    }
+
+    /// What a chunk has at most, in bytes. Default: 0, which means as much as the broker takes, as Java's
+    /// `chunkMaxMessageSize` of -1.
+    pub fn chunk_max_message_size(self, bytes: u32) -> Self {
+        self.set(move |c| c.chunk_max_message_size = bytes)
+    }
+
+    /// A durable subscription that is made, at the first message, where this producer is the first that comes to
+    /// the topic. Default: none, as Java's `initialSubscriptionName`.
+    pub fn initial_subscription_name(self, subscription: impl Into<String>) -> Self {
+        let subscription = subscription.into();
+        self.set(move |c| c.initial_subscription_name = Some(subscription))
     }
 
     /// Opens the producer.

@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use pulsewire_proto::{Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
+use pulsewire_proto::{Deliver, Error, ErrorKind, Key, MessageId, Outgoing, Payload, SendToken};
 
 use super::Producer;
 
@@ -17,6 +18,15 @@ pub(super) struct OwnedMessage {
     properties: Vec<(String, String)>,
     event_time: Option<u64>,
     sequence_id: Option<u64>,
+    /// What few messages have.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
+    deliver: Option<Deliver>,
+    replicate_to: Vec<String>,
+    source_id: Option<MessageId>,
 }
 
 enum OwnedKey {
@@ -74,6 +84,41 @@ impl MessageBuilder {
         self
     }
 
+    /// When consumers of shared and key-shared subscriptions get it, in milliseconds since the Unix epoch;
+    /// other subscriptions deliver it at once. It travels in no batch. Java's `deliverAt`.
+    pub fn deliver_at(mut self, millis: u64) -> Self {
+        self.message.rare.get_or_insert_default().deliver = Some(Deliver::At(millis));
+        self
+    }
+
+    /// How long after it is sent consumers of shared and key-shared subscriptions get it: see
+    /// [`MessageBuilder::deliver_at`]. Java's `deliverAfter`.
+    pub fn deliver_after(mut self, delay: Duration) -> Self {
+        self.message.rare.get_or_insert_default().deliver = Some(Deliver::After(delay));
+        self
+    }
+
+    /// The clusters that it is replicated to, in place of all that the namespace has. Java's
+    /// `replicationClusters`.
+    pub fn replication_clusters<C: Into<String>>(mut self, clusters: impl IntoIterator<Item = C>) -> Self {
+        self.message.rare.get_or_insert_default().replicate_to =
+            clusters.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// It is not replicated to other clusters. Java's `disableReplication`.
+    pub fn disable_replication(self) -> Self {
+        self.replication_clusters([pulsewire_proto::NO_REPLICATION])
+    }
+
+    /// On a shadow topic: the id of the message in the source topic that it stands for. The broker refuses
+    /// it on other topics, and messages without it on shadow topics. It travels in no batch and is not
+    /// chunked; of a source id its ledger and entry count. (In Java the shadow replicator alone can do this.)
+    pub fn source_message_id(mut self, id: MessageId) -> Self {
+        self.message.rare.get_or_insert_default().source_id = Some(id);
+        self
+    }
+
     /// Sends it: see [`Producer::send`].
     pub fn send(self) -> Sending {
         let state = match try_send(&self.producer, &self.message) {
@@ -99,6 +144,9 @@ impl MessageBuilder {
 fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Error> {
     let properties: Vec<(&str, &str)> =
         message.properties.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let rare = message.rare.as_deref();
+    let replicate_to: Vec<&str> =
+        rare.map(|rare| rare.replicate_to.iter().map(String::as_str).collect()).unwrap_or_default();
     let outgoing = Outgoing {
         payload: message.payload.as_ref().map(Payload::Shared),
         key: message.key.as_ref().map(|key| match key {
@@ -109,6 +157,9 @@ fn try_send(producer: &Producer, message: &OwnedMessage) -> Result<SendToken, Er
         properties: &properties,
         event_time: message.event_time,
         sequence_id: message.sequence_id,
+        deliver: rare.and_then(|rare| rare.deliver),
+        replicate_to: &replicate_to,
+        source_id: rare.and_then(|rare| rare.source_id.as_ref()),
     };
     producer.handle.client.inner.shared.command(|core, waiters, now| {
         let token = core.send(producer.id, &outgoing, now)?;

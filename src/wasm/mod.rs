@@ -130,6 +130,7 @@ impl Engine {
             properties: &properties,
             event_time: meta.event_time,
             sequence_id: meta.sequence_id,
+            ..Outgoing::default()
         };
         self.shared
             .command(|core, _, now| core.send(ProducerId(producer.into()), &message, now))
@@ -301,6 +302,7 @@ fn id(parts: [u32; 4], partition: i32, batch_index: i32, batch_size: u32) -> Mes
         partition,
         batch_index,
         batch_size: i32::try_from(batch_size).unwrap_or(0),
+        first_chunk: None,
     }
 }
 

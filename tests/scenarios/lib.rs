@@ -9,6 +9,7 @@ mod acknowledging;
 pub mod admin;
 mod bad_input;
 mod consuming;
+mod entries;
 mod env;
 mod positions;
 mod producing;
@@ -84,6 +85,25 @@ scenarios! {
         p12_key_ordering_key_event_time,
         p15_properties_and_null_value,
         p18_memory_limit_refuses_or_waits,
+    }
+    entries {
+        p03_each_codec_makes_messages_smaller,
+        p03_each_codec_packs_whole_batches,
+        p03_what_stays_too_large_fails_alone,
+        p04_batches_by_key,
+        p05_large_messages_travel_in_chunks,
+        p05_chunks_and_batches_exclude_each_other,
+        c28_an_acknowledgement_covers_all_chunks,
+        c28_a_negative_acknowledgement_brings_all_chunks_again,
+        c28_chunks_of_several_producers_are_told_apart,
+        c28_the_oldest_gives_way_when_too_many_are_gathered,
+        c28_chunks_past_their_time_are_acknowledged,
+        c28_a_message_beyond_the_bound_is_refused,
+        p13_messages_are_delivered_at_their_time,
+        p14_messages_name_the_clusters_that_they_go_to,
+        p19_a_producer_makes_its_first_subscription,
+        p19_the_broker_shows_a_producers_properties,
+        p25_messages_of_a_shadow_topic_name_their_source,
     }
     consuming {
         c01_exclusive_refuses_a_second_consumer,

@@ -1,14 +1,17 @@
 //! What whoever runs the broker may ask and order: the admin API without HTTP.
 
-use pulsewire_proto::wire::MessageIdData;
+use std::collections::BTreeMap;
+
+use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
 
 use super::Broker;
+use super::compaction::compact;
 use super::error::Refusal;
 use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
 use super::subscription::{Subscription, type_name};
 use super::time::Now;
-use super::topic::{SubKey, TopicKey, Waiting};
+use super::topic::{Producer, SubKey, Topic, TopicKey, Waiting};
 
 /// Why an order is not carried out: an HTTP status and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct TopicStats {
 pub struct PublisherStats {
     pub name: String,
     pub id: u64,
+    pub access: &'static str,
+    pub metadata: Vec<(String, String)>,
 }
 
 /// Statistics of a subscription.
@@ -152,12 +157,45 @@ impl Broker {
     ///
     /// # Errors
     /// It is there already.
-    pub fn create_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+    pub fn create_topic(
+        &mut self,
+        name: &TopicName,
+        properties: BTreeMap<String, String>,
+        now: Now,
+    ) -> Result<(), AdminError> {
         if self.topics.key(&name.to_string()).is_some() || self.topics.partitions(name).is_some() {
             return Err(AdminError::new(409, "This topic already exists"));
         }
-        self.topics.resolve(name, true, &self.config)?;
+        let key = self.topics.resolve(name, true, &self.config)?;
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.properties = properties;
+        }
         self.settle(now);
+        Ok(())
+    }
+
+    /// The properties of a topic without partitions, or of one partition.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn properties(&self, name: &TopicName) -> Result<BTreeMap<String, String>, AdminError> {
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        Ok(self.topics.get(key).map(|topic| topic.properties.clone()).unwrap_or_default())
+    }
+
+    /// Sets properties of a topic without partitions, or of one partition; others stay.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn set_properties(
+        &mut self,
+        name: &TopicName,
+        properties: BTreeMap<String, String>,
+    ) -> Result<(), AdminError> {
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.properties.extend(properties);
+        }
         Ok(())
     }
 
@@ -257,10 +295,75 @@ impl Broker {
     /// # Errors
     /// It is not there.
     pub fn unload_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
-        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
-        self.disconnect_topic(key);
+        for key in self.parts(name)? {
+            self.disconnect_topic(key);
+            self.topics.roll(key);
+        }
         self.settle(now);
         Ok(())
+    }
+
+    /// Ends a topic: nothing can be sent to it any more. Answers the id of its last entry.
+    ///
+    /// # Errors
+    /// It is not there, or partitioned, or stores nothing.
+    pub fn terminate(&mut self, name: &TopicName, now: Now) -> Result<MessageIdData, AdminError> {
+        if self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(405, "Termination of a partitioned topic is not allowed"));
+        }
+        if !name.persistent {
+            return Err(AdminError::new(405, "Termination of a non-persistent topic is not allowed"));
+        }
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        let producers = self.end_topic(key);
+        for producer in &producers {
+            self.expel_producer(producer);
+        }
+        let last = self.topics.get(key).map(|topic| topic.log.id_before(topic.log.end()));
+        self.settle(now);
+        last.ok_or_else(|| AdminError::no_topic(name))
+    }
+
+    fn end_topic(&mut self, key: TopicKey) -> Vec<Producer> {
+        let Some(topic) = self.topics.get_mut(key) else { return Vec::new() };
+        topic.log.terminated = true;
+        let end = topic.log.end();
+        for (sub_key, sub) in &mut topic.subs {
+            if sub.cursor.backlog(end) == 0 {
+                sub.tell_end(&mut self.conns, false);
+            }
+            if !sub.ready && !sub.consumers.is_empty() {
+                sub.ready = true;
+                self.ready.push_back((key, *sub_key));
+            }
+        }
+        topic.take_producers()
+    }
+
+    /// Compacts a topic, or all partitions of one.
+    ///
+    /// # Errors
+    /// It is not there, or stores nothing.
+    pub fn compact(&mut self, name: &TopicName) -> Result<(), AdminError> {
+        if !name.persistent {
+            return Err(AdminError::new(405, "Compaction of a non-persistent topic is not allowed"));
+        }
+        for key in self.parts(name)? {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let change = compact(topic);
+                self.topics.stored = self.topics.stored.saturating_add_signed(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a topic was compacted since it was made.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn is_compacted(&self, name: &TopicName) -> Result<bool, AdminError> {
+        let mut parts = self.parts(name)?.into_iter().filter_map(|key| self.topics.get(key));
+        Ok(parts.any(|topic| topic.compacted.is_some()))
     }
 
     fn disconnect_topic(&mut self, key: TopicKey) {
@@ -312,8 +415,8 @@ impl Broker {
         earliest: bool,
         now: Now,
     ) -> Result<(), AdminError> {
-        if self.parts(name).is_err() && self.config.auto_create_topics {
-            self.create_topic(name, now)?;
+        if self.parts(name).is_err() && self.topics.auto_creation(name, &self.config).0 {
+            self.create_topic(name, BTreeMap::new(), now)?;
         }
         for key in self.parts(name)? {
             let Some(topic) = self.topics.get_mut(key) else { continue };
@@ -372,6 +475,57 @@ impl Broker {
         Ok(())
     }
 
+    /// Acknowledges the next so many messages of a subscription.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn skip(&mut self, name: &TopicName, sub: &str, count: u64, now: Now) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                let mut offset = sub.cursor.mark();
+                for _ in 0..count {
+                    if offset >= log.end() {
+                        break;
+                    }
+                    offset = sub.cursor.next_open(offset + 1);
+                }
+                sub.expire(log, offset);
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// A subscription passes over messages that are older than so many seconds. False when there
+    /// was nothing to pass over.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn expire_messages(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        seconds: u64,
+        now: Now,
+    ) -> Result<bool, AdminError> {
+        let mut any = false;
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                any |= sub.cursor.backlog(log.end()) > 0;
+                let since = now.wall_ms.saturating_sub(seconds.saturating_mul(1000));
+                sub.expire(log, log.first_since(since));
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(any)
+    }
+
     /// Moves a subscription to the first entry that came at that time or later.
     ///
     /// # Errors
@@ -422,7 +576,7 @@ impl Broker {
             kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
             durable: sub.durable,
             replicated: sub.replicated,
-            properties: sub.properties.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+            properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
             unacked: sub.unacked(),
             delayed: sub.delayed.len() as u64,
@@ -437,7 +591,7 @@ impl Broker {
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
-                    metadata: consumer.metadata.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+                    metadata: pairs(&consumer.metadata),
                 })
                 .collect(),
         };
@@ -449,7 +603,12 @@ impl Broker {
             publishers: topic
                 .producers
                 .values()
-                .map(|producer| PublisherStats { name: producer.name.clone(), id: producer.id })
+                .map(|producer| PublisherStats {
+                    name: producer.name.clone(),
+                    id: producer.id,
+                    access: access_name(producer.access),
+                    metadata: pairs(&producer.metadata),
+                })
                 .collect(),
             subscriptions: topic.subs.values().map(subscription).collect(),
         })
@@ -475,6 +634,20 @@ impl Broker {
             return Err(AdminError::new(404, format!("Subscription {sub} not found for topic {name}")));
         }
         Ok(found)
+    }
+}
+
+fn pairs(of: &[KeyValue]) -> Vec<(String, String)> {
+    of.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
+
+/// An access mode's name, as statistics have it.
+fn access_name(access: ProducerAccessMode) -> &'static str {
+    match access {
+        ProducerAccessMode::EXCLUSIVE => "Exclusive",
+        ProducerAccessMode::WAIT_FOR_EXCLUSIVE => "WaitForExclusive",
+        ProducerAccessMode::EXCLUSIVE_WITH_FENCING => "ExclusiveWithFencing",
+        _ => "Shared",
     }
 }
 

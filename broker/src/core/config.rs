@@ -34,6 +34,8 @@ pub struct BrokerConfig {
     /// How long a failover subscription waits after its active consumer became another, before that
     /// one is told and served: less is delivered twice so.
     pub failover_delay: Duration,
+    /// How often messages that are too old and backlogs that are too large are looked for.
+    pub upkeep_interval: Duration,
     /// Bytes of entries held in memory. Beyond it, consumed entries go first; then sends fail.
     pub max_stored_bytes: usize,
     /// Bytes that may wait to be written to one connection before its deliveries pause.
@@ -62,6 +64,7 @@ impl Default for BrokerConfig {
             keep_alive: Duration::from_secs(30),
             liveness_timeout: Duration::from_secs(5),
             failover_delay: Duration::from_secs(1),
+            upkeep_interval: Duration::from_secs(60),
             max_stored_bytes: 1 << 30,
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,

@@ -75,6 +75,7 @@ impl Broker {
             epoch: c.consumer_epoch,
             wall_ms: now.wall_ms,
             metadata: c.metadata.clone(),
+            read_compacted: c.read_compacted == Some(true),
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
@@ -108,7 +109,8 @@ impl Broker {
         if c.subscription.trim().is_empty() {
             return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
         }
-        let create = c.force_topic_creation.unwrap_or(true) && self.config.auto_create_topics;
+        let (allowed, _) = self.topics.auto_creation(&name, &self.config);
+        let create = c.force_topic_creation.unwrap_or(true) && allowed;
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         if let Some(schema) = &c.schema
             && schema.r#type != SchemaType::NONE
@@ -118,6 +120,11 @@ impl Broker {
             self.schemas.register(&name, schema)?;
         }
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
+        {
+            let message = "Topic reached max consumers limit";
+            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
+        }
         let durable = c.durable.unwrap_or(true);
         let sub_key = match topic.sub(&c.subscription) {
             Some((key, sub)) => {
@@ -132,6 +139,11 @@ impl Broker {
                 key
             }
             None => {
+                if durable && topic.durable_subs() >= topic.rules.max_subscriptions {
+                    let message =
+                        format!("Exceed the maximum number of subscriptions of the topic: {}", c.topic);
+                    return Err(Refusal::not_allowed(message));
+                }
                 let start = start_of(topic, c, durable, now);
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
@@ -258,6 +270,9 @@ impl Broker {
                     go_on |= sub.ack(log, at.key, offset, &id.ack_set);
                 }
             }
+        }
+        if log.terminated && sub.cursor.backlog(log.end()) == 0 {
+            sub.tell_end(&mut self.conns, false);
         }
         if go_on {
             self.wake(at.topic, at.sub);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use pulsewire_proto::wire::{Command, CommandMessage, SubType};
 
+use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
@@ -37,7 +38,8 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
     if sub.consumers.is_empty() {
         return;
     }
-    let ground = Ground { log: &topic.log, partition, persistent: topic.name.persistent };
+    let (log, compacted) = (&topic.log, topic.compacted.as_ref());
+    let ground = Ground { log, compacted, partition, persistent: topic.name.persistent };
     if sub.is_shared() {
         bring_due(sub, lane.now);
     }
@@ -46,10 +48,14 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
         SubType::KEY_SHARED => key_shared(sub, &ground, lane),
         _ => single(sub, &ground, lane),
     }
+    if log.terminated && sub.settles.is_none() && sub.reads() && sub.cursor.backlog(log.end()) == 0 {
+        sub.tell_end(lane.conns, true);
+    }
 }
 
 struct Ground<'a> {
     log: &'a Log,
+    compacted: Option<&'a Compacted>,
     partition: i32,
     persistent: bool,
 }
@@ -61,8 +67,19 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     let Subscription { consumers, cursor, read, messages_out, .. } = sub;
     let Some(consumer) = consumers.get_mut(at) else { return };
     while consumer.permits > 0 {
-        let offset = cursor.next_open((*read).max(ground.log.first()));
-        let Some(stored) = ground.log.get(offset) else { break };
+        let offset = cursor.next_open(*read);
+        let found = match ground.compacted.filter(|_| consumer.read_compacted) {
+            Some(compacted) => compacted.next(ground.log, offset),
+            None => {
+                let offset = cursor.next_open(offset.max(ground.log.first()));
+                ground.log.get(offset).map(|stored| (offset, stored))
+            }
+        };
+        let Some((offset, stored)) = found else { break };
+        if cursor.is_acked(offset) {
+            *read = offset + 1;
+            continue;
+        }
         if !lane.open(consumer.conn) {
             break;
         }
@@ -84,7 +101,7 @@ fn bring_due(sub: &mut Subscription, now: Now) {
 }
 
 /// The next entry for whoever has his turn: one to be delivered again, else a new one.
-fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64, &'a Stored)> {
+fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now, delays: bool) -> Option<(u64, &'a Stored)> {
     while let Some(offset) = sub.replay.first() {
         sub.replay.remove(offset);
         if !sub.cursor.is_acked(offset)
@@ -93,15 +110,20 @@ fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64
             return Some((offset, stored));
         }
     }
-    next_unread(sub, log, now)
+    next_unread(sub, log, now, delays)
 }
 
-fn next_unread<'a>(sub: &mut Subscription, log: &'a Log, now: Now) -> Option<(u64, &'a Stored)> {
+fn next_unread<'a>(
+    sub: &mut Subscription,
+    log: &'a Log,
+    now: Now,
+    delays: bool,
+) -> Option<(u64, &'a Stored)> {
     loop {
         let offset = sub.cursor.next_open(sub.read.max(log.first()));
         let stored = log.get(offset)?;
         sub.read = offset + 1;
-        if stored.deliver_at <= now.wall_ms {
+        if stored.deliver_at <= now.wall_ms || !delays {
             return Some((offset, stored));
         }
         sub.delayed.insert((stored.deliver_at, offset));
@@ -114,7 +136,9 @@ fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     'turns: while let Some(at) = next_turn(sub, unacked, lane) {
         let mut left = TURN;
         while left > 0 {
-            let Some((offset, stored)) = next_entry(sub, ground.log, lane.now) else { return };
+            let Some((offset, stored)) = next_entry(sub, ground.log, lane.now, lane.rules.delayed) else {
+                return;
+            };
             let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
             let Subscription { consumers, cursor, messages_out, .. } = sub;
             let Some(consumer) = consumers.get_mut(at) else { break 'turns };
@@ -180,7 +204,9 @@ fn key_shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) 
     }
     let look_ahead = LOOK_AHEAD * sub.consumers.len() as u64;
     while sub.replay.len() < look_ahead && any_may_take(sub, unacked, lane) {
-        let Some((offset, stored)) = next_unread(sub, ground.log, lane.now) else { break };
+        let Some((offset, stored)) = next_unread(sub, ground.log, lane.now, lane.rules.delayed) else {
+            break;
+        };
         if !by_key(sub, ground, lane, offset, stored, &mut unacked, &mut waiting) {
             sub.replay.insert(offset);
         }

@@ -14,7 +14,7 @@ use super::error::Refusal;
 use super::names::{TopicName, parse_namespace};
 
 /// The longest pattern that is compiled.
-const MAX_PATTERN: usize = 1000;
+const MAX_PATTERN: usize = 50;
 
 /// Watchers that a connection may have.
 const MAX_WATCHERS: usize = 1000;
@@ -58,13 +58,13 @@ impl Broker {
         }
         let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
         let beyond = whole.is_some_and(|(index, count)| index >= count);
-        if beyond || !create || !self.config.auto_create_topics {
-            return Err(Refusal::topic_not_found(&name.to_string()));
+        let (allowed, count) = self.topics.auto_creation(&name, &self.config);
+        if beyond || !create || !allowed {
+            return Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, ""));
         }
         if name.partition().is_some() {
             return Ok(0);
         }
-        let count = self.config.default_partitions;
         if count > 0 {
             self.topics.set_partitions(&name, count, &self.config)?;
         }
@@ -114,8 +114,14 @@ impl Broker {
         if mode != TopicsMode::PERSISTENT {
             topics.extend(self.topics.of_namespace(&c.namespace, false).cloned());
         }
-        // A pattern that is not understood here is left to the client, which filters again anyway.
-        let pattern = c.topics_pattern.as_deref().and_then(|pattern| compile(pattern).ok());
+        let pattern = match c.topics_pattern.as_deref().map(compile) {
+            None | Some(Err(BadPattern::TooLong | BadPattern::NotHere)) => None,
+            Some(Ok(pattern)) => Some(pattern),
+            Some(Err(BadPattern::Wrong(why))) => {
+                let message = format!("java.util.regex.PatternSyntaxException: {why}");
+                return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+            }
+        };
         if let Some(pattern) = &pattern {
             topics.retain(|topic| matches(pattern, topic));
         }
@@ -147,8 +153,21 @@ impl Broker {
         }
         let pattern = match compile(&c.topics_pattern) {
             Ok(pattern) => pattern,
-            Err(message) => {
-                return self.refuse(id, c.request_id, Refusal::new(ServerError::UNKNOWN_ERROR, message));
+            Err(bad) => {
+                let none = "Unable to create topic list watcher";
+                let refusal = match bad {
+                    BadPattern::TooLong => {
+                        Refusal::not_allowed(format!("{none}: Pattern longer than maximum: {MAX_PATTERN}"))
+                    }
+                    BadPattern::NotHere => Refusal::not_allowed(format!(
+                        "{none}: this broker does not know all that Java's patterns can say"
+                    )),
+                    BadPattern::Wrong(why) => {
+                        let message = format!("Invalid topics pattern: {why}");
+                        Refusal::new(ServerError::INVALID_TOPIC_NAME, message)
+                    }
+                };
+                return self.refuse(id, c.request_id, refusal);
             }
         };
         let watcher = Watcher { namespace: c.namespace, pattern };
@@ -214,18 +233,38 @@ impl Broker {
     }
 }
 
+/// Why a pattern is not compiled.
+enum BadPattern {
+    TooLong,
+    /// Right in Java, perhaps, but not understood here. Clients filter again by themselves.
+    NotHere,
+    Wrong(String),
+}
+
 /// Compiles a pattern of topic names. Patterns are matched against names without their domain.
-fn compile(pattern: &str) -> Result<Regex, String> {
+fn compile(pattern: &str) -> Result<Regex, BadPattern> {
     if pattern.len() > MAX_PATTERN {
-        return Err(format!("Pattern longer than maximum: {MAX_PATTERN}"));
+        return Err(BadPattern::TooLong);
     }
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|e| format!("Invalid pattern: {e}"))
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+        if ["(?=", "(?!", "(?<", "(?>", "\\", "++", "*+", "?+", "&&"]
+            .iter()
+            .any(|java| pattern.contains(java))
+        {
+            BadPattern::NotHere
+        } else {
+            BadPattern::Wrong(error.to_string())
+        }
+    })
 }
 
+/// A partition matches when its partitioned topic does.
 fn matches(pattern: &Regex, topic: &str) -> bool {
-    pattern.is_match(topic.split_once("://").map_or(topic, |(_, rest)| rest))
+    let name = topic.split_once("://").map_or(topic, |(_, rest)| rest);
+    let whole = name.rsplit_once("-partition-").filter(|(_, index)| index.parse::<u32>().is_ok());
+    pattern.is_match(whole.map_or(name, |(name, _)| name))
 }
 
 /// The hash of a list of topics that clients compare: CRC32-C of the sorted names, joined by commas.

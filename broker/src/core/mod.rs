@@ -10,6 +10,7 @@
 //! `subscription`, `cursor`; and `dispatch`, which moves entries from logs to connections.
 
 mod admin;
+mod compaction;
 mod config;
 mod connection;
 mod connections;
@@ -33,6 +34,7 @@ mod subscription;
 mod time;
 mod topic;
 mod topics;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -44,7 +46,9 @@ pub use admin::{AdminError, ConsumerStats, PublisherStats, SubscriptionStats, To
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use error::DisconnectReason;
-pub use policies::{Policies, Scope};
+pub use policies::{
+    AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
+};
 pub use time::Now;
 
 use connection::{Connection, State};
@@ -67,6 +71,8 @@ enum Timer {
     Probe(ConnId),
     /// A failover subscription goes over to its new active consumer.
     Failover(TopicKey, SubKey),
+    /// What is looked after from time to time.
+    Upkeep,
     /// Delayed entries of a subscription are due.
     Delayed(TopicKey, SubKey),
 }
@@ -116,6 +122,8 @@ pub struct Broker {
     timers: BTreeSet<(Duration, Timer)>,
     /// Connections that were asked whether they live.
     probes: BTreeMap<ConnId, liveness::Probe>,
+    /// Somebody will look after what is old or too much.
+    upkeep: bool,
     /// Watchers of topic lists.
     watching: BTreeSet<(ConnId, u64)>,
     /// Connections to be closed by the host.
@@ -136,6 +144,7 @@ impl Broker {
             volatile: BTreeSet::new(),
             timers: BTreeSet::new(),
             probes: BTreeMap::new(),
+            upkeep: false,
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
             next_producer: 0,
@@ -216,6 +225,7 @@ impl Broker {
             self.timers.pop_first();
             match timer {
                 Timer::Silence(id) => self.check_silence(id, now),
+                Timer::Upkeep => self.upkeep(now),
                 Timer::Probe(id) => self.shows_no_life(id, now),
                 Timer::Failover(topic, sub) => self.failover_settles(topic, sub),
                 Timer::Delayed(topic, sub) => {

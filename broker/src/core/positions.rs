@@ -76,23 +76,29 @@ impl Broker {
     pub(super) fn last_message_id(&mut self, id: ConnId, c: &CommandGetLastMessageId) {
         let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
             let topic = self.topics.get(at.topic)?;
-            Some((topic, topic.subs.get(&at.sub)?))
+            let sub = topic.subs.get(&at.sub)?;
+            Some((topic, sub, sub.consumer(at.key)?.read_compacted))
         });
-        let Some((topic, sub)) = found else {
+        let Some((topic, sub, read_compacted)) = found else {
             let refusal = Refusal::new(ServerError::METADATA_ERROR, "Consumer not found");
             return self.refuse(id, c.request_id, refusal);
         };
         if !topic.name.persistent {
-            let refusal = Refusal::new(ServerError::UNKNOWN_ERROR, "The topic stores nothing");
+            let refusal = Refusal::new(ServerError::UNKNOWN_ERROR, "Failed to recover Transaction Buffer.");
             return self.refuse(id, c.request_id, refusal);
         }
         let log = &topic.log;
-        let mut last = match log.end().checked_sub(1).and_then(|offset| Some((offset, log.get(offset)?))) {
-            Some((offset, stored)) => {
+        let compacted = topic.compacted.as_ref().filter(|_| read_compacted);
+        let last = match compacted.filter(|compacted| compacted.is_all(log.end())) {
+            Some(compacted) => compacted.last(),
+            None => log.end().checked_sub(1).and_then(|offset| {
+                let stored = log.get(offset)?;
                 let index = i32::try_from(stored.messages).unwrap_or(i32::MAX) - 1;
-                let batch_index = if stored.batch { index } else { -1 };
-                MessageIdData { batch_index: Some(batch_index), ..log.id_at(offset) }
-            }
+                Some((offset, if stored.batch { index } else { -1 }))
+            }),
+        };
+        let mut last = match last {
+            Some((offset, index)) => MessageIdData { batch_index: Some(index), ..log.id_at(offset) },
             None => MessageIdData {
                 ledger_id: u64::MAX,
                 entry_id: u64::MAX,
@@ -102,11 +108,7 @@ impl Broker {
         };
         last.partition = Some(topic.partition());
         // -1 when nothing is acknowledged.
-        let mark = MessageIdData {
-            ledger_id: log.ledger(),
-            entry_id: sub.cursor.mark().wrapping_sub(1),
-            ..MessageIdData::default()
-        };
+        let mark = log.id_before(sub.cursor.mark());
         self.reply(
             id,
             CommandGetLastMessageIdResponse {

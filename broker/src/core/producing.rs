@@ -11,6 +11,7 @@ use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
 use super::names::TopicName;
+use super::policies::QuotaPolicy;
 use super::storage::{BadEntry, Stored};
 use super::subscription::Subscription;
 use super::time::Now;
@@ -42,7 +43,7 @@ impl Broker {
             return self.refuse(id, c.request_id, Refusal::new(ServerError::SERVICE_NOT_READY, message));
         }
         let request_id = c.request_id;
-        let result = match self.open_producer(id, &c) {
+        let result = match self.open_producer(id, &c, now) {
             Ok(response) => return self.reply(id, response),
             Err(NotAdmitted { refusal, holder: Some(holder), .. }) => {
                 self.ask_holder(holder, (id, Newcomer::Producer(Box::new(c))), refusal, now)
@@ -61,10 +62,12 @@ impl Broker {
         &mut self,
         id: ConnId,
         c: &CommandProducer,
+        now: Now,
     ) -> Result<CommandProducerSuccess, NotAdmitted> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
-        let key = self.topics.resolve(&name, self.config.auto_create_topics, &self.config)?;
+        let (create, _) = self.topics.auto_creation(&name, &self.config);
+        let key = self.topics.resolve(&name, create, &self.config)?;
         if self.topics.is_full(self.config.max_stored_bytes) {
             return Err(Refusal::new(
                 ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
@@ -83,6 +86,24 @@ impl Broker {
             generated
         });
         let topic = self.topics.get_mut(key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        if topic.log.terminated {
+            let message = "Topic was already terminated";
+            let exception = "TopicTerminatedException";
+            return Err(Refusal::service(ServerError::TOPIC_TERMINATED_ERROR, exception, message).into());
+        }
+        if let Some(quota) = topic.exceeded(now) {
+            let error = match quota.policy {
+                QuotaPolicy::ProducerRequestHold => Some(ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_ERROR),
+                QuotaPolicy::ProducerException => {
+                    Some(ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION)
+                }
+                QuotaPolicy::ConsumerBacklogEviction => None,
+            };
+            if let Some(error) = error {
+                let message = "Cannot create producer on topic with backlog quota exceeded";
+                return Err(Refusal::service(error, "TopicBacklogQuotaExceededException", message).into());
+            }
+        }
         if let Some(sub) = c.initial_subscription_name.as_ref().filter(|sub| !sub.is_empty())
             && name.persistent
             && topic.sub(sub).is_none()
@@ -97,6 +118,7 @@ impl Broker {
             epoch: c.epoch.unwrap_or(0),
             access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
             topic_epoch: c.topic_epoch,
+            metadata: c.metadata.clone(),
             request_id: c.request_id,
         })?;
         let last_sequence = topic.last_sequence(&producer_name);
@@ -266,6 +288,13 @@ fn store(
     topic.messages_in += u64::from(stored.messages);
     topic.bytes_in += stored.bytes.len() as u64;
     // The chunks of a message have one sequence id: only the last one decides.
+    if topic.log.terminated {
+        return Err(Refusal::new(ServerError::TOPIC_TERMINATED_ERROR, "Topic was already terminated"));
+    }
+    if topic.rules.max_message_size.is_some_and(|limit| stored.payload().len() as u64 > limit) {
+        let message = "Exceed maximum message size";
+        return Err(Refusal::service(ServerError::NOT_ALLOWED_ERROR, "NotAllowedException", message));
+    }
     let counts = topic.rules.deduplication && !(c.is_chunk == Some(true) && stored.is_early_chunk());
     if counts && number(c.sequence_id) <= topic.last_sequence(&producer.name) {
         // Stored before: a receipt without a place.
@@ -278,11 +307,24 @@ fn store(
         return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, message));
     }
     let topic = topics.get_mut(producer.topic).ok_or_else(gone)?;
+    match &c.message_id {
+        None if topic.is_shadow() => {
+            return Err(Refusal::not_allowed("Cannot send messages to a shadow topic"));
+        }
+        Some(_) if !topic.is_shadow() => {
+            return Err(Refusal::not_allowed("Only shadow topic supports sending messages with messageId"));
+        }
+        Some(id) if !topic.log.make_next(id) => {
+            return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, "The id is not after the last one"));
+        }
+        _ => {}
+    }
     let (offset, cost) = topic.log.append(stored);
     let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
     if counts {
         topic.stored_sequence(&producer.name, number(highest));
     }
+    topics.wall_ms = now.wall_ms;
     topics.stored += cost;
     Ok(id)
 }

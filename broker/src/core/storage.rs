@@ -1,8 +1,8 @@
 //! What a topic stores: entries as they came, in order.
 //!
 //! Inside the broker an entry is named by its *offset*, which counts entries over the life of the
-//! topic. Ledger and entry ids are made of offsets at the edge, here and nowhere else, so that a
-//! topic may later have several ledgers without anyone noticing.
+//! topic. Ledger and entry ids are made of offsets at the edge, here and nowhere else: a topic gets
+//! another ledger whenever it is unloaded, and nobody else notices.
 
 use std::collections::VecDeque;
 
@@ -28,6 +28,9 @@ pub(super) struct Stored {
     metadata_start: u32,
     metadata_end: u32,
 }
+
+/// Runs of ids that a topic may have; then the last one stays the last.
+const MAX_RUNS: usize = 100_000;
 
 /// Why an entry cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +81,12 @@ impl Stored {
         encode_broker_metadata(&metadata, out);
     }
 
-    fn cost(&self) -> usize {
+    /// What follows the metadata.
+    pub(super) fn payload(&self) -> &[u8] {
+        self.bytes.get(self.metadata_end as usize..).unwrap_or_default()
+    }
+
+    pub(super) fn cost(&self) -> usize {
         self.bytes.len() + size_of::<Self>()
     }
 }
@@ -94,19 +102,67 @@ pub(super) enum Place {
     After,
 }
 
+/// A run of entries whose ids follow one another.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    start: u64,
+    ledger: u64,
+    /// The entry id of the first one.
+    entry: u64,
+}
+
 /// The entries of a topic.
 #[derive(Debug)]
 pub(super) struct Log {
-    ledger: u64,
+    /// In order, at least one.
+    runs: Vec<Run>,
     first: u64,
     entries: VecDeque<Stored>,
     bytes: usize,
     next_index: u64,
+    /// Nothing may come any more.
+    pub(super) terminated: bool,
 }
 
 impl Log {
     pub(super) fn new(ledger: u64) -> Self {
-        Self { ledger, first: 0, entries: VecDeque::new(), bytes: 0, next_index: 0 }
+        Self {
+            runs: vec![Run { start: 0, ledger, entry: 0 }],
+            first: 0,
+            entries: VecDeque::new(),
+            bytes: 0,
+            next_index: 0,
+            terminated: false,
+        }
+    }
+
+    /// What comes from now on belongs to another ledger.
+    pub(super) fn roll(&mut self, ledger: u64) {
+        self.go_on(ledger, 0);
+    }
+
+    fn go_on(&mut self, ledger: u64, entry: u64) -> bool {
+        let run = Run { start: self.end(), ledger, entry };
+        let full = self.runs.len() >= MAX_RUNS;
+        match self.runs.last_mut() {
+            // Nobody has seen an id of an empty ledger.
+            Some(last) if last.start == run.start => *last = run,
+            _ if full => return false,
+            _ => self.runs.push(run),
+        }
+        true
+    }
+
+    /// Sees to it that the next entry gets this id; false when it cannot.
+    pub(super) fn make_next(&mut self, id: &MessageIdData) -> bool {
+        let next = self.id_at(self.end());
+        let wanted = (id.ledger_id as i64, id.entry_id as i64);
+        if (next.ledger_id, next.entry_id) == (id.ledger_id, id.entry_id) {
+            return true;
+        }
+        let last = self.id_before(self.end());
+        let later = self.end() == 0 || wanted > (last.ledger_id as i64, last.entry_id as i64);
+        wanted.0 >= 0 && wanted.1 >= 0 && later && self.go_on(id.ledger_id, id.entry_id)
     }
 
     /// Stores an entry; answers its offset and what it costs in bytes.
@@ -134,8 +190,20 @@ impl Log {
         self.first + self.entries.len() as u64
     }
 
-    pub(super) fn ledger(&self) -> u64 {
-        self.ledger
+    /// Bytes from an entry to the end.
+    pub(super) fn bytes_since(&self, offset: u64) -> u64 {
+        let skip = usize::try_from(offset.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skip).map(|stored| stored.bytes.len() as u64).sum()
+    }
+
+    /// The first of the last entries that together have no more than so many bytes.
+    pub(super) fn last_bytes(&self, bytes: u64) -> u64 {
+        let mut sum = 0u64;
+        let fit = self.entries.iter().rev().take_while(|stored| {
+            sum = sum.saturating_add(stored.bytes.len() as u64);
+            sum <= bytes
+        });
+        self.end() - fit.count() as u64
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -157,24 +225,45 @@ impl Log {
 
     /// The id of the entry at `offset`, as the wire has it.
     pub(super) fn id_at(&self, offset: u64) -> MessageIdData {
-        MessageIdData { ledger_id: self.ledger, entry_id: offset, ..Default::default() }
+        let run = match self.runs.last() {
+            Some(last) if last.start <= offset => *last,
+            _ => {
+                let at = self.runs.partition_point(|run| run.start <= offset);
+                self.runs.get(at.saturating_sub(1)).copied().unwrap_or_default()
+            }
+        };
+        let entry_id = run.entry.saturating_add(offset - run.start);
+        MessageIdData { ledger_id: run.ledger, entry_id, ..Default::default() }
+    }
+
+    /// The id of the last entry below `offset`; entry -1 when there is none in its ledger.
+    pub(super) fn id_before(&self, offset: u64) -> MessageIdData {
+        match offset.checked_sub(1) {
+            Some(before) => self.id_at(before),
+            None => MessageIdData { entry_id: u64::MAX, ..self.id_at(0) },
+        }
     }
 
     /// Where an id of the wire points. Ids are signed numbers in unsigned fields.
     pub(super) fn place_of(&self, id: &MessageIdData) -> Place {
         let (ledger, entry) = (id.ledger_id as i64, id.entry_id as i64);
-        match ledger.cmp(&(self.ledger as i64)) {
-            std::cmp::Ordering::Less => Place::Before,
-            std::cmp::Ordering::Greater => Place::After,
-            std::cmp::Ordering::Equal if entry < 0 => Place::Before,
-            std::cmp::Ordering::Equal => Place::At(id.entry_id),
+        let at = self.runs.partition_point(|run| (run.ledger as i64, run.entry as i64) <= (ledger, entry));
+        let Some(run) = at.checked_sub(1).and_then(|at| self.runs.get(at)) else { return Place::Before };
+        let next = self.runs.get(at).map(|next| next.start);
+        if run.ledger != id.ledger_id {
+            return next.map_or(Place::After, Place::At);
         }
+        let offset = run.start.saturating_add(id.entry_id - run.entry);
+        // Beyond a ledger that is closed, the next one follows.
+        Place::At(next.map_or(offset, |next| offset.min(next)))
     }
 
     /// The offset of an entry that is or was stored.
     pub(super) fn offset_of(&self, id: &MessageIdData) -> Option<u64> {
         match self.place_of(id) {
-            Place::At(offset) if offset < self.end() => Some(offset),
+            Place::At(offset) if offset < self.end() && self.id_at(offset).entry_id == id.entry_id => {
+                Some(offset)
+            }
             _ => None,
         }
     }
@@ -182,5 +271,70 @@ impl Log {
     /// The first entry that came at `timestamp` or later.
     pub(super) fn first_since(&self, timestamp: u64) -> u64 {
         self.first + self.entries.partition_point(|stored| stored.timestamp < timestamp) as u64
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_several_ledgers_are_found_again() {
+        let mut log = Log::new(5);
+        let mut sent = BytesMut::new();
+        let metadata = pulsewire_proto::wire::MessageMetadata::default();
+        pulsewire_proto::wire::entry::encode_entry(&metadata, b"x", &mut sent);
+        let stored = Stored::new(&sent.freeze(), 0).unwrap();
+        let id = |ledger: i64, entry: i64| MessageIdData {
+            ledger_id: ledger as u64,
+            entry_id: entry as u64,
+            ..MessageIdData::default()
+        };
+        log.roll(6);
+        for ledger in [8, 11, 12] {
+            log.append(stored.clone());
+            log.append(stored.clone());
+            log.roll(ledger);
+        }
+        for (offset, (ledger, entry)) in
+            [(6, 0), (6, 1), (8, 0), (8, 1), (11, 0), (11, 1), (12, 0)].into_iter().enumerate()
+        {
+            let offset = offset as u64;
+            assert_eq!(log.id_at(offset), id(ledger, entry));
+            assert_eq!(log.place_of(&id(ledger, entry)), Place::At(offset));
+            assert_eq!(log.offset_of(&id(ledger, entry)), Some(offset).filter(|offset| *offset < 6));
+        }
+        assert_eq!(log.place_of(&id(-1, -1)), Place::Before);
+        assert_eq!(log.place_of(&id(6, -1)), Place::Before);
+        assert_eq!(log.place_of(&id(8, -1)), Place::At(2));
+        assert_eq!(log.place_of(&id(8, 7)), Place::At(4));
+        assert_eq!(log.offset_of(&id(8, 7)), None);
+        assert_eq!(log.place_of(&id(9, 3)), Place::At(4));
+        assert_eq!(log.place_of(&id(13, 0)), Place::After);
+        assert_eq!(log.id_before(0).entry_id, u64::MAX);
+    }
+
+    #[test]
+    fn ids_may_be_given() {
+        let mut log = Log::new(5);
+        let mut sent = BytesMut::new();
+        let metadata = pulsewire_proto::wire::MessageMetadata::default();
+        pulsewire_proto::wire::entry::encode_entry(&metadata, b"x", &mut sent);
+        let stored = Stored::new(&sent.freeze(), 0).unwrap();
+        let id = |ledger: u64, entry: u64| MessageIdData {
+            ledger_id: ledger,
+            entry_id: entry,
+            ..MessageIdData::default()
+        };
+        for (n, (ledger, entry)) in [(3, 7), (3, 8), (3, 11), (4, 0), (4, 1)].into_iter().enumerate() {
+            assert!(log.make_next(&id(ledger, entry)));
+            let (offset, _) = log.append(stored.clone());
+            assert_eq!((offset, log.id_at(offset)), (n as u64, id(ledger, entry)));
+        }
+        assert!(!log.make_next(&id(4, 1)) && !log.make_next(&id(3, 12)));
+        for (ledger, entry, offset) in [(3, 7, 0), (3, 8, 1), (3, 9, 2), (3, 11, 2), (3, 20, 3), (4, 1, 4)] {
+            assert_eq!(log.place_of(&id(ledger, entry)), Place::At(offset), "{ledger}:{entry}");
+        }
     }
 }

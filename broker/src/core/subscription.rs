@@ -16,9 +16,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pulsewire_proto::wire::{KeySharedMeta, KeyValue, ServerError, SubType};
+use pulsewire_proto::wire::{CommandReachedEndOfTopic, KeySharedMeta, KeyValue, ServerError, SubType};
 
 use super::connection::ConnId;
+use super::connections::Connections;
 use super::cursor::Cursor;
 use super::error::Refusal;
 use super::ranges::RangeSet;
@@ -49,6 +50,10 @@ pub(super) struct Consumer {
     pub(super) bytes_out: u64,
     pub(super) connected_wall_ms: u64,
     pub(super) metadata: Vec<KeyValue>,
+    /// Takes of a compacted topic only what compaction left.
+    pub(super) read_compacted: bool,
+    /// Has heard that nothing more will come.
+    told_end: bool,
 }
 
 #[derive(Debug)]
@@ -173,6 +178,8 @@ impl Subscription {
             bytes_out: 0,
             connected_wall_ms: consumer.wall_ms,
             metadata: consumer.metadata,
+            read_compacted: consumer.read_compacted,
+            told_end: false,
         });
         Ok(key)
     }
@@ -248,6 +255,23 @@ impl Subscription {
         self.rewind();
     }
 
+    /// Passes over all below `offset`, as if it were acknowledged; false when it is already.
+    pub(super) fn expire(&mut self, log: &Log, offset: u64) -> bool {
+        if offset <= self.cursor.mark() {
+            return false;
+        }
+        for at in self.cursor.mark()..offset {
+            if let Some(key) = self.consumers.iter().find(|c| c.pending.contains(at)).map(|c| c.key) {
+                self.ack(log, key, at, &[]);
+            }
+            self.replay.remove(at);
+        }
+        self.cursor.ack_below(offset);
+        self.delayed.retain(|(_, at)| *at >= offset);
+        self.read = self.read.max(offset);
+        true
+    }
+
     /// Acknowledges one entry, or with a set some messages of it. True when that may let the
     /// dispatcher go on.
     pub(super) fn ack(&mut self, log: &Log, by: ConsumerKey, offset: u64, set: &[i64]) -> bool {
@@ -316,6 +340,28 @@ impl Subscription {
         }
     }
 
+    /// Whether somebody waits for an entry.
+    pub(super) fn reads(&self) -> bool {
+        match self.active {
+            Some(active) if !self.is_shared() => self.consumer(active).is_some_and(|c| c.permits > 0),
+            _ => self.consumers.iter().any(|c| c.permits > 0),
+        }
+    }
+
+    /// Tells all consumers that nothing more will come; `once` leaves out those who know.
+    pub(super) fn tell_end(&mut self, conns: &mut Connections, once: bool) {
+        for consumer in &mut self.consumers {
+            if once && std::mem::replace(&mut consumer.told_end, true) {
+                continue;
+            }
+            if let Some(conn) = conns.out(consumer.conn)
+                && conn.can.protocol_version >= 9
+            {
+                conn.send(CommandReachedEndOfTopic { consumer_id: consumer.id });
+            }
+        }
+    }
+
     /// Messages delivered and not acknowledged, over all consumers.
     pub(super) fn unacked(&self) -> u64 {
         self.consumers.iter().map(|c| c.unacked).sum()
@@ -352,6 +398,7 @@ pub(super) struct NewConsumer {
     pub(super) epoch: Option<u64>,
     pub(super) wall_ms: u64,
     pub(super) metadata: Vec<KeyValue>,
+    pub(super) read_compacted: bool,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use pulsewire_proto::wire::{ProducerAccessMode, ServerError};
+use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 
+use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::names::TopicName;
@@ -50,6 +51,7 @@ pub(super) struct Producer {
     pub(super) epoch: u64,
     pub(super) access: ProducerAccessMode,
     pub(super) topic_epoch: Option<u64>,
+    pub(super) metadata: Vec<KeyValue>,
     /// Answered when a producer that waits gets its turn.
     pub(super) request_id: u64,
 }
@@ -123,6 +125,10 @@ pub(super) struct Topic {
     next_sub: u64,
     /// Highest sequence ids by producer, where deduplication is on.
     pub(super) sequences: BTreeMap<String, i64>,
+    /// What whoever made it said of it.
+    pub(super) properties: BTreeMap<String, String>,
+    /// What compaction left, once there was one.
+    pub(super) compacted: Option<Compacted>,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
 }
@@ -141,6 +147,8 @@ impl Topic {
             sub_names: BTreeMap::new(),
             next_sub: 0,
             sequences: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            compacted: None,
             messages_in: 0,
             bytes_in: 0,
         }
@@ -154,6 +162,12 @@ impl Topic {
     /// Takes a producer in, by its access mode and its name.
     pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, NotAdmitted> {
         let mut admission = Admission::default();
+        if self.producers.len() as u64 >= self.rules.max_producers
+            && !self.producers.contains_key(&producer.name)
+        {
+            let message = format!("Topic '{}' reached max producers limit", self.name);
+            return Err(Refusal::new(ServerError::PRODUCER_BUSY, message).into());
+        }
         let taken = self.exclusive.is_some() || !self.waiting.is_empty();
         let existing = || {
             format!(
@@ -256,6 +270,19 @@ impl Topic {
         }
     }
 
+    /// A shadow topic repeats another one: its messages come with their ids.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.properties.contains_key("PULSAR.SHADOW_SOURCE")
+    }
+
+    /// Lets all producers go.
+    pub(super) fn take_producers(&mut self) -> Vec<Producer> {
+        self.exclusive = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        let here = std::mem::take(&mut self.producers).into_values();
+        here.chain(waiting.iter().filter_map(Waiting::here).cloned()).collect()
+    }
+
     /// The one at that place of the line is not there any more.
     fn gave_up(&mut self, at: usize) {
         let mut count = 1;
@@ -312,6 +339,10 @@ impl Topic {
         let sub = self.subs.remove(&key)?;
         self.sub_names.remove(&sub.name);
         Some(sub)
+    }
+
+    pub(super) fn durable_subs(&self) -> u64 {
+        self.subs.values().filter(|sub| sub.durable).count() as u64
     }
 
     /// Everything below this is consumed by all subscriptions: it may be forgotten when memory is

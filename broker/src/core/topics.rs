@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::names::TopicName;
-use super::policies::Policies;
+use super::policies::{Policies, Rules};
 use super::topic::{Topic, TopicKey};
 
 /// A topic that came or went.
@@ -32,6 +33,8 @@ pub(super) struct Topics {
     pub(super) stored: usize,
     /// A message was refused for want of room, and not much was freed since.
     full: bool,
+    /// The time when something was last published.
+    pub(super) wall_ms: u64,
     /// What came and went since somebody looked.
     pub(super) changes: Vec<Change>,
 }
@@ -71,6 +74,19 @@ impl Topics {
     /// Partitions of a partitioned topic.
     pub(super) fn partitions(&self, name: &TopicName) -> Option<u32> {
         self.partitioned.get(&name.to_string()).copied()
+    }
+
+    /// Whether a topic of that name may be made when it is first used, and with how many partitions.
+    pub(super) fn auto_creation(&self, name: &TopicName, config: &BrokerConfig) -> (bool, u32) {
+        match self.namespaces.get(&name.namespace_name()).and_then(|policies| policies.auto_topic_creation) {
+            Some(creation) => (creation.allowed, creation.partitions.unwrap_or(0)),
+            None => (config.auto_create_topics, config.default_partitions),
+        }
+    }
+
+    /// Topics that somebody has to look after.
+    pub(super) fn with_upkeep(&self) -> Vec<TopicKey> {
+        self.map.iter().filter(|(_, topic)| topic.rules.need_upkeep()).map(|(key, _)| *key).collect()
     }
 
     /// The topic of that name; makes it if it may.
@@ -138,9 +154,17 @@ impl Topics {
     pub(super) fn remove(&mut self, key: TopicKey) -> Option<Topic> {
         let topic = self.map.remove(&key)?;
         self.names.remove(&topic.name.to_string());
-        self.stored -= topic.log.bytes();
+        self.stored -= topic.log.bytes() + topic.compacted.as_ref().map_or(0, Compacted::bytes);
         self.changes.push(Change { name: topic.name.clone(), created: false });
         Some(topic)
+    }
+
+    /// What a topic stores from now on belongs to another ledger, as after it moved.
+    pub(super) fn roll(&mut self, key: TopicKey) {
+        if let Some(topic) = self.map.get_mut(&key) {
+            topic.log.roll(self.next_ledger);
+            self.next_ledger += 1;
+        }
     }
 
     /// Names of the topics of a namespace, partitions one by one, in order.
@@ -166,7 +190,7 @@ impl Topics {
         let Some(topic) = self.map.get_mut(&key) else { return };
         let own = self.policies.get(&topic.name.base().to_string());
         let shared = self.namespaces.get(&topic.name.namespace_name());
-        topic.rules.set(own, shared, config);
+        topic.rules = Rules::new(own, shared, config);
         topic.rules.deduplication &= topic.name.persistent;
         if !topic.rules.deduplication {
             topic.sequences.clear();
@@ -194,7 +218,7 @@ impl Topics {
 
     fn forget_consumed(&mut self) {
         for topic in self.map.values_mut() {
-            let consumed = topic.consumed();
+            let consumed = topic.consumed().min(topic.retained(self.wall_ms));
             self.stored -= topic.log.trim(consumed);
         }
     }

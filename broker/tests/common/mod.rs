@@ -292,3 +292,20 @@ pub fn refusal(command: Command) -> (ServerError, String) {
         other => panic!("not refused: {other:?}"),
     }
 }
+
+/// A batch of these messages, by key and payload: its metadata and its payload.
+pub fn batch(messages: &[(Option<&str>, &str)]) -> (MessageMetadata, BytesMut) {
+    let mut payload = BytesMut::new();
+    for (n, (key, text)) in messages.iter().enumerate() {
+        let single = SingleMessageMetadata {
+            partition_key: key.map(str::to_owned),
+            payload_size: text.len() as i32,
+            sequence_id: Some(n as u64),
+            ..SingleMessageMetadata::default()
+        };
+        payload.extend_from_slice(&(single.encoded_len() as u32).to_be_bytes());
+        single.encode(&mut payload);
+        payload.extend_from_slice(text.as_bytes());
+    }
+    (batch_of(messages.len() as i32), payload)
+}

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use pulsewire_proto::wire::batch::BatchReader;
 use pulsewire_proto::wire::entry::Entry;
 use pulsewire_proto::wire::frame::{FrameDecoder, encode_command, encode_with_entry};
 use pulsewire_proto::wire::*;
@@ -85,9 +86,11 @@ impl Side {
         };
         let unique = side.unique.clone();
         side.replace(&unique, "UNIQUE");
+        let short = side.short();
+        side.replace(&short, "SHORT");
         side.replace(r"standalone-\d+-\d+", "GENERATED");
         // It is made of the names, which differ.
-        side.replace(r#"topics_hash: (Some\()?"[0-9a-f]{8}""#, "topics_hash: $1HASH");
+        side.replace(r#"topics_hash: (Some\()?"[0-9a-f]{8}""#, "topics_hash: ${1}HASH");
         side
     }
 
@@ -103,6 +106,11 @@ impl Side {
     /// A topic that no other run has.
     pub(crate) fn topic(&self) -> String {
         format!("persistent://public/default/{}", self.unique)
+    }
+
+    /// A short name that no other run has.
+    pub(crate) fn short(&self) -> String {
+        self.unique[..20].to_owned()
     }
 
     /// A name that no other run has.
@@ -225,6 +233,15 @@ impl Side {
         lines
     }
 
+    /// All that a client hears until it is quiet, written down in the order of the alphabet.
+    pub(crate) fn hear_in_any_order(&mut self, who: Who) {
+        let mut lines = self.hear_sorted(who);
+        lines.sort();
+        for line in lines {
+            self.note(line);
+        }
+    }
+
     pub(crate) fn ask(&mut self, who: Who, command: impl Into<Command>) -> Option<Command> {
         let command = command.into();
         self.note(format!("{} > {}", who.0, command.name()));
@@ -289,10 +306,10 @@ impl Side {
         who: Who,
         command: CommandSend,
         metadata: MessageMetadata,
-        payload: &str,
+        payload: impl AsRef<[u8]>,
     ) {
         let mut out = BytesMut::new();
-        let entry = entry(command.sequence_id, metadata, payload.as_bytes());
+        let entry = entry(command.sequence_id, metadata, payload.as_ref());
         encode_with_entry(&command.into(), &entry, &mut out);
         self.bytes(who, &out);
     }
@@ -362,7 +379,23 @@ impl Side {
     /// An admin call, of which status and body are written down.
     pub(crate) fn inquire(&mut self, method: &str, path: &str, body: &str) {
         let (status, answer) = self.admin(method, path, body);
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&answer);
+        let answer = json.map_or(answer, |json| json.to_string());
         self.note(format!("{method} {path} {body} -> {status} {answer}"));
+    }
+
+    /// Has a topic compacted.
+    pub(crate) fn compact(&mut self, path: &str) {
+        self.order("PUT", &format!("{path}/compaction"), "");
+        for _ in 0..50 {
+            self.pause(200);
+            let (_, answer) = self.admin("GET", &format!("{path}/compaction"), "");
+            if !answer.contains("RUNNING") {
+                break;
+            }
+        }
+        self.pause(500);
+        self.look(&format!("{path}/compaction"), &["status"]);
     }
 
     /// Parts of a JSON answer, by their paths (`a.b.c`), written down.
@@ -389,6 +422,21 @@ fn tell(command: &Command, entry: &Bytes) -> String {
         let entry = Entry::parse(entry).unwrap();
         let metadata = MessageMetadata::decode(&entry.metadata).unwrap();
         let index = entry.broker.and_then(|broker| broker.index);
+        if let Some(count) = metadata.num_messages_in_batch {
+            line += &format!(" {count}:");
+            let mut reader = BatchReader::new();
+            for _ in 0..count {
+                let Ok(slot) = reader.next(&entry.payload) else { break };
+                let part = |from: u32, to: u32| entry.payload.slice(from as usize..to as usize);
+                let single = SingleMessageMetadata::decode(&part(slot.metadata_start, slot.payload_start));
+                let payload = part(slot.payload_start, slot.payload_end);
+                let gone = if slot.compacted_out { " gone" } else { "" };
+                let key = single.unwrap().partition_key;
+                line += &format!(" {key:?}={:?}{gone}", String::from_utf8_lossy(&payload));
+            }
+            return line
+                + &format!(" by {} {} index {index:?}", metadata.producer_name, metadata.sequence_id);
+        }
         line += &format!(
             " {:?} by {} {} index {index:?}",
             String::from_utf8_lossy(&entry.payload),

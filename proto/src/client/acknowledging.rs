@@ -44,14 +44,20 @@ impl Client {
             pending |= c.acknowledge(*id, cumulative);
         }
         if pending {
-            let delay = c.config.acknowledgment_group_time;
-            if delay.is_zero() || c.grouping.len() >= c.config.max_acknowledgment_group_size as usize {
-                self.flush_acks(consumer, now);
-            } else {
-                self.timers.arm_if_idle(Timer::Acks(consumer), now.time + delay);
-            }
+            self.acks_pending(consumer, now);
         }
         Ok(pending)
+    }
+
+    /// Sees to it that pending acknowledgements go out.
+    pub(super) fn acks_pending(&mut self, consumer: ConsumerId, now: Now) {
+        let Some(c) = self.consumers.get(&consumer) else { return };
+        let delay = c.config.acknowledgment_group_time;
+        if delay.is_zero() || c.grouping.len() >= c.config.max_acknowledgment_group_size as usize {
+            self.flush_acks(consumer, now);
+        } else {
+            self.timers.arm_if_idle(Timer::Acks(consumer), now.time + delay);
+        }
     }
 
     /// Acknowledges messages, and is done when the broker has confirmed it.
@@ -112,7 +118,7 @@ impl Client {
         Ok(())
     }
 
-    fn redeliver_after(&mut self, consumer: ConsumerId, id: MessageId, delay: Duration, now: Now) {
+    pub(super) fn redeliver_after(&mut self, consumer: ConsumerId, id: MessageId, delay: Duration, now: Now) {
         let Some(c) = self.consumers.get_mut(&consumer) else { return };
         // Without a link it will come again anyway.
         if c.link.open_conn().is_some()

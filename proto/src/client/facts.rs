@@ -139,6 +139,7 @@ impl Client {
                 Timer::Acks(consumer) => self.flush_acks(consumer, now),
                 Timer::Batch(producer) => self.batch_due(producer, now),
                 Timer::Nack(consumer) => self.nacks_due(consumer, now),
+                Timer::Chunks(consumer) => self.chunks_due(consumer, now),
             }
         }
     }

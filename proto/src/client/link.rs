@@ -213,7 +213,9 @@ impl Client {
                 let limit = self.pool.get(conn).map(|c| c.max_message_size);
                 let (Some(producer), Some(success)) = (self.producers.get_mut(&id), success) else { return };
                 let held = producer.held();
+                producer.lend(&mut self.packer);
                 producer.close_batch();
+                producer.lend(&mut self.packer);
                 self.pending_bytes = self.pending_bytes + producer.held() - held;
                 producer.opened(success);
                 producer.max_message_size = limit.unwrap_or(producer.max_message_size);

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::compression::{Packer, Unpacker};
 use crate::config::ClientConfig;
 use crate::connection::Connection;
 use crate::consumer::Consumer;
@@ -88,6 +89,9 @@ pub struct Client {
     starved: bool,
     /// Of the last command or fact that came with one.
     now: Now,
+    /// What payloads are packed and unpacked with, once there are any.
+    packer: Option<Box<Packer>>,
+    unpacker: Option<Box<Unpacker>>,
     skipped_commands: u64,
     shutdown: Shutdown,
     actions: VecDeque<Action>,
@@ -141,6 +145,8 @@ impl Client {
             flushing: 0,
             starved: false,
             now: Now::default(),
+            packer: None,
+            unpacker: None,
             skipped_commands: 0,
             shutdown: Shutdown::No,
             actions: VecDeque::new(),

@@ -28,6 +28,10 @@ impl Client {
                 Error::new(ErrorKind::NotSupported, "the consumer is seeking already")
             }
             Some(c) => {
+                let target = match target {
+                    SeekTarget::Id(id) => SeekTarget::Id(id.start(c.config.start_message_id_inclusive)),
+                    time => time,
+                };
                 c.seek = Some(Seek::new(op, target, Self::seek_opened));
                 self.ops.insert(op, OpKind::Seek(consumer));
                 return self.seek_opened(consumer, now);

@@ -9,7 +9,7 @@ use crate::config::ConsumerConfig;
 use crate::consumer::{Arrival, Consumer, Message};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::ids::{ConnId, ConsumerId, OpId};
+use crate::ids::{ConnId, ConsumerId, MessageId, OpId};
 use crate::time::Now;
 use crate::timer::Timer;
 use crate::wire::entry::Entry;
@@ -104,7 +104,11 @@ impl Client {
         if consumer.link.open_conn() != Some(conn) {
             return;
         }
-        match consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol)) {
+        std::mem::swap(&mut consumer.unpacker, &mut self.unpacker);
+        let arrival = consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol), self.now);
+        std::mem::swap(&mut consumer.unpacker, &mut self.unpacker);
+        let chunks = cfg!(feature = "chunking") && consumer.chunks.is_busy();
+        match arrival {
             Arrival::Queued(true) => self.emit(Event::Ready(id)),
             Arrival::Queued(false) => {}
             Arrival::Unwanted => self.delivered(id, 0),
@@ -114,6 +118,37 @@ impl Client {
                 self.delivered(id, 0);
             }
         }
+        if chunks {
+            self.chunks_changed(id, self.now);
+        }
+    }
+
+    /// Acknowledges chunks, or asks for them again, and sees to it that none waits for ever.
+    #[cold]
+    fn chunks_changed(&mut self, id: ConsumerId, now: Now) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let (done, again) = consumer.chunks.take_work();
+        done.iter().for_each(|key| consumer.grouping.individual(*key));
+        if let Some(due) = consumer.chunks.due(consumer.config.expire_time_of_incomplete_chunked_message) {
+            self.timers.arm_if_idle(Timer::Chunks(id), due);
+        }
+        let delay = consumer.config.negative_ack_redelivery_delay;
+        if !done.is_empty() {
+            self.acks_pending(id, now);
+        }
+        for (ledger_id, entry_id) in again {
+            let chunk = MessageId { ledger_id, entry_id, ..MessageId::EARLIEST };
+            self.redeliver_after(id, chunk, delay, now);
+        }
+    }
+
+    pub(super) fn chunks_due(&mut self, id: ConsumerId, now: Now) {
+        if !cfg!(feature = "chunking") {
+            return;
+        }
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        consumer.chunks.expire(consumer.config.expire_time_of_incomplete_chunked_message, now.time);
+        self.chunks_changed(id, now);
     }
 
     pub(super) fn nacks_due(&mut self, id: ConsumerId, now: Now) {

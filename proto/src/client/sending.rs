@@ -56,7 +56,9 @@ impl Client {
         }
         let was_empty = p.ring.is_empty();
         let held = p.held();
+        p.lend(&mut self.packer);
         let sent = p.enqueue(message, now);
+        p.lend(&mut self.packer);
         self.pending_bytes = self.pending_bytes + p.held() - held;
         let token = match sent {
             Ok(token) => token,
@@ -118,7 +120,9 @@ impl Client {
         }
         let Some(p) = self.producers.get_mut(&producer) else { return };
         let held = p.held();
+        p.lend(&mut self.packer);
         p.close_batch();
+        p.lend(&mut self.packer);
         self.pending_bytes = self.pending_bytes + p.held() - held;
         if let Some(deadline) = p.ring.front().map(|f| f.deadline).filter(|at| *at != Time::NEVER) {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
@@ -145,22 +149,38 @@ impl Client {
         pending: Pending,
         result: Result<MessageId, Error>,
     ) {
-        self.pending_bytes -= pending.frame_len as usize;
-        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
-            self.starved = false;
-            self.emit(Event::Writable);
-        }
+        self.freed(pending.frame_len as usize);
         if self.flushing > 0 {
             self.flushed(producer, token, result.as_ref().err());
         }
         if !cfg!(feature = "batching") || pending.batch == 0 {
+            let token = self.send_token(producer, token.0, &pending);
             return self.sent_one(SendOutcome { producer, token, result });
         }
         let batch_size = i32::try_from(pending.batch).unwrap_or(i32::MAX);
         for batch_index in 0..batch_size {
-            let token = SendToken(token.0 + batch_index as u64);
+            let token = self.send_token(producer, token.0 + batch_index as u64, &pending);
             let result = result.clone().map(|id| MessageId { batch_index, batch_size, ..id });
             self.sent_one(SendOutcome { producer, token, result });
+        }
+    }
+
+    /// Which send was in a place of the ring.
+    #[inline]
+    fn send_token(&mut self, producer: ProducerId, place: u64, pending: &Pending) -> SendToken {
+        if !cfg!(feature = "batching") || !pending.reordered {
+            return SendToken(place);
+        }
+        SendToken(self.producers.get_mut(&producer).map_or(place, |p| p.token_of(place)))
+    }
+
+    /// Memory of pending messages is free again.
+    #[inline]
+    fn freed(&mut self, bytes: usize) {
+        self.pending_bytes -= bytes;
+        if self.starved && self.pending_bytes <= self.config.memory_limit / 2 {
+            self.starved = false;
+            self.emit(Event::Writable);
         }
     }
 
@@ -196,7 +216,8 @@ impl Client {
     /// All pending sends of a producer fail.
     pub(super) fn fail_pending(&mut self, producer: ProducerId, error: &Error) {
         self.close_batch(producer);
-        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop()) {
+        while let Some((token, pending)) = self.producers.get_mut(&producer).and_then(|p| p.ring.pop_whole())
+        {
             self.settle(producer, token, pending, Err(error.clone()));
         }
     }
@@ -226,6 +247,10 @@ impl Client {
                 self.settle(id, token, pending, Ok(message_id));
                 Ok(())
             }
+            Received::Part(pending) => {
+                self.freed(pending.frame_len as usize);
+                Ok(())
+            }
             Received::Ignored => Ok(()),
             // Something was lost. A new connection helps all that are on this one.
             Received::Ahead => Err(Error::new(
@@ -251,7 +276,7 @@ impl Client {
             // These are about this message alone; the broker goes on with the next.
             ServerError::CHECKSUM_ERROR | ServerError::NOT_ALLOWED_ERROR => {
                 if producer.ring.front().is_some_and(|p| p.sequence_id == error.sequence_id)
-                    && let Some((token, pending)) = producer.ring.pop()
+                    && let Some((token, pending)) = producer.ring.pop_whole()
                 {
                     self.settle(id, token, pending, Err(failed));
                 }
@@ -276,7 +301,7 @@ impl Client {
             if deadline > now.time {
                 return self.timers.arm(Timer::SendTimeout(id), deadline);
             }
-            let Some((token, pending)) = producer.ring.pop() else { return };
+            let Some((token, pending)) = producer.ring.pop_whole() else { return };
             let error = Error::timeout("sending the message");
             self.settle(id, token, pending, Err(error));
         }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! LZ4     a raw block            lz4_flex
-//! ZLIB    RFC 1950               miniz_oxide
-//! ZSTD    one frame, or several  ruzstd
+//! ZLIB    RFC 1950               zlib-rs
+//! ZSTD    one frame, or several  zstd (C) natively, unless the feature `zstd-c` is left out; ruzstd
 //! SNAPPY  a raw block            snap
 //! ```
 //!
@@ -15,32 +15,38 @@ mod tests;
 #[cfg(feature = "zstd")]
 mod zstd;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, ErrorKind};
 use crate::wire::CompressionType;
 
-/// Unpacks a payload that declares `size` bytes, which may be `limit` at most.
-pub(crate) fn unpack(
-    codec: CompressionType,
-    packed: &[u8],
-    size: usize,
-    limit: usize,
-) -> Result<Bytes, Error> {
-    if !is_built_in(codec) {
-        let why = format!("it is compressed by {}, which this build leaves out", name(codec));
-        return Err(Error::new(ErrorKind::NotSupported, why));
-    }
-    let wrong = |why: String| Error::new(ErrorKind::Corrupted, format!("its {} payload {why}", name(codec)));
-    if size > limit {
-        return Err(wrong(format!("declares {size} bytes, more than the largest message of {limit}")));
-    }
-    match unpack_into(codec, packed, size) {
-        Ok(unpacked) if unpacked.len() == size => Ok(Bytes::from(unpacked)),
-        Ok(unpacked) => Err(wrong(format!("declares {size} bytes and has {}", unpacked.len()))),
-        Err(why) => Err(wrong(format!("of {size} declared bytes cannot be unpacked: {why}"))),
-    }
+/// Packs payloads, and keeps between them what its codecs work with.
+#[derive(Default)]
+pub(crate) struct Packer {
+    #[cfg(feature = "lz4")]
+    lz4: Option<lz4_flex::block::CompressTable>,
+    #[cfg(feature = "zlib")]
+    zlib: Option<zlib_rs::Deflate>,
+    #[cfg(feature = "zstd")]
+    zstd: zstd::Packer,
+    #[cfg(feature = "snappy")]
+    snappy: Option<snap::raw::Encoder>,
 }
+
+/// Unpacks payloads, and keeps between them what its codecs work with.
+#[derive(Default)]
+pub(crate) struct Unpacker {
+    #[cfg(feature = "zlib")]
+    zlib: Option<zlib_rs::Inflate>,
+    #[cfg(feature = "zstd")]
+    zstd: zstd::Unpacker,
+}
+
+/// What Java's `Deflater` takes for its default.
+#[cfg(feature = "zlib")]
+const ZLIB_LEVEL: i32 = 6;
+#[cfg(feature = "zlib")]
+const ZLIB_WINDOW_BITS: u8 = 15;
 
 /// Whether this build has the codec.
 pub(crate) fn is_built_in(codec: CompressionType) -> bool {
@@ -53,42 +59,159 @@ pub(crate) fn is_built_in(codec: CompressionType) -> bool {
     codecs.contains(&(codec, true))
 }
 
-fn name(codec: CompressionType) -> String {
+pub(crate) fn name(codec: CompressionType) -> String {
     codec.name().map_or_else(|| format!("codec {}", codec.0), str::to_owned)
 }
 
-/// The unpacked bytes, never more than `size`.
-fn unpack_into(codec: CompressionType, packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
-    match codec {
-        #[cfg(feature = "lz4")]
-        CompressionType::LZ4 => {
-            let mut out = vec![0; size];
-            let n = lz4_flex::block::decompress_into(packed, &mut out).map_err(|e| e.to_string())?;
-            out.truncate(n);
-            Ok(out)
-        }
-        #[cfg(feature = "zlib")]
-        CompressionType::ZLIB => {
-            let mut out = vec![0; size];
-            let input = std::iter::once(packed);
-            let n = miniz_oxide::inflate::decompress_slice_iter_to_slice(&mut out, input, true, false)
-                .map_err(|status| format!("inflate says {}", status as i32))?;
-            out.truncate(n);
-            Ok(out)
-        }
-        #[cfg(feature = "zstd")]
-        CompressionType::ZSTD => zstd::unpack(packed, size),
-        #[cfg(feature = "snappy")]
-        CompressionType::SNAPPY => {
-            let claimed = snap::raw::decompress_len(packed).map_err(|e| e.to_string())?;
-            if claimed != size {
-                return Err(format!("its own header says {claimed} bytes"));
+impl Packer {
+    /// Appends the packed form of `data` to `out`.
+    pub(crate) fn pack(
+        &mut self,
+        codec: CompressionType,
+        data: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), Error> {
+        let start = out.len();
+        self.append(codec, data, out).map_err(|why| {
+            out.truncate(start);
+            let why = format!("{} cannot pack {} bytes: {why}", name(codec), data.len());
+            Error::new(ErrorKind::NotSupported, why)
+        })
+    }
+
+    fn append(&mut self, codec: CompressionType, data: &[u8], out: &mut BytesMut) -> Result<(), String> {
+        let start = out.len();
+        match codec {
+            #[cfg(feature = "lz4")]
+            CompressionType::LZ4 => {
+                out.resize(start + lz4_flex::block::get_maximum_output_size(data.len()), 0);
+                let table = self.lz4.get_or_insert_default();
+                let n = lz4_flex::block::compress_into_with_table(data, &mut out[start..], table)
+                    .map_err(|e| e.to_string())?;
+                out.truncate(start + n);
             }
-            let mut out = vec![0; size];
-            let n = snap::raw::Decoder::new().decompress(packed, &mut out).map_err(|e| e.to_string())?;
-            out.truncate(n);
-            Ok(out)
+            #[cfg(feature = "zlib")]
+            CompressionType::ZLIB => {
+                let fresh = || zlib_rs::Deflate::new(ZLIB_LEVEL, true, ZLIB_WINDOW_BITS);
+                let deflate = self.zlib.get_or_insert_with(fresh);
+                deflate.reset();
+                // As a rule this is enough.
+                let mut room = data.len() + data.len() / 16 + 64;
+                loop {
+                    out.resize(start + room, 0);
+                    let (read, written) = (deflate.total_in() as usize, deflate.total_out() as usize);
+                    let rest = &mut out[start + written..];
+                    let status = deflate
+                        .compress(&data[read..], rest, zlib_rs::DeflateFlush::Finish)
+                        .map_err(|e| e.as_str().to_owned())?;
+                    if status == zlib_rs::Status::StreamEnd {
+                        break;
+                    }
+                    room += room / 2;
+                }
+                out.truncate(start + deflate.total_out() as usize);
+            }
+            #[cfg(feature = "zstd")]
+            CompressionType::ZSTD => self.zstd.pack(data, out)?,
+            #[cfg(feature = "snappy")]
+            CompressionType::SNAPPY => {
+                out.resize(start + snap::raw::max_compress_len(data.len()), 0);
+                let encoder = self.snappy.get_or_insert_with(snap::raw::Encoder::new);
+                let n = encoder.compress(data, &mut out[start..]).map_err(|e| e.to_string())?;
+                out.truncate(start + n);
+            }
+            _ => return Err(format!("this build leaves it out, at byte {start} of {}", data.len())),
         }
-        _ => Err(format!("no codec for {} bytes to {size}", packed.len())),
+        Ok(())
+    }
+}
+
+impl Unpacker {
+    /// Unpacks a payload that declares `size` bytes, which may be `limit` at most.
+    pub(crate) fn unpack(
+        &mut self,
+        codec: CompressionType,
+        packed: &[u8],
+        size: usize,
+        limit: usize,
+    ) -> Result<Bytes, Error> {
+        if !is_built_in(codec) {
+            let why = format!("it is compressed by {}, which this build leaves out", name(codec));
+            return Err(Error::new(ErrorKind::NotSupported, why));
+        }
+        let wrong =
+            |why: String| Error::new(ErrorKind::Corrupted, format!("its {} payload {why}", name(codec)));
+        if size > limit {
+            return Err(wrong(format!("declares {size} bytes, more than the {limit} that are unpacked")));
+        }
+        if size / expansion(codec) > packed.len() + 64 {
+            return Err(wrong(format!("declares {size} bytes, more than {} can hold", packed.len())));
+        }
+        match self.unpack_into(codec, packed, size) {
+            Ok(unpacked) if unpacked.len() == size => Ok(Bytes::from(unpacked)),
+            Ok(unpacked) => Err(wrong(format!("declares {size} bytes and has {}", unpacked.len()))),
+            Err(why) => Err(wrong(format!("of {size} declared bytes cannot be unpacked: {why}"))),
+        }
+    }
+
+    /// The unpacked bytes, never more than `size`.
+    fn unpack_into(&mut self, codec: CompressionType, packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+        match codec {
+            #[cfg(feature = "lz4")]
+            CompressionType::LZ4 => {
+                let mut out = vec![0; size];
+                let n = lz4_flex::block::decompress_into(packed, &mut out).map_err(|e| e.to_string())?;
+                out.truncate(n);
+                Ok(out)
+            }
+            #[cfg(feature = "zlib")]
+            CompressionType::ZLIB => {
+                // Java's streams have no end, so that only one byte too many shows a lie.
+                let mut out = vec![0; size + 1];
+                let inflate = self.zlib.get_or_insert_with(|| zlib_rs::Inflate::new(true, ZLIB_WINDOW_BITS));
+                inflate.reset(true);
+                inflate
+                    .decompress(packed, &mut out, zlib_rs::InflateFlush::SyncFlush)
+                    .map_err(|e| e.as_str().to_owned())?;
+                out.truncate(inflate.total_out() as usize);
+                Ok(out)
+            }
+            #[cfg(feature = "zstd")]
+            CompressionType::ZSTD => self.zstd.unpack(packed, size),
+            #[cfg(feature = "snappy")]
+            CompressionType::SNAPPY => {
+                let claimed = snap::raw::decompress_len(packed).map_err(|e| e.to_string())?;
+                if claimed != size {
+                    return Err(format!("its own header says {claimed} bytes"));
+                }
+                let mut out = vec![0; size];
+                let n = snap::raw::Decoder::new().decompress(packed, &mut out).map_err(|e| e.to_string())?;
+                out.truncate(n);
+                Ok(out)
+            }
+            _ => Err(format!("no codec for {} bytes to {size}", packed.len())),
+        }
+    }
+}
+
+/// What a byte can unpack to at most, or a little more.
+fn expansion(codec: CompressionType) -> usize {
+    match codec {
+        CompressionType::LZ4 => 256,
+        CompressionType::ZLIB => 1100,
+        CompressionType::SNAPPY => 64,
+        _ => 64 * 1024,
+    }
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Packer")
+    }
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unpacker")
     }
 }

@@ -25,6 +25,11 @@ pub enum SubscriptionType {
 }
 
 impl SubscriptionType {
+    /// Whether single messages can come again, out of order.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::KeyShared)
+    }
+
     pub(crate) fn to_wire(self) -> SubType {
         match self {
             Self::Exclusive => SubType::EXCLUSIVE,
@@ -92,6 +97,18 @@ pub struct ConsumerConfig {
     pub priority_level: i32,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
+    /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks
+    /// of messages that are not whole may hold together: 128 MiB, but never less than the largest
+    /// message that the broker takes. (Java has no such limit.)
+    pub max_uncompressed_size: usize,
+    /// Messages that may be gathered from their chunks at a time: 10; zero means any number. One more
+    /// gives up the oldest.
+    pub max_pending_chunked_message: u32,
+    /// Whether the chunks of a message that is given up so are acknowledged: no; they come again.
+    pub auto_ack_oldest_chunked_message_on_queue_full: bool,
+    /// How long a message's chunks are waited for: 1 minute, then those that came are acknowledged; zero
+    /// means for ever.
+    pub expire_time_of_incomplete_chunked_message: Duration,
     /// Kept with a durable subscription by the consumer that creates it.
     pub subscription_properties: Vec<(String, String)>,
     /// Whether the subscription's place is replicated to other clusters: no.
@@ -126,6 +143,10 @@ impl ConsumerConfig {
             negative_ack_redelivery_backoff: None,
             priority_level: 0,
             properties: Vec::new(),
+            max_uncompressed_size: 128 * 1024 * 1024,
+            max_pending_chunked_message: 10,
+            auto_ack_oldest_chunked_message_on_queue_full: false,
+            expire_time_of_incomplete_chunked_message: Duration::from_secs(60),
             subscription_properties: Vec::new(),
             replicate_subscription_state: false,
             key_shared_policy: KeySharedPolicy::default(),

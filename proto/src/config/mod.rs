@@ -9,7 +9,7 @@ mod reader;
 pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 pub use key_shared::KeySharedPolicy;
-pub use producer::ProducerConfig;
+pub use producer::{BatcherBuilder, ProducerConfig};
 pub use reader::ReaderConfig;
 
 use crate::error::{Error, ErrorKind};

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::refuse;
+use crate::compression;
 use crate::error::Error;
 use crate::topic::TopicName;
+use crate::wire::CompressionType;
 
 /// Options of a producer. Defaults are those of Java's `ProducerBuilder`.
 #[derive(Debug, Clone)]
@@ -28,6 +30,26 @@ pub struct ProducerConfig {
     pub batching_max_bytes: u32,
     /// How long the first message of a batch waits for others: 1 ms, which is the least.
     pub batching_max_publish_delay: Duration,
+    /// What a batch is made of: messages as they come.
+    pub batcher_builder: BatcherBuilder,
+    /// The codec of payloads: none. A batch is packed as a whole.
+    pub compression_type: CompressionType,
+    /// Whether a message that is larger than the broker takes travels in chunks: no. It excludes batching.
+    pub chunking_enabled: bool,
+    /// What a chunk has at most, in bytes: 0, which means what the broker takes.
+    pub chunk_max_message_size: u32,
+    /// A subscription that is made with the topic, where the producer is the first that comes: none.
+    pub initial_subscription_name: Option<String>,
+}
+
+/// What the batches of a producer are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BatcherBuilder {
+    /// Messages as they come. Subscriptions dispatch all of a batch by the key of its first message.
+    #[default]
+    Default,
+    /// Messages of one key, or ordering key: what subscriptions of the type key-shared want.
+    KeyBased,
 }
 
 impl ProducerConfig {
@@ -44,6 +66,11 @@ impl ProducerConfig {
             batching_max_messages: 1000,
             batching_max_bytes: 128 * 1024,
             batching_max_publish_delay: Duration::from_millis(1),
+            batcher_builder: BatcherBuilder::Default,
+            compression_type: CompressionType::NONE,
+            chunking_enabled: false,
+            chunk_max_message_size: 0,
+            initial_subscription_name: None,
         }
     }
 
@@ -55,6 +82,22 @@ impl ProducerConfig {
         let mut wrong = Vec::new();
         if self.name.as_ref().is_some_and(String::is_empty) {
             wrong.push("a producer's name is not empty".to_owned());
+        }
+        if self.initial_subscription_name.as_ref().is_some_and(String::is_empty) {
+            wrong.push("initial_subscription_name is not empty".to_owned());
+        }
+        if self.compression_type != CompressionType::NONE && !compression::is_built_in(self.compression_type)
+        {
+            let codec = compression::name(self.compression_type);
+            wrong.push(format!("compression_type {codec} is left out of this build"));
+        }
+        if self.chunking_enabled {
+            if !cfg!(feature = "chunking") {
+                wrong.push("chunking is left out of this build".to_owned());
+            }
+            if self.batching {
+                wrong.push("chunking_enabled and batching exclude each other".to_owned());
+            }
         }
         if cfg!(feature = "batching") {
             self.validate_batching(&mut wrong);

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn id(entry_id: u64, batch_index: i32, batch_size: i32) -> MessageId {
-        MessageId { ledger_id: 1, entry_id, partition: -1, batch_index, batch_size }
+        MessageId { ledger_id: 1, entry_id, partition: -1, batch_index, batch_size, first_chunk: None }
     }
 
     fn entry(data: Option<MessageIdData>) -> Option<u64> {

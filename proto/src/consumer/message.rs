@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::MessageId;
+use crate::ids::{FirstChunk, MessageId};
 use crate::topic::TopicName;
 use crate::wire::batch::Slot;
 use crate::wire::entry::{find_all, find_bytes, find_varint};
@@ -25,6 +25,8 @@ pub(crate) struct EntryData {
     pub(crate) payload: Bytes,
     /// Messages in the batch; 0 when the entry is not a batch.
     pub(crate) batch_size: i32,
+    /// Of a message that came in chunks.
+    pub(crate) first_chunk: Option<FirstChunk>,
 }
 
 /// A received message.
@@ -67,6 +69,7 @@ impl Message {
         if let Some((index, _)) = self.slot {
             id.batch_index = index;
         }
+        id.first_chunk = self.entry.first_chunk;
         id
     }
 
@@ -188,6 +191,12 @@ impl Message {
     #[must_use]
     pub fn replicated_from(&self) -> Option<&str> {
         find_bytes(&self.entry.metadata, 5).and_then(|cluster| std::str::from_utf8(cluster).ok())
+    }
+
+    /// The clusters that it is replicated to, where its producer named them; `__local__` is none.
+    #[must_use]
+    pub fn replicate_to(&self) -> Vec<String> {
+        find_all(&self.entry.metadata, 7)
     }
 
     /// The version of its schema, as the registry numbers it.

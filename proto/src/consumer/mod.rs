@@ -11,6 +11,7 @@
 //! Acknowledgements wait in `grouping` to go out together. Where it all begins is in `start`, how that is moved in `seek`.
 
 mod acks;
+mod chunks;
 mod grouping;
 mod message;
 mod nacks;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use acks::BatchAcks;
 use bytes::Bytes;
+pub(crate) use chunks::Chunks;
+use chunks::Gathered;
 use grouping::{Flush, Grouping};
 use message::EntryData;
 pub use message::Message;
@@ -37,7 +40,7 @@ pub(crate) use seek::{Seek, SeekState};
 use start::{Before, Start};
 
 use crate::client::link::Link;
-use crate::compression;
+use crate::compression::Unpacker;
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
@@ -59,6 +62,9 @@ pub(crate) struct Consumer {
     name: String,
     topic: Arc<TopicName>,
     queue: Queue,
+    /// The client's, while it is lent.
+    pub(crate) unpacker: Option<Box<Unpacker>>,
+    pub(crate) chunks: Chunks,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
     nacks: Nacks,
@@ -67,7 +73,7 @@ pub(crate) struct Consumer {
     pub(crate) questions: Questions,
     /// Raised by every request for redelivery of all: what was sent under a lower one comes again.
     epoch: u64,
-    /// Largest payload, also after it is unpacked.
+    /// Largest payload, as brokers take it.
     pub(crate) max_message_size: usize,
     /// Messages of this subscription that were taken and not reported as delivered.
     taken: u32,
@@ -96,6 +102,8 @@ impl Consumer {
             name,
             topic: Arc::new(config.topic.clone()),
             queue: Queue::default(),
+            unpacker: None,
+            chunks: Chunks::default(),
             acks: BatchAcks::default(),
             grouping: Grouping::default(),
             nacks: Nacks::default(),
@@ -157,6 +165,7 @@ impl Consumer {
     /// The link is lost: all that is not acknowledged will come again.
     pub(crate) fn lost(&mut self) {
         self.queue.clear();
+        self.chunks.lost();
         self.grouping.lost(&self.acks);
         self.acks.clear();
         self.nacks.clear();
@@ -175,6 +184,7 @@ impl Consumer {
     /// Forgets what was delivered on this link and is not acknowledged: it will come again.
     pub(crate) fn start_over(&mut self) {
         self.returned = self.returned.saturating_add(self.queue.clear()).saturating_add(self.taken);
+        self.chunks.lost();
         self.acks.clear();
         self.nacks.clear();
         self.taken = 0;
@@ -195,7 +205,7 @@ impl Consumer {
     }
 
     /// Takes in an entry.
-    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>) -> Arrival {
+    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>, now: Now) -> Arrival {
         let at = delivery.position;
         let unreadable = |why: String| {
             let what = format!("the message at {}:{} cannot be read: {why}", at.ledger, at.entry);
@@ -244,7 +254,23 @@ impl Consumer {
                 .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
             return Arrival::Queued(self.announce());
         }
-        let payload = match self.unpacked(&unpack, entry.payload) {
+        let (mut payload, mut first_chunk) = (entry.payload, None);
+        if cfg!(feature = "chunking") && unpack.chunk {
+            let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+            let key = (at.ledger, at.entry);
+            match self.chunks.take(&self.config, limit, key, &entry.metadata, &payload, now) {
+                Gathered::Whole(whole, first) => (payload, first_chunk) = (whole, Some(first)),
+                Gathered::Nothing => {
+                    self.returned = self.returned.saturating_add(permits);
+                    return Arrival::Unwanted;
+                }
+                Gathered::Impossible(why) => {
+                    self.queue.push_unreadable(unreadable(why), permits);
+                    return Arrival::Queued(self.announce());
+                }
+            }
+        }
+        let payload = match self.unpacked(&unpack, payload) {
             Ok(payload) => payload,
             Err(error) => {
                 let error = Error::new(error.kind(), unreadable(error.to_string()).to_string());
@@ -263,6 +289,7 @@ impl Consumer {
             metadata: entry.metadata,
             payload,
             batch_size,
+            first_chunk,
         };
         match unpack.batch {
             None => self.queue.push_one(Message::whole(data, unpack.null_value)),
@@ -279,12 +306,13 @@ impl Consumer {
     }
 
     /// The payload as its producer had it before compression.
-    fn unpacked(&self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
+    fn unpacked(&mut self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
         if unpack.compression == CompressionType::NONE {
             return Ok(payload);
         }
         let size = unpack.uncompressed_size as usize;
-        compression::unpack(unpack.compression, &payload, size, self.max_message_size)
+        let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+        self.unpacker.get_or_insert_default().unpack(unpack.compression, &payload, size, limit)
     }
 
     fn announce(&mut self) -> bool {
@@ -339,6 +367,13 @@ impl Consumer {
     /// Notes an acknowledgement; whether there is anything to tell the broker of it.
     pub(crate) fn acknowledge(&mut self, id: MessageId, cumulative: bool) -> bool {
         let (by_index, key) = (self.config.batch_index_acknowledgment, (id.ledger_id, id.entry_id));
+        if cfg!(feature = "chunking") {
+            if cumulative {
+                self.chunks.passed(id);
+            } else {
+                self.chunks.others_of(id).into_iter().for_each(|chunk| self.grouping.individual(chunk));
+            }
+        }
         if !cumulative {
             let whole = self.acks.individual(id).is_some();
             if whole || by_index {
@@ -361,6 +396,12 @@ impl Consumer {
 
     /// Notes a negative acknowledgement; returns when the next is due.
     pub(crate) fn negative_acknowledge(&mut self, id: MessageId, delay: Duration, now: Now) -> Option<Time> {
+        if cfg!(feature = "chunking") {
+            for (ledger_id, entry_id) in self.chunks.others_of(id) {
+                let chunk = MessageId { ledger_id, entry_id, batch_index: -1, first_chunk: None, ..id };
+                self.nacks.add(chunk, delay, now.time);
+            }
+        }
         self.nacks.add(id, delay, now.time);
         self.nacks.next()
     }
@@ -392,5 +433,6 @@ fn unsupported(unpack: &Unpack) -> Option<String> {
     if unpack.encrypted {
         return Some("it is encrypted, which is not supported yet".to_owned());
     }
-    unpack.chunk.then(|| "it is a chunk of a larger message, which is not supported yet".to_owned())
+    let left_out = unpack.chunk && !cfg!(feature = "chunking");
+    left_out.then(|| "it is a chunk of a larger message, which this build leaves out".to_owned())
 }

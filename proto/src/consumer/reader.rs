@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn id(entry_id: u64, batch_index: i32) -> MessageId {
-        MessageId { ledger_id: 1, entry_id, partition: -1, batch_index, batch_size: 0 }
+        MessageId { ledger_id: 1, entry_id, partition: -1, batch_index, batch_size: 0, first_chunk: None }
     }
 
     #[test]

@@ -91,7 +91,14 @@ mod tests {
 
     #[test]
     fn c13_the_bits_of_a_batch_are_those_from_the_message_on() {
-        let id = MessageId { ledger_id: 1, entry_id: 2, partition: -1, batch_index: 65, batch_size: 130 };
+        let id = MessageId {
+            ledger_id: 1,
+            entry_id: 2,
+            partition: -1,
+            batch_index: 65,
+            batch_size: 130,
+            first_chunk: None,
+        };
         assert_eq!(seek_id(id).ack_set, [0, -2, 0b11]);
         assert_eq!(seek_id(MessageId { batch_index: 0, batch_size: 3, ..id }).ack_set, [0b111]);
         assert!(seek_id(MessageId { batch_index: 3, batch_size: 3, ..id }).ack_set.is_empty());

@@ -54,7 +54,7 @@ pub(crate) enum Before {
 impl Start {
     pub(crate) fn new(config: &ConsumerConfig) -> Self {
         Self {
-            at: config.start_message_id,
+            at: config.start_message_id.map(|id| id.start(config.start_message_id_inclusive)),
             inclusive: config.start_message_id_inclusive,
             include: config.start_message_id_inclusive,
             durable: config.subscription_mode == SubscriptionMode::Durable,
@@ -66,7 +66,8 @@ impl Start {
 
     /// A seek has moved the subscription; to a message, if its place is `exact`.
     pub(crate) fn moved(&mut self, to: MessageId, exact: bool) {
-        (self.at, self.inclusive, self.first, self.last) = (Some(to), self.include, false, None);
+        (self.at, self.inclusive, self.first, self.last) =
+            (Some(to.start(self.include)), self.include, false, None);
         self.exact = exact;
     }
 

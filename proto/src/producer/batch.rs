@@ -35,6 +35,8 @@ pub(super) struct OpenBatch {
     pub(super) key: Option<String>,
     pub(super) key_is_base64: bool,
     pub(super) ordering_key: Option<Vec<u8>>,
+    /// Of all of them: others cannot join.
+    pub(super) replicate_to: Vec<String>,
     /// It holds a message whose sequence id does not grow: none that does may join it.
     pub(super) repeats: bool,
 }
@@ -49,6 +51,14 @@ impl OpenBatch {
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer
+    }
+
+    /// Whether a message may join those that are in it.
+    #[inline]
+    pub(super) fn suits(&self, message: &Outgoing<'_>) -> bool {
+        self.is_empty()
+            || (self.replicate_to.is_empty() && message.replicate_to.is_empty())
+            || self.replicate_to == message.replicate_to
     }
 
     /// When it goes out at the latest.
@@ -68,6 +78,7 @@ impl OpenBatch {
             self.key = key.map(str::to_owned);
             self.key_is_base64 = base64.is_some();
             self.ordering_key = message.ordering_key.map(<[u8]>::to_vec);
+            self.replicate_to.extend(message.replicate_to.iter().map(|cluster| (*cluster).to_owned()));
         }
         self.last = sequence_id;
         self.messages += 1;

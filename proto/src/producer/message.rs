@@ -1,8 +1,12 @@
 //! A message on its way out, and how its metadata is written.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::ids::MessageId;
+use crate::wire::CompressionType;
 use crate::wire::codec::{Scratch, put_varint, varint_len};
 
 /// A message to send. The default is an empty one.
@@ -20,6 +24,25 @@ pub struct Outgoing<'a> {
     pub event_time: Option<u64>,
     /// The message's sequence id, in place of the next one.
     pub sequence_id: Option<u64>,
+    /// When consumers of shared subscriptions get it, if not at once. It travels alone.
+    pub deliver: Option<Deliver>,
+    /// The clusters that it is replicated to, in place of all that the namespace has;
+    /// [`NO_REPLICATION`] alone keeps it where it is.
+    pub replicate_to: &'a [&'a str],
+    /// On a shadow topic: the id that the message has in the source topic. It travels alone.
+    pub source_id: Option<&'a MessageId>,
+}
+
+/// The name of a cluster that is none: a message for it is not replicated.
+pub const NO_REPLICATION: &str = "__local__";
+
+/// When a message is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deliver {
+    /// At this time, in milliseconds since the Unix epoch.
+    At(u64),
+    /// So long after it is sent.
+    After(Duration),
 }
 
 impl Outgoing<'_> {
@@ -47,7 +70,8 @@ impl Outgoing<'_> {
         };
         let properties: usize =
             self.properties.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-        key + self.ordering_key.map_or(0, <[u8]>::len) + properties
+        let clusters: usize = self.replicate_to.iter().map(|cluster| cluster.len() + 2).sum();
+        key + self.ordering_key.map_or(0, <[u8]>::len) + properties + clusters
     }
 }
 
@@ -87,6 +111,19 @@ pub(crate) struct Metadata<'a> {
     pub(crate) message: &'a Outgoing<'a>,
     /// The key as text, when it was bytes.
     pub(crate) encoded_key: Option<String>,
+    /// The codec of the payload, and its size before.
+    pub(crate) packed: Option<(CompressionType, usize)>,
+    pub(crate) chunk: Option<Chunk<'a>>,
+}
+
+/// One chunk of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) uuid: &'a str,
+    pub(crate) number: u32,
+    pub(crate) count: u32,
+    /// Bytes of all chunks.
+    pub(crate) total: usize,
 }
 
 impl Metadata<'_> {
@@ -96,6 +133,15 @@ impl Metadata<'_> {
             (Some(Key::Text(text)), _) => Some(text),
             _ => None,
         }
+    }
+
+    fn deliver_at(&self) -> Option<u64> {
+        self.message.deliver.map(|deliver| match deliver {
+            Deliver::At(time) => time,
+            Deliver::After(delay) => {
+                self.publish_time.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
+            }
+        })
     }
 
     /// Bytes that [`Metadata::write`] appends.
@@ -114,6 +160,17 @@ impl Metadata<'_> {
         len += if self.encoded_key.is_some() { 3 } else { 0 };
         len += message.ordering_key.map_or(0, |key| 2 + sized(key.len()));
         len += if message.payload.is_none() { 3 } else { 0 };
+        len += message.replicate_to.iter().map(|cluster| 1 + sized(cluster.len())).sum::<usize>();
+        len += self
+            .packed
+            .map_or(0, |(codec, size)| 2 + varint_len(i64::from(codec.0) as u64) + varint_len(size as u64));
+        len += self.deliver_at().map_or(0, |time| 2 + varint_len(time));
+        len += self.chunk.map_or(0, |chunk| {
+            8 + sized(chunk.uuid.len())
+                + varint_len(chunk.count.into())
+                + varint_len(chunk.total as u64)
+                + varint_len(chunk.number.into())
+        });
         len
     }
 
@@ -133,6 +190,13 @@ impl Metadata<'_> {
         if let Some(key) = self.key() {
             put_bytes(6, key.as_bytes(), out);
         }
+        for cluster in message.replicate_to {
+            put_bytes(7, cluster.as_bytes(), out);
+        }
+        if let Some((codec, size)) = self.packed {
+            put_number(8, i64::from(codec.0) as u64, out);
+            put_number(9, size as u64, out);
+        }
         if let Some(time) = message.event_time {
             put_number(12, time, out);
         }
@@ -142,8 +206,17 @@ impl Metadata<'_> {
         if let Some(key) = message.ordering_key {
             put_bytes(18, key, out);
         }
+        if let Some(time) = self.deliver_at() {
+            put_number(19, time, out);
+        }
         if message.payload.is_none() {
             put_number(25, 1, out);
+        }
+        if let Some(chunk) = self.chunk {
+            put_bytes(26, chunk.uuid.as_bytes(), out);
+            put_number(27, chunk.count.into(), out);
+            put_number(28, chunk.total as u64, out);
+            put_number(29, chunk.number.into(), out);
         }
     }
 }
@@ -190,6 +263,9 @@ mod tests {
             properties: &[("a", "1"), ("", "ü")],
             event_time: Some(1 << 40),
             sequence_id: None,
+            deliver: Some(Deliver::After(Duration::from_secs(5))),
+            replicate_to: &["east", "west"],
+            source_id: None,
         };
         let metadata = Metadata {
             producer_name_field: &name,
@@ -197,6 +273,8 @@ mod tests {
             publish_time: 1_700_000_000_000,
             message: &message,
             encoded_key: Some("AQI=".to_owned()),
+            packed: Some((CompressionType::ZSTD, 70_000)),
+            chunk: Some(Chunk { uuid: "producer-300", number: 2, count: 130, total: 65_000 }),
         };
         let property = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: value.to_owned() };
         let expected = MessageMetadata {
@@ -209,6 +287,14 @@ mod tests {
             ordering_key: Some(Bytes::from_static(b"order")),
             event_time: Some(1 << 40),
             null_value: Some(true),
+            replicate_to: vec!["east".to_owned(), "west".to_owned()],
+            compression: Some(CompressionType::ZSTD),
+            uncompressed_size: Some(70_000),
+            deliver_at_time: Some(1_700_000_005_000),
+            uuid: Some("producer-300".to_owned()),
+            num_chunks_from_msg: Some(130),
+            total_chunk_msg_size: Some(65_000),
+            chunk_id: Some(2),
             ..Default::default()
         };
         let (mut ours, mut theirs) = (BytesMut::new(), BytesMut::new());

@@ -10,28 +10,34 @@
 //! ```
 
 mod batch;
+mod chunking;
+mod key_batches;
 mod message;
 mod pending;
 
 use std::collections::VecDeque;
 
 use batch::OpenBatch;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 
-pub use message::{Key, Outgoing, Payload};
+use key_batches::KeyBatches;
+pub use message::{Deliver, Key, NO_REPLICATION, Outgoing, Payload};
 use message::{Metadata, put_bytes};
+use pending::Part;
 pub(crate) use pending::{Pending, PendingRing};
 
 use crate::client::inner::Listener;
 use crate::client::link::Link;
-use crate::config::ProducerConfig;
+use crate::compression::Packer;
+use crate::config::{BatcherBuilder, ProducerConfig};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{MessageId, OpId, ProducerId, SendToken};
+use crate::ids::{FirstChunk, MessageId, OpId, ProducerId, SendToken};
 use crate::time::{Now, Time};
 use crate::wire::batch::BatchReader;
-use crate::wire::hot::{self, Receipt};
+use crate::wire::hot::{self, Receipt, SendDetails};
 use crate::wire::{
-    CommandProducer, CommandProducerSuccess, KeyValue, MessageMetadata, SingleMessageMetadata,
+    CommandProducer, CommandProducerSuccess, CompressionType, KeyValue, MessageMetadata,
+    SingleMessageMetadata,
 };
 
 /// Payloads from this size on travel as segments of their own, without a copy.
@@ -49,6 +55,12 @@ pub(crate) struct Producer {
     pub(crate) listener: Option<Listener>,
     pub(crate) ring: PendingRing,
     batch: OpenBatch,
+    /// In its place, where batches go by key.
+    keyed: Option<Box<KeyBatches>>,
+    /// The client's, while it is lent.
+    packer: Option<Box<Packer>>,
+    /// Of the message whose chunks get their receipts.
+    first_chunk: Option<FirstChunk>,
     /// Flushes that wait, each for all sends before a token, and the first failure among those.
     pub(crate) flushes: VecDeque<(OpId, u64, Option<Error>)>,
     /// Largest metadata and payload that the broker takes.
@@ -68,6 +80,8 @@ pub(crate) struct Producer {
 pub(crate) enum Received {
     /// The oldest send is stored, or the oldest batch of them.
     Sent(SendToken, Pending, MessageId),
+    /// The oldest chunk is stored, and others of its message follow.
+    Part(Pending),
     /// Of a send that has ended already.
     Ignored,
     /// Of a send that was never made, or not yet: something was lost.
@@ -82,6 +96,9 @@ impl Producer {
             listener: None,
             ring: PendingRing::default(),
             batch: OpenBatch::default(),
+            keyed: by_key(&config).then(Box::default),
+            packer: None,
+            first_chunk: None,
             flushes: VecDeque::new(),
             max_message_size: crate::wire::DEFAULT_MAX_MESSAGE_SIZE,
             partition: config.topic.partition().and_then(|p| i32::try_from(p).ok()).unwrap_or(-1),
@@ -109,6 +126,7 @@ impl Producer {
             user_provided_producer_name: Some(self.config.name.is_some()),
             metadata: key_values(&self.config.properties),
             topic_epoch: self.topic_epoch,
+            initial_subscription_name: self.config.initial_subscription_name.clone(),
             ..Default::default()
         };
         self.epoch += 1;
@@ -132,18 +150,31 @@ impl Producer {
     /// Bytes that its pending messages hold.
     #[inline]
     pub(crate) fn held(&self) -> usize {
-        self.ring.bytes() + self.batch.bytes().len()
+        self.ring.bytes() + self.batch.bytes().len() + self.keyed.as_ref().map_or(0, |keyed| keyed.bytes())
     }
 
     /// Token of the next message.
     pub(crate) fn next_token(&self) -> u64 {
-        self.ring.next_token() + u64::from(self.batch.messages)
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages);
+        self.ring.next_token() + u64::from(self.batch.messages + keyed)
+    }
+
+    /// Takes what payloads are packed with, or gives it back: it is large, and one does for all producers.
+    #[inline]
+    pub(crate) fn lend(&mut self, packer: &mut Option<Box<Packer>>) {
+        if self.config.compression_type != CompressionType::NONE {
+            std::mem::swap(&mut self.packer, packer);
+        }
     }
 
     /// When the open batch goes out at the latest.
     #[inline]
     pub(crate) fn batch_due(&self) -> Option<Time> {
-        self.batch.due(self.config.batching_max_publish_delay)
+        let delay = self.config.batching_max_publish_delay;
+        match &self.keyed {
+            Some(keyed) => keyed.due(delay),
+            None => self.batch.due(delay),
+        }
     }
 
     /// Takes a message into the open batch, or into the ring. The caller has checked that there is
@@ -171,14 +202,23 @@ impl Producer {
         let limit = (self.config.batching_max_bytes as usize).min(self.max_message_size);
         let details = message.details_len();
         let len = message.payload.as_ref().map_or(0, |p| p.as_slice().len()) + details;
-        // What fills a batch by itself goes by itself, and without a copy; so does what brokers may refuse.
-        if len >= limit || details > MAX_DETAILS {
+        // What fills a batch by itself goes by itself, and without a copy; so does what brokers may refuse,
+        // and what belongs to its entry alone.
+        let alone = message.deliver.is_some() || message.source_id.is_some();
+        if alone || len >= limit || details > MAX_DETAILS {
             self.close_batch();
             return self.write(message, message.base64_key(), sequence_id, now);
         }
         // As Java: what the broker may drop as a duplicate shares no batch with what it may not.
         let repeats = sequence_id < next;
-        if repeats || self.batch.repeats || self.batch.bytes().len() + len > limit {
+        if self.keyed.is_some() {
+            return Ok(self.enqueue_by_key(message, sequence_id, repeats, len, limit, now));
+        }
+        if repeats
+            || self.batch.repeats
+            || !self.batch.suits(message)
+            || self.batch.bytes().len() + len > limit
+        {
             self.close_batch();
         }
         let token = SendToken(self.next_token());
@@ -191,9 +231,55 @@ impl Producer {
         Ok(token)
     }
 
-    /// Moves the open batch to the ring.
+    fn enqueue_by_key(
+        &mut self,
+        message: &Outgoing<'_>,
+        sequence_id: u64,
+        repeats: bool,
+        len: usize,
+        limit: usize,
+        now: Now,
+    ) -> SendToken {
+        let joins = |keyed: &KeyBatches| {
+            !repeats && !keyed.repeats && keyed.suits(message) && keyed.bytes() + len <= limit
+        };
+        if !self.keyed.as_deref().is_some_and(joins) {
+            self.close_batch();
+        }
+        let token = self.next_token();
+        if let Some(keyed) = &mut self.keyed {
+            keyed.push(token, sequence_id, message, now);
+            keyed.repeats = repeats;
+            self.next_sequence_id = Some(sequence_id.wrapping_add(1));
+            if keyed.messages >= self.config.batching_max_messages || keyed.bytes() >= limit {
+                self.close_batch();
+            }
+        }
+        SendToken(token)
+    }
+
+    /// Moves the open batch to the ring, or those of all keys.
     pub(crate) fn close_batch(&mut self) {
-        if !cfg!(feature = "batching") || self.batch.is_empty() {
+        if !cfg!(feature = "batching") {
+            return;
+        }
+        if let Some(keyed) = self.keyed.as_mut().filter(|keyed| keyed.messages > 0) {
+            let batches = keyed.take(self.ring.next_token());
+            let (count, next) = (batches.len(), self.next_sequence_id);
+            for mut open in batches {
+                // As Java: by the highest of its sequence ids.
+                open.batch.first = open.batch.last;
+                if open.batch.messages != 1 || !self.push_lone(&open.batch) {
+                    self.push_batch(&mut open.batch);
+                }
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.give_back(open);
+                }
+            }
+            self.ring.reordered(count);
+            self.next_sequence_id = next;
+        }
+        if self.batch.is_empty() {
             return;
         }
         let mut batch = std::mem::take(&mut self.batch);
@@ -204,29 +290,69 @@ impl Producer {
         self.batch = batch;
     }
 
+    /// The token of the send in a place of the ring: another where batches go by key.
+    pub(crate) fn token_of(&mut self, place: u64) -> u64 {
+        let head = self.ring.head_token();
+        self.keyed.as_mut().map_or(place, |keyed| keyed.token_of(place, head))
+    }
+
     fn push_batch(&mut self, batch: &mut OpenBatch) {
-        let metadata = MessageMetadata {
+        let codec = self.config.compression_type;
+        let packed = codec != CompressionType::NONE;
+        let mut metadata = MessageMetadata {
             producer_name: self.name().to_owned(),
             sequence_id: batch.first,
             publish_time: batch.since.wall_ms,
             partition_key: batch.key.take(),
             partition_key_b64_encoded: batch.key_is_base64.then_some(true),
             ordering_key: batch.ordering_key.take().map(Bytes::from),
+            replicate_to: std::mem::take(&mut batch.replicate_to),
             num_messages_in_batch: i32::try_from(batch.messages).ok(),
             highest_sequence_id: Some(batch.last),
+            compression: packed.then_some(codec),
+            uncompressed_size: packed.then_some(batch.bytes().len() as u32),
             ..Default::default()
         };
         let send = hot::Send { producer_id: self.id.0, sequence_id: batch.first };
+        let details = SendDetails { batch: Some((batch.messages, batch.last)), ..Default::default() };
         let deadline = self.deadline(batch.since);
         let buffer = self.ring.buffer();
         let before = buffer.len();
-        hot::write_batch(send, batch.messages, batch.last, &metadata, batch.bytes(), buffer);
+        let mut message_size = None;
+        if packed {
+            let open = hot::open_send(send, details, metadata.encoded_len(), buffer);
+            metadata.encode(buffer);
+            let at = buffer.len();
+            let packer = self.packer.get_or_insert_default();
+            let done = packer.pack(codec, batch.bytes(), buffer);
+            message_size =
+                Some(buffer.len() - at).filter(|len| done.is_ok() && *len <= self.max_message_size);
+            match message_size {
+                Some(_) => open.close(&[], buffer),
+                // It does not get smaller; as it is it fits.
+                None => {
+                    buffer.truncate(before);
+                    (metadata.compression, metadata.uncompressed_size) = (None, None);
+                }
+            }
+        }
+        let message_size = message_size.unwrap_or_else(|| {
+            let metadata_len = metadata.encoded_len();
+            buffer.reserve(metadata_len + batch.bytes().len() + 128);
+            let open = hot::open_send(send, details, metadata_len, buffer);
+            metadata.encode(buffer);
+            buffer.put_slice(batch.bytes());
+            open.close(&[], buffer);
+            batch.bytes().len()
+        });
         let pending = Pending {
             sequence_id: batch.first,
             deadline,
             frame_len: (buffer.len() - before) as u32,
-            message_size: batch.bytes().len() as u32,
+            message_size: message_size as u32,
             batch: batch.messages,
+            part: Part::Whole,
+            reordered: false,
         };
         self.ring.push(pending, None);
     }
@@ -241,6 +367,7 @@ impl Producer {
         };
         let properties: Vec<(&str, &str)> =
             single.properties.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect();
+        let replicate_to: Vec<&str> = batch.replicate_to.iter().map(String::as_str).collect();
         let payload = &bytes[slot.payload_start as usize..slot.payload_end as usize];
         let message = Outgoing {
             payload: (!slot.null_value).then_some(Payload::Slice(payload)),
@@ -248,7 +375,8 @@ impl Producer {
             ordering_key: single.ordering_key.as_deref(),
             properties: &properties,
             event_time: single.event_time,
-            sequence_id: None,
+            replicate_to: &replicate_to,
+            ..Default::default()
         };
         let base64 = batch.key.clone().filter(|_| batch.key_is_base64);
         self.write(&message, base64, batch.first, batch.since).is_ok()
@@ -267,6 +395,9 @@ impl Producer {
         sequence_id: u64,
         now: Now,
     ) -> Result<SendToken, Error> {
+        if self.is_special(message) {
+            return self.write_special(message, encoded_key, sequence_id, now);
+        }
         let payload = message.payload.as_ref().map_or(&[][..], Payload::as_slice);
         let metadata = Metadata {
             producer_name_field: &self.name_field,
@@ -274,6 +405,8 @@ impl Producer {
             publish_time: now.wall_ms,
             message,
             encoded_key,
+            packed: None,
+            chunk: None,
         };
         let metadata_len = metadata.len();
         let message_size = metadata_len + payload.len();
@@ -302,6 +435,8 @@ impl Producer {
             frame_len: frame_len as u32,
             message_size: message_size as u32,
             batch: 0,
+            part: Part::Whole,
+            reordered: false,
         };
         self.next_sequence_id = Some(sequence_id.wrapping_add(1));
         Ok(self.ring.push(pending, shared))
@@ -323,6 +458,15 @@ impl Producer {
         if let Some(at) = receipt.position {
             (id.ledger_id, id.entry_id) = (at.ledger, at.entry);
         }
+        if cfg!(feature = "chunking") && pending.part != Part::Whole {
+            if pending.part == Part::FirstChunk {
+                self.first_chunk = Some(FirstChunk { ledger_id: id.ledger_id, entry_id: id.entry_id });
+            }
+            if pending.part.goes_on() {
+                return Received::Part(pending);
+            }
+            id.first_chunk = self.first_chunk.take();
+        }
         Received::Sent(token, pending, id)
     }
 
@@ -337,6 +481,10 @@ impl Producer {
             ),
         )
     }
+}
+
+fn by_key(config: &ProducerConfig) -> bool {
+    cfg!(feature = "batching") && config.batching && config.batcher_builder == BatcherBuilder::KeyBased
 }
 
 pub(crate) fn key_values(properties: &[(String, String)]) -> Vec<KeyValue> {

@@ -30,13 +30,34 @@ pub(crate) struct Pending {
     pub(crate) message_size: u32,
     /// Messages of the batch that it is; 0 when it is none.
     pub(crate) batch: u32,
+    pub(crate) part: Part,
+    /// Its messages were not sent in the order of their tokens: see `key_batches.rs`.
+    pub(crate) reordered: bool,
+}
+
+/// Which part of a message an entry is. All chunks of a message have its token, which ends with the last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it, or a batch.
+    #[default]
+    Whole,
+    FirstChunk,
+    Chunk,
+    LastChunk,
+}
+
+impl Part {
+    /// Whether more chunks of the message follow.
+    pub(crate) fn goes_on(self) -> bool {
+        matches!(self, Self::FirstChunk | Self::Chunk)
+    }
 }
 
 impl Pending {
     /// Sends that end with it: each has a token of its own, in a row.
     #[inline]
     pub(crate) fn messages(&self) -> u64 {
-        u64::from(self.batch.max(1))
+        if self.part.goes_on() { 0 } else { u64::from(self.batch.max(1)) }
     }
 }
 
@@ -81,6 +102,11 @@ impl PendingRing {
         token
     }
 
+    /// The last entries hold messages that are not in the order of their tokens.
+    pub(crate) fn reordered(&mut self, entries: usize) {
+        self.entries.iter_mut().rev().take(entries).for_each(|pending| pending.reordered = true);
+    }
+
     /// Token of the message that comes next.
     pub(crate) fn next_token(&self) -> u64 {
         self.next
@@ -122,6 +148,16 @@ impl PendingRing {
         Some((token, pending))
     }
 
+    /// Takes out the oldest send, with all chunks of its message that are left.
+    pub(crate) fn pop_whole(&mut self) -> Option<(SendToken, Pending)> {
+        let (token, mut whole) = self.pop()?;
+        while whole.part.goes_on() {
+            let Some((_, next)) = self.pop() else { break };
+            whole = Pending { frame_len: whole.frame_len + next.frame_len, ..next };
+        }
+        Some((token, whole))
+    }
+
     /// Hands over the blocks that no connection has yet.
     pub(crate) fn transmit(&mut self, mut send: impl FnMut(Bytes)) {
         self.seal();
@@ -136,8 +172,8 @@ impl PendingRing {
         self.unsent = self.sealed.len();
     }
 
-    /// Takes out the sends whose message is larger than `limit`, wherever they stand. The others are
-    /// all to be sent again.
+    /// Takes out the sends whose message is larger than `limit`, or one of its chunks, wherever they
+    /// stand. The others are all to be sent again.
     pub(crate) fn remove_larger(&mut self, limit: usize) -> Vec<(SendToken, Pending)> {
         if self.entries.iter().all(|p| p.message_size as usize <= limit) {
             return Vec::new();
@@ -145,20 +181,26 @@ impl PendingRing {
         self.seal();
         let mut all = BytesMut::with_capacity(self.bytes);
         self.sealed.drain(..).for_each(|block| all.extend_from_slice(&block));
-        let mut removed = Vec::new();
+        let mut removed: Vec<(SendToken, Pending)> = Vec::new();
         let mut next = self.head;
-        for pending in &mut self.entries {
+        let mut entries = self.entries.make_contiguous();
+        while !entries.is_empty() {
+            let last = entries.iter().position(|p| !p.part.goes_on()).unwrap_or(entries.len() - 1);
+            let (whole, rest) = entries.split_at_mut(last + 1);
+            entries = rest;
             let token = SendToken(next);
-            next += pending.messages();
-            let frame = all.split_to(pending.frame_len as usize);
-            if pending.message_size as usize <= limit {
-                self.open.extend_from_slice(&frame);
+            next += whole.iter().map(Pending::messages).sum::<u64>();
+            let frame_len = whole.iter().map(|p| p.frame_len).sum::<u32>();
+            let bytes = all.split_to(frame_len as usize);
+            let largest = whole.iter().map(|p| p.message_size).max().unwrap_or(0);
+            if largest as usize <= limit {
+                self.open.extend_from_slice(&bytes);
                 continue;
             }
-            removed.push((token, *pending));
-            self.bytes -= pending.frame_len as usize;
+            removed.extend(whole.last().map(|p| (token, Pending { frame_len, message_size: largest, ..*p })));
+            self.bytes -= frame_len as usize;
             // Its place stays, empty, so that the tokens of the others hold.
-            (pending.frame_len, pending.message_size) = (0, 0);
+            whole.iter_mut().for_each(|p| (p.frame_len, p.message_size) = (0, 0));
         }
         self.unsent = 0;
         self.trim();
@@ -206,6 +248,16 @@ mod tests {
 
     use super::*;
 
+    const WHOLE: Pending = Pending {
+        sequence_id: 0,
+        deadline: Time::NEVER,
+        frame_len: 0,
+        message_size: 0,
+        batch: 0,
+        part: Part::Whole,
+        reordered: false,
+    };
+
     fn push(ring: &mut PendingRing, sequence_id: u64, frame: &[u8]) -> SendToken {
         ring.buffer().put_slice(frame);
         let pending = Pending {
@@ -213,7 +265,7 @@ mod tests {
             deadline: Time::NEVER,
             frame_len: frame.len() as u32,
             message_size: frame.len() as u32,
-            batch: 0,
+            ..WHOLE
         };
         ring.push(pending, None)
     }
@@ -255,8 +307,7 @@ mod tests {
     fn a_payload_behind_its_head_is_part_of_its_frame() {
         let mut ring = PendingRing::default();
         ring.buffer().put_slice(b"head");
-        let pending =
-            Pending { sequence_id: 0, deadline: Time::NEVER, frame_len: 8, message_size: 4, batch: 0 };
+        let pending = Pending { frame_len: 8, message_size: 4, ..WHOLE };
         ring.push(pending, Some(Bytes::from_static(b"body")));
         push(&mut ring, 1, b"x");
         assert_eq!(transmit(&mut ring), b"headbodyx");
@@ -278,5 +329,33 @@ mod tests {
         assert_eq!(transmit(&mut ring), b"bd");
         assert_eq!(ring.pop().map(|(token, _)| token), Some(SendToken(1)));
         assert_eq!(ring.pop().map(|(token, _)| token), Some(SendToken(3)));
+    }
+
+    #[test]
+    fn p05_chunks_have_one_token_and_go_together() {
+        let mut ring = PendingRing::default();
+        let chunk = |ring: &mut PendingRing, part, len: usize| {
+            ring.buffer().put_slice(&b"cccccccc"[..len]);
+            let (frame_len, message_size) = (len as u32, len as u32);
+            ring.push(Pending { frame_len, message_size, part, ..WHOLE }, None).0
+        };
+        let chunks = |ring: &mut PendingRing, last| {
+            [(Part::FirstChunk, 2), (Part::Chunk, 2), (Part::LastChunk, last)]
+                .map(|(part, len)| chunk(ring, part, len))
+        };
+        assert_eq!(push(&mut ring, 0, b"a"), SendToken(0));
+        assert_eq!(chunks(&mut ring, 1), [1, 1, 1]);
+        assert_eq!(chunks(&mut ring, 8), [2, 2, 2]);
+        assert_eq!(push(&mut ring, 3, b"bb"), SendToken(3));
+        assert_eq!(
+            ring.remove_larger(4).iter().map(|(t, p)| (t.0, p.frame_len)).collect::<Vec<_>>(),
+            [(2, 12)]
+        );
+        assert_eq!(transmit(&mut ring), b"acccccbb");
+        assert_eq!(ring.pop_whole().map(|(t, p)| (t.0, p.frame_len)), Some((0, 1)));
+        assert_eq!(ring.pop().map(|(t, p)| (t.0, p.part)), Some((1, Part::FirstChunk)));
+        assert_eq!(ring.pop_whole().map(|(t, p)| (t.0, p.frame_len)), Some((1, 3)));
+        assert_eq!(ring.pop().map(|(t, _)| t.0), Some(3));
+        assert!(ring.is_empty() && ring.bytes() == 0);
     }
 }

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::codec::{Reader, Scratch, put_varint, varint_len};
 use super::commands::base::locate;
-use super::{DecodeError, MessageMetadata, crc32c};
+use super::{DecodeError, crc32c};
 
 /// Where a message is stored, as the hot commands carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,40 +203,68 @@ pub fn write_send_head(
     seal_checksum(start, payload, out);
 }
 
-/// Appends a SEND frame of a batch: `messages` of them, the last with the sequence id `highest`.
-pub fn write_batch(
-    send: Send,
-    messages: u32,
-    highest: u64,
-    metadata: &MessageMetadata,
-    payload: &[u8],
-    out: &mut BytesMut,
-) {
-    let body = 4
-        + varint_len(send.producer_id)
-        + varint_len(send.sequence_id)
-        + varint_len(u64::from(messages))
-        + varint_len(highest);
-    let command = 4 + body;
-    let metadata_len = metadata.encoded_len();
-    let total = 4 + command + 6 + 4 + metadata_len + payload.len();
-    out.reserve(total + 4);
-    out.put_u32(total as u32);
-    out.put_u32(command as u32);
-    out.put_slice(&[0x08, 6, 6 << 3 | 2, body as u8, 0x08]);
-    put_varint(out, send.producer_id);
-    out.put_u8(2 << 3);
-    put_varint(out, send.sequence_id);
-    out.put_u8(3 << 3);
-    put_varint(out, u64::from(messages));
-    out.put_u8(6 << 3);
-    put_varint(out, highest);
-    let start = out.len();
+/// What a SEND says where it is more than its ids.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendDetails {
+    /// Of a batch: how many messages it has, and the highest of their sequence ids.
+    pub batch: Option<(u32, u64)>,
+    /// It is one chunk of a message.
+    pub is_chunk: bool,
+    /// Ledger and entry of the message that it stands for, on a shadow topic.
+    pub source: Option<(u64, u64)>,
+}
+
+/// A SEND frame whose metadata and payload are still to be appended.
+#[derive(Debug)]
+#[must_use]
+pub struct OpenSend {
+    frame: usize,
+    magic: usize,
+}
+
+/// Begins a SEND frame with metadata of `metadata_len` bytes: they must follow, then the payload, then
+/// [`OpenSend::close`].
+pub fn open_send(send: Send, details: SendDetails, metadata_len: usize, out: &mut BytesMut) -> OpenSend {
+    let frame = out.len();
+    let mut command = Scratch::new();
+    command.put(&[0x08]);
+    command.put_varint(send.producer_id);
+    command.put(&[2 << 3]);
+    command.put_varint(send.sequence_id);
+    if let Some((messages, highest)) = details.batch {
+        command.put(&[3 << 3]);
+        command.put_varint(u64::from(messages));
+        command.put(&[6 << 3]);
+        command.put_varint(highest);
+    }
+    if details.is_chunk {
+        command.put(&[7 << 3, 1]);
+    }
+    let source = details.source.map_or(0, |(l, e)| 2 + 2 + varint_len(l) + varint_len(e));
+    let body = command.as_slice().len() + source;
+    out.put_u32(0);
+    out.put_u32(body as u32 + 4);
+    out.put_slice(&[0x08, 6, 6 << 3 | 2, body as u8]);
+    out.put_slice(command.as_slice());
+    if let Some((ledger, entry)) = details.source {
+        out.put_slice(&[9 << 3 | 2, source as u8 - 2, 0x08]);
+        put_varint(out, ledger);
+        out.put_u8(2 << 3);
+        put_varint(out, entry);
+    }
+    let magic = out.len();
     out.put_slice(&[0x0e, 0x01, 0, 0, 0, 0]);
     out.put_u32(metadata_len as u32);
-    metadata.encode(out);
-    out.put_slice(payload);
-    seal_checksum(start, &[], out);
+    OpenSend { frame, magic }
+}
+
+impl OpenSend {
+    /// Ends the frame; `tail` is the part of the payload that travels as a segment of its own behind `out`.
+    pub fn close(self, tail: &[u8], out: &mut BytesMut) {
+        let total = (out.len() - self.frame - 4 + tail.len()) as u32;
+        out[self.frame..self.frame + 4].copy_from_slice(&total.to_be_bytes());
+        seal_checksum(self.magic, tail, out);
+    }
 }
 
 /// Writes all up to the metadata; returns where the checksum's magic stands.

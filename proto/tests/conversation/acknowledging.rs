@@ -8,7 +8,7 @@ use pulsewire_proto::{
 use crate::talk::*;
 
 fn at(entry_id: u64) -> MessageId {
-    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0 }
+    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0, first_chunk: None }
 }
 
 fn of(entry_id: u64, batch_index: i32, batch_size: i32) -> MessageId {

@@ -73,7 +73,14 @@ fn p04_each_receipt_has_its_place_in_the_batch_and_the_size_of_it() {
     talk.receipt(conn, id, 0);
     for n in 0..3 {
         let (token, result) = talk.outcome().expect("an outcome");
-        let expected = MessageId { ledger_id: 3, entry_id: 0, partition: -1, batch_index: n, batch_size: 3 };
+        let expected = MessageId {
+            ledger_id: 3,
+            entry_id: 0,
+            partition: -1,
+            batch_index: n,
+            batch_size: 3,
+            first_chunk: None,
+        };
         assert_eq!((token.0, result), (n as u64, Ok(expected)));
     }
     assert_eq!(talk.send(id, b"next"), SendToken(3));
@@ -120,6 +127,7 @@ fn p04_a_batch_carries_what_each_message_has() {
         properties: &[("a", "1"), ("", "ü")],
         event_time: Some(7),
         sequence_id: Some(40),
+        ..Default::default()
     };
     for message in [
         rich,

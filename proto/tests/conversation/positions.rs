@@ -9,7 +9,7 @@ use pulsewire_proto::{
 use crate::talk::*;
 
 fn at(entry_id: u64) -> MessageId {
-    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0 }
+    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0, first_chunk: None }
 }
 
 fn from(id: MessageId) -> ConsumerConfig {

@@ -19,7 +19,7 @@ fn opening(talk: &mut Talk) -> (ProducerId, pulsewire_proto::OpId, ConnId, Comma
 }
 
 fn stored(n: u64) -> MessageId {
-    MessageId { ledger_id: 3, entry_id: n, partition: -1, batch_index: -1, batch_size: 0 }
+    MessageId { ledger_id: 3, entry_id: n, partition: -1, batch_index: -1, batch_size: 0, first_chunk: None }
 }
 
 #[test]
@@ -131,6 +131,7 @@ fn p12_p15_a_message_carries_all_that_it_was_given() {
         properties: &[("a", "1"), ("b", "2")],
         event_time: Some(77),
         sequence_id: Some(9),
+        ..Default::default()
     };
     talk.client.send(id, &message, talk.now).expect("a send");
     let property = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: value.to_owned() };

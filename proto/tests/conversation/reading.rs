@@ -9,7 +9,7 @@ use pulsewire_proto::{
 use crate::talk::*;
 
 fn id_of(entry_id: u64) -> MessageId {
-    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0 }
+    MessageId { ledger_id: 3, entry_id, partition: -1, batch_index: -1, batch_size: 0, first_chunk: None }
 }
 
 fn data(entry_id: u64) -> MessageIdData {

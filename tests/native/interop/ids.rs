@@ -45,7 +45,14 @@ async fn same_order(both: Both) -> Outcome {
         for entry_id in [0, 1, 300] {
             for batch_index in [-1, 0, 9] {
                 let batch_size = if batch_index < 0 { 0 } else { 10 };
-                ids.push(MessageId { ledger_id, entry_id, partition: -1, batch_index, batch_size });
+                ids.push(MessageId {
+                    ledger_id,
+                    entry_id,
+                    partition: -1,
+                    batch_index,
+                    batch_size,
+                    first_chunk: None,
+                });
             }
         }
     }

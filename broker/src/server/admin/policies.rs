@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::routes::ask;
 use super::{Answer, Call};
-use crate::core::{AdminError, Policies, Scope};
+use crate::core::{
+    AdminError, AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
+};
 use crate::server::engine::Handle;
 
 type Result<T> = std::result::Result<T, AdminError>;
@@ -19,26 +21,179 @@ struct Setting {
     write: Write,
 }
 
+const fn named(namespace: &'static str, topic: &'static str) -> Setting {
+    Setting { namespace, topic, read: |_| Value::Null, write: |_, _| Ok(()) }
+}
+
 const SETTINGS: &[Setting] = &[
     Setting {
-        namespace: "deduplication",
-        topic: "deduplicationEnabled",
         read: |p| json!(p.deduplication),
         write: |p, value| boolean(value, &mut p.deduplication),
+        ..named("deduplication", "deduplicationEnabled")
     },
     Setting {
-        namespace: "maxUnackedMessagesPerConsumer",
-        topic: "maxUnackedMessagesOnConsumer",
         read: |p| json!(p.max_unacked_per_consumer),
         write: |p, value| number(value, &mut p.max_unacked_per_consumer),
+        ..named("maxUnackedMessagesPerConsumer", "maxUnackedMessagesOnConsumer")
     },
     Setting {
-        namespace: "maxUnackedMessagesPerSubscription",
-        topic: "maxUnackedMessagesOnSubscription",
         read: |p| json!(p.max_unacked_per_subscription),
         write: |p, value| number(value, &mut p.max_unacked_per_subscription),
+        ..named("maxUnackedMessagesPerSubscription", "maxUnackedMessagesOnSubscription")
     },
+    Setting {
+        read: |p| json!(p.message_ttl),
+        write: |p, value| number(value, &mut p.message_ttl),
+        ..named("messageTTL", "messageTTL")
+    },
+    Setting {
+        read: |p| json!(p.max_producers),
+        write: |p, value| number(value, &mut p.max_producers),
+        ..named("maxProducersPerTopic", "maxProducers")
+    },
+    Setting {
+        read: |p| json!(p.max_consumers),
+        write: |p, value| number(value, &mut p.max_consumers),
+        ..named("maxConsumersPerTopic", "maxConsumers")
+    },
+    Setting {
+        read: |p| json!(p.max_subscriptions),
+        write: |p, value| number(value, &mut p.max_subscriptions),
+        ..named("maxSubscriptionsPerTopic", "maxSubscriptionsPerTopic")
+    },
+    Setting {
+        read: |p| json!(p.max_message_size),
+        write: |p, value| number(value, &mut p.max_message_size),
+        ..named("maxMessageSize", "maxMessageSize")
+    },
+    Setting {
+        read: |p| json!(p.compaction_threshold),
+        write: |p, value| number(value, &mut p.compaction_threshold),
+        ..named("compactionThreshold", "compactionThreshold")
+    },
+    Setting {
+        read: |p| {
+            let json = |r: Retention| json!({ "retentionTimeInMinutes": r.minutes, "retentionSizeInMB": r.megabytes });
+            p.retention.map_or(Value::Null, json)
+        },
+        write: |p, value| {
+            p.retention = object(value, |field| {
+                Some(Retention {
+                    minutes: field("retentionTimeInMinutes")?.as_i64()?,
+                    megabytes: field("retentionSizeInMB")?.as_i64()?,
+                })
+            })
+            .ok_or("{\"retentionTimeInMinutes\": .., \"retentionSizeInMB\": ..}")?;
+            Ok(())
+        },
+        ..named("retention", "retention")
+    },
+    Setting {
+        read: |p| {
+            let json = |d: DelayedDelivery| json!({ "active": d.active, "tickTime": d.tick_ms, "maxDeliveryDelayInMillis": d.max_delay_ms });
+            p.delayed_delivery.map_or(Value::Null, json)
+        },
+        write: |p, value| {
+            p.delayed_delivery = object(value, |field| {
+                Some(DelayedDelivery {
+                    active: field("active")?.as_bool()?,
+                    tick_ms: field("tickTime").and_then(|value| value.as_u64()).unwrap_or(1000),
+                    max_delay_ms: field("maxDeliveryDelayInMillis")
+                        .and_then(|value| value.as_u64())
+                        .unwrap_or(0),
+                })
+            })
+            .ok_or("{\"active\": .., \"tickTime\": ..}")?;
+            Ok(())
+        },
+        ..named("delayedDelivery", "delayedDelivery")
+    },
+    Setting {
+        read: |p| {
+            let json = |creation: AutoTopicCreation| {
+                json!({
+                    "allowAutoTopicCreation": creation.allowed,
+                    "topicType": if creation.partitions.is_some() { "partitioned" } else { "non-partitioned" },
+                    "defaultNumPartitions": creation.partitions,
+                })
+            };
+            p.auto_topic_creation.map_or(Value::Null, json)
+        },
+        write: |p, value| {
+            p.auto_topic_creation = object(value, |field| {
+                let partitioned = field("topicType").is_some_and(|kind| kind == "partitioned");
+                let count = field("defaultNumPartitions").and_then(|value| value.as_u64()).unwrap_or(1);
+                Some(AutoTopicCreation {
+                    allowed: field("allowAutoTopicCreation")?.as_bool()?,
+                    partitions: if partitioned { Some(u32::try_from(count).ok()?) } else { None },
+                })
+            })
+            .ok_or("{\"allowAutoTopicCreation\": .., \"topicType\": ..}")?;
+            Ok(())
+        },
+        ..named("autoTopicCreation", "")
+    },
+    Setting {
+        read: |p| quotas(p),
+        write: |p, value| {
+            let read = |field: &dyn Fn(&str) -> Option<Value>| {
+                let policy = match field("policy")?.as_str()? {
+                    "producer_request_hold" => QuotaPolicy::ProducerRequestHold,
+                    "producer_exception" => QuotaPolicy::ProducerException,
+                    "consumer_backlog_eviction" => QuotaPolicy::ConsumerBacklogEviction,
+                    _ => return None,
+                };
+                let number = |name: &str| field(name).and_then(|value| value.as_i64()).unwrap_or(-1);
+                let by_age = field("backlogQuotaType").is_some_and(|kind| kind == "message_age");
+                Some((
+                    BacklogQuota { bytes: number("limitSize"), seconds: number("limitTime"), policy },
+                    by_age,
+                ))
+            };
+            let quota =
+                object(value, read).ok_or("{\"limitSize\": .., \"limitTime\": .., \"policy\": ..}")?;
+            match quota {
+                Some((quota, true)) => p.backlog_age_quota = Some(quota),
+                Some((quota, false)) => p.backlog_quota = Some(quota),
+                None => (p.backlog_quota, p.backlog_age_quota) = (None, None),
+            }
+            Ok(())
+        },
+        ..named("backlogQuota", "backlogQuota")
+    },
+    Setting { read: |p| quotas(p), ..named("backlogQuotaMap", "backlogQuotaMap") },
 ];
+
+fn quotas(p: &Policies) -> Value {
+    let mut map = serde_json::Map::new();
+    for (kind, quota) in [("destination_storage", p.backlog_quota), ("message_age", p.backlog_age_quota)] {
+        let Some(quota) = quota else { continue };
+        let policy = match quota.policy {
+            QuotaPolicy::ProducerRequestHold => "producer_request_hold",
+            QuotaPolicy::ProducerException => "producer_exception",
+            QuotaPolicy::ConsumerBacklogEviction => "consumer_backlog_eviction",
+        };
+        let (size, time) = (quota.bytes, quota.seconds);
+        map.insert(
+            kind.to_owned(),
+            json!({ "limit": size, "limitSize": size, "limitTime": time, "policy": policy }),
+        );
+    }
+    Value::Object(map)
+}
+
+/// Reads an object by its fields. Null is none; `None` when it is not what it should be.
+#[allow(clippy::option_option)]
+fn object<T>(
+    value: &Value,
+    read: impl FnOnce(&dyn Fn(&str) -> Option<Value>) -> Option<T>,
+) -> Option<Option<T>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Object(fields) => read(&|name| fields.get(name).cloned()).map(Some),
+        _ => None,
+    }
+}
 
 fn boolean(value: &Value, to: &mut Option<bool>) -> std::result::Result<(), &'static str> {
     *to = match value {
@@ -61,9 +216,11 @@ fn number(value: &Value, to: &mut Option<u64>) -> std::result::Result<(), &'stat
 pub(super) async fn route(call: &Call, scope: Scope, name: &str, handle: &Handle) -> Option<Result<Answer>> {
     let of_topic = matches!(scope, Scope::Topic(_));
     let setting = SETTINGS.iter().find(|s| name == if of_topic { s.topic } else { s.namespace })?;
+    // Where the real broker answers otherwise than by an empty 200 what is not set.
+    let unset_is_204 = of_topic && ["maxSubscriptionsPerTopic", "maxMessageSize"].contains(&name);
     Some(match call.method.as_str() {
-        "GET" => read(scope, setting.read, of_topic, handle).await,
-        "POST" | "PUT" => match call.json() {
+        "GET" => read(scope, setting.read, unset_is_204, handle).await,
+        "POST" | "PUT" => match body(call, name) {
             Ok(value) => write(scope, setting.write, value, handle).await,
             Err(error) => Err(error),
         },
@@ -72,11 +229,23 @@ pub(super) async fn route(call: &Call, scope: Scope, name: &str, handle: &Handle
     })
 }
 
-async fn read(scope: Scope, read: Read, of_topic: bool, handle: &Handle) -> Result<Answer> {
+/// What is to be written: the body, with what only the query says.
+fn body(call: &Call, name: &str) -> Result<Value> {
+    let mut value = call.json()?;
+    if let (Value::Null, Some(number)) = (&value, call.query(name)) {
+        value = number.parse::<u64>().map_or(Value::Null, Value::from);
+    }
+    if let (Value::Object(fields), Some(kind)) = (&mut value, call.query("backlogQuotaType")) {
+        fields.insert("backlogQuotaType".to_owned(), Value::from(kind));
+    }
+    Ok(value)
+}
+
+async fn read(scope: Scope, read: Read, unset_is_204: bool, handle: &Handle) -> Result<Answer> {
     let value =
         ask(handle, move |broker, _| broker.policies(&scope).map(|policies| read(&policies))).await??;
     Ok(match value {
-        Value::Null if of_topic => Answer::Nothing,
+        Value::Null if unset_is_204 => Answer::Nothing,
         Value::Null => Answer::Empty,
         value => Answer::Json(value),
     })

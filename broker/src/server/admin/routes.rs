@@ -1,5 +1,7 @@
 //! Which path does what.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Urls, policies, stats};
@@ -210,7 +212,18 @@ async fn topics(
 async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> Result<Answer> {
     let force = call.flag("force");
     match (call.method.as_str(), rest) {
-        ("PUT", []) => ask(handle, move |broker, now| broker.create_topic(&name, now)).await??,
+        ("PUT", []) => {
+            let properties = properties(call)?;
+            ask(handle, move |broker, now| broker.create_topic(&name, properties, now)).await??;
+        }
+        ("GET", ["properties"]) => {
+            let found = ask(handle, move |broker, _| broker.properties(&name)).await??;
+            return Ok(Answer::Json(json!(found)));
+        }
+        ("PUT", ["properties"]) => {
+            let properties = properties(call)?;
+            ask(handle, move |broker, _| broker.set_properties(&name, properties)).await??;
+        }
         ("DELETE", []) => {
             ask(handle, move |broker, now| {
                 if broker.partitions(&name) > 0 {
@@ -272,6 +285,24 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         ("PUT", ["unload"]) => {
             ask(handle, move |broker, now| broker.unload_topic(&name, now)).await??;
         }
+        ("POST", ["terminate"]) => {
+            let last = ask(handle, move |broker, now| broker.terminate(&name, now)).await??;
+            return Ok(Answer::Json(json!({
+                "ledgerId": last.ledger_id as i64,
+                "entryId": last.entry_id as i64,
+                "partitionIndex": -1,
+                "batchIndex": -1,
+                "batchSize": 0,
+            })));
+        }
+        ("PUT", ["compaction"]) => {
+            ask(handle, move |broker, _| broker.compact(&name)).await??;
+        }
+        ("GET", ["compaction"]) => {
+            let done = ask(handle, move |broker, _| broker.is_compacted(&name)).await??;
+            let status = if done { "SUCCESS" } else { "NOT_RUN" };
+            return Ok(Answer::Json(json!({ "status": status, "lastError": "" })));
+        }
         (_, ["subscription", sub, rest @ ..]) => {
             return subscription(call, name, (*sub).to_owned(), rest, handle).await;
         }
@@ -282,6 +313,19 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
         _ => return Err(not_allowed(call)),
     }
     Ok(Answer::Nothing)
+}
+
+fn properties(call: &Call) -> Result<BTreeMap<String, String>> {
+    let wrong = || error(400, "The body must be an object of texts");
+    match call.json()? {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| Some((key, value.as_str()?.to_owned())))
+            .collect::<Option<_>>()
+            .ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
 }
 
 fn partitions(call: &Call) -> Result<u32> {
@@ -309,6 +353,17 @@ async fn subscription(
         }
         ("POST", ["skip_all"]) => {
             ask(handle, move |broker, now| broker.skip_all(&name, &sub, now)).await??;
+        }
+        ("POST", ["skip", count]) => {
+            let count = count.parse().map_err(|_| error(400, "The number of messages must be one"))?;
+            ask(handle, move |broker, now| broker.skip(&name, &sub, count, now)).await??;
+        }
+        ("POST", ["expireMessages", seconds]) => {
+            let seconds = seconds.parse().map_err(|_| error(400, "The time must be in seconds"))?;
+            let any = ask(handle, move |broker, now| broker.expire_messages(&name, &sub, seconds, now));
+            if !any.await?? {
+                return Err(error(409, "There is nothing to expire"));
+            }
         }
         ("POST", ["resetcursor", time]) => {
             let time = time.parse().map_err(|_| error(400, "The time must be in milliseconds"))?;

@@ -8,7 +8,14 @@ pub(super) fn topic(stats: &TopicStats) -> Value {
     let publishers: Vec<Value> = stats
         .publishers
         .iter()
-        .map(|publisher| json!({ "producerId": publisher.id, "producerName": publisher.name }))
+        .map(|publisher| {
+            json!({
+                "accessMode": publisher.access,
+                "producerId": publisher.id,
+                "producerName": publisher.name,
+                "metadata": map(&publisher.metadata),
+            })
+        })
         .collect();
     let subscriptions: Map<String, Value> =
         stats.subscriptions.iter().map(|sub| (sub.name.clone(), subscription(sub))).collect();

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use pulsewire::{Producer, Sending};
+use pulsewire::{CompressionType, Producer, Sending};
 use tokio::time::sleep_until;
 
 use super::payload::Payloads;
@@ -63,6 +63,9 @@ pub(super) struct Arguments {
     /// How long the first message of a batch waits for others, in milliseconds
     #[arg(long, value_name = "MS", default_value = "1", value_parser = millis)]
     batching_max_delay: Duration,
+    /// The codec of payloads: none, lz4, zlib, zstd or snappy
+    #[arg(long, value_name = "CODEC", default_value = "none", value_parser = codec)]
+    compression: CompressionType,
     /// How long a message may wait for its receipt
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
     send_timeout: Duration,
@@ -75,6 +78,13 @@ pub(super) struct Arguments {
 fn rate(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     number.ok_or_else(|| "a number above 0 is wanted".to_owned())
+}
+
+fn codec(name: &str) -> Result<CompressionType, String> {
+    let known = CompressionType::KNOWN.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+    known
+        .map(|(number, _)| CompressionType(*number))
+        .ok_or_else(|| "none, lz4, zlib, zstd or snappy".to_owned())
 }
 
 /// A time in milliseconds, with a fraction or the unit where wanted.
@@ -96,6 +106,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
                 .batching(arguments.batching_max_messages > 1)
                 .batching_max_messages(arguments.batching_max_messages.max(1))
                 .batching_max_bytes(arguments.batching_max_bytes)
+                .compression_type(arguments.compression)
                 .batching_max_publish_delay(arguments.batching_max_delay);
             let opened = arguments.connection.open(&mut interrupts, builder.create()).await?;
             let Some(producer) = opened else { return Ok(Ended::Interrupted) };

@@ -1,0 +1,166 @@
+//! Compaction: of every key the last value, for those who want no more than that.
+//!
+//! As the real broker does it: entries keep their ids; a batch of which something is left keeps its
+//! places, with those that are gone marked; messages without a key, and keys whose last value is
+//! null, go.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use pulsewire_proto::wire::batch::{self, BatchReader};
+use pulsewire_proto::wire::entry::{encode_entry, find_bytes, find_varint};
+use pulsewire_proto::wire::{CompressionType, MessageMetadata, SingleMessageMetadata};
+
+use super::storage::{Log, Stored};
+use super::topic::Topic;
+
+/// What compaction left of a topic.
+#[derive(Debug, Default)]
+pub(super) struct Compacted {
+    /// Entries from here on were not looked at.
+    horizon: u64,
+    entries: BTreeMap<u64, Stored>,
+    bytes: usize,
+}
+
+impl Compacted {
+    /// What comes at `offset` or after it, for a reader of compacted topics.
+    pub(super) fn next<'a>(&'a self, log: &'a Log, offset: u64) -> Option<(u64, &'a Stored)> {
+        if offset < self.horizon
+            && let Some((offset, stored)) = self.entries.range(offset..).next()
+        {
+            return Some((*offset, stored));
+        }
+        let offset = offset.max(self.horizon).max(log.first());
+        Some((offset, log.get(offset)?))
+    }
+
+    /// Whether a topic that ends at `end` has nothing that was not looked at.
+    pub(super) fn is_all(&self, end: u64) -> bool {
+        end <= self.horizon
+    }
+
+    /// The last entry, and the number of the last message in it.
+    pub(super) fn last(&self) -> Option<(u64, i32)> {
+        let (offset, stored) = self.entries.last_key_value()?;
+        let last = messages(stored).unwrap_or_default().iter().rposition(|message| message.key.is_some());
+        let last = last.map_or(stored.messages, |last| last as u32 + 1);
+        Some((*offset, if stored.batch { i32::try_from(last).unwrap_or(i32::MAX) - 1 } else { -1 }))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A message's place: its entry, and its number in a batch.
+type Place = (u64, usize);
+
+/// Compacts a topic up to its end. Answers how many bytes are held for it more than before.
+pub(super) fn compact(topic: &mut Topic) -> isize {
+    let before = std::mem::take(&mut topic.compacted).unwrap_or_default();
+    let horizon = topic.log.end();
+    let rest =
+        (before.horizon.max(topic.log.first())..horizon).filter_map(|at| Some((at, topic.log.get(at)?)));
+    let entries: Vec<(u64, &Stored)> =
+        before.entries.iter().map(|(at, stored)| (*at, stored)).chain(rest).collect();
+    let mut last: BTreeMap<Bytes, Place> = BTreeMap::new();
+    for (offset, stored) in &entries {
+        for (n, message) in messages(stored).unwrap_or_default().into_iter().enumerate() {
+            let Some(key) = message.key else { continue };
+            if message.null {
+                last.remove(&key);
+            } else {
+                last.insert(key, (*offset, n));
+            }
+        }
+    }
+    let mut compacted = Compacted { horizon, ..Compacted::default() };
+    for (offset, stored) in entries {
+        let kept = match messages(stored) {
+            // What cannot be read stays whole.
+            None => Some(stored.clone()),
+            Some(messages) => {
+                let keep: Vec<bool> = messages
+                    .iter()
+                    .enumerate()
+                    .map(|(n, message)| {
+                        message.key.as_ref().and_then(|key| last.get(key)) == Some(&(offset, n))
+                    })
+                    .collect();
+                match keep.iter().filter(|keep| **keep).count() {
+                    0 => None,
+                    count if count == keep.len() => Some(stored.clone()),
+                    _ => thinned(stored, &keep),
+                }
+            }
+        };
+        if let Some(stored) = kept {
+            compacted.bytes += stored.cost();
+            compacted.entries.insert(offset, stored);
+        }
+    }
+    let change = compacted.bytes as isize - before.bytes as isize;
+    topic.compacted = Some(compacted);
+    change
+}
+
+struct Message {
+    key: Option<Bytes>,
+    null: bool,
+}
+
+/// The messages of an entry; `None` when they cannot be read.
+fn messages(stored: &Stored) -> Option<Vec<Message>> {
+    let metadata = stored.metadata();
+    if !stored.batch {
+        let key = find_bytes(metadata, 6).map(Bytes::copy_from_slice);
+        // Clients always say the size; an entry that does not is never taken for null.
+        let null = find_varint(metadata, 9) == Some(0);
+        return Some(vec![Message { key, null }]);
+    }
+    if find_varint(metadata, 8).is_some_and(|codec| codec != CompressionType::NONE.0 as u64) {
+        return None;
+    }
+    if find_bytes(metadata, 13).is_some() {
+        // Encrypted.
+        return None;
+    }
+    let payload = stored.payload();
+    let mut reader = BatchReader::new();
+    let mut found = Vec::new();
+    for _ in 0..stored.messages {
+        let slot = reader.next(payload).ok()?;
+        let single = payload.get(slot.metadata_start as usize..slot.payload_start as usize)?;
+        let key = find_bytes(single, 2).filter(|_| !slot.compacted_out).map(Bytes::copy_from_slice);
+        found.push(Message { key, null: slot.payload_start == slot.payload_end });
+    }
+    Some(found)
+}
+
+/// A batch of which some messages are gone.
+fn thinned(stored: &Stored, keep: &[bool]) -> Option<Stored> {
+    let payload = stored.payload();
+    let mut reader = BatchReader::new();
+    let mut out = BytesMut::with_capacity(payload.len());
+    let mut start = 0;
+    for keep in keep {
+        let slot = reader.next(payload).ok()?;
+        let end = slot.payload_end as usize;
+        if *keep {
+            out.extend_from_slice(payload.get(start..end)?);
+        } else {
+            let mut gone =
+                SingleMessageMetadata { compacted_out: Some(true), ..SingleMessageMetadata::default() };
+            batch::push(&mut out, &mut gone, &Bytes::new());
+        }
+        start = end;
+    }
+    let mut metadata = MessageMetadata::decode(&Bytes::copy_from_slice(stored.metadata())).ok()?;
+    metadata.uncompressed_size = Some(out.len() as u32);
+    let mut bytes = BytesMut::new();
+    encode_entry(&metadata, &out, &mut bytes);
+    let mut entry = Stored::new(&bytes.freeze(), stored.timestamp).ok()?;
+    entry.index = stored.index;
+    Some(entry)
+}

@@ -1,0 +1,105 @@
+//! What is looked after from time to time: messages that are too old, backlogs that are too large.
+
+use super::policies::{BacklogQuota, QuotaPolicy};
+use super::time::Now;
+use super::topic::{Topic, TopicKey};
+use super::{Broker, Timer};
+
+impl Topic {
+    /// The first entry that some subscription has not acknowledged; `None` without subscriptions.
+    fn oldest(&self) -> Option<u64> {
+        self.subs.values().filter(|sub| sub.durable).map(|sub| sub.cursor.mark()).min()
+    }
+
+    /// Bytes that some subscription has not acknowledged.
+    pub(super) fn backlog_bytes(&self) -> u64 {
+        self.oldest().map_or(0, |oldest| self.log.bytes_since(oldest))
+    }
+
+    /// The quota that is exceeded, if one is.
+    pub(super) fn exceeded(&self, now: Now) -> Option<BacklogQuota> {
+        let bytes = |quota: &BacklogQuota| {
+            u64::try_from(quota.bytes).is_ok_and(|limit| self.backlog_bytes() >= limit)
+        };
+        let age = |quota: &BacklogQuota| {
+            let oldest = self.oldest().and_then(|offset| self.log.get(offset.max(self.log.first())));
+            let age = oldest.map_or(0, |stored| now.wall_ms.saturating_sub(stored.timestamp));
+            u64::try_from(quota.seconds).is_ok_and(|limit| age > limit.saturating_mul(1000))
+        };
+        self.rules.quota.filter(bytes).or_else(|| self.rules.age_quota.filter(age))
+    }
+
+    /// Where what retention keeps begins: entries below may go once they are consumed.
+    pub(super) fn retained(&self, wall_ms: u64) -> u64 {
+        let Some(retention) = self.rules.retention else { return self.log.end() };
+        let by_time = match u64::try_from(retention.minutes) {
+            Ok(minutes) => self.log.first_since(wall_ms.saturating_sub(minutes.saturating_mul(60_000))),
+            Err(_) => self.log.first(),
+        };
+        let by_size = match u64::try_from(retention.megabytes) {
+            Ok(megabytes) => self.log.last_bytes(megabytes.saturating_mul(1 << 20)),
+            Err(_) => self.log.first(),
+        };
+        by_time.max(by_size)
+    }
+}
+
+impl Broker {
+    pub(super) fn schedule_upkeep(&mut self, now: Now) {
+        if !self.upkeep {
+            self.upkeep = true;
+            self.timers.insert((now.mono + self.config.upkeep_interval, Timer::Upkeep));
+        }
+    }
+
+    pub(super) fn upkeep(&mut self, now: Now) {
+        self.upkeep = false;
+        let topics = self.topics.with_upkeep();
+        if !topics.is_empty() {
+            self.schedule_upkeep(now);
+        }
+        for key in topics {
+            self.expire(key, now);
+            self.hold_quota(key, now);
+        }
+    }
+
+    fn expire(&mut self, key: TopicKey, now: Now) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let ttl = topic.rules.message_ttl;
+        if ttl == 0 {
+            return;
+        }
+        let offset = topic.log.first_since(now.wall_ms.saturating_sub(ttl.saturating_mul(1000)));
+        self.pass_over(key, offset);
+    }
+
+    /// All durable subscriptions of a topic pass over what is below `offset`.
+    fn pass_over(&mut self, key: TopicKey, offset: u64) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let mut passed = Vec::new();
+        for (sub_key, sub) in &mut topic.subs {
+            if sub.durable && sub.expire(&topic.log, offset) {
+                passed.push(*sub_key);
+            }
+        }
+        for sub in passed {
+            self.wake(key, sub);
+        }
+    }
+
+    fn hold_quota(&mut self, key: TopicKey, now: Now) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let Some(quota) = topic.exceeded(now) else { return };
+        if quota.policy == QuotaPolicy::ConsumerBacklogEviction {
+            let by_size = u64::try_from(quota.bytes).map_or(0, |limit| topic.log.last_bytes(limit / 10 * 9));
+            let by_age = u64::try_from(quota.seconds).map_or(0, |limit| {
+                topic.log.first_since(now.wall_ms.saturating_sub(limit.saturating_mul(1000)))
+            });
+            return self.pass_over(key, by_size.max(by_age));
+        }
+        for producer in topic.take_producers() {
+            self.expel_producer(&producer);
+        }
+    }
+}

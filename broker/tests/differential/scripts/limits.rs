@@ -1,0 +1,163 @@
+//! Quotas, retention, expiry: what holds or takes messages away.
+
+use pulsewire_proto::wire::*;
+
+use super::scripts;
+use crate::common::{producer_on, subscribe};
+
+scripts! {
+    fn a_full_backlog_holds_or_refuses_producers(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let (a, b) = (s.client(), s.client());
+        s.ask(b, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        s.ask(a, producer_on(1, &topic));
+        let big = "x".repeat(4000);
+        for n in 0..3 {
+            s.publish(a, 1, n, MessageMetadata::default(), &big);
+        }
+        for (n, policy) in [(2, "producer_request_hold"), (3, "producer_exception"), (4, "consumer_backlog_eviction")] {
+            let quota = format!("{{\"limitSize\":5000,\"limitTime\":-1,\"policy\":\"{policy}\"}}");
+            s.order("POST", &format!("{path}/backlogQuota"), &quota);
+            s.pause(500);
+            s.inquire("GET", &format!("{path}/backlogQuotaMap"), "");
+            s.ask(b, producer_on(n, &topic));
+        }
+        s.order("DELETE", &format!("{path}/backlogQuota"), "");
+        s.pause(500);
+        s.inquire("GET", &format!("{path}/backlogQuotaMap"), "");
+        s.ask(b, producer_on(9, &topic));
+    }
+
+    fn settings_are_read_back(s) {
+        let unique = s.unique().to_owned();
+        let topic = format!("persistent/public/default/{unique}");
+        let namespace = format!("namespaces/public/{}", s.short());
+        s.order("PUT", &topic, "");
+        s.order("PUT", &namespace, "");
+        for (at, path, value) in [
+            (&topic, "messageTTL?messageTTL=30", ""),
+            (&topic, "delayedDelivery", r#"{"active":true,"tickTime":500,"maxDeliveryDelayInMillis":0}"#),
+            (&topic, "maxProducers", "3"),
+            (&topic, "maxConsumers", "3"),
+            (&topic, "maxSubscriptionsPerTopic", "4"),
+            (&topic, "maxMessageSize", "1000"),
+            (&topic, "compactionThreshold", "1000"),
+            (&namespace, "retention", r#"{"retentionTimeInMinutes":10,"retentionSizeInMB":5}"#),
+            (&namespace, "messageTTL", "30"),
+            (&namespace, "maxProducersPerTopic", "3"),
+            (&namespace, "maxConsumersPerTopic", "3"),
+            (&namespace, "compactionThreshold", "1000"),
+            (&namespace, "autoTopicCreation", r#"{"allowAutoTopicCreation":true,"topicType":"partitioned","defaultNumPartitions":3}"#),
+        ] {
+            let bare = path.split('?').next().unwrap_or(path);
+            s.inquire("GET", &format!("{at}/{bare}"), "");
+            let put = at == &namespace && path == "compactionThreshold";
+            let method = if put { "PUT" } else { "POST" };
+            s.order(method, &format!("{at}/{path}"), value);
+            s.pause(300);
+            s.inquire("GET", &format!("{at}/{bare}"), "");
+            s.order("DELETE", &format!("{at}/{bare}"), "");
+        }
+    }
+
+    fn too_many_producers_and_consumers(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let a = s.client();
+        s.order("PUT", &path, "");
+        s.order("POST", &format!("{path}/maxProducers"), "1");
+        s.order("POST", &format!("{path}/maxConsumers"), "1");
+        s.order("POST", &format!("{path}/maxSubscriptionsPerTopic"), "1");
+        s.pause(1000);
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, producer_on(2, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        s.ask(a, subscribe(2, &topic, "s", SubType::SHARED));
+        s.ask(a, subscribe(3, &topic, "t", SubType::SHARED));
+    }
+
+    fn old_messages_expire(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        for n in 0..4 {
+            s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"));
+        }
+        s.ask(a, super::close_consumer(1));
+        s.pause(2500);
+        s.publish(a, 1, 4, MessageMetadata::default(), "m4");
+        s.order("POST", &format!("{path}/subscription/s/expireMessages/2"), "");
+        s.pause(1000);
+        s.look(&format!("{path}/stats"), &["subscriptions.s.msgBacklog"]);
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        s.flow(a, 1, 100);
+        s.hear_all(a);
+        s.order("POST", &format!("{path}/subscription/none/expireMessages/2"), "");
+    }
+
+    fn messages_are_skipped_and_cursors_set_back(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.order("PUT", &format!("{path}/subscription/s"), r#"{"ledgerId":-1,"entryId":-1,"partitionIndex":-1}"#);
+        s.order("PUT", &format!("{path}/subscription/s"), r#"{"ledgerId":-1,"entryId":-1,"partitionIndex":-1}"#);
+        for n in 0..6 {
+            s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"));
+        }
+        s.order("POST", &format!("{path}/subscription/s/skip/2"), "");
+        s.look(&format!("{path}/stats"), &["subscriptions.s.msgBacklog", "subscriptions.s.type"]);
+        s.ask(a, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        s.flow(a, 1, 100);
+        s.hear_all(a);
+        s.order("DELETE", &format!("{path}/subscription/s"), "");
+        s.order("POST", &format!("{path}/subscription/s/resetcursor"), r#"{"ledgerId":-1,"entryId":-1,"partitionIndex":-1}"#);
+        s.hear_all(a);
+        s.ask(a, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        s.flow(a, 1, 100);
+        s.hear_all(a);
+        s.order("POST", &format!("{path}/subscription/s/skip_all"), "");
+        s.look(&format!("{path}/stats"), &["subscriptions.s.msgBacklog"]);
+        s.order("DELETE", &format!("{path}/subscription/s?force=true"), "");
+        s.hear_all(a);
+        s.order("DELETE", &format!("{path}/subscription/s"), "");
+        s.inquire("GET", &format!("{path}/subscriptions"), "");
+    }
+
+    fn seeking(s) {
+        let topic = s.topic();
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        let ids: Vec<MessageIdData> =
+            (0..4).map(|n| s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"))).collect();
+        let seek = |id: Option<MessageIdData>, time| CommandSeek {
+            consumer_id: 1,
+            request_id: 30,
+            message_id: id,
+            message_publish_time: time,
+        };
+        for target in [
+            seek(Some(ids[2].clone()), None),
+            seek(None, Some(1)),
+            seek(Some(MessageIdData { entry_id: 77, ..ids[0].clone() }), None),
+            seek(Some(crate::common::id(i64::MAX, i64::MAX)), None),
+            seek(Some(crate::common::id(-1, -1)), None),
+        ] {
+            s.ask(a, target);
+            s.hear_all(a);
+            s.ask(a, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+            s.flow(a, 1, 100);
+            s.hear_all(a);
+        }
+        s.ask(a, seek(None, None));
+        s.ask(a, CommandSeek { consumer_id: 9, ..seek(None, Some(1)) });
+    }
+}
