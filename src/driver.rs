@@ -1,8 +1,8 @@
 //! The one loop that joins a core to its sockets, native and in WebAssembly alike.
 //!
 //! A hand-written future over poll-based traits: whether it is `Send` follows from its connector.
-//! Each turn reads before it writes, takes a bounded amount from each socket, and holds the core's
-//! lock once.
+//! Each turn reads before it writes and takes a bounded amount from each socket. The core's lock is held
+//! for a chunk at a time, so that commands get between and the chunk's buffer is free for the next.
 //!
 //! ```text
 //! socket: Connecting -> Open -> Closing (writes what it has, for a while) -> dropped
@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pulsewire_proto::{Action, ConnId, Endpoint, Error, ErrorKind, Scheme, Time};
+use pulsewire_proto::{Action, ConnId, Endpoint, Error, ErrorKind, Now, Scheme, Time};
 use pulsewire_transport::{
     Clock as _, Connector, ErrorKind as TransportErrorKind, Scheme as Carrier, Target, Transport,
     TransportError,
@@ -46,13 +46,6 @@ enum Socket<C: Connector> {
     Closing { transport: C::Transport, out: VecDeque<Bytes>, until: Time },
 }
 
-/// What happened on a socket.
-enum Fact {
-    Connected,
-    Received(Bytes),
-    Closed(Error),
-}
-
 impl<C: Connector, S: Sink> Driver<C, S> {
     pub(crate) fn new(shared: Arc<Shared<S>>, connector: C) -> Self {
         Self { shared, connector, sockets: Vec::new(), sleep: None }
@@ -60,19 +53,11 @@ impl<C: Connector, S: Sink> Driver<C, S> {
 
     /// Polls the sockets, then the core; `true` when there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
-        let facts = self.poll_sockets(cx);
         let now = self.shared.now();
+        let mut busy = self.poll_sockets(now, cx);
         let mut deferred = S::Deferred::default();
         let mut state = self.shared.lock();
         let State { core, sink, .. } = &mut *state;
-        let mut busy = !facts.is_empty();
-        for (conn, fact) in facts {
-            match fact {
-                Fact::Connected => core.connected(conn, now),
-                Fact::Received(bytes) => core.received(conn, bytes, now),
-                Fact::Closed(error) => core.closed(conn, error, now),
-            }
-        }
         if core.next_deadline().is_some_and(|at| at <= now.time) {
             core.timeout(now);
         }
@@ -115,7 +100,7 @@ impl<C: Connector, S: Sink> Driver<C, S> {
             _ => None,
         });
         let deadline = core.next_deadline().into_iter().chain(lingering).min();
-        state.sleep(cx.waker());
+        state.sleep(cx.waker(), deadline);
         drop(state);
         S::run(deferred);
         if done {
@@ -124,23 +109,28 @@ impl<C: Connector, S: Sink> Driver<C, S> {
         if busy || self.sleep_until(deadline, cx) { Turn::Again } else { Turn::Idle }
     }
 
-    fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Vec<(ConnId, Fact)> {
-        let mut facts = Vec::new();
-        let now = self.shared.now().time;
-        self.sockets.retain_mut(|(conn, socket)| {
+    /// Tells the core what has happened on the sockets; whether anything has.
+    fn poll_sockets(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+        let Self { shared, sockets, .. } = self;
+        let mut busy = false;
+        sockets.retain_mut(|(conn, socket)| {
             let conn = *conn;
             let mut closed = None;
             match socket {
                 Socket::Connecting(connecting) => match Pin::new(connecting).poll(cx) {
                     Poll::Ready(Ok(transport)) => {
                         *socket = Socket::Open { transport, out: VecDeque::new(), flushed: true };
-                        facts.push((conn, Fact::Connected));
+                        shared.lock().core.connected(conn, now);
+                        busy = true;
                     }
                     Poll::Ready(Err(error)) => closed = Some(connect_error(&error)),
                     Poll::Pending => {}
                 },
                 Socket::Open { transport, out, flushed } => {
-                    closed = read(transport, cx, |bytes| facts.push((conn, Fact::Received(bytes))));
+                    closed = read(transport, cx, |bytes| {
+                        busy = true;
+                        shared.lock().core.received(conn, bytes, now);
+                    });
                     if closed.is_none() && !*flushed {
                         match write(transport, out, cx) {
                             Poll::Ready(Ok(())) => *flushed = true,
@@ -154,14 +144,15 @@ impl<C: Connector, S: Sink> Driver<C, S> {
                         Poll::Ready(Ok(())) => transport.poll_close(cx),
                         other => other,
                     };
-                    return written.is_pending() && now < *until;
+                    return written.is_pending() && now.time < *until;
                 }
             }
-            let open = closed.is_none();
-            facts.extend(closed.map(|error| (conn, Fact::Closed(error))));
-            open
+            let Some(error) = closed else { return true };
+            shared.lock().core.closed(conn, error, now);
+            busy = true;
+            false
         });
-        facts
+        busy
     }
 
     /// Sets the alarm; `true` when it has rung.

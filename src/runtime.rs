@@ -34,10 +34,16 @@ impl<T: ?Sized> MaybeSync for T {}
 
 /// The clocks, as the core wants them.
 pub(crate) fn now(clock: &Clock) -> Now {
-    Now {
-        time: Time::from_micros(u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX)),
-        wall_ms: clock.wall_ms(),
-    }
+    Now { time: time(clock), wall_ms: wall_ms(clock) }
+}
+
+#[inline]
+pub(crate) fn time(clock: &Clock) -> Time {
+    Time::from_micros(u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn wall_ms(clock: &Clock) -> u64 {
+    clock.wall_ms()
 }
 
 /// A seed for the core's randomness.

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use pulsewire_proto::{Client, Event, Now, SendOutcome};
+use pulsewire_proto::{Client, Event, Now, SendOutcome, Time};
 
 use crate::runtime::{self, Clock};
 
@@ -38,20 +38,38 @@ pub(crate) struct State<S> {
     pub(crate) sink: S,
     /// Set while the driver sleeps.
     driver: Option<Waker>,
+    /// When it wakes by itself.
+    alarm: Option<Time>,
+    /// The last look at the wall clock.
+    looked: Now,
 }
 
 impl<S> State<S> {
-    pub(crate) fn sleep(&mut self, waker: &Waker) {
+    /// The driver has polled the core until it was empty.
+    pub(crate) fn sleep(&mut self, waker: &Waker, alarm: Option<Time>) {
+        self.core.rest();
+        self.alarm = alarm;
         match &mut self.driver {
             Some(set) => set.clone_from(waker),
             None => self.driver = Some(waker.clone()),
         }
     }
+
+    /// The wall clock is read once in a millisecond: more it does not tell.
+    #[inline]
+    fn at(&mut self, time: Time, clock: &Clock) -> Now {
+        if time.as_micros() / 1000 != self.looked.time.as_micros() / 1000 {
+            self.looked.wall_ms = runtime::wall_ms(clock);
+        }
+        self.looked.time = time;
+        self.looked
+    }
 }
 
 impl<S: Sink> Shared<S> {
     pub(crate) fn new(core: Client, sink: S, clock: Clock) -> Self {
-        Self { state: Mutex::new(State { core, sink, driver: None }), clock }
+        let looked = runtime::now(&clock);
+        Self { state: Mutex::new(State { core, sink, driver: None, alarm: None, looked }), clock }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -67,13 +85,33 @@ impl<S: Sink> Shared<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the core a command and wakes its driver, which has something to do now.
+    /// Gives the core a command, and wakes its driver if that gave it something to do.
+    #[inline]
     pub(crate) fn command<T>(&self, command: impl FnOnce(&mut Client, &mut S, Now) -> T) -> T {
-        let now = self.now();
+        let time = runtime::time(&self.clock);
         let mut state = self.lock();
+        let now = state.at(time, &self.clock);
+        self.give(state, |core, sink| command(core, sink, now))
+    }
+
+    /// The same for a command that needs no time: reading clocks takes longer than most commands.
+    #[inline]
+    pub(crate) fn timeless<T>(&self, command: impl FnOnce(&mut Client, &mut S) -> T) -> T {
+        self.give(self.lock(), command)
+    }
+
+    #[inline]
+    fn give<T>(
+        &self,
+        mut state: MutexGuard<'_, State<S>>,
+        command: impl FnOnce(&mut Client, &mut S) -> T,
+    ) -> T {
         let State { core, sink, .. } = &mut *state;
-        let answer = command(core, sink, now);
-        let driver = state.driver.take();
+        let answer = command(core, sink);
+        let driver = match &state.driver {
+            Some(_) if state.core.has_work(state.alarm) => state.driver.take(),
+            _ => None,
+        };
         drop(state);
         if let Some(driver) = driver {
             driver.wake();

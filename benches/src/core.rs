@@ -2,7 +2,7 @@
 //!
 //! Both are driven with bytes that were prepared before, without sockets or tasks. Instructions are
 //! counted by callgrind as the difference of two run lengths, so that setting up cancels out; time
-//! is the median of many rounds. RESULTS.md is written from the last run and says what was measured.
+//! is the median of many rounds. A section of RESULTS.md is written from the last run and says what was measured.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
@@ -10,7 +10,7 @@ mod count;
 mod magnetar;
 mod ours;
 mod peer;
-mod section;
+mod results;
 mod table;
 
 use std::time::Instant;

@@ -4,7 +4,8 @@
 
 #[path = "../../proto/tests/memory/measure.rs"]
 mod measure;
-mod section;
+#[allow(dead_code, reason = "each bench uses its own part")]
+mod results;
 
 use std::alloc::System;
 use std::fmt::Write as _;
@@ -48,10 +49,11 @@ fn main() {
         );
     }
     println!("{table}");
-    section::put(
-        "Memory",
+    results::write(
+        "memory",
         &format!(
-            "Written by `cargo bench -p pulsewire-benches --bench memory`: bytes that the core has allocated, counted by the\n\
+            "# Memory\n\n\
+             Written by `cargo bench -p pulsewire-benches --bench memory`: bytes that the core has allocated, counted by the\n\
              allocator, for a consumer with the default queue of 1,000. Negative acks come in over ten seconds and are due by the\n\
              8 ms of the default precision; the aim is less than {LIMIT} MiB.\n\n{table}"
         ),

@@ -1,10 +1,9 @@
 //! The table, on the screen and in RESULTS.md.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use crate::peer::{BURST, PAYLOAD, Work};
-use crate::section;
+use crate::results;
 
 pub(crate) struct Measured {
     /// Instructions a message, where they could be counted.
@@ -48,19 +47,6 @@ pub(crate) fn print(rows: &[Row]) {
     println!("{}", table(rows));
 }
 
-/// What a command prints first, for the record.
-fn first_line(command: &str, arguments: &[&str]) -> String {
-    let out = Command::new(command).args(arguments).output().ok();
-    let text = out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
-    text.lines().next().unwrap_or("unknown").trim().to_owned()
-}
-
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or("unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
-}
-
 /// How busy the machine is, over a minute.
 pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -68,19 +54,18 @@ pub(crate) fn load() -> String {
 }
 
 pub(crate) fn write(rows: &[Row], load: &str) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let text = format!(
-        "Written by `cargo bench -p pulsewire-benches` on {date}: {processor}, {cores} cores, load {load}, {rustc}.\n\
+        "# The core, measured\n\n\
+         Written by `cargo bench -p pulsewire-benches --bench core` on {date}: {machine}, load {load}.\n\
          All messages have {PAYLOAD} bytes. Per message, in one run:\n\n\
          {table}\n\
          {notes}",
-        date = first_line("date", &["-u", "+%Y-%m-%d"]),
-        processor = processor(),
-        rustc = first_line("rustc", &["--version"]),
+        date = results::date(),
+        machine = results::machine(),
         table = table(rows),
         notes = NOTES.replace("{BURST}", &BURST.to_string()),
     );
-    section::put("The core, measured", &text);
+    results::write("core", &text);
 }
 
 const NOTES: &str = "\

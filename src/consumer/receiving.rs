@@ -83,7 +83,7 @@ impl Consumer {
 
     fn try_message(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
-        self.handle.client.inner.shared.command(|core, waiters, _| match core.take(id) {
+        self.handle.client.inner.shared.timeless(|core, waiters| match core.take(id) {
             Ok(Some(Ok(message))) => {
                 core.delivered(id, 1);
                 Ok(Some(message))

@@ -252,7 +252,14 @@ impl ProducerBuilder {
         let chain = self.interceptors;
         let interceptors = (!chain.is_empty()).then(|| Arc::new(Interceptors::new(topic.as_str(), chain)));
         // Dropped while it opens, the guard closes what the broker may open.
-        let mut guard = Handle { client: self.client.clone(), id: None };
+        let mut guard = Handle {
+            client: self.client.clone(),
+            id: None,
+            topic,
+            name: String::new(),
+            router: self.router,
+            interceptors,
+        };
         let slot = &mut guard.id;
         let opened = self.client.operation(|core, now| {
             let (id, op) = core.create_producer(config, now)?;
@@ -260,10 +267,9 @@ impl ProducerBuilder {
             Ok((id, op))
         });
         let (id, output) = opened.await?;
-        let name = match output {
-            Output::Producer { name } => name,
-            _ => String::new(),
-        };
-        Ok(Producer { handle: Arc::new(guard), id, topic, name, router: self.router, interceptors })
+        if let Output::Producer { name } = output {
+            guard.name = name;
+        }
+        Ok(Producer { handle: Arc::new(guard), id })
     }
 }

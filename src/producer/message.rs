@@ -228,8 +228,9 @@ impl MessageBuilder {
     /// Sends it: see [`Producer::send`].
     pub fn send(self) -> Sending {
         let Self { producer, message } = self;
-        let state =
-            producer.start(message, true).unwrap_or_else(|failed| SendingState::Ended(Some(failed.0)));
+        let state = producer
+            .start(message, true)
+            .unwrap_or_else(|failed| SendingState::Ended(Some(Box::new(failed.0))));
         Sending { producer, state }
     }
 
@@ -253,7 +254,7 @@ impl MessageBuilder {
 impl Producer {
     /// Sends a message, or parks it when there is no room and it may `wait`; a failure brings it back.
     fn start(&self, message: OwnedMessage, wait: bool) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
-        let Some(interceptors) = &self.interceptors else {
+        let Some(interceptors) = &self.handle.interceptors else {
             return self.give(message, wait);
         };
         let changed = interceptors.before_send(message.clone());
@@ -271,7 +272,7 @@ impl Producer {
     ) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
         let id = self.id;
         // The user's code is called with no lock held.
-        message.partition = self.router.as_ref().and_then(|router| {
+        message.partition = self.handle.router.as_ref().and_then(|router| {
             let partitions = self.handle.client.inner.shared.lock().core.producer_partitions(id);
             let route = |message: &Outgoing<'_>| router(&RoutedMessage { message }, partitions);
             (partitions > 0).then(|| message.with(route))
@@ -282,13 +283,13 @@ impl Producer {
             match sent {
                 Ok(token) => {
                     waiters.expect_send(id);
-                    if let Some(interceptors) = &self.interceptors {
+                    if let Some(interceptors) = &self.handle.interceptors {
                         waiters.intercept(id, token, interceptors.clone(), message);
                     }
                     Ok(SendingState::Sent(token))
                 }
                 Err(error) if wait && error.kind() == ErrorKind::QueueFull => {
-                    Ok(SendingState::Parked(waiters.park(id, message, self.interceptors.clone())))
+                    Ok(SendingState::Parked(waiters.park(id, message, self.handle.interceptors.clone())))
                 }
                 Err(error) => Err(Box::new((error, message))),
             }
@@ -351,7 +352,8 @@ enum SendingState {
     Sent(SendToken),
     /// Waits for room, in its turn.
     Parked(Turn),
-    Ended(Option<Error>),
+    /// Boxed, as there are as many of these as sends in flight.
+    Ended(Option<Box<Error>>),
 }
 
 impl Future for Sending {
@@ -373,14 +375,12 @@ impl Future for Sending {
                 SendingState::Parked(turn) => {
                     this.state = match std::task::ready!(shared.lock().sink.poll_turn(*turn, cx)) {
                         Ok(token) => SendingState::Sent(token),
-                        Err(error) => SendingState::Ended(Some(error)),
+                        Err(error) => SendingState::Ended(Some(Box::new(error))),
                     };
                 }
                 SendingState::Ended(error) => {
-                    let polled = error.take();
-                    return Poll::Ready(Err(polled.unwrap_or_else(|| {
-                        Error::new(ErrorKind::AlreadyClosed, "the send has been answered already")
-                    })));
+                    let told = || Error::new(ErrorKind::AlreadyClosed, "the send has been answered already");
+                    return Poll::Ready(Err(error.take().map_or_else(told, |error| *error)));
                 }
             }
         }

@@ -24,17 +24,18 @@ use crate::client::Client;
 /// Clones are handles to the same producer; it closes when the last one is dropped.
 #[derive(Clone)]
 pub struct Producer {
+    /// All of it, as each send has a clone.
     handle: Arc<Handle>,
     id: ProducerId,
-    topic: TopicName,
-    name: String,
-    router: Option<routing::Router>,
-    interceptors: Option<Arc<Interceptors>>,
 }
 
 struct Handle {
     client: Client,
     id: Option<ProducerId>,
+    topic: TopicName,
+    name: String,
+    router: Option<routing::Router>,
+    interceptors: Option<Arc<Interceptors>>,
 }
 
 impl Drop for Handle {
@@ -52,7 +53,7 @@ impl Producer {
     /// The topic's full name.
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.topic.as_str()
+        self.handle.topic.as_str()
     }
 
     /// How many partitions it sends to by now; 0 when the topic is not partitioned.
@@ -64,7 +65,7 @@ impl Producer {
     /// The producer's name, given or by the broker.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.handle.name
     }
 
     /// Sends a payload. The message is on its way when this returns, in order with other sends, or in a batch that
@@ -162,8 +163,8 @@ impl Producer {
 impl std::fmt::Debug for Producer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Producer")
-            .field("topic", &self.topic)
-            .field("name", &self.name)
+            .field("topic", &self.handle.topic)
+            .field("name", &self.handle.name)
             .finish_non_exhaustive()
     }
 }

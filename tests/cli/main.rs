@@ -5,6 +5,7 @@
 mod dev;
 mod interrupts;
 mod messages;
+mod perf;
 mod refusals;
 mod servers;
 mod support;

@@ -23,7 +23,7 @@ cargo xtask TASK
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   purity             checks that the cores do no I/O
   peers [OPTIONS]    other clients and ours against a real broker, into benches/RESULTS.md; a quarter of an hour
-                     (--runs=5 --workloads=produce,lz4 --clients=pulsewire,java)
+                     (--runs=3 --workloads=produce,lz4 --clients=pulsewire,java)
   golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 

@@ -71,7 +71,9 @@ use requests::Requests;
 ///   [`closed`](Self::closed), [`timeout`](Self::timeout).
 /// - **Polls** (what to do): [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit)
 ///   for each connection that can take bytes, [`poll_sent`](Self::poll_sent),
-///   [`poll_event`](Self::poll_event), [`next_deadline`](Self::next_deadline).
+///   [`poll_event`](Self::poll_event), [`next_deadline`](Self::next_deadline). Between
+///   [`rest`](Self::rest) and [`has_work`](Self::has_work) commands that gave the host nothing to do need not
+///   wake it.
 ///
 /// After any number of commands and facts, poll all of them until they are empty, in this order;
 /// then wait for the next fact, command or deadline.
@@ -284,6 +286,23 @@ impl Client {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
+    }
+
+    /// Whether a command has given the host something to do since [`Client::rest`]: something to poll, or
+    /// a deadline before `alarm`, at which it would look anyway.
+    #[inline]
+    #[must_use]
+    pub fn has_work(&self, alarm: Option<Time>) -> bool {
+        self.pool.is_touched()
+            || !self.sent.is_empty()
+            || !self.events.is_empty()
+            || !self.actions.is_empty()
+            || self.timers.next().is_some_and(|at| alarm.is_none_or(|alarm| at < alarm))
+    }
+
+    /// The host has polled everything until it was empty, and is about to wait.
+    pub fn rest(&mut self) {
+        self.pool.untouch();
     }
 
     // ---- shared by the parts of the client ----

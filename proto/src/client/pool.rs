@@ -22,6 +22,8 @@ pub(crate) struct PoolKey {
 pub(crate) struct Pool {
     connections: IdMap<ConnId, Connection>,
     next: u64,
+    /// A connection may have got something to write.
+    touched: bool,
 }
 
 impl Pool {
@@ -39,7 +41,18 @@ impl Pool {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.touched = true;
         self.connections.get_mut(&conn)
+    }
+
+    /// Whether a connection was taken to be changed since the last [`Pool::untouch`].
+    #[inline]
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    pub(crate) fn untouch(&mut self) {
+        self.touched = false;
     }
 
     pub(crate) fn get(&self, conn: ConnId) -> Option<&Connection> {

@@ -109,7 +109,8 @@ impl Client {
         if was_empty && let Some(deadline) = p.next_timeout() {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
         }
-        if let Some(conn) = p.link.open_conn()
+        if p.ring.has_unsent()
+            && let Some(conn) = p.link.open_conn()
             && let Some(c) = self.pool.get_mut(conn)
         {
             c.mark_dirty(producer);
@@ -174,8 +175,8 @@ impl Client {
         if let Some(deadline) = p.next_timeout() {
             self.timers.arm_if_idle(Timer::SendTimeout(producer), deadline);
         }
-        let pending = !p.ring.is_empty();
-        if let Some(c) = p.link.open_conn().filter(|_| pending).and_then(|conn| self.pool.get_mut(conn)) {
+        let unsent = p.ring.has_unsent();
+        if let Some(c) = p.link.open_conn().filter(|_| unsent).and_then(|conn| self.pool.get_mut(conn)) {
             c.mark_dirty(producer);
         }
     }

@@ -139,6 +139,7 @@ impl Connection {
 
     /// Looks whether the connection is alive: when to look again, or `None` when it must be given up.
     pub(crate) fn keep_alive(&mut self, config: &ClientConfig, now: Now) -> Option<Time> {
+        self.decoder.tidy();
         let interval = config.keep_alive_interval;
         let silence = now.time - self.last_received;
         if silence >= interval * 2 {

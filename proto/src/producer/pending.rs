@@ -94,6 +94,10 @@ impl PendingRing {
             self.unsent += 1;
         }
         self.bytes += pending.frame_len as usize;
+        // Rather a new block than one that grows, which takes twice as much: the next may be as long.
+        if self.open.len() + pending.frame_len as usize > BLOCK {
+            self.seal();
+        }
         self.entries.push_back(pending);
         let token = SendToken(self.next);
         self.next += pending.messages();
@@ -138,6 +142,12 @@ impl PendingRing {
             frame.extend_from_slice(&block[..block.len().min(len - frame.len())]);
         }
         frame.freeze()
+    }
+
+    /// Whether there are bytes that no connection has yet.
+    #[inline]
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent > 0 || !self.open.is_empty()
     }
 
     /// Takes out the oldest send.

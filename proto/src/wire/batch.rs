@@ -55,29 +55,10 @@ impl BatchReader {
         let metadata = rest.get(..size).ok_or(DecodeError::BatchSizes)?;
         let start = self.pos + 4;
         let end = start + size;
-        let mut single = Single::default();
-        let mut rest = metadata;
-        // Most messages have these two fields and no more.
-        loop {
-            match *rest {
-                [PAYLOAD_SIZE, size @ 0..0x80, ref tail @ ..] => {
-                    single.payload_size = Some(i32::from(size));
-                    rest = tail;
-                }
-                [PAYLOAD_SIZE, low, high @ 0..0x80, ref tail @ ..] => {
-                    single.payload_size = Some(i32::from(low & 0x7f) | i32::from(high) << 7);
-                    rest = tail;
-                }
-                [SEQUENCE_ID, 0..0x80, ref tail @ ..]
-                | [SEQUENCE_ID, _, 0..0x80, ref tail @ ..]
-                | [SEQUENCE_ID, _, _, 0..0x80, ref tail @ ..]
-                | [SEQUENCE_ID, _, _, _, 0..0x80, ref tail @ ..] => rest = tail,
-                _ => break,
-            }
-        }
-        if !rest.is_empty() {
-            single.read(rest)?;
-        }
+        let single = match usual(metadata) {
+            Some(size) => Single { payload_size: Some(size), ..Single::default() },
+            None => Single::read(metadata)?,
+        };
         let payload_size = single.payload_size.ok_or(DecodeError::MissingField { number: 3 })?;
         // A null value is written with payload size 0 by Java and -1 by others.
         let payload_size = payload_size.max(0) as usize;
@@ -95,6 +76,21 @@ impl BatchReader {
     }
 }
 
+/// The payload size, where metadata is as that of most messages: this field, and perhaps a sequence id.
+#[inline]
+fn usual(metadata: &[u8]) -> Option<i32> {
+    let (size, rest) = match metadata {
+        [PAYLOAD_SIZE, size @ 0..0x80, rest @ ..] => (i32::from(*size), rest),
+        [PAYLOAD_SIZE, low, high @ 0..0x80, rest @ ..] => {
+            (i32::from(low & 0x7f) | i32::from(*high) << 7, rest)
+        }
+        _ => return None,
+    };
+    let [SEQUENCE_ID, high @ .., 0..0x80] = rest else { return rest.is_empty().then_some(size) };
+    // One number of several bytes, and not several fields.
+    (high.len() < 10 && high.iter().all(|byte| *byte >= 0x80)).then_some(size)
+}
+
 /// What of [`SingleMessageMetadata`] is read while walking.
 #[derive(Default)]
 struct Single {
@@ -105,17 +101,18 @@ struct Single {
 
 impl Single {
     /// Reads any fields.
-    fn read(&mut self, metadata: &[u8]) -> Result<(), DecodeError> {
+    fn read(metadata: &[u8]) -> Result<Self, DecodeError> {
+        let mut single = Self::default();
         let mut reader = Reader::new(metadata, 0, metadata.len());
         while !reader.is_empty() {
             match reader.tag()? {
-                (3, 0) => self.payload_size = Some(reader.varint()? as i32),
-                (4, 0) => self.compacted_out = reader.varint()? != 0,
-                (9, 0) => self.null_value = reader.varint()? != 0,
+                (3, 0) => single.payload_size = Some(reader.varint()? as i32),
+                (4, 0) => single.compacted_out = reader.varint()? != 0,
+                (9, 0) => single.null_value = reader.varint()? != 0,
                 (_, wire) => reader.skip_value(wire)?,
             }
         }
-        Ok(())
+        Ok(single)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Frames: `[u32 total][u32 command size][command]`, then, for some commands, an entry.
 
+use std::collections::VecDeque;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Command, DecodeError};
@@ -32,6 +34,13 @@ pub(crate) struct Peeked {
 
 /// Bytes that are set aside for a frame on its word alone.
 const MAX_RESERVE: usize = 256 * 1024;
+/// Buffers of frames that came in pieces, kept for the next ones: about as many full batches as brokers send
+/// at once, whatever the permits.
+const SPARES: usize = 64;
+/// The largest of them.
+const MAX_SPARE: usize = 160 * 1024;
+/// Buffers are a multiple of this, so that they suit the next frame too.
+const ROUND: usize = 16 * 1024;
 
 /// Cuts a byte stream into frames.
 ///
@@ -54,13 +63,20 @@ pub struct FrameDecoder {
     current: Bytes,
     /// A frame that began in earlier bytes and is not whole yet.
     partial: BytesMut,
+    /// Ends of earlier ones' buffers: each is free again once all who hold its frame have let go.
+    spares: VecDeque<BytesMut>,
 }
 
 impl FrameDecoder {
     /// A decoder that refuses frames of more than `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, current: Bytes::new(), partial: BytesMut::new() }
+        Self { limit, current: Bytes::new(), partial: BytesMut::new(), spares: VecDeque::new() }
+    }
+
+    /// Lets go of buffers that were kept.
+    pub fn tidy(&mut self) {
+        self.spares.clear();
     }
 
     /// Changes the largest frame, once the broker has named its largest message.
@@ -75,10 +91,19 @@ impl FrameDecoder {
             self.current = bytes;
         } else {
             // What is left of `current` is less than one frame; it moves to `partial` at once.
-            self.partial.extend_from_slice(&self.current);
-            self.current = bytes;
-            self.complete_partial();
+            self.join(bytes);
         }
+    }
+
+    fn join(&mut self, bytes: Bytes) {
+        if self.partial.is_empty()
+            && let Ok(Some(len)) = self.frame_len(&self.current)
+        {
+            self.partial = self.buffer(len.min(MAX_RESERVE));
+        }
+        self.partial.extend_from_slice(&self.current);
+        self.current = bytes;
+        self.complete_partial();
     }
 
     /// The next whole frame, or `None` when more bytes are needed.
@@ -101,7 +126,7 @@ impl FrameDecoder {
             };
             let frame = self.partial.split_to(total).freeze();
             if self.partial.is_empty() {
-                self.partial = BytesMut::new();
+                self.spare(total);
             }
             return split(frame).map(Some);
         }
@@ -154,8 +179,31 @@ impl FrameDecoder {
             let lacking = len.saturating_sub(self.partial.len());
             let n = lacking.min(self.current.len());
             // One reservation for an ordinary frame. A larger one grows as its bytes come: they may not.
-            self.partial.reserve(lacking.min(MAX_RESERVE));
+            if self.partial.capacity() < len.min(MAX_RESERVE) {
+                let mut buffer = self.buffer(len.min(MAX_RESERVE));
+                buffer.extend_from_slice(&self.partial);
+                self.partial = buffer;
+            }
             self.partial.extend_from_slice(&self.current.split_to(n));
+        }
+    }
+
+    /// A buffer for so many bytes: one that is free again, or a new one.
+    fn buffer(&mut self, len: usize) -> BytesMut {
+        match self.spares.iter_mut().position(|spare| spare.try_reclaim(len)) {
+            Some(at) => self.spares.remove(at).unwrap_or_default(),
+            None => BytesMut::with_capacity(len.next_multiple_of(ROUND)),
+        }
+    }
+
+    /// Keeps the end of a frame's buffer, by which all of it will be free again.
+    fn spare(&mut self, len: usize) {
+        let end = std::mem::take(&mut self.partial);
+        if (ROUND..=MAX_SPARE).contains(&len) {
+            if self.spares.len() == SPARES {
+                self.spares.pop_front();
+            }
+            self.spares.push_back(end);
         }
     }
 
@@ -199,4 +247,37 @@ pub fn encode_with_entry(command: &Command, entry: &[u8], out: &mut BytesMut) {
     out.put_u32(len as u32);
     command.encode(out);
     out.put_slice(entry);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::CommandPing;
+
+    #[test]
+    fn buffers_that_are_used_again_change_no_frame_that_is_still_held() {
+        let entry = |n: usize| vec![n as u8; 20_000 + n % 7 * 9_000];
+        let mut stream = BytesMut::new();
+        (0..300).for_each(|n| encode_with_entry(&CommandPing::default().into(), &entry(n), &mut stream));
+        let mut decoder = FrameDecoder::new(1 << 20);
+        let (mut held, mut seen) = (VecDeque::new(), 0);
+        let stream = stream.freeze();
+        for piece in stream.chunks(7_001) {
+            decoder.push(Bytes::copy_from_slice(piece));
+            while let Some(frame) = decoder.next_frame().expect("a frame") {
+                held.push_back((seen, frame.entry));
+                seen += 1;
+                // As a user who keeps some and lets others go.
+                let keep = if seen % 50 < 25 { 3 } else { 20 };
+                while held.len() > keep {
+                    let (n, bytes): (usize, Bytes) = held.pop_front().expect("one");
+                    assert!(bytes == entry(n), "{n}");
+                }
+            }
+        }
+        assert_eq!(seen, 300);
+        assert!(decoder.spares.len() < 30, "{}", decoder.spares.len());
+        decoder.tidy();
+        assert!(held.iter().all(|(n, bytes)| *bytes == entry(*n)));
+    }
 }

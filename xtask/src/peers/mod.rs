@@ -24,8 +24,8 @@ use clients::Client;
 use run::Measured;
 use workload::Workload;
 
-/// Runs of each client, unless told otherwise.
-const RUNS: usize = 5;
+/// Runs of each client, unless told otherwise: each writes about 2.5 GB, which the broker frees late.
+const RUNS: usize = 3;
 
 /// What is said after `cargo xtask peers`.
 struct Options {
@@ -44,7 +44,7 @@ impl Options {
                 Some(("--runs", n)) => options.runs = n.parse().context("--runs=NUMBER")?,
                 Some(("--workloads", names)) => options.workloads = words(names),
                 Some(("--clients", names)) => options.clients = words(names),
-                _ => bail!("{argument}? --runs=5 --workloads=produce,lz4 --clients=pulsewire,java"),
+                _ => bail!("{argument}? --runs=3 --workloads=produce,lz4 --clients=pulsewire,java"),
             }
         }
         Ok(options)
@@ -65,7 +65,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let (started, urls) = match given {
         Some(urls) => (None, urls),
         None => {
-            let pulsar = RealPulsar::start()?;
+            let pulsar = RealPulsar::start_with(&[("gcWaitTime", "30000")])?;
             let urls = (pulsar.broker_url.clone(), pulsar.web_url.clone());
             (Some(pulsar), urls)
         }

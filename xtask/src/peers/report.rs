@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 /// The section stands between these lines.
-const BEGIN: &str = "<!-- peers: written by cargo xtask peers -->";
+const BEGIN: &str = "<!-- peers -->";
 const END: &str = "<!-- /peers -->";
 
 const NOTES: &str = "\

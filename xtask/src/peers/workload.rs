@@ -127,7 +127,7 @@ impl Workload {
                 "produce-single",
                 "Produce, 1 KB, unbatched, 1,000 in flight",
                 ProduceSingle,
-                200_000,
+                100_000,
                 "none",
                 (0.7, "Java"),
             ),

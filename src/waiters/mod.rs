@@ -1,5 +1,7 @@
 //! Which future waits for what.
 
+mod sends;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,6 +14,7 @@ use pulsewire_proto::{
 use crate::consumer::ConsumerEvent;
 use crate::producer::{Interceptors, OwnedMessage};
 use crate::shared::Sink;
+use sends::Sends;
 
 /// The waiting futures of a client.
 #[derive(Default)]
@@ -47,29 +50,6 @@ impl<T> Slot<T> {
         if let Self::Waiting(waker) = self {
             wakers.extend(waker.take());
             *self = Self::Done(result);
-        }
-    }
-}
-
-/// Sends of one producer: the slot of a token is found by counting from the first.
-#[derive(Default)]
-struct Sends {
-    first: u64,
-    slots: VecDeque<Slot<MessageId>>,
-    /// The user let go of the producer.
-    closed: bool,
-}
-
-impl Sends {
-    fn slot(&mut self, token: SendToken) -> Option<&mut Slot<MessageId>> {
-        let at = usize::try_from(token.0.checked_sub(self.first)?).ok()?;
-        self.slots.get_mut(at)
-    }
-
-    fn trim(&mut self) {
-        while matches!(self.slots.front(), Some(Slot::Dropped)) {
-            self.slots.pop_front();
-            self.first += 1;
         }
     }
 }
@@ -122,7 +102,7 @@ impl Waiters {
 
     /// Someone will wait for a send. Tokens of a producer follow one another.
     pub(crate) fn expect_send(&mut self, producer: ProducerId) {
-        self.sends.entry(producer).or_default().slots.push_back(Slot::Waiting(None));
+        self.sends.entry(producer).or_default().expect();
     }
 
     pub(crate) fn poll_send(
@@ -133,32 +113,23 @@ impl Waiters {
     ) -> Poll<Result<MessageId, Error>> {
         let ended = self.ended;
         let Some(sends) = self.sends.get_mut(&producer) else { return Poll::Ready(Err(gone())) };
-        let Some(slot) = sends.slot(token) else { return Poll::Ready(Err(gone())) };
-        let mut polled = slot.poll(cx);
+        let mut polled = sends.poll(token, cx).map(|result| result.unwrap_or_else(|| Err(gone())));
         if ended && polled.is_pending() {
-            *slot = Slot::Dropped;
+            sends.forget(token);
             polled = Poll::Ready(Err(gone()));
         }
-        if polled.is_ready() {
-            sends.trim();
-            self.drop_settled(producer);
+        if polled.is_ready() && sends.is_settled() {
+            self.sends.remove(&producer);
         }
         polled
     }
 
     pub(crate) fn forget_send(&mut self, producer: ProducerId, token: SendToken) {
         if let Some(sends) = self.sends.get_mut(&producer) {
-            if let Some(slot) = sends.slot(token) {
-                *slot = Slot::Dropped;
+            sends.forget(token);
+            if sends.is_settled() {
+                self.sends.remove(&producer);
             }
-            sends.trim();
-            self.drop_settled(producer);
-        }
-    }
-
-    fn drop_settled(&mut self, producer: ProducerId) {
-        if self.sends.get(&producer).is_some_and(|s| s.closed && s.slots.is_empty()) {
-            self.sends.remove(&producer);
         }
     }
 
@@ -295,9 +266,11 @@ impl Waiters {
     /// The user let go of a producer: those who wait for its last receipts still get them.
     pub(crate) fn forget_producer(&mut self, producer: ProducerId) {
         if let Some(sends) = self.sends.get_mut(&producer) {
-            sends.closed = true;
+            sends.close();
+            if sends.is_settled() {
+                self.sends.remove(&producer);
+            }
         }
-        self.drop_settled(producer);
     }
 }
 
@@ -377,9 +350,8 @@ impl Sink for Waiters {
         {
             deferred.told.push((told, outcome.result.clone()));
         }
-        let Some(sends) = self.sends.get_mut(&outcome.producer) else { return };
-        if let Some(slot) = sends.slot(outcome.token) {
-            slot.fill(outcome.result, &mut deferred.wakers);
+        if let Some(sends) = self.sends.get_mut(&outcome.producer) {
+            deferred.wakers.extend(sends.ended(outcome.token, outcome.result));
         }
     }
 
@@ -403,7 +375,7 @@ impl Sink for Waiters {
                 }
                 match (&sent, interceptors) {
                     (Ok(token), interceptors) => {
-                        self.sends.entry(producer).or_default().slots.push_back(Slot::Waiting(None));
+                        self.sends.entry(producer).or_default().expect();
                         if let Some(interceptors) = interceptors {
                             let waiting = self.intercepted.entry(producer).or_default();
                             waiting.push_back((*token, (interceptors, message)));
@@ -446,11 +418,7 @@ impl Sink for Waiters {
             _ => None,
         });
         wakers.extend(ops);
-        let sends = self.sends.values_mut().flat_map(|s| &mut s.slots).filter_map(|slot| match slot {
-            Slot::Waiting(waker) => waker.take(),
-            _ => None,
-        });
-        wakers.extend(sends);
+        self.sends.values_mut().for_each(|sends| wakers.extend(sends.wakers()));
     }
 
     fn run(deferred: Deferred) {
