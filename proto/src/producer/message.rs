@@ -161,7 +161,6 @@ impl Metadata<'_> {
             len += 1 + sized(property_len(name, value));
         }
         len += self.key().map_or(0, |key| 1 + sized(key.len()));
-        len += if self.is_empty() { 2 } else { 0 };
         len += message.event_time.map_or(0, |time| 1 + varint_len(time));
         len += if self.encoded_key.is_some() { 3 } else { 0 };
         len += message.ordering_key.map_or(0, |key| 2 + sized(key.len()));
