@@ -194,6 +194,7 @@ impl Client {
         if !cfg!(feature = "redelivery") {
             return;
         }
+        #[cfg_attr(not(feature = "redelivery"), allow(unused_mut, reason = "a reference there, a box here"))]
         let Some(mut letters) = self.consumers.get_mut(&consumer).and_then(|c| c.letters.take()) else {
             return;
         };

@@ -66,18 +66,15 @@ pub(crate) fn hash_ranges(ranges: &[RangeInclusive<u16>]) -> Vec<IntRange> {
 
 /// Names all ranges that are backwards or overlap.
 pub(crate) fn check_ranges(what: &str, ranges: &[RangeInclusive<u16>], wrong: &mut Vec<String>) {
-    let mut sorted: Vec<_> = ranges.iter().map(|range| (*range.start(), *range.end())).collect();
-    sorted.sort_unstable();
-    sorted.retain(|(start, end)| {
+    let mut taken = vec![false; usize::from(u16::MAX) + 1];
+    for range in ranges {
+        let (start, end) = (*range.start(), *range.end());
         if start > end {
             wrong.push(format!("{what} go upwards: {start}..={end} does not"));
-        }
-        start <= end
-    });
-    for pair in sorted.windows(2) {
-        let [(a, b), (c, d)] = [pair[0], pair[1]];
-        if c <= b {
-            wrong.push(format!("{what} do not overlap: {a}..={b} and {c}..={d} do"));
+        } else if let Some(twice) =
+            (start..=end).find(|hash| std::mem::replace(&mut taken[usize::from(*hash)], true))
+        {
+            wrong.push(format!("{what} do not overlap: {start}..={end} holds {twice}, as another does"));
         }
     }
 }

@@ -438,7 +438,8 @@ impl Producer {
         sequence_id: u64,
         now: Now,
     ) -> Result<SendToken, Error> {
-        if self.is_special(message) {
+        let packs = cfg!(any(feature = "lz4", feature = "zlib", feature = "zstd", feature = "snappy"));
+        if (packs || cfg!(feature = "chunking")) && self.is_special(message) {
             return self.write_special(message, encoded_key, sequence_id, now);
         }
         let payload = message.payload.as_ref().map_or(&[][..], Payload::as_slice);
