@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 /// A scenario that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Scenarios at a time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 48;
 
 /// What `pulsewire-test-world` wrote.
 #[derive(serde::Deserialize)]

@@ -110,9 +110,9 @@ pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
 
 /// The next message, which must come soon.
 pub(crate) async fn next(consumer: &Consumer) -> Result<Message, String> {
-    match within(Duration::from_secs(15), consumer.receive()).await {
+    match within(Duration::from_secs(30), consumer.receive()).await {
         Some(message) => message.map_err(text),
-        None => Err("no message came for 15 s".to_owned()),
+        None => Err("no message came for 30 s".to_owned()),
     }
 }
 

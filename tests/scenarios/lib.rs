@@ -179,6 +179,8 @@ scenarios! {
         r03_a_key_s_partition_is_its_hash,
         r03_ten_thousand_keys_have_java_s_hashes,
         r04_names_and_ids_of_all_partitions,
+        r04_statistics_are_of_all_partitions,
+        m03_a_batch_holds_messages_of_several_topics,
         p24_partitions_are_opened_when_they_are_sent_to,
         c13_seek_in_one_partition_or_in_all,
         c16_redelivery_in_all_partitions,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, pin_mut};
 use pulsewire::{
-    Client, Consumer, ErrorKind, HashingScheme, InitialPosition, Message, MessageId, MessageRoutingMode,
-    Producer, RegexSubscriptionMode, SeekTarget, SubscriptionType,
+    BatchReceivePolicy, Client, Consumer, ErrorKind, HashingScheme, InitialPosition, Message, MessageId,
+    MessageRoutingMode, Producer, RegexSubscriptionMode, SeekTarget, SubscriptionType,
 };
 
 use crate::env::{Env, Outcome, from_earliest, holds, next, same, silence, sleep, text, within};
@@ -306,6 +306,42 @@ pub(crate) async fn r04_names_and_ids_of_all_partitions(env: Env) -> Outcome {
         same("topic", name.as_str(), format!("{topic}-partition-{at}").as_str())?;
         let expected = ids.iter().filter(|id| id.partition == at as i32).max();
         same("last", Some((id.ledger_id, id.entry_id)), expected.map(|id| (id.ledger_id, id.entry_id)))?;
+    }
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn r04_statistics_are_of_all_partitions(env: Env) -> Outcome {
+    let (client, topic) = (env.client()?, env.topic());
+    partition(&env, &topic, 3).await?;
+    let consumer = from_earliest(&client, &topic, "s").await?;
+    let producer = unbatched(&client, &topic).await?;
+    let ids = send_all(&producer, (0..30).map(|i| format!("{i:02}"))).await?;
+    let partitions: BTreeSet<i32> = ids.iter().map(|id| id.partition).collect();
+    same("partitions that were sent to", partitions.len(), 3)?;
+    let sent = producer.stats();
+    same("sent", (sent.total_msgs_sent, sent.total_bytes_sent, sent.total_acks_received), (30, 60, 30))?;
+    holds("all are connected", producer.is_connected())?;
+    receive(&consumer, 30).await?;
+    let received = consumer.stats().map_err(text)?;
+    same("received", (received.total_messages_received, received.total_bytes_received), (30, 60))?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn m03_a_batch_holds_messages_of_several_topics(env: Env) -> Outcome {
+    let client = env.client()?;
+    let topics = ["a", "b"].map(|suffix| format!("{}-{suffix}", env.topic()));
+    let policy = BatchReceivePolicy { max_num_messages: Some(20), max_num_bytes: None, timeout: None };
+    let consumer = client.consumer_of_topics(topics.clone(), "s").batch_receive_policy(policy);
+    let consumer = consumer.initial_position(InitialPosition::Earliest).subscribe().await.map_err(text)?;
+    for topic in &topics {
+        send_all(&unbatched(&client, topic).await?, (0..10).map(|i| i.to_string())).await?;
+    }
+    let batch =
+        within(Duration::from_secs(15), consumer.batch_receive()).await.ok_or("no batch of twenty")?;
+    let batch = batch.map_err(text)?;
+    for topic in &topics {
+        let of_topic: Vec<String> = batch.iter().filter(|m| m.topic() == topic).map(payload).collect();
+        same(topic, of_topic, (0..10).map(|i| i.to_string()).collect())?;
     }
     client.close().await.map_err(text)
 }

@@ -161,6 +161,10 @@ pub(crate) async fn p22_repeats_are_dropped_through_reconnects_and_restarts(env:
         }
         if round == 1 {
             env.administer("PUT", &format!("{path}/unload"), None).await?;
+            // The same producer, on its next link.
+            let again = producer.new_message().payload("again").sequence_id(12);
+            let id = within(Duration::from_secs(20), again.send()).await.ok_or("no receipt")?;
+            same("a repeat after the reconnect", id.map_err(text)?.ledger_id, u64::MAX)?;
         }
         producer.close().await.map_err(text)?;
     }

@@ -14,7 +14,7 @@ use super::{Both, Check, Result, text};
 const MESSAGES: usize = 600;
 const KEYS: usize = 30;
 /// After so long without a message all have come.
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(5);
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
