@@ -124,6 +124,8 @@ fn build(root: &Path, home: &Path, list: &List) -> Result<PathBuf> {
     let tree = home.join("tree");
     let listed = output(Command::new("git").args(["ls-files", "-z"]).current_dir(root))?;
     let mut changed = list.apply(root)?;
+    let names: BTreeSet<&Path> = listed.split('\0').map(Path::new).collect();
+    remove_others(&tree, &tree, &names)?;
     for name in listed.split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (root.join(name), tree.join(name));
         if !from.is_file() {
@@ -145,6 +147,23 @@ fn build(root: &Path, home: &Path, list: &List) -> Result<PathBuf> {
         .env("CARGO_TARGET_DIR", home.join("build"))
         .env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
     Ok(home.join("build/debug/pulsewire-scenarios"))
+}
+
+/// Removes what an earlier copy had and this one has not.
+fn remove_others(tree: &Path, dir: &Path, names: &BTreeSet<&Path>) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(tree, &path, names)?;
+        } else if path
+            .strip_prefix(tree)
+            .is_ok_and(|name| !names.contains(name) && name != Path::new("Cargo.lock"))
+        {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// A run of scenarios.
