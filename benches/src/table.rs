@@ -88,7 +88,7 @@ Both cores are given the same bytes, without sockets, tasks or locks that wait.
   a buffer that it owns, `poll_event_if` with the driver's filter, `take_outcome` when woken, `pop_message`.
 - What the runtime adds is left out in its favour: mutexes of the connection, wakes of tasks, memory accounting,
   reads of the clock. Its send shares the payload; ours copies the bytes into the frame.
-- Its options are its defaults (no batching, send timeout of 30 s, queue of 1,000), which are ours too. It keeps
-  statistics and a latency histogram that ours does not have yet.
+- Its options are its defaults (no batching, send timeout of 30 s, queue of 1,000), which are ours too. Both keep
+  statistics and a latency histogram.
 - Both check the checksum of what they receive and compute it for what they send, by the same crate.
 ";
