@@ -56,13 +56,13 @@ pub(crate) async fn p08_waiting_for_exclusive_takes_as_long_as_it_must(env: Env)
     let client = env.client()?;
     let first = client.producer(env.topic()).access_mode(ProducerAccessMode::Exclusive);
     let first = first.create().await.map_err(text)?;
-    let patient = env.builder().operation_timeout(Duration::from_secs(4)).build().map_err(text)?;
+    let patient = env.builder().operation_timeout(Duration::from_secs(12)).build().map_err(text)?;
     let waiting = || patient.producer(env.topic()).access_mode(ProducerAccessMode::WaitForExclusive);
     // One that gives up is out of the way of the next.
     let given_up = within(Duration::from_secs(2), waiting().create()).await;
     holds("it waits", given_up.is_none())?;
     let mut second = Box::pin(waiting().create());
-    let early = within(Duration::from_secs(6), &mut second).await;
+    let early = within(Duration::from_secs(15), &mut second).await;
     holds("it waits beyond the operation timeout", early.is_none())?;
     first.close().await.map_err(text)?;
     let second = within(Duration::from_secs(20), second).await.ok_or("its turn did not come")?;
