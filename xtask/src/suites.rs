@@ -119,6 +119,17 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 20,
     },
+    // Ignored among the cargo tests, which have neither client.
+    Suite {
+        name: "foreign clients",
+        run: Run::Command(
+            &["cargo", "test", "--package", "pulsewire-broker", "--test", "foreign", "--", "--ignored"],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::RealPulsar, Need::Python],
+        minutes: 5,
+    },
     Suite {
         name: "scenarios native",
         run: Run::Command(
