@@ -55,6 +55,7 @@ pub(crate) async fn start(upstream_addr: SocketAddr, change: impl FnOnce(&mut Ga
     config.admin_listen = Some(LOOPBACK.parse().expect("an address"));
     config.upstream = upstream(upstream_addr);
     config.allow_missing_origin = true;
+    config.limits.lame_duck = Duration::ZERO;
     change(&mut config);
     let gateway = Gateway::bind(config).await.expect("bound");
     let (addr, admin) = (gateway.local_addr(), gateway.admin_addr().expect("an admin listener"));
