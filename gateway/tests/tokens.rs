@@ -102,7 +102,8 @@ async fn issuer_audience_and_time() {
     tokens.audiences = vec!["gateway".to_owned()];
     tokens.leeway = Some(Duration::from_secs(5));
     let gateway = start(echo_upstream().await, |config| config.tokens = Some(tokens)).await;
-    let good = json!({ "sub": "a", "exp": now() + 60, "iss": "https://login.example", "aud": ["x", "gateway"] });
+    let good =
+        json!({ "sub": "a", "exp": now() + 60, "iss": "https://login.example", "aud": ["x", "gateway"] });
     let with = |key: &str, value: serde_json::Value| {
         let mut claims = good.clone();
         claims[key] = value;
@@ -256,7 +257,8 @@ async fn a_key_that_is_rotated() {
         let key = EncodingKey::from_secret(secret);
         format!("Bearer {}", jsonwebtoken::encode(&header, &claims("a", 60), &key).expect("a token"))
     };
-    let mut open = try_connect(gateway.addr, PATH, &[("authorization", &token("one", SECRET))]).await.expect("in");
+    let mut open =
+        try_connect(gateway.addr, PATH, &[("authorization", &token("one", SECRET))]).await.expect("in");
     let early = refused(gateway.addr, PATH, &[("authorization", &token("two", other))]).await;
     assert_refused(early, "token-algorithm");
     scratch.file("jwks", jwks("two", other));
