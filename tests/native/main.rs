@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod interop;
 mod witness;
 
-use pulsewire_tests::{ALL, Endpoint, Env, Outcome, Running};
+use pulsewire_tests::{ALL, Endpoint, Env, Kind, Outcome, Running};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -43,11 +43,12 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     let with_python = std::env::var_os("PULSEWIRE_PYTHON").is_some();
     for (e, endpoint) in endpoints.iter().enumerate() {
         let env = |name: &str| Env { endpoint: endpoint.clone(), unique: format!("{name}-n{run}-{e}") };
-        for scenario in ALL.iter().filter(|s| (s.applies)(endpoint) && chosen(s.name)) {
+        for scenario in ALL.iter().filter(|s| s.applies(endpoint) && chosen(s.name)) {
             let check = Check::new(scenario.name, endpoint, &endpoint.witness);
             set.spawn(one(check, (scenario.run)(env(scenario.name)), slots.clone()));
         }
-        let tried = with_python && matches!(endpoint.transport.as_str(), "tcp" | "tls");
+        let usual = endpoint.kind == Kind::Usual;
+        let tried = usual && with_python && matches!(endpoint.transport.as_str(), "tcp" | "tls");
         for name in witness::ALL.into_iter().filter(|name| tried && chosen(name)) {
             // Through our own broker this shows that the broker serves that client; the ledger counts the rest.
             let through =
@@ -57,8 +58,8 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
         }
         // A Java and a Python process for each of these.
         let witnesses = Arc::new(interop::Witnesses::default());
-        let tried =
-            with_python && std::env::var_os("PULSEWIRE_JAVA").is_some() && endpoint.transport == "tcp";
+        let with_both = with_python && std::env::var_os("PULSEWIRE_JAVA").is_some();
+        let tried = usual && with_both && endpoint.transport == "tcp";
         for interop in interop::all().filter(|c| tried && !endpoint.proxied && chosen(c.name)) {
             let ours = endpoint.witness.starts_with("pulsewire");
             let through = if ours { &endpoint.witness } else { interop.witness };
