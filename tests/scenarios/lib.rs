@@ -21,6 +21,8 @@ mod receiving;
 mod redelivering;
 mod service;
 mod table_view;
+#[cfg(not(target_family = "wasm"))]
+mod trace;
 #[cfg(target_family = "wasm")]
 pub mod web;
 
@@ -28,6 +30,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use env::{Endpoint, Env, Outcome};
+#[cfg(not(target_family = "wasm"))]
+pub use trace::Trace;
 
 /// A scenario under way. Natively it may move between threads.
 #[cfg(not(target_family = "wasm"))]
