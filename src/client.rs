@@ -42,6 +42,8 @@ impl Client {
             tls: pulsewire_transport::tls::TlsOptions::new(),
             #[cfg(not(target_family = "wasm"))]
             headers: Vec::new(),
+            #[cfg(not(target_family = "wasm"))]
+            over: None,
         }
     }
 
@@ -175,6 +177,8 @@ impl Drop for Inner {
 }
 
 type Setting = Box<dyn FnOnce(&mut ClientConfig) + Send>;
+#[cfg(not(target_family = "wasm"))]
+type BuildOver = Box<dyn FnOnce(ClientBuilder) -> Result<Client, Error> + Send>;
 
 /// Options of a [`Client`].
 #[must_use]
@@ -185,6 +189,9 @@ pub struct ClientBuilder {
     tls: pulsewire_transport::tls::TlsOptions,
     #[cfg(not(target_family = "wasm"))]
     headers: Vec<(String, String)>,
+    /// Builds over a connector of the user's own.
+    #[cfg(not(target_family = "wasm"))]
+    over: Option<BuildOver>,
 }
 
 impl ClientBuilder {
@@ -252,6 +259,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Carries the client's bytes by other means than its own sockets: inside the process, simulated,
+    /// observed. [`ClientBuilder::tls`] and [`ClientBuilder::websocket_header`] then mean nothing.
+    ///
+    /// ```no_run
+    /// # fn build() -> Result<pulsewire::Client, pulsewire::Error> {
+    /// use pulsewire::transport::NativeConnector;
+    ///
+    /// pulsewire::Client::builder("pulsar://localhost:6650").connector(NativeConnector::default()).build()
+    /// # }
+    /// ```
+    #[cfg(not(target_family = "wasm"))]
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Connector + Unpin + Send + 'static,
+        C::Transport: Send,
+        C::Connecting: Send,
+    {
+        self.over = Some(Box::new(move |builder| builder.build_with(connector, Clock::new())));
+        self
+    }
+
     /// Makes the client; it connects when it is first needed. Natively this must be called inside a
     /// tokio runtime, on which the client's driver then runs.
     ///
@@ -259,6 +287,9 @@ impl ClientBuilder {
     /// `InvalidServiceUrl`, `InvalidOption` with all that is wrong, or `NotSupported` outside of a runtime.
     #[cfg(not(target_family = "wasm"))]
     pub fn build(mut self) -> Result<Client, Error> {
+        if let Some(build) = self.over.take() {
+            return build(self);
+        }
         let tls = std::mem::take(&mut self.tls);
         tls.check().map_err(|e| Error::new(ErrorKind::InvalidOption, format!("TLS: {}", e.message())))?;
         let mut connector = runtime::default_connector(tls);

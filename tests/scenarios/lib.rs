@@ -23,6 +23,8 @@ mod redelivering;
 mod service;
 mod strange;
 mod table_view;
+#[cfg(not(target_family = "wasm"))]
+mod trace;
 #[cfg(target_family = "wasm")]
 pub mod web;
 
@@ -30,6 +32,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use env::{Endpoint, Env, Kind, Outcome};
+#[cfg(not(target_family = "wasm"))]
+pub use trace::Trace;
 
 /// A scenario under way. Natively it may move between threads.
 #[cfg(not(target_family = "wasm"))]
