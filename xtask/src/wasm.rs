@@ -71,7 +71,13 @@ pub fn build_package(root: &Path) -> Result<bool> {
     let types = Step {
         root,
         name: "package",
-        inputs: &["package-lock.json", "js/src", "js/tsconfig.json", "js/wasm/pulsewire.d.ts", "js/wasm/testing.d.ts"],
+        inputs: &[
+            "package-lock.json",
+            "js/src",
+            "js/tsconfig.json",
+            "js/wasm/pulsewire.d.ts",
+            "js/wasm/testing.d.ts",
+        ],
         outputs: &["js/dist/index.js", "js/dist/index.d.ts", "js/dist/slim.js", "js/dist/testing/index.js"],
     }
     .run(|| node(root, "node_modules/typescript/bin/tsc", ["-p", "js/tsconfig.json"]))?;

@@ -13,7 +13,7 @@ export interface TestBrokerOptions {
   maxMessageSize?: number;
   /**
    * Bytes of messages that the broker holds, from 1 KiB to 1 GiB. Beyond it, what all subscriptions have consumed goes
-   * first; then sends fail with `PersistenceError`, which the client tries again until its `sendTimeout`. Default 64 MiB.
+   * first; then sends fail with `ProducerBlockedQuotaExceeded`. Default 64 MiB.
    */
   maxStoredBytes?: number;
 }
