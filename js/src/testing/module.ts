@@ -31,6 +31,7 @@ export interface Engine {
   setReachable(reachable: boolean): void;
   createTopic(topic: string, partitions: number, mono: number, wall: number): void;
   deleteTopic(topic: string, mono: number, wall: number): void;
+  setMessageTtl(topic: string, seconds: number, mono: number, wall: number): void;
   topics(): string[];
   partitions(topic: string): number;
   messages(topic: string): EngineMessage[];
