@@ -70,7 +70,7 @@ pub const SUITES: &[Suite] = &[
                 "--workspace",
                 "--all-targets",
                 "--features",
-                "pulsewire/cli",
+                "pulsewire/cli,pulsewire/testing",
                 "--",
                 "-D",
                 "warnings",
@@ -97,7 +97,10 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "rustdoc",
-        run: Run::Command(&["cargo", "doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+        run: Run::Command(
+            &["cargo", "doc", "--workspace", "--no-deps", "--features", "pulsewire/testing"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
         count: Count::ExitCode,
         needs: &[],
         minutes: 15,
@@ -112,7 +115,14 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "cargo tests",
         run: Run::Command(
-            &["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"],
+            &[
+                "cargo",
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--features",
+                "pulsewire/cli,pulsewire/testing",
+            ],
             &[],
         ),
         count: Count::Libtest,
@@ -183,6 +193,13 @@ pub const SUITES: &[Suite] = &[
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Package, Need::Chromium],
         minutes: 10,
+    },
+    Suite {
+        name: "test broker",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:testing"], &[]),
+        count: Count::Summary,
+        needs: &[Need::Package, Need::Chromium],
+        minutes: 3,
     },
     Suite {
         name: "console",

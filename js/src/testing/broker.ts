@@ -195,11 +195,12 @@ export class TestBroker {
    */
   failNextSend(options?: FailNextSendOptions): void {
     const known = ["error", "message", "topic", "times"];
-    const { error = "NotAllowed", message = "failed by the test", topic, times = 1 } = fields(
-      options,
-      "failNextSend",
-      known,
-    );
+    const {
+      error = "NotAllowed",
+      message = "failed by the test",
+      topic,
+      times = 1,
+    } = fields(options, "failNextSend", known);
     const wrong: string[] = [];
     if (typeof error !== "string" || !Object.hasOwn(SEND_ERRORS, error)) {
       wrong.push(`error is one of ${Object.keys(SEND_ERRORS).join(", ")}`);
@@ -209,9 +210,7 @@ export class TestBroker {
     if (!isWhole(times, 1, 1_000_000)) wrong.push("times is a whole number from 1 to 1000000");
     if (wrong.length > 0) throw new PulsarError("InvalidOption", wrong.join("; "));
     const number = SEND_ERRORS[error as SendError];
-    this.#call((engine) =>
-      engine.failSends(number, message as string, topic as string | undefined, times as number),
-    );
+    this.#call((engine) => engine.failSends(number, message as string, topic as string | undefined, times as number));
   }
 
   /** The connections that stand now. A client makes a new one when it has lost one. */

@@ -6,8 +6,8 @@
  * @module
  */
 
-import packed from "../../wasm/testing-inline.js";
 import start from "../../wasm/testing.js";
+import packed from "../../wasm/testing-inline.js";
 import { PulsarError } from "../errors.js";
 import { loadError } from "../loader.js";
 import { unpack } from "../packed.js";
