@@ -44,6 +44,8 @@ impl Client {
             tls: pulsewire_transport::tls::TlsOptions::new(),
             #[cfg(not(target_family = "wasm"))]
             headers: Vec::new(),
+            #[cfg(not(target_family = "wasm"))]
+            over: None,
         }
     }
 
@@ -177,6 +179,8 @@ impl Drop for Inner {
 }
 
 type Setting = Box<dyn FnOnce(&mut ClientConfig) + Send>;
+#[cfg(not(target_family = "wasm"))]
+type BuildOver = Box<dyn FnOnce(ClientBuilder) -> Result<Client, Error> + Send>;
 
 /// Options of a [`Client`].
 #[must_use]
@@ -190,6 +194,9 @@ pub struct ClientBuilder {
     tls: pulsewire_transport::tls::TlsOptions,
     #[cfg(not(target_family = "wasm"))]
     headers: Vec<(String, String)>,
+    /// Builds over a connector of the user's own.
+    #[cfg(not(target_family = "wasm"))]
+    over: Option<BuildOver>,
 }
 
 impl ClientBuilder {
@@ -264,6 +271,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Carries the client's bytes by other means than its own sockets: inside the process, simulated,
+    /// observed. [`ClientBuilder::tls`] and [`ClientBuilder::websocket_header`] then mean nothing.
+    ///
+    /// ```no_run
+    /// # fn build() -> Result<pulsewire::Client, pulsewire::Error> {
+    /// use pulsewire::transport::NativeConnector;
+    ///
+    /// pulsewire::Client::builder("pulsar://localhost:6650").connector(NativeConnector::default()).build()
+    /// # }
+    /// ```
+    #[cfg(not(target_family = "wasm"))]
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Connector + Unpin + Send + 'static,
+        C::Transport: Send,
+        C::Connecting: Send,
+    {
+        self.over = Some(Box::new(move |builder| builder.build_with(connector, Clock::new())));
+        self
+    }
+
     /// Makes the client; it connects when it is first needed. Natively this must be called inside a
     /// tokio runtime, on which the client's driver then runs.
     ///
@@ -271,6 +299,9 @@ impl ClientBuilder {
     /// `InvalidServiceUrl`, `InvalidOption` with all that is wrong, or `NotSupported` outside of a runtime.
     #[cfg(not(target_family = "wasm"))]
     pub fn build(mut self) -> Result<Client, Error> {
+        if let Some(build) = self.over.take() {
+            return build(self);
+        }
         #[cfg(feature = "testing")]
         if let Some(network) = self.network.take() {
             return self.build_with(network, Clock::new());

@@ -12,6 +12,7 @@ mod consuming;
 mod entries;
 mod env;
 mod many;
+mod older;
 mod positions;
 mod producer_states;
 mod producing;
@@ -20,7 +21,10 @@ mod reading_many;
 mod receiving;
 mod redelivering;
 mod service;
+mod strange;
 mod table_view;
+#[cfg(not(target_family = "wasm"))]
+mod trace;
 mod testing;
 #[cfg(target_family = "wasm")]
 pub mod web;
@@ -28,7 +32,9 @@ pub mod web;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use env::{Endpoint, Env, Outcome};
+pub use env::{Endpoint, Env, Kind, Outcome};
+#[cfg(not(target_family = "wasm"))]
+pub use trace::Trace;
 
 /// A scenario under way. Natively it may move between threads.
 #[cfg(not(target_family = "wasm"))]
@@ -42,8 +48,10 @@ pub type Running = Pin<Box<dyn Future<Output = Outcome>>>;
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
-    /// Whether it has something to say about an endpoint.
-    pub applies: fn(&Endpoint) -> bool,
+    /// The sort of endpoint that it is made for.
+    kind: Kind,
+    /// Whether it has something to say about an endpoint of that sort.
+    applies: fn(&Endpoint) -> bool,
     /// Starts it.
     pub run: fn(Env) -> Running,
 }
@@ -53,6 +61,12 @@ impl Scenario {
     #[must_use]
     pub fn row(&self) -> String {
         self.name.split('_').next().unwrap_or("").to_uppercase()
+    }
+
+    /// Whether it has something to say about an endpoint.
+    #[must_use]
+    pub fn applies(&self, endpoint: &Endpoint) -> bool {
+        self.kind == endpoint.kind && (self.applies)(endpoint)
     }
 }
 
@@ -65,10 +79,14 @@ macro_rules! scenarios {
         /// All scenarios.
         pub const ALL: &[Scenario] = &[$($(Scenario {
             name: stringify!($name),
+            kind: scenarios!(@kind $module),
             applies: scenarios!(@applies $($applies)?),
             run: |env| Box::pin($module::$name(env)),
         },)*)*];
     };
+    (@kind older) => { Kind::Older };
+    (@kind strange) => { Kind::Strange };
+    (@kind $module:ident) => { Kind::Usual };
     (@applies) => { anywhere };
     (@applies $applies:expr) => { $applies };
 }
@@ -269,6 +287,19 @@ scenarios! {
         w01_many_handles_share_the_connections,
         w04_broker_entry_metadata,
         n02_everything_through_the_gateway if Endpoint::is_gateway,
+    }
+    older {
+        w01_an_older_broker_takes_messages_of_all_sorts,
+        w01_an_older_broker_serves_consumers_and_readers,
+        w01_what_is_not_offered_is_not_used,
+        w01_what_an_older_broker_cannot_do_is_said_in_its_words,
+    }
+    strange {
+        w01_the_broker_is_told_of_protocol_21_and_of_what_we_can,
+        w05_producers_go_on_among_unknown_things,
+        w05_consumers_go_on_among_unknown_things,
+        w05_many_topics_go_on_among_unknown_things,
+        w05_an_unknown_error_is_an_error,
     }
     bad_input {
         p01_too_large_a_payload_fails_alone,
