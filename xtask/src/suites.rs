@@ -72,7 +72,7 @@ pub const SUITES: &[Suite] = &[
                 "--workspace",
                 "--all-targets",
                 "--features",
-                "pulsewire/cli",
+                "pulsewire/cli,pulsewire/testing",
                 "--",
                 "-D",
                 "warnings",
@@ -99,7 +99,10 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "rustdoc",
-        run: Run::Command(&["cargo", "doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+        run: Run::Command(
+            &["cargo", "doc", "--workspace", "--no-deps", "--features", "pulsewire/testing"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
         count: Count::ExitCode,
         needs: &[],
         minutes: 15,
@@ -114,7 +117,14 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "cargo tests",
         run: Run::Command(
-            &["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"],
+            &[
+                "cargo",
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--features",
+                "pulsewire/cli,pulsewire/testing",
+            ],
             &[],
         ),
         count: Count::Libtest,
@@ -193,6 +203,13 @@ pub const SUITES: &[Suite] = &[
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Package, Need::Chromium],
         minutes: 10,
+    },
+    Suite {
+        name: "test broker",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:testing"], &[]),
+        count: Count::Summary,
+        needs: &[Need::Package, Need::Chromium],
+        minutes: 3,
     },
     Suite {
         name: "console",
