@@ -34,6 +34,9 @@ pub struct Endpoint {
     pub transport: String,
     /// The service URL.
     pub url: String,
+    /// `pulsar://` of the broker itself, for the official clients.
+    #[serde(default)]
+    pub direct: String,
     /// `host:port` of the broker's admin API.
     pub admin: String,
     /// What signed its certificate, as PEM.

@@ -85,12 +85,12 @@ impl World {
         let admin = server.admin_addr().ok_or("no admin address")?.to_string();
         tokio::spawn(server.run(pending()));
         make_partitions(&admin).await?;
-        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &admin);
+        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &tcp, &admin);
         let ws = self.gateway(&tcp, None, false).await?;
         let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
         let strange = self.relayed(EMBEDDED, Kind::Strange, &tcp, &admin).await?;
         let usual = vec![
-            endpoint("tcp", tcp),
+            endpoint("tcp", tcp.clone()),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("tls", tls) },
             endpoint("ws", ws),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("wss", wss) },
@@ -104,7 +104,7 @@ impl World {
         let ca_pem = std::fs::read_to_string(var("PULSAR_CA_PEM")?)?;
         let admin = var("PULSAR_WEB_URL")?.trim_start_matches("http://").to_owned();
         make_partitions(&admin).await?;
-        let endpoint = |witness, transport, url| endpoint(witness, transport, url, &admin);
+        let endpoint = |witness, transport, url| endpoint(witness, transport, url, broker, &admin);
         let secure =
             |witness, url| Endpoint { ca_pem: Some(ca_pem.clone()), ..endpoint(witness, "tls", url) };
         let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
@@ -128,7 +128,7 @@ impl World {
         let endpoint = |transport: &str, url: String| Endpoint {
             kind,
             relay: relay.http.to_string(),
-            ..endpoint(witness, transport, url, admin)
+            ..endpoint(witness, transport, url, broker, admin)
         };
         let ws = self.gateway(&relay.url, None, false).await?;
         Ok(vec![endpoint("tcp", relay.url.clone()), endpoint("ws", ws)])
@@ -156,12 +156,13 @@ impl World {
     }
 }
 
-fn endpoint(witness: &str, transport: &str, url: String, admin: &str) -> Endpoint {
+fn endpoint(witness: &str, transport: &str, url: String, direct: &str, admin: &str) -> Endpoint {
     Endpoint {
         admin: admin.to_owned(),
         witness: witness.to_owned(),
         transport: transport.to_owned(),
         url,
+        direct: direct.to_owned(),
         ca_pem: None,
         kind: Kind::Usual,
         relay: String::new(),
