@@ -78,6 +78,9 @@ pub struct Env {
     pub endpoint: Endpoint,
     /// A name that no other run has.
     pub unique: String,
+    /// What its clients see.
+    #[cfg(not(target_family = "wasm"))]
+    pub trace: crate::Trace,
 }
 
 impl Env {
@@ -90,9 +93,13 @@ impl Env {
     pub(crate) fn builder_for(&self, url: &str) -> ClientBuilder {
         let builder = Client::builder(url);
         #[cfg(not(target_family = "wasm"))]
-        if let Some(pem) = &self.endpoint.ca_pem {
-            return builder.tls(pulsewire::transport::tls::TlsOptions::new().trust_pem(pem.as_bytes()));
-        }
+        let builder = {
+            let mut tls = pulsewire::transport::tls::TlsOptions::new();
+            if let Some(pem) = &self.endpoint.ca_pem {
+                tls = tls.trust_pem(pem.as_bytes());
+            }
+            builder.connector(crate::trace::Tap::new(tls, self.trace.clone()))
+        };
         builder
     }
 

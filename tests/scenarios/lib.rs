@@ -24,6 +24,9 @@ mod redelivering;
 mod service;
 mod strange;
 mod table_view;
+mod testing;
+#[cfg(not(target_family = "wasm"))]
+mod trace;
 #[cfg(target_family = "wasm")]
 pub mod web;
 
@@ -33,6 +36,8 @@ use std::pin::Pin;
 pub use env::{Endpoint, Env, Kind, Outcome};
 pub use interop::Language;
 use interop::{batches, ids, keys, letters, matrix, shared, wire};
+#[cfg(not(target_family = "wasm"))]
+pub use trace::Trace;
 
 /// A scenario under way. Natively it may move between threads.
 #[cfg(not(target_family = "wasm"))]
@@ -364,5 +369,13 @@ scenarios! {
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,
         k12_what_is_no_namespace_is_refused_at_once,
+    }
+    testing {
+        n09_the_test_broker_tells_what_the_endpoint_tells,
+        n09_the_clock_of_the_test_broker_is_put_forward,
+        n09_sends_fail_and_connections_break_as_ordered,
+        n09_what_the_test_broker_stores_can_be_looked_at,
+        n09_bad_input_to_the_test_broker_is_refused,
+        n09_test_brokers_come_and_go,
     }
 }

@@ -5,6 +5,7 @@
 //! - [`dev`]: `npm start`
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
+//! - [`differential`]: what clients saw of the embedded broker beside what they saw of the real one
 //! - [`golden`]: the vectors in `tests/golden`
 //! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
@@ -19,6 +20,7 @@ pub mod artifacts;
 pub mod compat;
 mod count;
 pub mod dev;
+pub mod differential;
 pub mod fuzz;
 pub mod golden;
 pub mod java;

@@ -142,6 +142,14 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Python, Need::Java],
         minutes: 10,
     },
+    // What those scenarios saw of either broker.
+    Suite {
+        name: "differential",
+        run: Run::Task(crate::differential::run),
+        count: Count::ExitCode,
+        needs: &[Need::RealPulsar],
+        minutes: 1,
+    },
     Suite {
         name: "scenarios wasm",
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
