@@ -21,6 +21,7 @@ mod reading;
 mod reading_many;
 mod receiving;
 mod redelivering;
+mod restarts;
 mod service;
 mod strange;
 mod table_view;
@@ -87,6 +88,11 @@ impl Scenario {
     }
 }
 
+/// Restarts disturb each other: by TCP natively, through a WebSocket in a page.
+fn one_way(endpoint: &Endpoint) -> bool {
+    endpoint.is_gateway() == cfg!(target_family = "wasm")
+}
+
 fn anywhere(_: &Endpoint) -> bool {
     true
 }
@@ -103,6 +109,7 @@ macro_rules! scenarios {
         },)*)*];
     };
     (@kind older) => { Kind::Older };
+    (@kind restarts) => { Kind::Restarted };
     (@kind strange) => { Kind::Strange };
     (@kind $module:ident) => { Kind::Usual };
     (@with) => { None };
@@ -315,6 +322,9 @@ scenarios! {
         w01_an_older_broker_serves_consumers_and_readers,
         w01_what_is_not_offered_is_not_used,
         w01_what_an_older_broker_cannot_do_is_said_in_its_words,
+    }
+    restarts {
+        p22_a_broker_that_was_killed_still_knows_repeats if one_way,
     }
     strange {
         w01_the_broker_is_told_of_protocol_21_and_of_what_we_can,

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod relay;
+mod restarted;
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,7 +29,11 @@ const OLDER: &str = "Apache Pulsar 2.10.5";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let file = std::env::args().nth(1).ok_or("usage: pulsewire-test-world WORLD.json")?;
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments.next().ok_or("usage: pulsewire-test-world WORLD.json")?;
+    if file == restarted::EMBEDDED {
+        return restarted::embedded(arguments).await;
+    }
     // Gateways let in pages by their origin, so the port of the page is chosen here.
     let page_port = std::net::TcpListener::bind(any())?.local_addr()?.port();
     let rcgen::CertifiedKey { cert, signing_key } =
@@ -44,6 +49,11 @@ async fn main() -> Result<()> {
         make_partitions(admin).await?;
         for endpoint in world.relayed(OLDER, Kind::Older, &url, admin).await? {
             endpoints.push(Endpoint { entry_metadata: false, ..endpoint });
+        }
+    }
+    for (witness, home) in [(EMBEDDED, None), (REAL, std::env::var_os("PULSAR_HOME").map(Into::into))] {
+        if witness == EMBEDDED || home.is_some() {
+            endpoints.extend(world.restarted(witness, home).await?);
         }
     }
     // What the conformance cases of the browser's transport run against.
@@ -120,6 +130,18 @@ impl World {
             proxied(endpoint(PROXY, "ws", self.gateway(&proxy_tls, Some(ca_pem.clone()), false).await?)),
         ];
         Ok([usual, strange].concat())
+    }
+
+    /// A broker that can be restarted, and the ways to it.
+    async fn restarted(&self, witness: &str, home: Option<std::path::PathBuf>) -> Result<Vec<Endpoint>> {
+        let restarted::Restarted { url, admin, http } = restarted::prepare(home).await?;
+        let ws = self.gateway(&url, None, false).await?;
+        let endpoint = |transport: &str, way: &str| Endpoint {
+            kind: Kind::Restarted,
+            relay: http.to_string(),
+            ..endpoint(witness, transport, way.to_owned(), &url, &admin)
+        };
+        Ok(vec![endpoint("tcp", &url), endpoint("ws", &ws)])
     }
 
     /// A relay in front of a broker, and the ways to it.
