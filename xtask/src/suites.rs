@@ -164,7 +164,15 @@ pub const SUITES: &[Suite] = &[
         name: "scenarios wasm",
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        needs: &[
+            Need::RealPulsar,
+            Need::OlderPulsar,
+            Need::World,
+            Need::Scenarios,
+            Need::Chromium,
+            Need::Python,
+            Need::Java,
+        ],
         minutes: 10,
     },
     // A build of its own.
