@@ -10,7 +10,7 @@
 //! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
-//! - [`mod@fuzz`]: a minute of fuzzing
+//! - [`mod@fuzz`]: three minutes of fuzzing
 //! - [`mutants`]: rows turn red when what they speak of is switched off
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]

@@ -121,6 +121,17 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 20,
     },
+    // Three hundred cases are among the cargo tests.
+    Suite {
+        name: "model",
+        run: Run::Command(
+            &["cargo", "test", "--package", "pulsewire-broker", "--test", "model"],
+            &[("PROPTEST_CASES", "10000")],
+        ),
+        count: Count::Libtest,
+        needs: &[],
+        minutes: 5,
+    },
     // Ignored among the cargo tests, which have neither client.
     Suite {
         name: "foreign clients",
@@ -196,14 +207,8 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::RealPulsar, Need::World],
         minutes: 15,
     },
-    // About a minute, and a build of its own the first time.
-    Suite {
-        name: "fuzz",
-        run: Run::Task(crate::fuzz::minute),
-        count: Count::ExitCode,
-        needs: &[],
-        minutes: 10,
-    },
+    // Three minutes, and a build of its own the first time.
+    Suite { name: "fuzz", run: Run::Task(crate::fuzz::all), count: Count::ExitCode, needs: &[], minutes: 10 },
     Suite {
         name: "package",
         run: Run::Command(&["npm", "run", "--silent", "--workspace", "js", "check:package"], &[]),
