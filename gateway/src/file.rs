@@ -82,20 +82,24 @@ impl GatewayConfig {
             tls.end();
         }
         if let Some(mut brokers) = keys.table("brokers") {
-            let mut own = Brokers::default();
-            own.hosts = brokers.several("hosts").unwrap_or_default();
-            own.ports = brokers.ports("ports");
-            own.networks = brokers.several("networks").unwrap_or_default();
+            let mut own = Brokers {
+                hosts: brokers.several("hosts").unwrap_or_default(),
+                ports: brokers.ports("ports"),
+                networks: brokers.several("networks").unwrap_or_default(),
+                tls: false,
+            };
             brokers.flag("tls", &mut own.tls);
             brokers.end();
             self.brokers = Some(own);
         }
         if let Some(mut tokens) = keys.table("tokens") {
-            let mut own = Tokens::default();
-            own.from = tokens.several("from").unwrap_or_default();
-            own.secret_files = tokens.files("secret_files");
-            own.public_key_files = tokens.files("public_key_files");
-            own.jwks_files = tokens.files("jwks_files");
+            let mut own = Tokens {
+                from: tokens.several("from").unwrap_or_default(),
+                secret_files: tokens.files("secret_files"),
+                public_key_files: tokens.files("public_key_files"),
+                jwks_files: tokens.files("jwks_files"),
+                ..Tokens::default()
+            };
             for (key, into) in [("issuers", &mut own.issuers), ("audiences", &mut own.audiences)] {
                 if let Some(list) = tokens.several(key) {
                     *into = list;
