@@ -87,6 +87,9 @@ mod error;
 mod file;
 mod filter;
 mod first;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod live;
 mod metrics;
