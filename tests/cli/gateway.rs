@@ -79,6 +79,34 @@ key = "no-such-key.pem"
     run(&["gateway", "--check", "a", "--config", "b"]).failed(2, &["cannot be used with"]);
 }
 
+/// What `gateway/deploy` brings is right, as far as the gateway itself can say.
+#[test]
+fn the_manifest_s_configuration_is_right() {
+    let manifest = include_str!("../../gateway/deploy/kubernetes.yaml");
+    let (_, toml) = manifest.split_once("gateway.toml: |\n").expect("a configuration");
+    let (toml, _) = toml.split_once("\n---").expect("an end");
+    let file = Scratch::new("manifest.toml", toml.as_bytes());
+    run(&["gateway", "--check", file.path()]).quiet_success();
+    let seconds = manifest.split_once("terminationGracePeriodSeconds: ").expect("a period").1;
+    let seconds: u64 = seconds.lines().next().and_then(|it| it.parse().ok()).expect("seconds");
+    assert!(seconds > 30 + 5, "longer than lame_duck and close_timeout");
+}
+
+/// The README's file is one.
+#[test]
+fn the_manual_s_configuration_is_right() {
+    let manual = include_str!("../../gateway/README.md");
+    let (_, toml) = manual.split_once("```toml\n").expect("a configuration");
+    let (toml, _) = toml.split_once("```").expect("an end");
+    let file = Scratch::new("manual.toml", toml.as_bytes());
+    let ran = run(&["gateway", "--check", file.path()]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    // Its files are not here; nothing else is wrong.
+    for line in ran.stderr.lines().skip(1) {
+        assert!(line.contains("cannot read"), "{line}");
+    }
+}
+
 #[test]
 fn an_expired_certificate_is_refused_before_it_listens() {
     let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
