@@ -19,6 +19,8 @@ pub enum Need {
     Python,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
     Java,
+    /// `PULSEWIRE_GO`, the script of the official Go client, built.
+    Go,
     /// The Rust target `wasm32-unknown-unknown`.
     WasmTarget,
     /// The npm package, built.
@@ -131,15 +133,57 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 20,
     },
+    // Three hundred cases are among the cargo tests.
+    Suite {
+        name: "model",
+        run: Run::Command(
+            &["cargo", "test", "--package", "pulsewire-broker", "--test", "model"],
+            &[("PROPTEST_CASES", "10000")],
+        ),
+        count: Count::Libtest,
+        needs: &[],
+        minutes: 5,
+    },
     // Ignored among the cargo tests, which have neither client.
     Suite {
         name: "foreign clients",
         run: Run::Command(
-            &["cargo", "test", "--package", "pulsewire-broker", "--test", "foreign", "--", "--ignored"],
+            &[
+                "cargo",
+                "test",
+                "--package",
+                "pulsewire-broker",
+                "--test",
+                "foreign",
+                "--",
+                "--ignored",
+                "--skip",
+                "the_go_client",
+            ],
             &[],
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Python],
+        minutes: 5,
+    },
+    Suite {
+        name: "foreign clients, Go",
+        run: Run::Command(
+            &[
+                "cargo",
+                "test",
+                "--package",
+                "pulsewire-broker",
+                "--test",
+                "foreign",
+                "--",
+                "--ignored",
+                "the_go_client",
+            ],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::RealPulsar, Need::Go],
         minutes: 5,
     },
     Suite {
@@ -164,7 +208,15 @@ pub const SUITES: &[Suite] = &[
         name: "scenarios wasm",
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        needs: &[
+            Need::RealPulsar,
+            Need::OlderPulsar,
+            Need::World,
+            Need::Scenarios,
+            Need::Chromium,
+            Need::Python,
+            Need::Java,
+        ],
         minutes: 10,
     },
     // A build of its own.
@@ -175,14 +227,8 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::RealPulsar, Need::World],
         minutes: 15,
     },
-    // About a minute, and a build of its own the first time.
-    Suite {
-        name: "fuzz",
-        run: Run::Task(crate::fuzz::minute),
-        count: Count::ExitCode,
-        needs: &[],
-        minutes: 10,
-    },
+    // Three minutes, and a build of its own the first time.
+    Suite { name: "fuzz", run: Run::Task(crate::fuzz::all), count: Count::ExitCode, needs: &[], minutes: 10 },
     Suite {
         name: "package",
         run: Run::Command(&["npm", "run", "--silent", "--workspace", "js", "check:package"], &[]),
