@@ -34,6 +34,8 @@ pub mod python;
 pub mod setup;
 pub mod suites;
 pub mod test;
+#[cfg(test)]
+mod traps;
 pub mod util;
 pub mod wasm;
 pub mod world;
