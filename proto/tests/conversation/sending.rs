@@ -206,6 +206,8 @@ impl World {
                 self.hear();
                 if !self.unconfirmed.is_empty() {
                     let sequence_id = self.unconfirmed.remove(0);
+                    // What was damaged on its way, or may pass, goes out again from there.
+                    self.last_heard = None;
                     let (producer_id, error, message) = (self.producer.0, *error, "no".to_owned());
                     self.say(CommandSendError { producer_id, sequence_id, error, message });
                 }
