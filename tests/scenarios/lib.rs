@@ -385,6 +385,7 @@ scenarios! {
     }
     bad_input {
         p01_too_large_a_payload_fails_alone,
+        p01_a_topic_deleted_while_used_harms_nobody_else,
         k01_nobody_listens_is_a_timeout_with_its_reason,
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,

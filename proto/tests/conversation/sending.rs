@@ -255,6 +255,7 @@ fn config_of_client() -> ClientConfig {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "whoever runs the test names the seed")]
 fn p07_whatever_happens_each_send_ends_once_and_goes_out_in_order_as_it_was() {
     let seed = std::env::var("PULSEWIRE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     let mut bytes = [0; 32];
