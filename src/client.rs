@@ -38,6 +38,8 @@ impl Client {
         ClientBuilder {
             service_url: service_url.into(),
             settings: Vec::new(),
+            #[cfg(feature = "testing")]
+            network: None,
             #[cfg(not(target_family = "wasm"))]
             tls: pulsewire_transport::tls::TlsOptions::new(),
             #[cfg(not(target_family = "wasm"))]
@@ -185,6 +187,9 @@ type BuildOver = Box<dyn FnOnce(ClientBuilder) -> Result<Client, Error> + Send>;
 pub struct ClientBuilder {
     service_url: String,
     settings: Vec<Setting>,
+    /// In place of sockets.
+    #[cfg(feature = "testing")]
+    network: Option<pulsewire_transport::memory::MemoryConnector>,
     #[cfg(not(target_family = "wasm"))]
     tls: pulsewire_transport::tls::TlsOptions,
     #[cfg(not(target_family = "wasm"))]
@@ -245,6 +250,13 @@ impl ClientBuilder {
         self.set(move |c| c.authentication = Some(proto::Authentication { method: "token".to_owned(), data }))
     }
 
+    /// Carries it through memory, whatever the scheme of its URL.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_memory(mut self, network: pulsewire_transport::memory::MemoryConnector) -> Self {
+        self.network = Some(network);
+        self
+    }
+
     /// How TLS is spoken: what is trusted, and who we are.
     #[cfg(not(target_family = "wasm"))]
     pub fn tls(mut self, tls: pulsewire_transport::tls::TlsOptions) -> Self {
@@ -290,6 +302,10 @@ impl ClientBuilder {
         if let Some(build) = self.over.take() {
             return build(self);
         }
+        #[cfg(feature = "testing")]
+        if let Some(network) = self.network.take() {
+            return self.build_with(network, Clock::new());
+        }
         let tls = std::mem::take(&mut self.tls);
         tls.check().map_err(|e| Error::new(ErrorKind::InvalidOption, format!("TLS: {}", e.message())))?;
         let mut connector = runtime::default_connector(tls);
@@ -304,7 +320,12 @@ impl ClientBuilder {
     /// # Errors
     /// `InvalidServiceUrl`, or `InvalidOption` with all that is wrong.
     #[cfg(target_family = "wasm")]
-    pub fn build(self) -> Result<Client, Error> {
+    #[cfg_attr(not(feature = "testing"), expect(unused_mut, reason = "where there is nothing to take"))]
+    pub fn build(mut self) -> Result<Client, Error> {
+        #[cfg(feature = "testing")]
+        if let Some(network) = self.network.take() {
+            return self.build_with(network, Clock::new());
+        }
         self.build_with(runtime::default_connector(), Clock::new())
     }
 

@@ -12,6 +12,21 @@ use serde::{Deserialize, Serialize};
 /// How a scenario ended: well, or with what was wrong.
 pub type Outcome = Result<(), String>;
 
+/// What sort of endpoint it is. Each scenario is made for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A broker of the protocol that we speak.
+    #[default]
+    Usual,
+    /// A broker of an older protocol, behind a relay that takes down what is said.
+    Older,
+    /// A broker that can be killed and started again.
+    Restarted,
+    /// A broker behind a relay that mixes unknown things into what it says.
+    Strange,
+}
+
 /// A way to a broker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -21,11 +36,21 @@ pub struct Endpoint {
     pub transport: String,
     /// The service URL.
     pub url: String,
+    /// `pulsar://` of the broker itself, for the official clients.
+    #[serde(default)]
+    pub direct: String,
     /// `host:port` of the broker's admin API.
     pub admin: String,
     /// What signed its certificate, as PEM.
     #[serde(default)]
     pub ca_pem: Option<String>,
+    /// What sort it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// `host:port` of the HTTP of what stands before the broker: a relay tells what it has seen; who can restart the
+    /// broker does so on `PUT /restart`.
+    #[serde(default)]
+    pub relay: String,
     /// Whether a Pulsar proxy stands between.
     #[serde(default)]
     pub proxied: bool,
@@ -84,6 +109,11 @@ impl Env {
     /// A client of the endpoint.
     pub(crate) fn client(&self) -> Result<Client, String> {
         self.builder().build().map_err(text)
+    }
+
+    /// The same, for a part of the scenario with topics of its own.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Self { unique: format!("{name}-{}", self.unique), ..self.clone() }
     }
 
     /// A topic that no other run has.

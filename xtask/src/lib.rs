@@ -1,6 +1,6 @@
 //! Build and test orchestration, as a library so that tests can start a real Pulsar themselves.
 //!
-//! - [`pulsar`], [`python`], [`java`], [`go`]: the outside implementations that tests are checked against
+//! - [`pulsar`], [`older`], [`python`], [`java`], [`go`]: the outside implementations that tests are checked against
 //! - [`setup`]: what a machine needs, installed where it may be, with the one command that mends it elsewhere
 //! - [`dev`]: `npm start`
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
@@ -28,6 +28,7 @@ pub mod go;
 pub mod golden;
 pub mod java;
 pub mod mutants;
+pub mod older;
 pub mod peers;
 mod provide;
 pub mod pulsar;

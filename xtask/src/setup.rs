@@ -153,6 +153,7 @@ pub fn everything() -> Result<()> {
     chromium()?;
     jdk()?;
     crate::pulsar::distribution()?;
+    crate::older::jars()?;
     crate::python::python()?;
     crate::go::script()?;
     println!("everything is there");

@@ -13,6 +13,8 @@ pub enum Need {
     Chromium,
     /// `PULSAR_BROKER_URL`, `PULSAR_PROXY_URL` and so on: see [`crate::pulsar::RealPulsar::environment`].
     RealPulsar,
+    /// `PULSAR_OLDER_URL`, `PULSAR_OLDER_WEB_URL`: see [`crate::older`].
+    OlderPulsar,
     /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
     Python,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
@@ -25,7 +27,7 @@ pub enum Need {
     Package,
     /// The console, built.
     Console,
-    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] before it.
+    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] and [`Need::OlderPulsar`] before it.
     World,
     /// The scenarios as a WebAssembly module.
     Scenarios,
@@ -72,7 +74,7 @@ pub const SUITES: &[Suite] = &[
                 "--workspace",
                 "--all-targets",
                 "--features",
-                "pulsewire/cli",
+                "pulsewire/cli,pulsewire/testing",
                 "--",
                 "-D",
                 "warnings",
@@ -99,7 +101,10 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "rustdoc",
-        run: Run::Command(&["cargo", "doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+        run: Run::Command(
+            &["cargo", "doc", "--workspace", "--no-deps", "--features", "pulsewire/testing"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
         count: Count::ExitCode,
         needs: &[],
         minutes: 15,
@@ -114,7 +119,14 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "cargo tests",
         run: Run::Command(
-            &["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"],
+            &[
+                "cargo",
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--features",
+                "pulsewire/cli,pulsewire/testing",
+            ],
             &[],
         ),
         count: Count::Libtest,
@@ -181,7 +193,7 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Python, Need::Java],
+        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Python, Need::Java],
         minutes: 10,
     },
     // What those scenarios saw of either broker.
@@ -196,7 +208,15 @@ pub const SUITES: &[Suite] = &[
         name: "scenarios wasm",
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        needs: &[
+            Need::RealPulsar,
+            Need::OlderPulsar,
+            Need::World,
+            Need::Scenarios,
+            Need::Chromium,
+            Need::Python,
+            Need::Java,
+        ],
         minutes: 10,
     },
     // A build of its own.
@@ -229,6 +249,13 @@ pub const SUITES: &[Suite] = &[
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Package, Need::Chromium],
         minutes: 10,
+    },
+    Suite {
+        name: "test broker",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:testing"], &[]),
+        count: Count::Summary,
+        needs: &[Need::Package, Need::Chromium],
+        minutes: 3,
     },
     Suite {
         name: "console",
