@@ -105,6 +105,19 @@ pub(crate) async fn n09_the_clock_of_the_test_broker_is_put_forward(_: Env) -> O
     same("the second", next(&consumer).await?.payload(), b"2 h")?;
     same("the third", next(&consumer).await?.payload(), b"3 h")?;
     same("delayed in the end", delayed(&broker)?, 0)?;
+    // Messages of no more use.
+    broker.set_message_ttl("t", Duration::from_millis(59_001)).map_err(text)?;
+    let held = from_earliest(&client, "t", "held").await?;
+    same("held", next(&held).await?.payload(), b"3 h")?;
+    let backlog = |broker: &TestBroker| {
+        let subs = broker.subscriptions("t").map_err(text)?;
+        subs.iter().find(|sub| sub.name == "held").map(|sub| sub.backlog).ok_or("no subscription".to_owned())
+    };
+    broker.advance(Duration::from_secs(50));
+    producer.send("new").await.map_err(text)?;
+    same("the backlog", backlog(&broker)?, 1)?;
+    broker.advance(Duration::from_secs(61));
+    same("the backlog, later", backlog(&broker)?, 0)?;
     // However far: nobody is taken for dead.
     broker.advance(Duration::MAX);
     producer.send("after a hundred years").await.map_err(text)?;
@@ -116,8 +129,7 @@ pub(crate) async fn n09_sends_fail_and_connections_break_as_ordered(_: Env) -> O
     let broker = TestBroker::start().map_err(text)?;
     let quick = broker.client_builder().backoff(Duration::from_millis(10), Duration::from_millis(50));
     let client = quick.build().map_err(text)?;
-    let producer =
-        client.producer("t").send_timeout(Duration::from_millis(600)).create().await.map_err(text)?;
+    let producer = client.producer("t").send_timeout(Duration::from_secs(2)).create().await.map_err(text)?;
     let code =
         |sent: Result<_, pulsewire::Error>| sent.map_or_else(|e| e.code().to_owned(), |_| String::new());
 
@@ -230,7 +242,7 @@ pub(crate) async fn n09_bad_input_to_the_test_broker_is_refused(_: Env) -> Outco
     let unmade = client.producer("unmade").create().await.map(drop);
     same("topics do not come by themselves", code(unmade), "TopicNotFound".to_owned())?;
     client.consumer("t", "holds-them").subscribe().await.map_err(text)?;
-    let producer = client.producer("t").send_timeout(Duration::from_secs(1)).create().await.map_err(text)?;
+    let producer = client.producer("t").send_timeout(Duration::from_secs(20)).create().await.map_err(text)?;
     let mut sent = 0;
     let full = loop {
         match producer.send(vec![0; 8000]).await {

@@ -19,6 +19,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import org.apache.pulsar.client.api.BatcherBuilder;
 import org.apache.pulsar.client.api.CompressionType;
 import org.apache.pulsar.client.api.Consumer;
 import org.apache.pulsar.client.api.ConsumerBuilder;
@@ -75,6 +76,8 @@ public final class Witness {
                 case "produce" -> produce(request, answer);
                 case "subscribe" -> subscribe(request);
                 case "receive" -> receive(request, answer);
+                case "commands" -> answer.set("commands", JSON.valueToTree(Golden.filled("live")));
+                case "recode" -> recode(request, answer);
                 case "compare" -> compare(request, answer);
                 case "close" -> consumers.remove(request.get("handle").asText()).close();
                 default -> throw new IllegalArgumentException("no such request: " + request);
@@ -98,6 +101,10 @@ public final class Witness {
             case "batch" -> builder.enableBatching(true)
                     .batchingMaxMessages(1000)
                     .batchingMaxBytes(1024 * 1024)
+                    .batchingMaxPublishDelay(20, TimeUnit.SECONDS);
+            case "alone" -> builder.enableBatching(true).batchingMaxMessages(1);
+            case "keyed" -> builder.enableBatching(true)
+                    .batcherBuilder(BatcherBuilder.KEY_BASED)
                     .batchingMaxPublishDelay(20, TimeUnit.SECONDS);
             case "chunk" -> builder.enableChunking(true);
             default -> { }
@@ -222,6 +229,15 @@ public final class Witness {
                         consumer.reconsumeLater(message, request.get("delay_ms").asLong(), TimeUnit.MILLISECONDS);
                 default -> { }
             }
+        }
+    }
+
+    /** Messages of the protocol, read by the generated classes and written again. */
+    private static void recode(JsonNode request, ObjectNode answer) throws Exception {
+        ArrayNode messages = answer.putArray("messages");
+        for (JsonNode message : request.get("messages")) {
+            Class<?> type = Class.forName(Shape.PACKAGE + message.get("message").asText());
+            messages.add(HEX.formatHex(Filler.bytes(Filler.parse(type, HEX.parseHex(message.get("hex").asText())))));
         }
     }
 
