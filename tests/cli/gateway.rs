@@ -337,7 +337,7 @@ fn a_lame_duck_loses_nothing_and_makes_no_herd() {
                 ready_too.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 loop {
                     let message = consumer.receive().await.expect("a message");
-                    let payload = String::from_utf8_lossy(&message.payload()).into_owned();
+                    let payload = String::from_utf8_lossy(message.payload()).into_owned();
                     {
                         let mut seen = kept.lock().expect("a lock");
                         if seen.acknowledged.contains(&payload) {
@@ -435,6 +435,6 @@ fn a_lame_duck_loses_nothing_and_makes_no_herd() {
     for at in &opened {
         fifths[(((at - begin) / 0.6) as usize).min(11)] += 1;
     }
-    println!("connections at the second gateway in each 0.6 s: {fifths:?}");
+    eprintln!("connections at the second gateway in each 0.6 s: {fifths:?}");
     assert!(fifths.iter().all(|some| *some <= opened.len() / 2), "a herd: {fifths:?}");
 }
