@@ -7,6 +7,8 @@
 //! It is a development broker for one machine. Whoever outgrows it runs Apache Pulsar.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "server")]
+pub mod auth;
 pub mod core;
 #[cfg(feature = "server")]
 pub mod server;

@@ -109,6 +109,8 @@ async fn tls_carries_messages() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let tls = TlsConfig {
         listen: any_port(),
+        admin_listen: None,
+        client_ca_pem: None,
         cert_pem: made.cert.pem().into_bytes(),
         key_pem: made.signing_key.serialize_pem().into_bytes(),
     };
@@ -136,7 +138,13 @@ async fn tls_carries_messages() {
 
 #[tokio::test]
 async fn a_bad_certificate_is_told_at_once() {
-    let tls = TlsConfig { listen: any_port(), cert_pem: b"x".to_vec(), key_pem: b"y".to_vec() };
+    let tls = TlsConfig {
+        listen: any_port(),
+        admin_listen: None,
+        client_ca_pem: None,
+        cert_pem: b"x".to_vec(),
+        key_pem: b"y".to_vec(),
+    };
     let error = Server::bind(ServerConfig { tls: Some(tls), ..ServerConfig::default() }).await.unwrap_err();
     assert!(error.to_string().contains("TLS"), "{error}");
 }

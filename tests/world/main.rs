@@ -62,6 +62,8 @@ impl World {
             admin_listen: Some(any()),
             tls: Some(TlsConfig {
                 listen: any(),
+                admin_listen: None,
+                client_ca_pem: None,
                 cert_pem: self.cert_pem.clone().into_bytes(),
                 key_pem: self.key_pem.clone().into_bytes(),
             }),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::access::Grants;
 use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::error::Refusal;
@@ -28,6 +29,9 @@ pub(super) struct Topics {
     pub(super) namespaces: BTreeMap<String, Policies>,
     /// Settings of topics, by the name without the partition.
     pub(super) policies: BTreeMap<String, Policies>,
+    /// What roles may do in namespaces and with topics.
+    pub(super) grants: BTreeMap<String, Grants>,
+    pub(super) tenant_admins: BTreeMap<String, BTreeSet<String>>,
     next_key: u64,
     next_ledger: u64,
     /// Bytes of all logs.

@@ -1,11 +1,12 @@
 //! From keys and values to the broker. `None` is damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use pulsewire_proto::wire::{KeyLongValue, Schema};
 
 use super::super::Broker;
+use super::super::access::{Action, Grants};
 use super::super::names::TopicName;
 use super::super::policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention,
@@ -61,6 +62,21 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
             topic.add_sub(subscription(name, &mut value)?);
+        }
+        kind::GRANTS => {
+            let mut grants = Grants::new();
+            while !value.0.is_empty() {
+                let role = value.text()?;
+                grants.insert(role, value.text()?.split(',').filter_map(Action::named).collect());
+            }
+            broker.topics.grants.insert(name()?, grants);
+        }
+        kind::ADMINS => {
+            let mut roles = BTreeSet::new();
+            while !value.0.is_empty() {
+                roles.insert(value.text()?);
+            }
+            broker.topics.tenant_admins.insert(name()?, roles);
         }
         _ => return None,
     }

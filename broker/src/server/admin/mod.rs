@@ -1,5 +1,7 @@
 //! The admin API over HTTP: the few calls that clients and their tests need.
 
+mod access;
+mod bundles;
 mod policies;
 mod routes;
 mod stats;
@@ -15,9 +17,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::engine::Handle;
+use super::socket::HANDSHAKE;
+use super::tls::common_name;
 use crate::core::AdminError;
 
 /// The largest body that is read.
@@ -26,9 +32,12 @@ const MAX_BODY: usize = 1 << 20;
 /// What calls answer of the broker's addresses.
 pub(super) struct Urls {
     pub(super) cluster: String,
+    /// Which of several brokers this one is.
+    pub(super) broker: usize,
     pub(super) service: String,
     pub(super) service_tls: Option<String>,
     pub(super) admin: Option<String>,
+    pub(super) admin_tls: Option<String>,
 }
 
 /// A call: what was asked, cut into its parts.
@@ -63,12 +72,12 @@ enum Answer {
     Nothing,
     /// Nothing, with the status of something.
     Empty,
-    Text(&'static str),
+    Text(String),
     Json(Value),
 }
 
 /// Serves, for ever.
-pub(super) async fn serve(listener: TcpListener, urls: Arc<Urls>, handle: Handle) {
+pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, urls: Arc<Urls>, handle: Handle) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -78,33 +87,66 @@ pub(super) async fn serve(listener: TcpListener, urls: Arc<Urls>, handle: Handle
                 continue;
             }
         };
-        let (urls, handle) = (urls.clone(), handle.clone());
+        let (tls, urls, handle) = (tls.clone(), urls.clone(), handle.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let (urls, handle) = (urls.clone(), handle.clone());
-                async move { Ok::<_, Infallible>(respond(request, &urls, &handle).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(30))
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an admin connection failed");
+            let Some(acceptor) = tls else { return talk(stream, None, urls, handle).await };
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let certified = common_name(stream.get_ref().1.peer_certificates());
+                    talk(stream, certified, urls, handle).await;
+                }
+                Ok(Err(error)) => tracing::info!(%error, "TLS handshake of an admin connection failed"),
+                Err(_) => tracing::info!("TLS handshake of an admin connection took too long"),
             }
         });
     }
 }
 
-async fn respond(request: Request<Incoming>, urls: &Urls, handle: &Handle) -> Response<Full<Bytes>> {
+/// Serves one connection.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certified: Option<String>,
+    urls: Arc<Urls>,
+    handle: Handle,
+) {
+    let certified: Option<Arc<str>> = certified.map(Into::into);
+    let service = service_fn(move |request| {
+        let (urls, handle, certified) = (urls.clone(), handle.clone(), certified.clone());
+        async move { Ok::<_, Infallible>(respond(request, certified.as_deref(), &urls, &handle).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(30))
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an admin connection failed");
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    certified: Option<&str>,
+    urls: &Urls,
+    handle: &Handle,
+) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let token = access::bearer(request.headers());
     let result = match read(request).await {
-        Ok(call) => routes::route(&call, urls, handle).await,
+        Ok(call) => match access::check(&call, token, certified, handle).await {
+            Ok(()) => routes::route(&call, urls, handle).await,
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
+    if let Err(error) = &result
+        && matches!(error.status, 401 | 403)
+    {
+        tracing::info!(%method, path, error.reason, "admin call refused");
+    }
     let (status, kind, body) = match result {
         Ok(Answer::Nothing) => (204, "application/json", String::new()),
         Ok(Answer::Empty) => (200, "application/json", String::new()),
-        Ok(Answer::Text(text)) => (200, "text/plain", text.to_owned()),
+        Ok(Answer::Text(text)) => (200, "text/plain", text),
         Ok(Answer::Json(value)) => (200, "application/json", value.to_string()),
         Err(error) => (error.status, "application/json", json!({ "reason": error.reason }).to_string()),
     };

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Urls, policies, stats};
+use super::{Answer, Call, Urls, access, bundles, policies, stats};
 use crate::core::names::{TopicName, is_entity, parse_namespace};
-use crate::core::{AdminError, Broker, Now, Scope};
+use crate::core::{AdminError, Broker, Now, Scope, bundle_range};
 use crate::server::engine::Handle;
 
 type Result<T> = std::result::Result<T, AdminError>;
@@ -27,9 +27,10 @@ pub(super) async fn route(call: &Call, urls: &Urls, handle: &Handle) -> Result<A
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         ["admin", "v2", "brokers", "health" | "ready"] => match call.method.as_str() {
-            "GET" => ask(handle, |_, _| ()).await.map(|()| Answer::Text("ok")),
+            "GET" => ask(handle, |_, _| ()).await.map(|()| Answer::Text("ok".to_owned())),
             _ => Err(not_allowed(call)),
         },
+        ["admin", "v2", "brokers", rest @ ..] => bundles::brokers(call, rest, urls, handle).await,
         ["admin", "v2", "clusters"] => get(call, json!([urls.cluster])),
         ["admin", "v2", "clusters", name] if *name == urls.cluster => get(call, cluster(urls)),
         ["admin", "v2", "clusters", _] => Err(error(404, "Cluster does not exist")),
@@ -48,14 +49,13 @@ pub(super) async fn route(call: &Call, urls: &Urls, handle: &Handle) -> Result<A
             namespace,
             topic @ ..,
         ] if !topic.is_empty() => {
-            topic_name(*domain == "persistent", tenant, namespace, &topic.join("/"))?;
-            get(call, lookup(urls))
+            lookup(call, *domain == "persistent", tenant, namespace, topic, urls.broker, handle).await
         }
         _ => Err(error(404, "No such call in this broker")),
     }
 }
 
-fn not_allowed(call: &Call) -> AdminError {
+pub(super) fn not_allowed(call: &Call) -> AdminError {
     error(405, format!("{} is not for this path", call.method))
 }
 
@@ -66,20 +66,42 @@ fn get(call: &Call, value: Value) -> Result<Answer> {
 fn cluster(urls: &Urls) -> Value {
     json!({
         "serviceUrl": urls.admin,
+        "serviceUrlTls": urls.admin_tls,
         "brokerServiceUrl": urls.service,
         "brokerServiceUrlTls": urls.service_tls,
     })
 }
 
-fn lookup(urls: &Urls) -> Value {
-    json!({
-        "brokerUrl": urls.service,
-        "brokerUrlTls": urls.service_tls,
-        "httpUrl": urls.admin,
-        "httpUrlTls": null,
-        "nativeUrl": urls.service,
-        "brokerUrlSsl": urls.service_tls.as_deref().unwrap_or(""),
-    })
+/// Where a topic is served; of `TOPIC/bundle`, to which bundle it belongs.
+async fn lookup(
+    call: &Call,
+    persistent: bool,
+    tenant: &str,
+    namespace: &str,
+    topic: &[&str],
+    here: usize,
+    handle: &Handle,
+) -> Result<Answer> {
+    if let [topic @ .., "bundle"] = topic
+        && !topic.is_empty()
+        && call.method == "GET"
+    {
+        let name = topic_name(persistent, tenant, namespace, &topic.join("/"))?;
+        return Ok(Answer::Text(bundle_range(&name)));
+    }
+    let name = topic_name(persistent, tenant, namespace, &topic.join("/"))?;
+    let node = ask(handle, move |broker, _| broker.find(&name, here)).await?;
+    get(
+        call,
+        json!({
+            "brokerUrl": node.service_url,
+            "brokerUrlTls": node.service_url_tls,
+            "httpUrl": node.admin_url,
+            "httpUrlTls": node.admin_url_tls,
+            "nativeUrl": node.service_url,
+            "brokerUrlSsl": node.service_url_tls.as_deref().unwrap_or(""),
+        }),
+    )
 }
 
 fn namespace_name(tenant: &str, namespace: &str) -> Result<String> {
@@ -135,7 +157,7 @@ async fn namespaces(call: &Call, rest: &[&str], handle: &Handle) -> Result<Answe
                     if !known.contains(&wanted) {
                         return Err(error(404, "Namespace does not exist"));
                     }
-                    Ok(Answer::Json(json!({ "bundles": { "numBundles": 1 } })))
+                    Ok(Answer::Json(json!({ "bundles": bundles::data() })))
                 }
                 ("PUT", []) => match ask(handle, move |broker, _| broker.create_namespace(&name)).await? {
                     true => Ok(Answer::Nothing),
@@ -159,16 +181,12 @@ async fn namespaces(call: &Call, rest: &[&str], handle: &Handle) -> Result<Answe
                     });
                     Ok(Answer::Json(json!(list.await?)))
                 }
-                ("PUT", ["unload"]) => {
-                    ask(handle, move |broker, now| {
-                        let all = [broker.topics(&name, true), broker.topics(&name, false)].concat();
-                        for topic in all.iter().filter_map(|name| TopicName::parse(name).ok()) {
-                            // One that went meanwhile needs no unloading.
-                            let _ = broker.unload_topic(&topic, now);
-                        }
-                    })
-                    .await?;
-                    Ok(Answer::Nothing)
+                ("GET", ["bundles"]) => Ok(Answer::Json(bundles::data())),
+                ("PUT", ["unload"]) => bundles::unload(call, name, None, handle).await,
+                ("PUT", [range, "unload"]) => bundles::unload(call, name, Some(range), handle).await,
+                (_, ["permissions", rest @ ..]) => {
+                    let answer = access::permissions(call, name, rest, handle).await;
+                    answer.unwrap_or_else(|| Err(not_allowed(call)))
                 }
                 (_, [setting]) => {
                     match policies::route(call, Scope::Namespace(name), setting, handle).await {
@@ -306,6 +324,10 @@ async fn topic(call: &Call, name: TopicName, rest: &[&str], handle: &Handle) -> 
             let done = ask(handle, move |broker, _| broker.is_compacted(&name)).await??;
             let status = if done { "SUCCESS" } else { "NOT_RUN" };
             return Ok(Answer::Json(json!({ "status": status, "lastError": "" })));
+        }
+        (_, ["permissions", rest @ ..]) => {
+            let answer = access::permissions(call, name.to_string(), rest, handle).await;
+            return answer.unwrap_or_else(|| Err(not_allowed(call)));
         }
         (_, ["subscription", sub, rest @ ..]) => {
             return subscription(call, name, (*sub).to_owned(), rest, handle).await;
