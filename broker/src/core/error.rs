@@ -54,6 +54,8 @@ pub enum DisconnectReason {
     Authentication(String),
     /// A client whose proof of who it is has expired, and which has no fresh one.
     Expired,
+    /// Whoever runs the broker wants it so.
+    Ordered,
     /// A client that sends but does not read: more waits to be written to it than is held.
     NotReading,
 }
@@ -69,6 +71,7 @@ impl std::fmt::Display for DisconnectReason {
             }
             Self::Authentication(why) => write!(f, "the client is not let in: {why}"),
             Self::Expired => f.write_str("the client's credentials have expired"),
+            Self::Ordered => f.write_str("it was ordered to be cut"),
             Self::NotReading => f.write_str("the client does not read what it asked for"),
         }
     }

@@ -103,7 +103,9 @@ impl Broker {
                     response.broker_service_url_tls = node.service_url_tls;
                 }
                 response.authoritative = Some(authoritative);
-                response.proxy_through_service_url = Some(false);
+                // As a standalone Pulsar says: whatever name the client knows us by is good.
+                let alone = self.config.redirect_lookups.is_none() && self.config.brokers() == 1;
+                response.proxy_through_service_url = Some(alone);
             }
         }
         self.reply(id, response);

@@ -9,7 +9,7 @@
 //! `producing`, `consuming`, `positions` (seek and the like), `liveness` (names held by the dead),
 //! `schemas`, `compaction`, `policies` and `upkeep` (what is set, and what follows from it with
 //! time), `admin` and `statistics` (what a host may ask and order), `keeping` (what outlives the
-//! broker); below them the state: `connection`, `topics`, `topic`, `storage`, `subscription`,
+//! broker), `testing` (what tests do to it); below them the state: `connection`, `topics`, `topic`, `storage`, `subscription`,
 //! `cursor`; and `dispatch`, which moves entries from logs to connections.
 
 mod access;
@@ -39,6 +39,7 @@ mod statistics;
 mod sticky;
 mod storage;
 mod subscription;
+mod testing;
 mod time;
 mod topic;
 mod topics;
@@ -64,6 +65,7 @@ pub use policies::{
 pub use statistics::{
     ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };
+pub use testing::{ConnectionInfo, SendFailure, StoredMessage};
 pub use time::Now;
 
 use bundles::Bundles;
@@ -151,6 +153,8 @@ pub struct Broker {
     moving_to: Option<usize>,
     /// What a host that logs has not seen yet.
     notes: Option<Vec<Note>>,
+    /// Sends that are to fail, for a test.
+    failures: VecDeque<SendFailure>,
     next_producer: u64,
     /// How often a broker went on with what was kept.
     run: u64,
@@ -175,6 +179,7 @@ impl Broker {
             bundles: Bundles::default(),
             moving_to: None,
             notes: None,
+            failures: VecDeque::new(),
             next_producer: 0,
             run: 0,
         }
