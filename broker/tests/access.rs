@@ -117,8 +117,9 @@ fn a_client_without_a_good_proof_is_told_and_cut() {
 fn commands_before_connect_are_no_way_in() {
     let mut w = world(None);
     let c = w.stranger();
-    w.say(c, answer("token", "joe"));
-    assert!(matches!(w.cut(c), Some(DisconnectReason::Protocol(_))));
+    let refused = refusal(w.ask(c, answer("token", "joe")));
+    assert_eq!(refused.0, ServerError::AUTHENTICATION_ERROR);
+    assert!(matches!(w.cut(c), Some(DisconnectReason::Authentication(_))));
     let c = w.stranger();
     w.say(c, producer_on(1, TOPIC));
     assert!(matches!(w.cut(c), Some(DisconnectReason::Protocol(_))));

@@ -257,7 +257,7 @@ fn all_that_is_wrong_is_said_at_once() {
     wrong(&no, &["2 things are wrong", "cannot read no such file", "cannot read nor this"]);
     wrong(&["--superuser", "admin"], &["--superuser: nobody has a role"]);
     wrong(&["--auth-token-secret-key", "no/such.key"], &["no such file"]);
-    wrong(&["--auth-token-public-key", cert.path()], &["neither of RSA nor of an elliptic curve"]);
+    wrong(&["--auth-token-public-key", short.path()], &["neither of RSA nor of an elliptic curve"]);
     wrong(&["--data", cert.path()], &["is not a folder"]);
     wrong(&["--advertise", "pulsar://x"], &["--advertise", "without a scheme"]);
     wrong(&["--data-less"], &["--data-less"]);

@@ -23,9 +23,9 @@ mod redelivering;
 mod service;
 mod strange;
 mod table_view;
+mod testing;
 #[cfg(not(target_family = "wasm"))]
 mod trace;
-mod testing;
 #[cfg(target_family = "wasm")]
 pub mod web;
 

@@ -30,7 +30,6 @@ use super::error::{DisconnectReason, Refusal};
 use super::keeping::kind;
 use super::names::TopicName;
 use super::notes::Note;
-use super::session::VERSION;
 use super::time::Now;
 use super::{Broker, Timer};
 
@@ -274,12 +273,7 @@ impl Broker {
         let identity = match access.authenticator.identify(proof, now.wall_ms) {
             Ok(identity) => identity,
             Err(why) => {
-                conn.send(CommandError {
-                    request_id: u64::MAX,
-                    error: ServerError::AUTHENTICATION_ERROR,
-                    message: "Failed to authenticate".to_owned(),
-                });
-                self.cut(id, DisconnectReason::Authentication(why), now);
+                self.turn_away(id, why, now);
                 return false;
             }
         };
@@ -304,11 +298,27 @@ impl Broker {
         true
     }
 
+    fn turn_away(&mut self, id: ConnId, why: String, now: Now) {
+        if let Some(conn) = self.conns.out(id) {
+            conn.send(CommandError {
+                request_id: u64::MAX,
+                error: ServerError::AUTHENTICATION_ERROR,
+                message: "Failed to authenticate".to_owned(),
+            });
+        }
+        self.cut(id, DisconnectReason::Authentication(why), now);
+    }
+
+    /// An answer to a challenge before CONNECT.
+    pub(super) fn early_auth_response(&mut self, id: ConnId, now: Now) {
+        self.turn_away(id, "AUTH_RESPONSE before CONNECT".to_owned(), now);
+    }
+
     /// An answer to a challenge; one that nobody asked for is looked at as well.
     pub(super) fn auth_response(&mut self, id: ConnId, c: &CommandAuthResponse, now: Now) {
         if self.config.access.is_none() {
-            let what = "AUTH_RESPONSE to a broker that asks nobody who he is".to_owned();
-            return self.cut(id, DisconnectReason::Protocol(what), now);
+            let why = "AUTH_RESPONSE to a broker that asks nobody who he is".to_owned();
+            return self.turn_away(id, why, now);
         }
         let response = c.response.as_ref();
         let method = response.and_then(|response| response.auth_method_name.clone());
@@ -335,7 +345,7 @@ impl Broker {
             }
             known.asked = true;
             let challenge = CommandAuthChallenge {
-                server_version: Some(VERSION.to_owned()),
+                server_version: None,
                 challenge: Some(AuthData {
                     auth_method_name: Some(known.method.clone()),
                     auth_data: Some(Bytes::from_static(REFRESH)),

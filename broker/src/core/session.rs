@@ -14,7 +14,7 @@ use super::notes::Note;
 use super::time::Now;
 
 /// What the broker calls itself in CONNECTED.
-pub(super) const VERSION: &str = concat!("pulsewire-broker ", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("pulsewire-broker ", env!("CARGO_PKG_VERSION"));
 
 impl Broker {
     pub(super) fn frame(&mut self, id: ConnId, frame: &RawFrame, now: Now) {
@@ -32,6 +32,7 @@ impl Broker {
             (State::Cut(_), _) => {}
             (State::Start, Command::Connect(connect)) => self.connect(id, &connect, now),
             (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
+            (State::Start, Command::AuthResponse(_)) => self.early_auth_response(id, now),
             (State::Start, command) => {
                 let what = format!("{} before CONNECT", command.name());
                 self.cut(id, DisconnectReason::Protocol(what), now);

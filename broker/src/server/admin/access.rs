@@ -162,8 +162,9 @@ pub(super) async fn permissions(
         ("GET", []) => {
             let grants = ask(handle, move |broker, _| broker.grants(&place)).await;
             grants.map(|grants| {
-                let names =
-                    |actions: BTreeSet<Action>| actions.into_iter().map(Action::name).collect::<Vec<_>>();
+                let names = |actions: BTreeSet<Action>| {
+                    actions.into_iter().map(Action::name).collect::<BTreeSet<_>>()
+                };
                 let roles: Map<String, Value> =
                     grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect();
                 Answer::Json(Value::Object(roles))

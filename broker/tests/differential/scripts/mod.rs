@@ -1,6 +1,7 @@
 //! The scripts. Each is a test of its name.
 
 mod consumers;
+mod guarded;
 mod limits;
 mod producers;
 mod topics;
