@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use common::*;
-use pulsewire_broker::core::BrokerConfig;
+use pulsewire_broker::auth::Methods;
+use pulsewire_broker::core::{Access, BrokerConfig};
 use pulsewire_broker::server::TlsConfig;
 use pulsewire_broker::{Server, ServerConfig};
 use pulsewire_proto::wire::entry::Entry;
@@ -133,6 +134,106 @@ async fn tls_carries_messages() {
     let Command::LookupTopicResponse(found) = client.hear().await else { panic!() };
     assert_eq!(found.broker_service_url_tls, Some(format!("pulsar+ssl://localhost:{}", addr.port())));
     client.round_trip(TOPIC, b"hello").await;
+    serving.abort();
+}
+
+/// Connects over TLS, with a certificate or without.
+async fn over_tls(
+    addr: SocketAddr,
+    trust: &rcgen::Certificate,
+    shown: Option<(&rcgen::Certificate, &rcgen::KeyPair)>,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trust.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(vec![cert.der().clone()], key.serialize_der().try_into().unwrap())
+            .unwrap(),
+    };
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(addr).await.unwrap();
+    connector.connect("localhost".try_into().unwrap(), stream).await.unwrap()
+}
+
+#[tokio::test]
+async fn certificates_are_roles_on_both_ports() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let named = |name: &str| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::OrganizationName, "tests");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut params = named("authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap();
+    let issuer = Issuer::new(params, key);
+    let issue = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        (named(name).signed_by(&key, &issuer).unwrap(), key)
+    };
+    let (server_cert, server_key) = issue("localhost");
+    let (boss, joe) = (issue("boss"), issue("joe"));
+    let stranger_key = KeyPair::generate().unwrap();
+    let stranger = named("boss").self_signed(&stranger_key).unwrap();
+    let access = Access {
+        authenticator: Arc::new(Methods { tokens: None, certificates: true }),
+        superusers: Some(["boss".to_owned()].into()),
+        refresh_check: Duration::from_secs(60),
+    };
+    let tls = TlsConfig {
+        listen: any_port(),
+        admin_listen: Some(any_port()),
+        client_ca_pem: Some(ca.pem().into_bytes()),
+        cert_pem: server_cert.pem().into_bytes(),
+        key_pem: server_key.serialize_pem().into_bytes(),
+    };
+    let broker = BrokerConfig { access: Some(Arc::new(access)), ..BrokerConfig::default() };
+    let server =
+        Server::bind(ServerConfig { tls: Some(tls), broker, ..ServerConfig::default() }).await.unwrap();
+    let (addr, admin) = (server.tls_addr().unwrap(), server.tls_admin_addr().unwrap());
+    let serving = tokio::spawn(server.run(std::future::pending()));
+
+    let hello = || CommandConnect { auth_method_name: Some("tls".to_owned()), ..connect() };
+    let frames = || FrameDecoder::new(64 << 20);
+    for ((cert, key), status) in [(&boss, 200), (&joe, 401)] {
+        let mut client = Client { stream: over_tls(addr, &ca, Some((cert, key))).await, frames: frames() };
+        client.say(hello()).await;
+        assert!(matches!(client.hear().await, Command::Connected(_)));
+        if status == 200 {
+            client.round_trip(TOPIC, b"hello").await;
+        } else {
+            client.say(producer_on(1, TOPIC)).await;
+            assert_eq!(refusal(client.hear().await).0, ServerError::AUTHORIZATION_ERROR);
+        }
+        let mut stream = over_tls(admin, &ca, Some((cert, key))).await;
+        stream
+            .write_all(b"GET /admin/v2/tenants HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+    }
+    // Without a certificate TLS is fine, and nobody is let in.
+    let mut client = Client { stream: over_tls(addr, &ca, None).await, frames: frames() };
+    client.say(hello()).await;
+    assert_eq!(refusal(client.hear().await).0, ServerError::AUTHENTICATION_ERROR);
+    assert!(client.frame().await.is_none());
+    // One of somebody else's making does not get as far.
+    let mut client =
+        Client { stream: over_tls(addr, &ca, Some((&stranger, &stranger_key))).await, frames: frames() };
+    let mut out = BytesMut::new();
+    encode_command(&hello().into(), &mut out);
+    let _ = client.stream.write_all(&out).await;
+    assert!(client.frame().await.is_none());
     serving.abort();
 }
 

@@ -61,8 +61,7 @@ impl TokenKey {
     }
 
     fn new(key: DecodingKey, algorithms: &[Algorithm]) -> Self {
-        let mut validation = Validation::default();
-        validation.algorithms = algorithms.to_vec();
+        let mut validation = Validation { algorithms: algorithms.to_vec(), ..Validation::default() };
         validation.required_spec_claims.clear();
         // Times are looked at here, by the clock that is handed in.
         validation.validate_exp = false;
