@@ -351,3 +351,79 @@ async fn shutdown_ends_everything() {
     assert!(client.frame().await.is_none());
     assert!(TcpStream::connect(addr).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_bounded_and_cut_while_others_go_on() {
+    let broker = BrokerConfig {
+        connection_window: 64 * 1024,
+        keep_alive: Duration::from_millis(700),
+        ..BrokerConfig::default()
+    };
+    let admin_listen = Some(any_port());
+    let server =
+        Server::bind(ServerConfig { broker, admin_listen, ..ServerConfig::default() }).await.unwrap();
+    let (addr, admin) = (server.local_addr(), server.admin_addr().unwrap());
+    let serving = tokio::spawn(server.run(std::future::pending()));
+    let mut deaf = Client::new(TcpStream::connect(addr).await.unwrap()).await;
+    deaf.say(subscribe(1, TOPIC, "s", SubType::SHARED)).await;
+    assert!(matches!(deaf.hear().await, Command::Success(_)));
+    deaf.say(CommandFlow { consumer_id: 1, message_permits: 1_000_000 }).await;
+    let mut good = Client::new(TcpStream::connect(addr).await.unwrap()).await;
+    good.say(producer_on(1, TOPIC)).await;
+    good.hear().await;
+    // More than the sockets of both sides hold.
+    for n in 0..400 {
+        good.stream.write_all(&send_frame(1, n, MessageMetadata::default(), &[7; 50_000])).await.unwrap();
+        loop {
+            match good.hear().await {
+                Command::SendReceipt(_) => break,
+                Command::Ping(_) => good.say(CommandPong::default()).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let stats = || http(admin, "GET /admin/v2/persistent/public/default/t/stats");
+    let mut gone = false;
+    for _ in 0..60 {
+        good.say(CommandPing::default()).await;
+        loop {
+            match good.hear().await {
+                Command::Pong(_) => break,
+                Command::Ping(_) => good.say(CommandPong::default()).await,
+                other => panic!("{other:?}"),
+            }
+        }
+        gone = stats().await.1.contains(r#""consumers":[]"#);
+        if gone {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(gone, "{}", stats().await.1);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn old_messages_go_while_it_runs() {
+    let broker = BrokerConfig { upkeep_interval: Duration::from_millis(100), ..BrokerConfig::default() };
+    let admin_listen = Some(any_port());
+    let server =
+        Server::bind(ServerConfig { broker, admin_listen, ..ServerConfig::default() }).await.unwrap();
+    let (addr, admin) = (server.local_addr(), server.admin_addr().unwrap());
+    let serving = tokio::spawn(server.run(std::future::pending()));
+    let mut client = Client::new(TcpStream::connect(addr).await.unwrap()).await;
+    client.round_trip(TOPIC, b"old").await;
+    let topic = "/admin/v2/persistent/public/default/t";
+    assert_eq!(http(admin, &format!("POST {topic}/messageTTL?messageTTL=1")).await.0, 204);
+    let retention = r#"{"retentionTimeInMinutes":0,"retentionSizeInMB":0}"#;
+    assert_eq!(http(admin, &format!("POST {topic}/retention|{retention}")).await.0, 204);
+    for waited in 0.. {
+        let (_, stats) = http(admin, &format!("GET {topic}/stats")).await;
+        if stats.contains(r#""msgBacklog":0"#) && stats.contains(r#""storageSize":0"#) {
+            break;
+        }
+        assert!(waited < 80, "{stats}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    serving.abort();
+}

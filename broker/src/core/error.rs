@@ -56,7 +56,8 @@ pub enum DisconnectReason {
     Expired,
     /// Whoever runs the broker wants it so.
     Ordered,
-    /// A client that sends but does not read: more waits to be written to it than is held.
+    /// A client that does not read what it asked for: more waits to be written to it than is held, or waits
+    /// for too long.
     NotReading,
 }
 

@@ -137,11 +137,14 @@ impl Broker {
     /// Looks at the silence of a connection: asks, or cuts.
     pub(super) fn check_silence(&mut self, id: ConnId, now: Now) {
         let keep_alive = self.config.keep_alive;
+        let window = self.config.connection_window;
         let Some(conn) = self.conns.out(id) else { return };
         if conn.state == State::Start {
             self.cut(id, DisconnectReason::HandshakeTimeout, now);
         } else if conn.ping_out {
-            self.cut(id, DisconnectReason::KeepAliveTimeout, now);
+            let deaf = conn.outbox.unwritten() >= window;
+            let reason = if deaf { DisconnectReason::NotReading } else { DisconnectReason::KeepAliveTimeout };
+            self.cut(id, reason, now);
         } else {
             conn.ping_out = true;
             conn.send(CommandPing::default());

@@ -9,6 +9,7 @@ use super::error::Refusal;
 use super::keeping::{Touched, kind};
 use super::names::TopicName;
 use super::policies::{Policies, Rules};
+use super::time::Now;
 use super::topic::{Topic, TopicKey};
 
 /// A topic that came or went.
@@ -275,6 +276,19 @@ impl Topics {
             self.full = self.stored > limit - limit / 16;
         }
         self.full
+    }
+
+    /// Forgets what all subscriptions have acknowledged and the topic's own retention does not keep. A topic
+    /// that says nothing of retention keeps it until memory is short.
+    pub(super) fn forget_beyond_retention(&mut self, key: TopicKey, now: Now) {
+        let Some(topic) = self.map.get_mut(&key).filter(|topic| topic.rules.retention.is_some()) else {
+            return;
+        };
+        let freed = topic.log.trim(topic.consumed().min(topic.retained(now.wall_ms)));
+        self.stored -= freed;
+        if freed > 0 {
+            self.touch(key);
+        }
     }
 
     fn forget_consumed(&mut self) {
