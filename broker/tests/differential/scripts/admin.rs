@@ -181,7 +181,7 @@ scripts! {
         s.inquire("PUT", &format!("{path}-p/compaction"), "");
         s.inquire("GET", &format!("{path}-none/compaction"), "");
         s.inquire("PUT", &format!("{path}-none/compaction"), "");
-        s.order("DELETE", &format!("{path}-p/partitions"), "");
+        s.order("DELETE", &format!("{path}-p/partitions?force=true"), "");
     }
 
     fn admin_subscriptions(s) {
