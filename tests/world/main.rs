@@ -1,10 +1,13 @@
 //! The world in which scenarios run: `pulsewire-test-world WORLD.json`.
 //!
 //! Starts the embedded broker (TCP, TLS) and gateways in front of it and in front of the real Pulsar that
-//! the environment names (`PULSAR_BROKER_URL` and so on), writes where all of it is to WORLD.json, says
+//! the environment names (`PULSAR_BROKER_URL` and so on; `PULSAR_OLDER_URL` for one of an older version), writes where all of it is to WORLD.json, says
 //! `ready`, and ends when its standard input does.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
+
+mod relay;
+mod restarted;
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use pulsewire_broker::core::BrokerConfig;
 use pulsewire_broker::server::{Server, ServerConfig, TlsConfig};
 use pulsewire_gateway::{Gateway, GatewayConfig, ListenTls, Pem, UpstreamTls};
-use pulsewire_tests::Endpoint;
+use pulsewire_tests::{Endpoint, Kind};
 use pulsewire_transport::{Target, conformance};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -22,10 +25,15 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const EMBEDDED: &str = "pulsewire embedded broker";
 const REAL: &str = "Apache Pulsar 4.0.8";
 const PROXY: &str = "Apache Pulsar 4.0.8 proxy";
+const OLDER: &str = "Apache Pulsar 2.10.5";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let file = std::env::args().nth(1).ok_or("usage: pulsewire-test-world WORLD.json")?;
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments.next().ok_or("usage: pulsewire-test-world WORLD.json")?;
+    if file == restarted::EMBEDDED {
+        return restarted::embedded(arguments).await;
+    }
     // Gateways let in pages by their origin, so the port of the page is chosen here.
     let page_port = std::net::TcpListener::bind(any())?.local_addr()?.port();
     let rcgen::CertifiedKey { cert, signing_key } =
@@ -35,6 +43,18 @@ async fn main() -> Result<()> {
     let mut endpoints = world.embedded().await?;
     if let Ok(url) = std::env::var("PULSAR_BROKER_URL") {
         endpoints.extend(world.real(&url).await?);
+    }
+    if let (Ok(url), Ok(web)) = (std::env::var("PULSAR_OLDER_URL"), std::env::var("PULSAR_OLDER_WEB_URL")) {
+        let admin = web.trim_start_matches("http://");
+        make_partitions(admin).await?;
+        for endpoint in world.relayed(OLDER, Kind::Older, &url, admin).await? {
+            endpoints.push(Endpoint { entry_metadata: false, ..endpoint });
+        }
+    }
+    for (witness, home) in [(EMBEDDED, None), (REAL, std::env::var_os("PULSAR_HOME").map(Into::into))] {
+        if witness == EMBEDDED || home.is_some() {
+            endpoints.extend(world.restarted(witness, home).await?);
+        }
     }
     // What the conformance cases of the browser's transport run against.
     let helper = conformance::server::Server::websocket().await?;
@@ -75,15 +95,17 @@ impl World {
         let admin = server.admin_addr().ok_or("no admin address")?.to_string();
         tokio::spawn(server.run(pending()));
         make_partitions(&admin).await?;
-        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &admin);
+        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &tcp, &admin);
         let ws = self.gateway(&tcp, None, false).await?;
         let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
-        Ok(vec![
-            endpoint("tcp", tcp),
+        let strange = self.relayed(EMBEDDED, Kind::Strange, &tcp, &admin).await?;
+        let usual = vec![
+            endpoint("tcp", tcp.clone()),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("tls", tls) },
             endpoint("ws", ws),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("wss", wss) },
-        ])
+        ];
+        Ok([usual, strange].concat())
     }
 
     /// A real Pulsar and its proxy, and the ways to them.
@@ -92,20 +114,46 @@ impl World {
         let ca_pem = std::fs::read_to_string(var("PULSAR_CA_PEM")?)?;
         let admin = var("PULSAR_WEB_URL")?.trim_start_matches("http://").to_owned();
         make_partitions(&admin).await?;
-        let endpoint = |witness, transport, url| endpoint(witness, transport, url, &admin);
+        let endpoint = |witness, transport, url| endpoint(witness, transport, url, broker, &admin);
         let secure =
             |witness, url| Endpoint { ca_pem: Some(ca_pem.clone()), ..endpoint(witness, "tls", url) };
         let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
         let proxy = var("PULSAR_PROXY_URL")?;
         let proxy_tls = var("PULSAR_PROXY_URL_TLS")?;
-        Ok(vec![
+        let strange = self.relayed(REAL, Kind::Strange, broker, &admin).await?;
+        let usual = vec![
             endpoint(REAL, "tcp", broker.to_owned()),
             secure(REAL, var("PULSAR_BROKER_URL_TLS")?),
             endpoint(REAL, "ws", self.gateway(broker, None, false).await?),
             proxied(endpoint(PROXY, "tcp", proxy.clone())),
             proxied(secure(PROXY, proxy_tls.clone())),
             proxied(endpoint(PROXY, "ws", self.gateway(&proxy_tls, Some(ca_pem.clone()), false).await?)),
-        ])
+        ];
+        Ok([usual, strange].concat())
+    }
+
+    /// A broker that can be restarted, and the ways to it.
+    async fn restarted(&self, witness: &str, home: Option<std::path::PathBuf>) -> Result<Vec<Endpoint>> {
+        let restarted::Restarted { url, admin, http } = restarted::prepare(home).await?;
+        let ws = self.gateway(&url, None, false).await?;
+        let endpoint = |transport: &str, way: &str| Endpoint {
+            kind: Kind::Restarted,
+            relay: http.to_string(),
+            ..endpoint(witness, transport, way.to_owned(), &url, &admin)
+        };
+        Ok(vec![endpoint("tcp", &url), endpoint("ws", &ws)])
+    }
+
+    /// A relay in front of a broker, and the ways to it.
+    async fn relayed(&self, witness: &str, kind: Kind, broker: &str, admin: &str) -> Result<Vec<Endpoint>> {
+        let relay = relay::start(broker, kind == Kind::Strange).await?;
+        let endpoint = |transport: &str, url: String| Endpoint {
+            kind,
+            relay: relay.http.to_string(),
+            ..endpoint(witness, transport, url, broker, admin)
+        };
+        let ws = self.gateway(&relay.url, None, false).await?;
+        Ok(vec![endpoint("tcp", relay.url.clone()), endpoint("ws", ws)])
     }
 
     /// A gateway in front of `upstream`; its URL.
@@ -130,13 +178,16 @@ impl World {
     }
 }
 
-fn endpoint(witness: &str, transport: &str, url: String, admin: &str) -> Endpoint {
+fn endpoint(witness: &str, transport: &str, url: String, direct: &str, admin: &str) -> Endpoint {
     Endpoint {
         admin: admin.to_owned(),
         witness: witness.to_owned(),
         transport: transport.to_owned(),
         url,
+        direct: direct.to_owned(),
         ca_pem: None,
+        kind: Kind::Usual,
+        relay: String::new(),
         proxied: false,
         entry_metadata: true,
         max_message_size: 5 * 1024 * 1024,

@@ -41,7 +41,7 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
     let (log, compacted) = (&topic.log, topic.compacted.as_ref());
     let ground = Ground { log, compacted, partition, persistent: topic.name.persistent };
     if sub.is_shared() {
-        bring_due(sub, lane.now);
+        bring_due(sub, lane.now, lane.rules.delayed);
     }
     match sub.kind {
         SubType::SHARED => shared(sub, &ground, lane),
@@ -83,16 +83,17 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
         if !lane.open(consumer.conn) {
             break;
         }
-        let epoch = consumer.epoch;
+        // Pulsar reads neither of these by epochs.
+        let epoch = consumer.epoch.filter(|_| ground.persistent && !consumer.read_compacted);
         *messages_out += lane.deliver(consumer, cursor, ground, offset, stored, 0, epoch);
         *read = offset + 1;
     }
 }
 
 /// Entries whose time has come are to be delivered.
-fn bring_due(sub: &mut Subscription, now: Now) {
+fn bring_due(sub: &mut Subscription, now: Now, tick: Option<u64>) {
     while let Some(&(due, offset)) = sub.delayed.first() {
-        if due > now.wall_ms {
+        if !is_due(due, now, tick) {
             break;
         }
         sub.delayed.pop_first();
@@ -100,8 +101,18 @@ fn bring_due(sub: &mut Subscription, now: Now) {
     }
 }
 
+/// Whether a message may come now. Pulsar lets it come up to a tick early.
+fn is_due(deliver_at: u64, now: Now, tick: Option<u64>) -> bool {
+    tick.is_none_or(|tick| deliver_at <= now.wall_ms.saturating_add(tick))
+}
+
 /// The next entry for whoever has his turn: one to be delivered again, else a new one.
-fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now, delays: bool) -> Option<(u64, &'a Stored)> {
+fn next_entry<'a>(
+    sub: &mut Subscription,
+    log: &'a Log,
+    now: Now,
+    tick: Option<u64>,
+) -> Option<(u64, &'a Stored)> {
     while let Some(offset) = sub.replay.first() {
         sub.replay.remove(offset);
         if !sub.cursor.is_acked(offset)
@@ -110,20 +121,20 @@ fn next_entry<'a>(sub: &mut Subscription, log: &'a Log, now: Now, delays: bool) 
             return Some((offset, stored));
         }
     }
-    next_unread(sub, log, now, delays)
+    next_unread(sub, log, now, tick)
 }
 
 fn next_unread<'a>(
     sub: &mut Subscription,
     log: &'a Log,
     now: Now,
-    delays: bool,
+    tick: Option<u64>,
 ) -> Option<(u64, &'a Stored)> {
     loop {
         let offset = sub.cursor.next_open(sub.read.max(log.first()));
         let stored = log.get(offset)?;
         sub.read = offset + 1;
-        if stored.deliver_at <= now.wall_ms || !delays {
+        if is_due(stored.deliver_at, now, tick) {
             return Some((offset, stored));
         }
         sub.delayed.insert((stored.deliver_at, offset));

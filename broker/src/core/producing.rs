@@ -213,6 +213,9 @@ impl Broker {
     }
 
     pub(super) fn send(&mut self, id: ConnId, c: &CommandSend, entry: &Bytes, now: Now) {
+        if !self.failures.is_empty() && self.fails(id, c) {
+            return;
+        }
         let Some(conn) = self.conns.get(id) else { return };
         let Some(producer) = conn.producers.get(&c.producer_id).filter(|producer| producer.ready) else {
             if !conn.closed_producers.contains(&c.producer_id) {
