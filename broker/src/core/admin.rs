@@ -389,7 +389,9 @@ impl Broker {
         for producer in &producers {
             self.expel_producer(producer);
         }
-        let last = self.topics.get(key).map(|topic| topic.log.id_before(topic.log.end()));
+        // Of a ledger in which nothing is yet, it is -1.
+        let before = |next: MessageIdData| MessageIdData { entry_id: next.entry_id.wrapping_sub(1), ..next };
+        let last = self.topics.get(key).map(|topic| before(topic.log.id_at(topic.log.end())));
         self.settle(now);
         last.ok_or_else(|| AdminError::no_topic(name))
     }

@@ -354,8 +354,7 @@ impl Side {
             .map(|line| Regex::new(r"\d{4}-\d\d-\d\dT[\d:.]*Z").unwrap().replace(line, "WHEN").into_owned())
             .map(|line| Regex::new(r": \d+:(\d+)").unwrap().replace(&line, ": LEDGER:$1").into_owned())
             .map(|line| {
-                line.split_once(':')
-                    .map_or(String::new(), |(name, value)| format!("  {}:{value}", name.to_ascii_lowercase()))
+                line.split_once(':').map_or(String::new(), |(name, value)| format!("  {}:{value}", name))
             })
             .collect();
         lines.sort();

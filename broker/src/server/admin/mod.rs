@@ -1,16 +1,19 @@
 //! The admin API over HTTP. What is served and what it does is in [`crate::admin`].
 
+mod spelling;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, header};
+use http::{Extensions, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 
 use super::engine::Handle;
 use crate::admin::{self, Call};
@@ -41,6 +44,7 @@ pub(super) async fn serve(listener: TcpListener, handle: Handle) {
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
+                .preserve_header_case(true)
                 .header_read_timeout(Duration::from_secs(30))
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
@@ -61,6 +65,10 @@ async fn respond(request: Request<Incoming>, handle: &Handle) -> Response<Full<B
     tracing::debug!(%method, path, status = answer.status, "admin call");
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if answer.headers.iter().any(|(name, _)| name.starts_with("x-pulsar-")) {
+        static SPELLING: OnceCell<Extensions> = OnceCell::const_new();
+        response.extensions_mut().extend(SPELLING.get_or_init(spelling::learn).await.clone());
+    }
     let kind = Some((header::CONTENT_TYPE.as_str(), answer.content_type.to_owned()));
     for (name, value) in kind.filter(|(_, kind)| !kind.is_empty()).into_iter().chain(answer.headers) {
         // What a message says of itself need not be what a header can say.
