@@ -10,6 +10,8 @@
 #![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
 
 pub mod admin;
+#[cfg(feature = "server")]
+pub mod auth;
 pub mod core;
 #[cfg(feature = "server")]
 pub mod server;

@@ -168,7 +168,7 @@ fn wrong_calls_are_refused_with_a_reason_and_others_do_not_notice() {
         ("POST", "/admin/v2/persistent/public/default/t/persistence", r#"{"bookkeeperEnsemble":"x"}"#, 400),
         ("POST", "/admin/v2/persistent/public/default/t/maxProducers", "-1", 412),
         ("POST", "/admin/v2/namespaces/public/default/subscriptionAuthMode", "\"Some\"", 400),
-        ("POST", "/admin/v2/namespaces/public/default/permissions/r", "[\"fly\"]", 400),
+        ("POST", "/admin/v2/namespaces/public/default/permissions/r", "\"produce\"", 400),
         ("POST", "/admin/v2/schemas/public/default/t/schema", "", 422),
         ("POST", "/admin/v2/schemas/public/default/t/schema", "{", 400),
         ("POST", "/admin/v2/schemas/public/default/t/schema", r#"{"type":"NOTHING","schema":""}"#, 422),

@@ -16,14 +16,15 @@ fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/foreign")
 }
 
-/// A broker of its own: service URL and admin URL.
-fn embedded() -> (String, String) {
+/// A broker of its own, or several that share topics: service URL and admin URL.
+fn embedded(brokers: u16) -> (String, String) {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let any = ([127, 0, 0, 1], 0).into();
-            let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
+            let config =
+                ServerConfig { listen: any, admin_listen: Some(any), brokers, ..ServerConfig::default() };
             let server = Server::bind(config).await.unwrap();
             let admin = format!("http://{}", server.admin_addr().unwrap());
             tell.send((server.service_url().to_owned(), admin)).unwrap();
@@ -48,7 +49,7 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
         (Ok(service), Ok(admin)) => Some((service, admin)),
         _ => None,
     };
-    let (service, admin) = embedded();
+    let (service, admin) = embedded(1);
     let (said, live) = std::thread::scope(|scope| {
         let live = real.map(|(service, admin)| {
             scope.spawn({
@@ -67,6 +68,8 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
         same("the real broker and what it said once", &live, &kept);
     }
     same("the embedded broker and the real one", &said, &kept);
+    let (service, admin) = embedded(3);
+    same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
 }
 
 /// Fails with the lines that differ.

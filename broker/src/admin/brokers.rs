@@ -25,10 +25,11 @@ pub(super) fn routes() -> Vec<Route> {
         })
         .gives(Shape::Texts),
         get("brokers/leaderBroker", "The one that decides.", |_, broker, _| {
-            let config = broker.config();
-            let service = config.admin_url_tls.as_ref().or(config.admin_url.as_ref());
-            Ok(Answer::Json(json!({ "serviceUrl": service, "brokerId": id(broker) })))
+            let leader = broker.config().node(0);
+            let service = leader.admin_url_tls.as_ref().or(leader.admin_url.as_ref());
+            Ok(Answer::Json(json!({ "serviceUrl": service, "brokerId": id(broker, 0) })))
         }),
+        get("brokers/{cluster}/{broker}/ownedNamespaces", "Bundles that a broker serves.", owned),
         get("brokers/version", "Its version.", |_, _, _| {
             Ok(Answer::Text(env!("CARGO_PKG_VERSION").to_owned()))
         })
@@ -64,11 +65,26 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// How the broker is called: host and port of the admin API.
-pub(super) fn id(broker: &Broker) -> String {
-    let config = broker.config();
-    let url = config.admin_url.as_ref().unwrap_or(&config.service_url);
+/// How one of several brokers is called: by host and port of its admin API.
+pub(super) fn id(broker: &Broker, at: usize) -> String {
+    let node = broker.config().node(at);
+    let url = node.admin_url.unwrap_or(node.service_url);
     url.split_once("://").map_or(url.as_str(), |(_, id)| id).to_owned()
+}
+
+/// Ids of all brokers, in order.
+pub(super) fn ids(broker: &Broker) -> Vec<String> {
+    (0..=broker.config().more_brokers.len()).map(|at| id(broker, at)).collect()
+}
+
+fn owned(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    is_ours(ask, broker)?;
+    let id = ask.part("broker");
+    let at = ids(broker).iter().position(|it| it == id);
+    let at = at.ok_or_else(|| error(404, format!("Broker {id} not found")))?;
+    let state = json!({ "broker_assignment": "shared", "is_controlled": false, "is_active": true });
+    let owned = broker.owned_by(at).into_iter().map(|name| (name, state.clone()));
+    Ok(Answer::Json(Value::Object(owned.collect())))
 }
 
 fn is_ours(ask: &Ask<'_>, broker: &Broker) -> Result<()> {
@@ -80,7 +96,7 @@ fn is_ours(ask: &Ask<'_>, broker: &Broker) -> Result<()> {
 }
 
 fn list(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
-    Ok(Answer::Json(json!([id(broker)])))
+    Ok(Answer::Json(json!(ids(broker))))
 }
 
 fn configuration(broker: &Broker) -> Value {
@@ -102,13 +118,13 @@ fn configuration(broker: &Broker) -> Value {
 fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.topic()?;
     broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
-    let config = broker.config();
+    let node = broker.find(&name, ask.call.broker);
     Ok(Answer::Json(json!({
-        "brokerUrl": config.service_url,
-        "brokerUrlTls": config.service_url_tls,
-        "httpUrl": config.admin_url,
-        "httpUrlTls": config.admin_url_tls,
-        "nativeUrl": config.service_url,
-        "brokerUrlSsl": "",
+        "brokerUrl": node.service_url,
+        "brokerUrlTls": node.service_url_tls,
+        "httpUrl": node.admin_url,
+        "httpUrlTls": node.admin_url_tls,
+        "nativeUrl": node.service_url,
+        "brokerUrlSsl": node.service_url_tls.as_deref().unwrap_or(""),
     })))
 }

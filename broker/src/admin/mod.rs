@@ -3,6 +3,7 @@
 //! [`table`] lists what is served; the description at `/openapi.json` is made of the same list. Whoever
 //! has HTTP hands [`Call`]s in and sends [`Response`]s.
 
+mod access;
 mod brokers;
 mod namespaces;
 mod openapi;
@@ -40,6 +41,12 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     /// `content-type`, if it was said.
     pub content_type: Option<String>,
+    /// The token that whoever calls brings.
+    pub token: Option<Vec<u8>>,
+    /// The name in the certificate that whoever calls has shown.
+    pub certified: Option<String>,
+    /// Which of several brokers was asked.
+    pub broker: usize,
     /// The body.
     pub body: Bytes,
 }
@@ -57,7 +64,7 @@ impl Call {
             Ok((decode(key)?, decode(&value.replace('+', " "))?))
         };
         let query = query.split('&').filter(|part| !part.is_empty()).map(pair).collect::<Result<_>>()?;
-        Ok(Self { method: method.to_owned(), path, query, content_type: None, body: Bytes::new() })
+        Ok(Self { method: method.to_owned(), path, query, ..Self::default() })
     }
 
     fn query(&self, name: &str) -> Option<&str> {
@@ -160,6 +167,9 @@ impl From<AdminError> for Response {
 /// Does what a call asks for. After it, poll the broker as after a fact.
 #[must_use]
 pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
+    if let Err(refused) = access::check(broker, call, now) {
+        return refused.into();
+    }
     let routes = table::routes();
     let (found, allowed) = route::find(routes, call);
     let told = found.is_none() && !allowed.is_empty();

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Parameter, Route, Shape, route};
-use super::{Answer, Ask, Call, Result, error, settings};
+use super::{Answer, Ask, Call, Result, brokers, error, settings};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, BUNDLES, Broker, Now, Policies, Scope, bundle_boundaries};
 
@@ -12,6 +12,9 @@ const MODE: &[Parameter] = &[
     ("mode", Shape::Text, "PERSISTENT (the default), NON_PERSISTENT or ALL."),
     ("includeSystemTopic", Shape::Boolean, "There are none."),
 ];
+
+const DESTINATION: &[Parameter] =
+    &[("destinationBroker", Shape::Text, "Which of several brokers is to serve it.")];
 
 pub(super) fn routes() -> Vec<Route> {
     let at = |method, rest: &str, summary, run| {
@@ -49,15 +52,9 @@ pub(super) fn routes() -> Vec<Route> {
             broker.namespace(&name)?;
             Ok(Answer::Json(bundles(broker, &name)))
         }),
-        at(
-            "PUT",
-            "/unload",
-            "Sends all clients of a namespace back to look their topics up.",
-            |ask, broker, now| each_topic(ask, broker, |broker, topic| broker.unload_topic(topic, now)),
-        ),
-        at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", |ask, broker, now| {
-            each_topic(ask, broker, |broker, topic| broker.unload_topic(topic, now))
-        }),
+        at("PUT", "/unload", "Sends all clients of a namespace back to look their topics up.", unload)
+            .asks(DESTINATION),
+        at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", unload).asks(DESTINATION),
         at(
             "POST",
             "/clearBacklog",
@@ -92,16 +89,6 @@ pub(super) fn routes() -> Vec<Route> {
                 })
             },
         ),
-        at("GET", "/permissions", "What roles may do.", |ask, broker, _| {
-            Ok(Answer::Json(settings::kept(&broker.namespace(&ask.namespace()?)?, PERMISSIONS, json!({}))))
-        }),
-        at("POST", "/permissions/{role}", "Lets a role do something.", |ask, broker, now| {
-            grant(ask, &Scope::Namespace(ask.namespace()?), broker, now)
-        })
-        .takes(Shape::Texts),
-        at("DELETE", "/permissions/{role}", "Takes all permissions from a role.", |ask, broker, now| {
-            revoke(ask, &Scope::Namespace(ask.namespace()?), broker, now)
-        }),
         at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
             let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
             Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
@@ -122,8 +109,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-pub(super) const PERMISSIONS: &str = "permissions";
-
 fn change(
     scope: &Scope,
     name: &str,
@@ -139,23 +124,6 @@ fn change(
     let json = Value::Object(all).to_string();
     broker.set_policies(scope, |policies| drop(policies.kept.insert(name.to_owned(), json)), now)?;
     Ok(Answer::Nothing)
-}
-
-pub(super) fn grant(ask: &Ask<'_>, scope: &Scope, broker: &mut Broker, now: Now) -> Result<Answer> {
-    let actions = ask.call.json()?;
-    let known = |action: &Value| {
-        action.as_str().is_some_and(|action| {
-            ["produce", "consume", "functions", "sources", "sinks", "packages"].contains(&action)
-        })
-    };
-    if !actions.as_array().is_some_and(|actions| actions.iter().all(known)) {
-        return Err(error(400, "The body must be a list of actions: produce, consume, .."));
-    }
-    change(scope, PERMISSIONS, broker, now, |all| drop(all.insert(ask.part("role").to_owned(), actions)))
-}
-
-pub(super) fn revoke(ask: &Ask<'_>, scope: &Scope, broker: &mut Broker, now: Now) -> Result<Answer> {
-    change(scope, PERMISSIONS, broker, now, |all| drop(all.remove(ask.part("role"))))
 }
 
 fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
@@ -196,6 +164,20 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     };
     broker.make_namespace(&name, if bundles == 0 { BUNDLES } else { bundles })?;
     settings::take_over(&body, &Scope::Namespace(name), broker, now)?;
+    Ok(Answer::Nothing)
+}
+
+fn unload(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let destination = match ask.call.query("destinationBroker") {
+        None => None,
+        Some(wanted) => {
+            let at = brokers::ids(broker).iter().position(|id| id == wanted);
+            let reason = "Not allowed unload namespace bundle to inactive destination broker";
+            Some(at.ok_or_else(|| error(400, reason))?)
+        }
+    };
+    let range = Some(ask.part("bundle")).filter(|range| !range.is_empty());
+    broker.unload_bundles(&ask.namespace()?, range, destination, now)?;
     Ok(Answer::Nothing)
 }
 
@@ -266,7 +248,7 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     let cluster = &broker.config().cluster;
     let mut all = json!({
         "auth_policies": {
-            "namespace_auth": settings::kept(policies, PERMISSIONS, json!({})),
+            "namespace_auth": {},
             "destination_auth": {},
             "subscription_auth_roles": {},
         },

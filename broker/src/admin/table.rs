@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::route::Route;
-use super::{brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics};
+use super::{access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics};
 
 /// Every route, in the order of the description.
 pub(super) fn routes() -> &'static [Route] {
@@ -12,6 +12,7 @@ pub(super) fn routes() -> &'static [Route] {
         [
             openapi::routes(),
             brokers::routes(),
+            access::routes(),
             places::routes(),
             namespaces::routes(),
             topics::routes(),

@@ -8,7 +8,7 @@ use super::route::{Route, Shape, route};
 use super::settings::{texts, whole};
 use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions};
 use crate::core::names::TopicName;
-use crate::core::{Broker, Now, Peeked, Scope};
+use crate::core::{Broker, Now, Peeked};
 
 const GROUP: &str = "topics";
 const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when it is in use.")];
@@ -154,7 +154,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/stats", "Statistics of a topic.", |ask, broker, _| {
             let name = ask.topic()?;
-            Ok(Answer::Json(stats::topic(&broker.stats(&name)?, name.persistent, &super::brokers::id(broker))))
+            Ok(Answer::Json(stats::topic(&broker.stats(&name)?, name.persistent, &super::brokers::id(broker, ask.call.broker))))
         }),
         at("GET", "/internalStats", "What a topic stores, and where its subscriptions are.", |ask, broker, _| {
             let name = ask.topic()?;
@@ -172,7 +172,7 @@ pub(super) fn routes() -> Vec<Route> {
             let of = |part: &TopicName| Some((part.to_string(), broker.stats(part).ok()?));
             let found: Vec<_> = parts.iter().filter_map(of).collect();
             let each = ask.call.query("perPartition") != Some("false");
-            Ok(Answer::Json(stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker))))
+            Ok(Answer::Json(stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker))))
         })
         .asks(&[("perPartition", Shape::Boolean, "Also of each partition: so unless it is false.")]),
         at("GET", "/partitioned-internalStats", "What the partitions of a topic store.", |ask, broker, _| {
@@ -221,23 +221,6 @@ pub(super) fn routes() -> Vec<Route> {
         at("POST", "/trim", "Forgets what all subscriptions have acknowledged and is not retained.", |ask, broker, now| {
             broker.trim(&ask.topic()?, now)?;
             Ok(Answer::Nothing)
-        }),
-        at("GET", "/permissions", "What roles may do with a topic.", |ask, broker, _| {
-            let name = ask.topic()?;
-            let mut all = super::settings::kept(&broker.namespace(&name.namespace_name())?, namespaces::PERMISSIONS, json!({}));
-            let own = broker.policies(&Scope::Topic(name)).ok();
-            let own = own.map(|own| super::settings::kept(&own, namespaces::PERMISSIONS, json!({})));
-            if let (Some(all), Some(Value::Object(own))) = (all.as_object_mut(), own) {
-                all.extend(own);
-            }
-            Ok(Answer::Json(all))
-        }),
-        at("POST", "/permissions/{role}", "Lets a role do something with a topic.", |ask, broker, now| {
-            namespaces::grant(ask, &Scope::Topic(ask.topic()?), broker, now)
-        })
-        .takes(Shape::Texts),
-        at("DELETE", "/permissions/{role}", "Takes all permissions of a topic from a role.", |ask, broker, now| {
-            namespaces::revoke(ask, &Scope::Topic(ask.topic()?), broker, now)
         }),
     ]
 }

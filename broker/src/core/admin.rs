@@ -87,6 +87,8 @@ impl Broker {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
         }
         self.topics.touch_name(kind::NAMESPACE, name);
+        self.topics.touch_name(kind::GRANTS, name);
+        self.topics.grants.remove(name);
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
     }
@@ -438,7 +440,7 @@ impl Broker {
         Ok(parts.any(|topic| topic.compacted.is_some()))
     }
 
-    fn disconnect_topic(&mut self, key: TopicKey) {
+    pub(super) fn disconnect_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let waiting: Vec<_> = topic.waiting.drain(..).collect();
         let producers: Vec<_> = topic.producers.values().cloned().collect();

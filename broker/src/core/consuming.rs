@@ -64,7 +64,7 @@ impl Broker {
         c: &CommandSubscribe,
         now: Now,
     ) -> Result<ConsumerRef, (Refusal, Option<ConnId>)> {
-        let (topic_key, sub_key) = self.find_sub(c, now).map_err(|refusal| (refusal, None))?;
+        let (topic_key, sub_key) = self.find_sub(id, c, now).map_err(|refusal| (refusal, None))?;
         let gone = || (Refusal::topic_not_found(&c.topic), None);
         let topic = self.topics.get_mut(topic_key).ok_or_else(gone)?;
         let consumer = NewConsumer {
@@ -95,9 +95,15 @@ impl Broker {
     }
 
     /// The subscription that a consumer asks for; makes it if it is not there.
-    fn find_sub(&mut self, c: &CommandSubscribe, now: Now) -> Result<(TopicKey, SubKey), Refusal> {
+    fn find_sub(
+        &mut self,
+        id: ConnId,
+        c: &CommandSubscribe,
+        now: Now,
+    ) -> Result<(TopicKey, SubKey), Refusal> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        self.is_served_here(id, &name)?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
         let single = c.sub_type == SubType::EXCLUSIVE || c.sub_type == SubType::FAILOVER;
         if !shared && !single {
@@ -336,13 +342,15 @@ impl Broker {
             return;
         };
         let consumers: Vec<_> = subscription.consumers.iter().map(|c| (c.key, c.conn, c.id)).collect();
+        let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         for (key, conn, consumer_id) in consumers {
             if let Some(conn) = self.conns.out(conn) {
                 conn.consumers.remove(&consumer_id);
                 conn.send(CommandCloseConsumer {
                     consumer_id,
                     request_id: NO_REQUEST,
-                    ..CommandCloseConsumer::default()
+                    assigned_broker_service_url: assigned_broker_service_url.clone(),
+                    assigned_broker_service_url_tls: assigned_broker_service_url_tls.clone(),
                 });
             }
             if let Some(subscription) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) {

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Broker;
 use super::admin::AdminError;
+use super::bundles::{BUNDLES, bundle_range};
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::policies::{Policies, Scope};
 use super::time::Now;
-
-/// Bundles of a namespace, unless it is made with another number.
-pub const BUNDLES: u32 = 4;
 
 /// The setting of a namespace that says how many bundles it has.
 const BUNDLES_SETTING: &str = "bundles";
@@ -22,25 +20,6 @@ pub struct Tenant {
     pub admin_roles: BTreeSet<String>,
     /// Clusters that it may use; `None` is this one.
     pub allowed_clusters: Option<BTreeSet<String>>,
-}
-
-/// Where bundles begin, and where the last one ends.
-#[must_use]
-pub fn bundle_boundaries(bundles: u32) -> Vec<String> {
-    let bundles = u64::from(bundles.max(1));
-    let begin = |bundle: u64| if bundle == bundles { 0xffff_ffff } else { bundle * (0xffff_ffff / bundles) };
-    // Four bundles are those of the real broker's default, which are a little wider.
-    let begin = |bundle: u64| {
-        if bundles.is_power_of_two() && bundle < bundles { (bundle << 32) / bundles } else { begin(bundle) }
-    };
-    (0..=bundles).map(|bundle| format!("0x{:08x}", begin(bundle))).collect()
-}
-
-/// The CRC32 of zlib.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
 }
 
 /// Orders and questions of whoever runs the broker. After an order, poll as after a fact.
@@ -64,14 +43,21 @@ impl Broker {
     #[must_use]
     pub fn tenant(&self, name: &str) -> Option<Tenant> {
         let there = self.topics.tenants.contains(name);
-        there.then(|| self.topics.tenant_data.get(name).cloned().unwrap_or_default())
+        there.then(|| Tenant {
+            admin_roles: self.tenant_admins(name),
+            allowed_clusters: self.topics.tenant_clusters.get(name).cloned(),
+        })
     }
 
     /// Makes a tenant, or changes it.
     pub fn set_tenant(&mut self, name: &str, tenant: Tenant) {
         self.topics.touch_name(kind::TENANT, name);
         self.topics.tenants.insert(name.to_owned());
-        self.topics.tenant_data.insert(name.to_owned(), tenant);
+        match tenant.allowed_clusters {
+            Some(clusters) => self.topics.tenant_clusters.insert(name.to_owned(), clusters),
+            None => self.topics.tenant_clusters.remove(name),
+        };
+        self.set_tenant_admins(name, tenant.admin_roles);
     }
 
     /// Deletes a tenant; with `force` also its namespaces and topics.
@@ -91,7 +77,8 @@ impl Broker {
         }
         self.topics.touch_name(kind::TENANT, name);
         self.topics.tenants.remove(name);
-        self.topics.tenant_data.remove(name);
+        self.topics.tenant_clusters.remove(name);
+        self.set_tenant_admins(name, BTreeSet::new());
         Ok(())
     }
 
@@ -149,24 +136,9 @@ impl Broker {
         said.and_then(|count| count.parse().ok()).unwrap_or(BUNDLES)
     }
 
-    /// The bundle that a topic belongs to, as `0x40000000_0x80000000`.
+    /// The range of the bundle that a topic belongs to, as `0x40000000_0x80000000`.
     #[must_use]
     pub fn bundle_of(&self, name: &TopicName) -> String {
-        let boundaries = bundle_boundaries(self.bundles(&name.namespace_name()));
-        let hash = format!("0x{:08x}", crc32(name.to_string().as_bytes()));
-        let after = boundaries.partition_point(|begin| *begin <= hash).clamp(1, boundaries.len() - 1);
-        format!("{}_{}", boundaries[after - 1], boundaries[after])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bundle_boundaries;
-
-    #[test]
-    fn bundles_begin_where_they_begin_in_pulsar() {
-        let four = ["0x00000000", "0x40000000", "0x80000000", "0xc0000000", "0xffffffff"];
-        assert_eq!(bundle_boundaries(4), four);
-        assert_eq!(bundle_boundaries(3), ["0x00000000", "0x55555555", "0xaaaaaaaa", "0xffffffff"]);
+        bundle_range(name, self.bundles(&name.namespace_name()))
     }
 }

@@ -168,7 +168,7 @@ impl Rules {
 
     /// Whether somebody has to look after the topic from time to time.
     pub(super) fn need_upkeep(&self) -> bool {
-        self.message_ttl > 0 || self.quota.is_some() || self.age_quota.is_some()
+        self.message_ttl > 0 || self.quota.is_some() || self.age_quota.is_some() || self.retention.is_some()
     }
 }
 

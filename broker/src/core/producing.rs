@@ -66,6 +66,7 @@ impl Broker {
     ) -> Result<CommandProducerSuccess, NotAdmitted> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        self.is_served_here(id, &name)?;
         let (create, _) = self.topics.auto_creation(&name, &self.config);
         let key = self.topics.resolve(&name, create, &self.config)?;
         if self.topics.is_full(self.config.max_stored_bytes) {
@@ -169,6 +170,7 @@ impl Broker {
 
     /// Closes a producer from the broker's side.
     pub(super) fn expel_producer(&mut self, producer: &Producer) {
+        let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         let Some(conn) = self.conns.out(producer.conn) else { return };
         if conn.producers.remove(&producer.id).is_none() {
             return;
@@ -180,7 +182,8 @@ impl Broker {
         conn.send(CommandCloseProducer {
             producer_id: producer.id,
             request_id: NO_REQUEST,
-            ..CommandCloseProducer::default()
+            assigned_broker_service_url,
+            assigned_broker_service_url_tls,
         });
     }
 

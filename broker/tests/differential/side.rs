@@ -70,6 +70,8 @@ pub(crate) struct Side {
     lines: Vec<String>,
     ledgers: BTreeMap<u64, usize>,
     replace: Vec<(Regex, String)>,
+    /// Shown with admin calls.
+    pub(crate) token: Option<String>,
 }
 
 impl Side {
@@ -83,6 +85,7 @@ impl Side {
             lines: Vec::new(),
             ledgers: BTreeMap::new(),
             replace: Vec::new(),
+            token: None,
         };
         let unique = side.unique.clone();
         side.replace(&unique, "UNIQUE");
@@ -150,6 +153,14 @@ impl Side {
     }
 
     pub(crate) fn client_with(&mut self, connect: CommandConnect) -> Who {
+        let who = self.stranger();
+        self.say(who, connect);
+        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
+        who
+    }
+
+    /// A client that has connected and said nothing yet.
+    pub(crate) fn stranger(&mut self) -> Who {
         let stream = TcpStream::connect(&self.broker).unwrap();
         stream.set_nodelay(true).unwrap();
         let (tell, heard) = channel();
@@ -157,10 +168,7 @@ impl Side {
         let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
         std::thread::spawn(move || listen(reading, &tell, &silent));
         self.clients.push(Some(Client { stream, heard, dead }));
-        let who = Who(self.clients.len() - 1);
-        self.say(who, connect);
-        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
-        who
+        Who(self.clients.len() - 1)
     }
 
     /// The client closes its socket.
@@ -364,9 +372,11 @@ impl Side {
     /// A call of the admin API, or of another path that begins with `/`: status, head, body.
     fn http(&mut self, method: &str, path: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.web).unwrap();
+        let token = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
+        let token = token.unwrap_or_default();
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-type: application/json\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         );

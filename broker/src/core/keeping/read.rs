@@ -6,8 +6,8 @@ use bytes::Bytes;
 use pulsewire_proto::wire::{KeyLongValue, Schema};
 
 use super::super::Broker;
+use super::super::access::{Action, Grants};
 use super::super::names::TopicName;
-use super::super::places::Tenant;
 use super::super::policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention,
 };
@@ -26,13 +26,8 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
         kind::RUN => broker.run = value.u64()?,
         kind::TENANT => {
             if !value.0.is_empty() {
-                let limited = value.u8()? != 0;
-                let mut list = || (0..value.u32()?).map(|_| value.text()).collect::<Option<BTreeSet<_>>>();
-                let tenant = Tenant {
-                    admin_roles: list()?,
-                    allowed_clusters: if limited { Some(list()?) } else { None },
-                };
-                broker.topics.tenant_data.insert(name()?, tenant);
+                let clusters = (0..value.u32()?).map(|_| value.text()).collect::<Option<_>>()?;
+                broker.topics.tenant_clusters.insert(name()?, clusters);
             }
             broker.topics.tenants.insert(name()?);
         }
@@ -85,6 +80,21 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
             topic.add_sub(subscription(name, &mut value)?);
+        }
+        kind::GRANTS => {
+            let mut grants = Grants::new();
+            while !value.0.is_empty() {
+                let role = value.text()?;
+                grants.insert(role, value.text()?.split(',').filter_map(Action::named).collect());
+            }
+            broker.topics.grants.insert(name()?, grants);
+        }
+        kind::ADMINS => {
+            let mut roles = BTreeSet::new();
+            while !value.0.is_empty() {
+                roles.insert(value.text()?);
+            }
+            broker.topics.tenant_admins.insert(name()?, roles);
         }
         _ => return None,
     }

@@ -33,13 +33,9 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
             true
         }
         kind::TENANT => {
-            if let Some(tenant) = topics.tenant_data.get(name) {
-                let clusters = tenant.allowed_clusters.as_ref();
-                value.put_u8(u8::from(clusters.is_some()));
-                for list in [Some(&tenant.admin_roles), clusters].into_iter().flatten() {
-                    value.put_u32(list.len() as u32);
-                    list.iter().for_each(|name| codec::text(&mut value, name.as_bytes()));
-                }
+            if let Some(clusters) = topics.tenant_clusters.get(name) {
+                value.put_u32(clusters.len() as u32);
+                clusters.iter().for_each(|name| codec::text(&mut value, name.as_bytes()));
             }
             topics.tenants.contains(name)
         }
@@ -53,6 +49,20 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
             topics.policies.get(name).map(|policies| self::policies(policies, &mut value)).is_some()
         }
         kind::PARTITIONED => topics.partitions_of(name).map(|count| value.put_u32(count)).is_some(),
+        kind::GRANTS => {
+            for (role, actions) in topics.grants.get(name).into_iter().flatten() {
+                codec::text(&mut value, role.as_bytes());
+                let names: Vec<&str> = actions.iter().map(|action| action.name()).collect();
+                codec::text(&mut value, names.join(",").as_bytes());
+            }
+            topics.grants.contains_key(name)
+        }
+        kind::ADMINS => {
+            for role in topics.tenant_admins.get(name).into_iter().flatten() {
+                codec::text(&mut value, role.as_bytes());
+            }
+            topics.tenant_admins.contains_key(name)
+        }
         _ => {
             let versions = broker.schemas.versions(name);
             value.put_u32(versions.len() as u32);

@@ -12,10 +12,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+use tokio_rustls::TlsAcceptor;
 
 use super::engine::Handle;
+use super::socket::HANDSHAKE;
+use super::tls::common_name;
 use crate::admin::{self, Call};
 use crate::core::AdminError;
 
@@ -25,8 +29,8 @@ const MAX_BODY: usize = 1 << 20;
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Serves, for ever.
-pub(super) async fn serve(listener: TcpListener, handle: Handle) {
+/// Serves, for ever, as one of the brokers.
+pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, broker: usize, handle: Handle) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -36,32 +40,61 @@ pub(super) async fn serve(listener: TcpListener, handle: Handle) {
                 continue;
             }
         };
-        let handle = handle.clone();
+        let (tls, handle) = (tls.clone(), handle.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let handle = handle.clone();
-                async move { Ok::<_, Infallible>(respond(request, &handle).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .preserve_header_case(true)
-                .header_read_timeout(Duration::from_secs(30))
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an admin connection failed");
+            let Some(acceptor) = tls else { return talk(stream, None, broker, handle).await };
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let certified = common_name(stream.get_ref().1.peer_certificates());
+                    talk(stream, certified, broker, handle).await;
+                }
+                Ok(Err(error)) => tracing::info!(%error, "TLS handshake of an admin connection failed"),
+                Err(_) => tracing::info!("TLS handshake of an admin connection took too long"),
             }
         });
     }
 }
 
-async fn respond(request: Request<Incoming>, handle: &Handle) -> Response<Full<Bytes>> {
+/// Serves one connection.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certified: Option<String>,
+    broker: usize,
+    handle: Handle,
+) {
+    let service = service_fn(move |request| {
+        let (handle, certified) = (handle.clone(), certified.clone());
+        async move { Ok::<_, Infallible>(respond(request, certified, broker, &handle).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .preserve_header_case(true)
+        .header_read_timeout(Duration::from_secs(30))
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an admin connection failed");
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    certified: Option<String>,
+    broker: usize,
+    handle: &Handle,
+) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answer = match tokio::time::timeout(PATIENCE, read(request)).await {
-        Ok(Ok(call)) => handle.ask(move |broker, now| admin::respond(broker, &call, now)).await,
+        Ok(Ok(call)) => {
+            let call = Call { broker, certified, ..call };
+            handle.ask(move |broker, now| admin::respond(broker, &call, now)).await
+        }
         Ok(Err(error)) => Some(error.into()),
         Err(_) => Some(error(408, "The body did not come in time").into()),
     };
     let answer = answer.unwrap_or_else(|| error(503, "The broker is stopping").into());
+    if matches!(answer.status, 401 | 403) {
+        tracing::info!(%method, path, reason = %String::from_utf8_lossy(&answer.body), "admin call refused");
+    }
     tracing::debug!(%method, path, status = answer.status, "admin call");
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -92,6 +125,8 @@ async fn read(request: Request<Incoming>) -> Result<Call, AdminError> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut call = Call::new(head.method.as_str(), target)?;
     let kind = head.headers.get(header::CONTENT_TYPE);
+    let bearer = |value: &HeaderValue| value.as_bytes().strip_prefix(b"Bearer ").map(<[u8]>::to_vec);
+    call.token = head.headers.get(header::AUTHORIZATION).and_then(bearer);
     call.content_type = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let body = Limited::new(body, MAX_BODY).collect().await;
     call.body = body.map_err(|_| error(413, format!("The body is larger than {MAX_BODY} bytes")))?.to_bytes();

@@ -14,6 +14,8 @@ fn quiet(s: &mut Side) {
     s.replace(r#","index":"-?\d+""#, "");
     // What its parser says.
     s.replace(r"(?s) -> 400 \S.*", " -> 400");
+    // A set, in any order.
+    s.replace(r#"\["consume","produce"\]"#, r#"["produce","consume"]"#);
     s.replace(r"localhost:\d+", "HERE");
     s.replace(r"0x[0-9a-f]{8}_0x[0-9a-f]{8}", "BUNDLE");
 }

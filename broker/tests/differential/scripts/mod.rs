@@ -2,6 +2,7 @@
 
 mod admin;
 mod consumers;
+mod guarded;
 mod limits;
 mod producers;
 mod schemas;
