@@ -93,24 +93,43 @@ fn the_python_client_sees_the_same() {
     });
 }
 
-#[test]
-#[ignore = "run by the suite foreign clients, which has that client"]
-fn the_java_client_sees_the_same() {
+/// Compiles a program of the official Java libraries and compares what it says.
+fn java(name: &str, class: &str) {
     let home = std::env::var_os("PULSAR_HOME").expect("PULSAR_HOME is set");
-    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java");
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{class}"));
     std::fs::create_dir_all(&classes).unwrap();
     let jars = format!("{}/lib/*", home.to_string_lossy());
-    let source = here().join("Client.java");
+    let source = here().join(format!("{class}.java"));
     let compiled =
         Command::new("javac").args(["-nowarn", "-cp", &jars, "-d"]).arg(&classes).arg(source).output();
     let compiled = compiled.unwrap();
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    compare("java", |service, admin| {
+    compare(name, |service, admin| {
         let mut command = Command::new("java");
         let path = format!("{}:{jars}", classes.display());
-        command.args(["-Xmx512m", "-cp", &path, "Client", service, admin]);
+        command.args(["-Xmx512m", "-cp", &path, class, service, admin]);
         command
     });
+}
+
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_sees_the_same() {
+    java("java", "Client");
+}
+
+/// Which schemas may follow one another, and what is read by which.
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_may_use_the_same_schemas() {
+    java("schemas", "Schemas");
+}
+
+/// The commands of `pulsar-admin`, in one process: what each prints.
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn pulsar_admin_says_the_same() {
+    java("admin", "Admin");
 }
 
 #[test]

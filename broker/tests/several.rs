@@ -46,7 +46,7 @@ fn topics() -> Vec<String> {
     let mut found = std::collections::BTreeMap::new();
     for n in 0.. {
         let topic = format!("persistent://public/default/t{n}");
-        found.entry(bundle_range(&TopicName::parse(&topic).unwrap())).or_insert(topic);
+        found.entry(bundle_range(&TopicName::parse(&topic).unwrap(), 4)).or_insert(topic);
         if found.len() == 4 {
             break;
         }

@@ -21,7 +21,7 @@ use super::time::Now;
 use super::topic::TopicKey;
 use pulsewire_proto::wire::ServerError;
 
-/// Bundles of a namespace.
+/// Bundles of a namespace, unless it is made with another number.
 pub const BUNDLES: u32 = 4;
 
 /// Where one of several brokers is reached.
@@ -53,9 +53,19 @@ pub(super) struct Bundles {
 }
 
 /// The bundle of a topic: a range of the CRC32 of its whole name.
-fn bundle_of(name: &TopicName) -> u32 {
-    let hash = u64::from(crc32(name.to_string().as_bytes()));
-    ((hash * u64::from(BUNDLES)) >> 32) as u32
+fn bundle_of(name: &TopicName, bundles: u32) -> u32 {
+    let hash = crc32(name.to_string().as_bytes());
+    (1..bundles.max(1)).take_while(|bundle| begin(*bundle, bundles) <= hash).last().unwrap_or(0)
+}
+
+/// Where a bundle begins, of so many.
+fn begin(bundle: u32, bundles: u32) -> u32 {
+    let bundles = bundles.max(1);
+    match bundle {
+        last if last >= bundles => u32::MAX,
+        _ if bundles.is_power_of_two() => ((u64::from(bundle) << 32) / u64::from(bundles)) as u32,
+        _ => bundle * (u32::MAX / bundles),
+    }
 }
 
 /// The CRC32 of zlib.
@@ -65,24 +75,21 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Where bundles begin, and where the last one ends.
+/// Where so many bundles begin, and where the last one ends.
 #[must_use]
-pub fn bundle_boundaries() -> Vec<String> {
-    let begin = |bundle: u32| (u64::from(bundle) << 32) / u64::from(BUNDLES);
-    (0..=BUNDLES).map(|bundle| format!("0x{:08x}", begin(bundle).min(0xffff_ffff))).collect()
+pub fn bundle_boundaries(bundles: u32) -> Vec<String> {
+    (0..=bundles.max(1)).map(|bundle| format!("0x{:08x}", begin(bundle, bundles))).collect()
 }
 
 /// `0x40000000_0x80000000`.
-fn range(bundle: u32) -> String {
-    let boundaries = bundle_boundaries();
-    let at = |at: u32| boundaries.get(at as usize).map(String::as_str).unwrap_or_default();
-    format!("{}_{}", at(bundle), at(bundle + 1))
+fn range(bundle: u32, bundles: u32) -> String {
+    format!("0x{:08x}_0x{:08x}", begin(bundle, bundles), begin(bundle + 1, bundles))
 }
 
-/// The range of the bundle that a topic belongs to.
+/// The range of the bundle that a topic belongs to, of so many.
 #[must_use]
-pub fn bundle_range(topic: &TopicName) -> String {
-    range(bundle_of(topic))
+pub fn bundle_range(topic: &TopicName, bundles: u32) -> String {
+    range(bundle_of(topic, bundles), bundles)
 }
 
 impl BrokerConfig {
@@ -113,7 +120,9 @@ impl Broker {
         if brokers == 1 {
             return Served::By(0);
         }
-        let key = (name.namespace_name(), bundle_of(name));
+        let namespace = name.namespace_name();
+        let bundle = bundle_of(name, self.bundles(&namespace));
+        let key = (namespace, bundle);
         let owners = &mut self.bundles.owners;
         if let Some(owner) = owners.get(&key) {
             return Served::By(*owner);
@@ -137,7 +146,8 @@ impl Broker {
             return Ok(());
         }
         let here = self.conns.get(id).map_or(0, |conn| conn.broker);
-        let bundle = bundle_of(name);
+        let bundles = self.bundles(&name.namespace_name());
+        let bundle = bundle_of(name, bundles);
         if self.bundles.owners.get(&(name.namespace_name(), bundle)) == Some(&here) {
             return Ok(());
         }
@@ -145,7 +155,7 @@ impl Broker {
         let message = format!(
             "Namespace bundle ({}/{}) for topic ({name}) not served by this instance:{}. Please redo the lookup.",
             name.namespace_name(),
-            range(bundle),
+            range(bundle, bundles),
             instance.rsplit('/').next().unwrap_or_default(),
         );
         Err(Refusal::service(ServerError::SERVICE_NOT_READY, "ServiceUnitNotReadyException", message))
@@ -166,7 +176,11 @@ impl Broker {
     #[must_use]
     pub fn owned_by(&self, broker: usize) -> Vec<String> {
         let owned = self.bundles.owners.iter().filter(|(_, owner)| **owner == broker);
-        owned.map(|((namespace, bundle), _)| format!("{namespace}/{}", range(*bundle))).collect()
+        owned
+            .map(|((namespace, bundle), _)| {
+                format!("{namespace}/{}", range(*bundle, self.bundles(namespace)))
+            })
+            .collect()
     }
 
     /// Unloads bundles of a namespace: the one of that range, or all. Their clients are sent away and
@@ -184,10 +198,11 @@ impl Broker {
         if !self.topics.namespaces.contains_key(namespace) {
             return Err(AdminError::new(404, "Namespace not found"));
         }
+        let count = self.bundles(namespace);
         let bundles = match wanted {
-            None => 0..BUNDLES,
+            None => 0..count,
             Some(wanted) => {
-                let at = find_range(namespace, wanted)?;
+                let at = find_range(namespace, wanted, count)?;
                 at..at + 1
             }
         };
@@ -202,7 +217,8 @@ impl Broker {
                 *owner = destination.unwrap_or((*owner + 1) % brokers);
                 self.moving_to = Some(*owner);
             }
-            let inside = |name: &TopicName| name.namespace_name() == namespace && bundle_of(name) == bundle;
+            let inside =
+                |name: &TopicName| name.namespace_name() == namespace && bundle_of(name, count) == bundle;
             let topics: Vec<TopicKey> = self.topics.keys_where(inside);
             for topic in topics {
                 self.disconnect_topic(topic);
@@ -226,7 +242,7 @@ impl Broker {
     }
 }
 
-fn find_range(namespace: &str, wanted: &str) -> Result<u32, AdminError> {
+fn find_range(namespace: &str, wanted: &str, bundles: u32) -> Result<u32, AdminError> {
     let number = |text: &str| {
         let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
         u32::from_str_radix(hex, 16).ok()
@@ -235,7 +251,7 @@ fn find_range(namespace: &str, wanted: &str) -> Result<u32, AdminError> {
         .split_once('_')
         .and_then(|(lower, upper)| Some((number(lower)?, number(upper)?)))
         .ok_or_else(|| AdminError::new(400, "Invalid bundle range"))?;
-    let found = (0..BUNDLES).find(|bundle| range(*bundle).starts_with(&format!("0x{lower:08x}_")));
+    let found = (0..bundles).find(|bundle| range(*bundle, bundles).starts_with(&format!("0x{lower:08x}_")));
     let wrong = |side: &str, expected: &str| {
         AdminError::new(
             412,
@@ -243,8 +259,8 @@ fn find_range(namespace: &str, wanted: &str) -> Result<u32, AdminError> {
         )
     };
     let bundle = found.ok_or_else(|| wrong("lower", "one of the namespace's boundaries"))?;
-    if !range(bundle).ends_with(&format!("_0x{upper:08x}")) {
-        return Err(wrong("upper", &format!("upper boundary of {namespace}/{}", range(bundle))));
+    if !range(bundle, bundles).ends_with(&format!("_0x{upper:08x}")) {
+        return Err(wrong("upper", &format!("upper boundary of {namespace}/{}", range(bundle, bundles))));
     }
     Ok(bundle)
 }
@@ -262,23 +278,24 @@ mod tests {
             ("persistent://public/default/abd", "0xc0000000_0xffffffff"),
             ("non-persistent://public/default/abd-partition-3", "0x40000000_0x80000000"),
         ] {
-            assert_eq!(bundle_range(&TopicName::parse(name).unwrap()), bundle, "{name}");
+            assert_eq!(bundle_range(&TopicName::parse(name).unwrap(), 4), bundle, "{name}");
         }
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(
-            bundle_boundaries(),
+            bundle_boundaries(4),
             ["0x00000000", "0x40000000", "0x80000000", "0xc0000000", "0xffffffff"]
         );
+        assert_eq!(bundle_boundaries(3), ["0x00000000", "0x55555555", "0xaaaaaaaa", "0xffffffff"]);
     }
 
     #[test]
     fn ranges_are_those_of_bundles() {
-        assert_eq!(find_range("a/b", "0x40000000_0x80000000"), Ok(1));
-        assert_eq!(find_range("a/b", "0xc0000000_0xffffffff"), Ok(3));
+        assert_eq!(find_range("a/b", "0x40000000_0x80000000", 4), Ok(1));
+        assert_eq!(find_range("a/b", "0xc0000000_0xffffffff", 4), Ok(3));
         for (bad, status) in
             [("bad", 400), ("0x0_1", 400), ("0x00000000_0x30000000", 412), ("0x1_0x40000000", 412)]
         {
-            assert_eq!(find_range("a/b", bad).unwrap_err().status, status, "{bad}");
+            assert_eq!(find_range("a/b", bad, 4).unwrap_err().status, status, "{bad}");
         }
     }
 }

@@ -57,6 +57,7 @@ impl Broker {
         if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }
+        self.has_namespace(&name)?;
         let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
         let beyond = whole.is_some_and(|(index, count)| index >= count);
         let (allowed, count) = self.topics.auto_creation(&name, &self.config);
@@ -70,6 +71,13 @@ impl Broker {
             self.topics.set_partitions(&name, count, &self.config)?;
         }
         Ok(count)
+    }
+
+    fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
+        match self.topics.namespaces.contains_key(&name.namespace_name()) {
+            true => Ok(()),
+            false => Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, "Namespace not found")),
+        }
     }
 
     pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
@@ -86,6 +94,11 @@ impl Broker {
                 response.response = Some(LookupResult::FAILED);
                 response.error = Some(ServerError::SERVICE_NOT_READY);
                 response.message = Some(format!("the broker do not have {name} listener"));
+            }
+            Ok(name) if self.has_namespace(&name).is_err() => {
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::TOPIC_NOT_FOUND);
+                response.message = Some("Namespace not found".to_owned());
             }
             Ok(name) => {
                 let authoritative = c.authoritative.unwrap_or(false);

@@ -29,6 +29,8 @@ mod lookup;
 pub mod names;
 mod notes;
 mod outbox;
+mod peeking;
+mod places;
 mod policies;
 mod positions;
 mod producing;
@@ -52,16 +54,19 @@ use bytes::Bytes;
 use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 
 pub use access::{Access, Action, Authenticator, Grants, Identity, Need, Proof};
-pub use admin::AdminError;
+pub use admin::{AdminError, Start};
 pub use bundles::{BUNDLES, Node, bundle_boundaries, bundle_range};
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use error::DisconnectReason;
 pub use keeping::{Kept, Unreadable};
 pub use notes::Note;
+pub use peeking::{Backlog, Peeked};
+pub use places::Tenant;
 pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
 };
+pub use schemas::{RegisteredSchema, SchemaStrategy};
 pub use statistics::{
     ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };

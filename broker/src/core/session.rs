@@ -62,6 +62,7 @@ impl Broker {
             auth_refresh: flags.supports_auth_refresh == Some(true),
             broker_entry_metadata: flags.supports_broker_entry_metadata == Some(true),
         };
+        conn.client_version = c.client_version.as_str().into();
         conn.state = State::Connected;
         conn.decoder.set_limit(max_message_size + FRAME_OVERHEAD);
         let version = conn.can.protocol_version.min(PROTOCOL_VERSION);
@@ -100,7 +101,7 @@ impl Broker {
             Command::WatchTopicList(c) => self.watch_topics(id, c),
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
-            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c),
+            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
             Command::AuthResponse(c) => self.auth_response(id, &c, now),
             Command::NewTxn(c) => self.no_transactions(id, c.request_id),
             Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),

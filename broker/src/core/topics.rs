@@ -26,6 +26,10 @@ pub(super) struct Topics {
     /// Partitioned topics: how many partitions.
     partitioned: BTreeMap<String, u32>,
     pub(super) tenants: BTreeSet<String>,
+    /// Clusters that tenants may use, where that was said.
+    pub(super) tenant_clusters: BTreeMap<String, BTreeSet<String>>,
+    /// Clusters that were made known, and what was said of them.
+    pub(super) clusters: BTreeMap<String, String>,
     /// Namespaces and their settings.
     pub(super) namespaces: BTreeMap<String, Policies>,
     /// Settings of topics, by the name without the partition.

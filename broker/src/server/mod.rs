@@ -21,7 +21,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -221,19 +220,11 @@ impl Server {
             if let Some((listener, _)) = listeners.tls {
                 tasks.spawn(socket::accept(listener, self.acceptor.clone(), broker, handle.clone()));
             }
-            let urls = Arc::new(admin::Urls {
-                cluster: self.broker.config().cluster.clone(),
-                broker,
-                service: node.service_url,
-                service_tls: node.service_url_tls,
-                admin: node.admin_url,
-                admin_tls: node.admin_url_tls,
-            });
             if let Some((listener, _)) = listeners.admin {
-                tasks.spawn(admin::serve(listener, None, urls.clone(), handle.clone()));
+                tasks.spawn(admin::serve(listener, None, broker, handle.clone()));
             }
             if let Some((listener, _)) = listeners.tls_admin {
-                tasks.spawn(admin::serve(listener, self.acceptor.clone(), urls, handle.clone()));
+                tasks.spawn(admin::serve(listener, self.acceptor.clone(), broker, handle.clone()));
             }
         }
         drop(handle);

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
-use super::routes::ask;
-use super::{Answer, Call};
+use super::route::{Route, Shape, route};
+use super::{Answer, Ask, Call, Result, error};
 use crate::core::names::TopicName;
-use crate::core::{Action, AdminError, Need, Proof};
-use crate::server::engine::Handle;
+use crate::core::{Action, AdminError, Broker, Need, Now, Proof};
 
 const EITHER: &[Action] = &[Action::Produce, Action::Consume];
 const PRODUCE: &[Action] = &[Action::Produce];
@@ -17,36 +15,18 @@ const CONSUME: &[Action] = &[Action::Consume];
 /// Only those who administer.
 const NOBODY: &[Action] = &[];
 
-fn error(status: u16, reason: impl Into<String>) -> AdminError {
-    AdminError { status, reason: reason.into() }
-}
-
-/// The token that a request brings.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    value.strip_prefix(b"Bearer ").map(<[u8]>::to_vec)
-}
-
 /// Sees who calls, and refuses who may not.
-pub(super) async fn check(
-    call: &Call,
-    token: Option<Vec<u8>>,
-    certified: Option<&str>,
-    handle: &Handle,
-) -> Result<(), AdminError> {
-    let (certified, wanted) = (certified.map(str::to_owned), Wanted::of(call));
-    ask(handle, move |broker, now| {
-        if broker.config().access.is_none() {
-            return Ok(());
-        }
-        let proof = match &token {
-            Some(token) => Proof { method: "token", data: token, certified: None },
-            None => Proof { method: "tls", data: &[], certified: certified.as_deref() },
-        };
-        let Ok(role) = broker.identify(proof, now) else { return Err(error(401, "Authentication required")) };
-        if broker.may(&role, wanted.need()) { Ok(()) } else { Err(wanted.refusal(&role)) }
-    })
-    .await?
+pub(super) fn check(broker: &Broker, call: &Call, now: Now) -> Result<()> {
+    if broker.config().access.is_none() {
+        return Ok(());
+    }
+    let wanted = Wanted::of(call);
+    let proof = match &call.token {
+        Some(token) => Proof { method: "token", data: token, certified: None },
+        None => Proof { method: "tls", data: &[], certified: call.certified.as_deref() },
+    };
+    let Ok(role) = broker.identify(proof, now) else { return Err(error(401, "Authentication required")) };
+    if broker.may(&role, wanted.need()) { Ok(()) } else { Err(wanted.refusal(&role)) }
 }
 
 /// What a call wants.
@@ -73,7 +53,11 @@ impl Wanted {
             }
         };
         match path.as_slice() {
-            ["admin", "v2", "clusters"] | ["admin", "v2", "brokers", "ready" | "version"] if get => {
+            ["openapi.json"]
+            | ["admin", "v2", "clusters"]
+            | ["admin", "v2", "brokers", "ready" | "version"]
+                if get =>
+            {
                 Self::Little
             }
             ["admin", "v2", "namespaces", tenant] => Self::Tenant((*tenant).to_owned()),
@@ -151,45 +135,49 @@ impl Wanted {
     }
 }
 
-/// `permissions` and `permissions/ROLE` of a namespace or a topic, by its whole name.
-pub(super) async fn permissions(
-    call: &Call,
-    place: String,
-    rest: &[&str],
-    handle: &Handle,
-) -> Option<Result<Answer, AdminError>> {
-    let answer = match (call.method.as_str(), rest) {
-        ("GET", []) => {
-            let grants = ask(handle, move |broker, _| broker.grants(&place)).await;
-            grants.map(|grants| {
+/// What roles may do in namespaces and with topics.
+pub(super) fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (base, group) in [
+        ("namespaces/{tenant}/{namespace}", "namespaces"),
+        ("{domain}/{tenant}/{namespace}/{topic}", "topics"),
+    ] {
+        let role = format!("{base}/permissions/{{role}}");
+        routes.extend([
+            route("GET", &format!("{base}/permissions"), group, "What roles may do.", |ask, broker, _| {
                 let names = |actions: BTreeSet<Action>| {
                     actions.into_iter().map(Action::name).collect::<BTreeSet<_>>()
                 };
+                let grants = broker.grants(&place(ask, broker)?);
                 let roles: Map<String, Value> =
                     grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect();
-                Answer::Json(Value::Object(roles))
+                Ok(Answer::Json(Value::Object(roles)))
+            }),
+            route("POST", &role, group, "Lets a role do something.", |ask, broker, _| {
+                let (place, actions) = (place(ask, broker)?, actions(ask.call)?);
+                broker.grant(&place, ask.part("role"), actions);
+                Ok(Answer::Nothing)
             })
-        }
-        ("POST", [role]) => match actions(call) {
-            Ok(actions) => {
-                let role = (*role).to_owned();
-                let granted = ask(handle, move |broker, _| broker.grant(&place, &role, actions)).await;
-                granted.map(|()| Answer::Nothing)
-            }
-            Err(error) => Err(error),
-        },
-        ("DELETE", [role]) => {
-            let role = (*role).to_owned();
-            let taken = ask(handle, move |broker, _| broker.grant(&place, &role, BTreeSet::new())).await;
-            taken.map(|()| Answer::Nothing)
-        }
-        _ => return None,
-    };
-    Some(answer)
+            .takes(Shape::Texts),
+            route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, _| {
+                let place = place(ask, broker)?;
+                broker.grant(&place, ask.part("role"), BTreeSet::new());
+                Ok(Answer::Nothing)
+            }),
+        ]);
+    }
+    routes
+}
+
+/// The whole name of a namespace that is there, or of a topic in one.
+fn place(ask: &Ask<'_>, broker: &Broker) -> Result<String> {
+    let namespace = ask.namespace()?;
+    broker.namespace(&namespace)?;
+    Ok(if ask.part("topic").is_empty() { namespace } else { ask.topic()?.to_string() })
 }
 
 /// A list of actions; those that are none mean nothing.
-fn actions(call: &Call) -> Result<BTreeSet<Action>, AdminError> {
+fn actions(call: &Call) -> Result<BTreeSet<Action>> {
     match call.json()? {
         Value::Array(names) => Ok(names.iter().filter_map(Value::as_str).filter_map(Action::named).collect()),
         _ => Err(error(400, "The body must be a list of actions")),
