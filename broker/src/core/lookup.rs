@@ -53,6 +53,9 @@ impl Broker {
         if let Some(count) = self.topics.partitions(&name) {
             return Ok(count);
         }
+        if let Some(count) = self.coordinators_of(&name) {
+            return Ok(count);
+        }
         if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }

@@ -15,6 +15,11 @@ pub struct TopicStats {
     pub bytes_in: u64,
     pub storage_size: u64,
     pub deduplication: bool,
+    /// Transactions with messages here that have not ended; and how many have, since the broker
+    /// started.
+    pub ongoing_txns: u64,
+    pub aborted_txns: u64,
+    pub committed_txns: u64,
     pub publishers: Vec<PublisherStats>,
     pub subscriptions: Vec<SubscriptionStats>,
 }
@@ -163,6 +168,9 @@ impl Broker {
             bytes_in: topic.bytes_in,
             storage_size: topic.log.bytes() as u64,
             deduplication: topic.rules.deduplication,
+            ongoing_txns: topic.txns.as_ref().map_or(0, |txns| txns.ongoing_count()),
+            aborted_txns: topic.txns.as_ref().map_or(0, |txns| txns.aborted_count),
+            committed_txns: topic.txns.as_ref().map_or(0, |txns| txns.committed_count),
             publishers: topic
                 .producers
                 .values()

@@ -4,6 +4,7 @@ mod consumers;
 mod limits;
 mod producers;
 mod topics;
+mod transactions;
 
 use pulsewire_proto::wire::*;
 
