@@ -38,10 +38,14 @@ impl Client {
         ClientBuilder {
             service_url: service_url.into(),
             settings: Vec::new(),
+            #[cfg(feature = "testing")]
+            network: None,
             #[cfg(not(target_family = "wasm"))]
             tls: pulsewire_transport::tls::TlsOptions::new(),
             #[cfg(not(target_family = "wasm"))]
             headers: Vec::new(),
+            #[cfg(not(target_family = "wasm"))]
+            over: None,
         }
     }
 
@@ -175,16 +179,24 @@ impl Drop for Inner {
 }
 
 type Setting = Box<dyn FnOnce(&mut ClientConfig) + Send>;
+#[cfg(not(target_family = "wasm"))]
+type BuildOver = Box<dyn FnOnce(ClientBuilder) -> Result<Client, Error> + Send>;
 
 /// Options of a [`Client`].
 #[must_use]
 pub struct ClientBuilder {
     service_url: String,
     settings: Vec<Setting>,
+    /// In place of sockets.
+    #[cfg(feature = "testing")]
+    network: Option<pulsewire_transport::memory::MemoryConnector>,
     #[cfg(not(target_family = "wasm"))]
     tls: pulsewire_transport::tls::TlsOptions,
     #[cfg(not(target_family = "wasm"))]
     headers: Vec<(String, String)>,
+    /// Builds over a connector of the user's own.
+    #[cfg(not(target_family = "wasm"))]
+    over: Option<BuildOver>,
 }
 
 impl ClientBuilder {
@@ -238,6 +250,13 @@ impl ClientBuilder {
         self.set(move |c| c.authentication = Some(proto::Authentication { method: "token".to_owned(), data }))
     }
 
+    /// Carries it through memory, whatever the scheme of its URL.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_memory(mut self, network: pulsewire_transport::memory::MemoryConnector) -> Self {
+        self.network = Some(network);
+        self
+    }
+
     /// How TLS is spoken: what is trusted, and who we are.
     #[cfg(not(target_family = "wasm"))]
     pub fn tls(mut self, tls: pulsewire_transport::tls::TlsOptions) -> Self {
@@ -252,6 +271,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Carries the client's bytes by other means than its own sockets: inside the process, simulated,
+    /// observed. [`ClientBuilder::tls`] and [`ClientBuilder::websocket_header`] then mean nothing.
+    ///
+    /// ```no_run
+    /// # fn build() -> Result<pulsewire::Client, pulsewire::Error> {
+    /// use pulsewire::transport::NativeConnector;
+    ///
+    /// pulsewire::Client::builder("pulsar://localhost:6650").connector(NativeConnector::default()).build()
+    /// # }
+    /// ```
+    #[cfg(not(target_family = "wasm"))]
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Connector + Unpin + Send + 'static,
+        C::Transport: Send,
+        C::Connecting: Send,
+    {
+        self.over = Some(Box::new(move |builder| builder.build_with(connector, Clock::new())));
+        self
+    }
+
     /// Makes the client; it connects when it is first needed. Natively this must be called inside a
     /// tokio runtime, on which the client's driver then runs.
     ///
@@ -259,6 +299,13 @@ impl ClientBuilder {
     /// `InvalidServiceUrl`, `InvalidOption` with all that is wrong, or `NotSupported` outside of a runtime.
     #[cfg(not(target_family = "wasm"))]
     pub fn build(mut self) -> Result<Client, Error> {
+        if let Some(build) = self.over.take() {
+            return build(self);
+        }
+        #[cfg(feature = "testing")]
+        if let Some(network) = self.network.take() {
+            return self.build_with(network, Clock::new());
+        }
         let tls = std::mem::take(&mut self.tls);
         tls.check().map_err(|e| Error::new(ErrorKind::InvalidOption, format!("TLS: {}", e.message())))?;
         let mut connector = runtime::default_connector(tls);
@@ -273,7 +320,12 @@ impl ClientBuilder {
     /// # Errors
     /// `InvalidServiceUrl`, or `InvalidOption` with all that is wrong.
     #[cfg(target_family = "wasm")]
-    pub fn build(self) -> Result<Client, Error> {
+    #[cfg_attr(not(feature = "testing"), expect(unused_mut, reason = "where there is nothing to take"))]
+    pub fn build(mut self) -> Result<Client, Error> {
+        #[cfg(feature = "testing")]
+        if let Some(network) = self.network.take() {
+            return self.build_with(network, Clock::new());
+        }
         self.build_with(runtime::default_connector(), Clock::new())
     }
 

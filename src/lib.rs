@@ -37,6 +37,8 @@ mod reader;
 mod runtime;
 mod shared;
 mod table_view;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod waiters;
 #[cfg(all(feature = "js", target_family = "wasm"))]
 mod wasm;

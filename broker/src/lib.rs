@@ -4,12 +4,17 @@
 //! It compiles to WebAssembly. [`server`] (feature `server`, on by default) puts it on TCP and TLS
 //! sockets with tokio, with the few admin calls over HTTP that clients and their tests need.
 //!
+//! [`testing`] is the broker of a test: its clock can be put forward, its connections cut.
+//!
 //! It is a development broker for one machine. Whoever outgrows it runs Apache Pulsar.
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
 
 pub mod core;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod testing;
+#[cfg(all(feature = "js", target_family = "wasm"))]
+mod wasm;
 
 pub use crate::core::{Broker, BrokerConfig, ConnId, Now};
 #[cfg(feature = "server")]

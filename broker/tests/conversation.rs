@@ -555,7 +555,7 @@ fn lookups_lead_here_or_once_elsewhere() {
     assert_eq!(found.response, Some(LookupResult::CONNECT));
     assert_eq!(found.broker_service_url.as_deref(), Some("pulsar://localhost:6650"));
     assert_eq!(found.broker_service_url_tls.as_deref(), Some("pulsar+ssl://localhost:6651"));
-    assert_eq!(found.proxy_through_service_url, Some(false));
+    assert_eq!(found.proxy_through_service_url, Some(true));
     let mut w = World::with(BrokerConfig {
         redirect_lookups: Some("pulsar://other:1".to_owned()),
         ..BrokerConfig::default()

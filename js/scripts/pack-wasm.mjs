@@ -1,11 +1,12 @@
-// Turns what wasm-bindgen made (a web-target glue and a module) into js/wasm/:
+// Turns what wasm-bindgen made (a web-target glue and a module, both called `module`) into js/wasm/, under the name
+// `pulsewire` or another one that is given:
 //
 //   pulsewire.js         the glue as a function `start(module, host)`, so that each call makes an instance with a state
 //                        of its own: after a trap a new one can be made, and callbacks of the old one stay with it
 //   pulsewire_bg.wasm    the module, through wasm-opt
-//   inline.js            the same module, gzip in base64
+//   inline.js            the same module, gzip in base64; `testing-inline.js` for the name `testing`
 //
-// node scripts/pack-wasm.mjs <directory of wasm-bindgen's output> [--no-opt]
+// node scripts/pack-wasm.mjs <directory of wasm-bindgen's output> [name]
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,32 +16,26 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const [from, ...flags] = process.argv.slice(2);
+const [from, name = "pulsewire"] = process.argv.slice(2);
 if (!from) {
-  console.error("usage: node scripts/pack-wasm.mjs <directory of wasm-bindgen's output> [--no-opt]");
+  console.error("usage: node scripts/pack-wasm.mjs <directory of wasm-bindgen's output> [name]");
   process.exit(2);
 }
 const source = resolve(from);
 const target = join(here, "..", "wasm");
 mkdirSync(target, { recursive: true });
 
-const module = join(target, "pulsewire_bg.wasm");
-if (flags.includes("--no-opt")) {
-  writeFileSync(module, readFileSync(join(source, "pulsewire_bg.wasm")));
-} else {
-  rmSync(module, { force: true });
-  const wasmOpt = join(dirname(createRequire(import.meta.url).resolve("binaryen")), "bin", "wasm-opt");
-  execFileSync(process.execPath, [wasmOpt, join(source, "pulsewire_bg.wasm"), "-Oz", "-o", module], {
-    stdio: "inherit",
-  });
-}
+const module = join(target, `${name}_bg.wasm`);
+rmSync(module, { force: true });
+const wasmOpt = join(dirname(createRequire(import.meta.url).resolve("binaryen")), "bin", "wasm-opt");
+execFileSync(process.execPath, [wasmOpt, join(source, "module_bg.wasm"), "-Oz", "-o", module], { stdio: "inherit" });
 
-writeFileSync(join(target, "pulsewire.js"), toFactory(readFileSync(join(source, "pulsewire.js"), "utf8")));
-writeFileSync(join(target, "pulsewire.d.ts"), toTypes(readFileSync(join(source, "pulsewire.d.ts"), "utf8")));
-
+const inline = name === "pulsewire" ? "inline" : `${name}-inline`;
 const zipped = gzipSync(readFileSync(module), { level: 9 });
-writeFileSync(join(target, "inline.js"), `export default "${zipped.toString("base64")}";\n`);
-writeFileSync(join(target, "inline.d.ts"), "declare const packed: string;\nexport default packed;\n");
+writeFileSync(join(target, `${name}.js`), toFactory(readFileSync(join(source, "module.js"), "utf8")));
+writeFileSync(join(target, `${name}.d.ts`), toTypes(readFileSync(join(source, "module.d.ts"), "utf8")));
+writeFileSync(join(target, `${inline}.js`), `export default "${zipped.toString("base64")}";\n`);
+writeFileSync(join(target, `${inline}.d.ts`), "declare const packed: string;\nexport default packed;\n");
 
 /** Wraps the glue's module scope into a function. Fails loudly when wasm-bindgen's output has another shape. */
 function toFactory(glue) {

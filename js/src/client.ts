@@ -2,6 +2,7 @@ import { Consumer } from "./consumer.js";
 import type { CoreConsumer, CoreProducer, CoreState } from "./core.js";
 import { alreadyClosed, invalidArgument, PulsarError, toPulsarError } from "./errors.js";
 import { type ClientEventMap, type ClientState, FatalEvent, StateEvent } from "./events.js";
+import { isInProcess } from "./in-process.js";
 import type { Loader } from "./loader.js";
 import type { ClientOptions, ProducerOptions, SubscribeOptions, WaitOptions } from "./options.js";
 import { abortable, Producer } from "./producer.js";
@@ -114,7 +115,7 @@ export abstract class ClientBase extends EventTarget {
 
   async #start(): Promise<Session> {
     try {
-      requireWebSocket();
+      if (!isInProcess(this.#serviceUrl)) requireWebSocket();
       const instance = await this.#loader.ready();
       return new Session(instance, this.#serviceUrl, this.#options, {
         state: (event) => this.#connection(event),

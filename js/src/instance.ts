@@ -1,6 +1,7 @@
 import start from "../wasm/pulsewire.js";
 import type { Core } from "./core.js";
 import { PulsarError } from "./errors.js";
+import { openInProcess } from "./in-process.js";
 
 /** A living instance of the module. @internal */
 export interface Instance {
@@ -60,7 +61,7 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
   // A function that is called with `new` and returns another object: each socket is known, to be closed after a trap.
   function open(url: string, protocols?: string | string[]): WebSocket {
     const Socket = globalThis.WebSocket;
-    const socket = protocols === undefined ? new Socket(url) : new Socket(url, protocols);
+    const socket = openInProcess(url) ?? (protocols === undefined ? new Socket(url) : new Socket(url, protocols));
     sockets.add(socket);
     socket.addEventListener("close", () => sockets.delete(socket));
     return socket;

@@ -54,7 +54,8 @@ export class Loader {
   }
 }
 
-function loadError(cause: unknown): PulsarError {
+/** Why a module cannot be had. @internal */
+export function loadError(cause: unknown): PulsarError {
   if (cause instanceof PulsarError) return cause;
   const detail = cause instanceof Error ? cause.message : String(cause);
   const hint = /unsafe-eval|Content Security Policy|code generation/i.test(detail)

@@ -83,11 +83,8 @@ impl Consumer {
 
     fn try_message(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
-        self.handle.client.inner.shared.timeless(|core, waiters| match core.take(id) {
-            Ok(Some(Ok(message))) => {
-                core.delivered(id, 1);
-                Ok(Some(message))
-            }
+        self.handle.client.inner.shared.timeless(|core, waiters| match core.receive(id) {
+            Ok(Some(Ok(message))) => Ok(Some(message)),
             Ok(Some(Err(error))) => Err(error),
             Ok(None) => Ok(None),
             Err(error) => Err(waiters.consumer_error(id).unwrap_or(error)),

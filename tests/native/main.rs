@@ -1,6 +1,6 @@
 //! Runs the scenarios natively: `pulsewire-scenarios [WORD...]`, in the world that
 //! `PULSEWIRE_WORLD` (else `target/world.json`) describes; results go to `PULSEWIRE_RESULTS` (else
-//! `target/results`).
+//! `target/results`), and what each client saw to `traces/` in there.
 //!
 //! All run concurrently, each on its own topic. The last line is `N passed, N failed`.
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod interop;
 mod witness;
 
-use pulsewire_tests::{ALL, Endpoint, Env, Outcome, Running};
+use pulsewire_tests::{ALL, Endpoint, Env, Kind, Outcome, Running, Trace};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -42,12 +42,18 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     // A process each, so not on every way to a broker.
     let with_python = std::env::var_os("PULSEWIRE_PYTHON").is_some();
     for (e, endpoint) in endpoints.iter().enumerate() {
-        let env = |name: &str| Env { endpoint: endpoint.clone(), unique: format!("{name}-n{run}-{e}") };
-        for scenario in ALL.iter().filter(|s| (s.applies)(endpoint) && chosen(s.name)) {
-            let check = Check::new(scenario.name, endpoint, &endpoint.witness);
-            set.spawn(one(check, (scenario.run)(env(scenario.name)), slots.clone()));
+        let env = |name: &str| {
+            let unique = format!("{name}-n{run}-{e}");
+            Env { endpoint: endpoint.clone(), trace: Trace::new(&unique), unique }
+        };
+        for scenario in ALL.iter().filter(|s| s.applies(endpoint) && chosen(s.name)) {
+            let mut check = Check::new(scenario.name, endpoint, &endpoint.witness);
+            let env = env(scenario.name);
+            check.trace = Some(env.trace.clone());
+            set.spawn(one(check, (scenario.run)(env), slots.clone()));
         }
-        let tried = with_python && matches!(endpoint.transport.as_str(), "tcp" | "tls");
+        let usual = endpoint.kind == Kind::Usual;
+        let tried = usual && with_python && matches!(endpoint.transport.as_str(), "tcp" | "tls");
         for name in witness::ALL.into_iter().filter(|name| tried && chosen(name)) {
             // Through our own broker this shows that the broker serves that client; the ledger counts the rest.
             let through =
@@ -57,8 +63,8 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
         }
         // A Java and a Python process for each of these.
         let witnesses = Arc::new(interop::Witnesses::default());
-        let tried =
-            with_python && std::env::var_os("PULSEWIRE_JAVA").is_some() && endpoint.transport == "tcp";
+        let with_both = with_python && std::env::var_os("PULSEWIRE_JAVA").is_some();
+        let tried = usual && with_both && endpoint.transport == "tcp";
         for interop in interop::all().filter(|c| tried && !endpoint.proxied && chosen(c.name)) {
             let ours = endpoint.witness.starts_with("pulsewire");
             let through = if ours { &endpoint.witness } else { interop.witness };
@@ -70,12 +76,21 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     let results = std::env::var("PULSEWIRE_RESULTS").unwrap_or_else(|_| "target/results".to_owned());
     std::fs::create_dir_all(&results)?;
     let mut file = std::fs::File::create(format!("{results}/rust-native.jsonl"))?;
+    std::fs::create_dir_all(format!("{results}/traces"))?;
+    let mut traces = std::fs::File::create(format!("{results}/traces/rust-native.ndjson"))?;
     let mut counts: BTreeMap<bool, usize> = BTreeMap::new();
     while let Some(joined) = set.join_next().await {
         let (check, outcome, seconds) = joined?;
         *counts.entry(outcome.is_ok()).or_default() += 1;
         if let Err(why) = &outcome {
             println!("FAILED {} over {} to {}: {why}", check.name, check.transport, check.witness);
+        }
+        if let Some(trace) = &check.trace {
+            let line = json!({
+                "name": check.name, "transport": check.transport, "witness": check.witness,
+                "passed": outcome.is_ok(), "facts": trace.facts(),
+            });
+            writeln!(traces, "{line}")?;
         }
         let line = json!({
             "name": check.name, "row": check.name.split('_').next().unwrap_or("").to_uppercase(),
@@ -95,11 +110,12 @@ struct Check {
     name: &'static str,
     transport: String,
     witness: String,
+    trace: Option<Trace>,
 }
 
 impl Check {
     fn new(name: &'static str, endpoint: &Endpoint, witness: &str) -> Self {
-        Self { name, transport: endpoint.transport.clone(), witness: witness.to_owned() }
+        Self { name, transport: endpoint.transport.clone(), witness: witness.to_owned(), trace: None }
     }
 }
 

@@ -14,7 +14,12 @@ pub struct Answer {
 impl Env {
     /// A request to the broker's admin API. The path begins with `/admin/v2`.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Option<&str>) -> Result<Answer, String> {
-        call(method, &self.endpoint.admin, path, body).await
+        let answer = call(method, &self.endpoint.admin, path, body).await;
+        #[cfg(not(target_family = "wasm"))]
+        if let Ok(Answer { status, body }) = &answer {
+            self.trace.administered(method, path, *status, body);
+        }
+        answer
     }
 
     /// A request that must succeed.

@@ -12,6 +12,19 @@ use serde::{Deserialize, Serialize};
 /// How a scenario ended: well, or with what was wrong.
 pub type Outcome = Result<(), String>;
 
+/// What sort of endpoint it is. Each scenario is made for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A broker of the protocol that we speak.
+    #[default]
+    Usual,
+    /// A broker of an older protocol, behind a relay that takes down what is said.
+    Older,
+    /// A broker behind a relay that mixes unknown things into what it says.
+    Strange,
+}
+
 /// A way to a broker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -26,6 +39,12 @@ pub struct Endpoint {
     /// What signed its certificate, as PEM.
     #[serde(default)]
     pub ca_pem: Option<String>,
+    /// What sort it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// `host:port` of the relay's own HTTP, where there is a relay: it answers with what it has seen.
+    #[serde(default)]
+    pub relay: String,
     /// Whether a Pulsar proxy stands between.
     #[serde(default)]
     pub proxied: bool,
@@ -56,6 +75,9 @@ pub struct Env {
     pub endpoint: Endpoint,
     /// A name that no other run has.
     pub unique: String,
+    /// What its clients see.
+    #[cfg(not(target_family = "wasm"))]
+    pub trace: crate::Trace,
 }
 
 impl Env {
@@ -68,15 +90,24 @@ impl Env {
     pub(crate) fn builder_for(&self, url: &str) -> ClientBuilder {
         let builder = Client::builder(url);
         #[cfg(not(target_family = "wasm"))]
-        if let Some(pem) = &self.endpoint.ca_pem {
-            return builder.tls(pulsewire::transport::tls::TlsOptions::new().trust_pem(pem.as_bytes()));
-        }
+        let builder = {
+            let mut tls = pulsewire::transport::tls::TlsOptions::new();
+            if let Some(pem) = &self.endpoint.ca_pem {
+                tls = tls.trust_pem(pem.as_bytes());
+            }
+            builder.connector(crate::trace::Tap::new(tls, self.trace.clone()))
+        };
         builder
     }
 
     /// A client of the endpoint.
     pub(crate) fn client(&self) -> Result<Client, String> {
         self.builder().build().map_err(text)
+    }
+
+    /// The same, for a part of the scenario with topics of its own.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Self { unique: format!("{name}-{}", self.unique), ..self.clone() }
     }
 
     /// A topic that no other run has.

@@ -12,6 +12,7 @@ mod consuming;
 mod entries;
 mod env;
 mod many;
+mod older;
 mod positions;
 mod producer_states;
 mod producing;
@@ -20,14 +21,20 @@ mod reading_many;
 mod receiving;
 mod redelivering;
 mod service;
+mod strange;
 mod table_view;
+mod testing;
+#[cfg(not(target_family = "wasm"))]
+mod trace;
 #[cfg(target_family = "wasm")]
 pub mod web;
 
 use std::future::Future;
 use std::pin::Pin;
 
-pub use env::{Endpoint, Env, Outcome};
+pub use env::{Endpoint, Env, Kind, Outcome};
+#[cfg(not(target_family = "wasm"))]
+pub use trace::Trace;
 
 /// A scenario under way. Natively it may move between threads.
 #[cfg(not(target_family = "wasm"))]
@@ -41,8 +48,10 @@ pub type Running = Pin<Box<dyn Future<Output = Outcome>>>;
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
-    /// Whether it has something to say about an endpoint.
-    pub applies: fn(&Endpoint) -> bool,
+    /// The sort of endpoint that it is made for.
+    kind: Kind,
+    /// Whether it has something to say about an endpoint of that sort.
+    applies: fn(&Endpoint) -> bool,
     /// Starts it.
     pub run: fn(Env) -> Running,
 }
@@ -52,6 +61,12 @@ impl Scenario {
     #[must_use]
     pub fn row(&self) -> String {
         self.name.split('_').next().unwrap_or("").to_uppercase()
+    }
+
+    /// Whether it has something to say about an endpoint.
+    #[must_use]
+    pub fn applies(&self, endpoint: &Endpoint) -> bool {
+        self.kind == endpoint.kind && (self.applies)(endpoint)
     }
 }
 
@@ -64,10 +79,14 @@ macro_rules! scenarios {
         /// All scenarios.
         pub const ALL: &[Scenario] = &[$($(Scenario {
             name: stringify!($name),
+            kind: scenarios!(@kind $module),
             applies: scenarios!(@applies $($applies)?),
             run: |env| Box::pin($module::$name(env)),
         },)*)*];
     };
+    (@kind older) => { Kind::Older };
+    (@kind strange) => { Kind::Strange };
+    (@kind $module:ident) => { Kind::Usual };
     (@applies) => { anywhere };
     (@applies $applies:expr) => { $applies };
 }
@@ -269,11 +288,32 @@ scenarios! {
         w04_broker_entry_metadata,
         n02_everything_through_the_gateway if Endpoint::is_gateway,
     }
+    older {
+        w01_an_older_broker_takes_messages_of_all_sorts,
+        w01_an_older_broker_serves_consumers_and_readers,
+        w01_what_is_not_offered_is_not_used,
+        w01_what_an_older_broker_cannot_do_is_said_in_its_words,
+    }
+    strange {
+        w01_the_broker_is_told_of_protocol_21_and_of_what_we_can,
+        w05_producers_go_on_among_unknown_things,
+        w05_consumers_go_on_among_unknown_things,
+        w05_many_topics_go_on_among_unknown_things,
+        w05_an_unknown_error_is_an_error,
+    }
     bad_input {
         p01_too_large_a_payload_fails_alone,
         k01_nobody_listens_is_a_timeout_with_its_reason,
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,
         k12_what_is_no_namespace_is_refused_at_once,
+    }
+    testing {
+        n09_the_test_broker_tells_what_the_endpoint_tells,
+        n09_the_clock_of_the_test_broker_is_put_forward,
+        n09_sends_fail_and_connections_break_as_ordered,
+        n09_what_the_test_broker_stores_can_be_looked_at,
+        n09_bad_input_to_the_test_broker_is_refused,
+        n09_test_brokers_come_and_go,
     }
 }

@@ -10,7 +10,7 @@ use crate::{ALL, Endpoint, Env};
 #[wasm_bindgen]
 pub fn scenarios(endpoint: &str) -> Result<String, String> {
     let endpoint: Endpoint = serde_json::from_str(endpoint).map_err(|e| e.to_string())?;
-    let names: Vec<&str> = ALL.iter().filter(|s| (s.applies)(&endpoint)).map(|s| s.name).collect();
+    let names: Vec<&str> = ALL.iter().filter(|s| s.applies(&endpoint)).map(|s| s.name).collect();
     serde_json::to_string(&names).map_err(|e| e.to_string())
 }
 

@@ -1,10 +1,12 @@
 //! The world in which scenarios run: `pulsewire-test-world WORLD.json`.
 //!
 //! Starts the embedded broker (TCP, TLS) and gateways in front of it and in front of the real Pulsar that
-//! the environment names (`PULSAR_BROKER_URL` and so on), writes where all of it is to WORLD.json, says
+//! the environment names (`PULSAR_BROKER_URL` and so on; `PULSAR_OLDER_URL` for one of an older version), writes where all of it is to WORLD.json, says
 //! `ready`, and ends when its standard input does.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
+
+mod relay;
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use pulsewire_broker::core::BrokerConfig;
 use pulsewire_broker::server::{Server, ServerConfig, TlsConfig};
 use pulsewire_gateway::{Gateway, GatewayConfig, ListenTls, Pem, UpstreamTls};
-use pulsewire_tests::Endpoint;
+use pulsewire_tests::{Endpoint, Kind};
 use pulsewire_transport::{Target, conformance};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -22,6 +24,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const EMBEDDED: &str = "pulsewire embedded broker";
 const REAL: &str = "Apache Pulsar 4.0.8";
 const PROXY: &str = "Apache Pulsar 4.0.8 proxy";
+const OLDER: &str = "Apache Pulsar 2.10.5";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -35,6 +38,13 @@ async fn main() -> Result<()> {
     let mut endpoints = world.embedded().await?;
     if let Ok(url) = std::env::var("PULSAR_BROKER_URL") {
         endpoints.extend(world.real(&url).await?);
+    }
+    if let (Ok(url), Ok(web)) = (std::env::var("PULSAR_OLDER_URL"), std::env::var("PULSAR_OLDER_WEB_URL")) {
+        let admin = web.trim_start_matches("http://");
+        make_partitions(admin).await?;
+        for endpoint in world.relayed(OLDER, Kind::Older, &url, admin).await? {
+            endpoints.push(Endpoint { entry_metadata: false, ..endpoint });
+        }
     }
     // What the conformance cases of the browser's transport run against.
     let helper = conformance::server::Server::websocket().await?;
@@ -78,12 +88,14 @@ impl World {
         let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &admin);
         let ws = self.gateway(&tcp, None, false).await?;
         let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
-        Ok(vec![
+        let strange = self.relayed(EMBEDDED, Kind::Strange, &tcp, &admin).await?;
+        let usual = vec![
             endpoint("tcp", tcp),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("tls", tls) },
             endpoint("ws", ws),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("wss", wss) },
-        ])
+        ];
+        Ok([usual, strange].concat())
     }
 
     /// A real Pulsar and its proxy, and the ways to them.
@@ -98,14 +110,28 @@ impl World {
         let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
         let proxy = var("PULSAR_PROXY_URL")?;
         let proxy_tls = var("PULSAR_PROXY_URL_TLS")?;
-        Ok(vec![
+        let strange = self.relayed(REAL, Kind::Strange, broker, &admin).await?;
+        let usual = vec![
             endpoint(REAL, "tcp", broker.to_owned()),
             secure(REAL, var("PULSAR_BROKER_URL_TLS")?),
             endpoint(REAL, "ws", self.gateway(broker, None, false).await?),
             proxied(endpoint(PROXY, "tcp", proxy.clone())),
             proxied(secure(PROXY, proxy_tls.clone())),
             proxied(endpoint(PROXY, "ws", self.gateway(&proxy_tls, Some(ca_pem.clone()), false).await?)),
-        ])
+        ];
+        Ok([usual, strange].concat())
+    }
+
+    /// A relay in front of a broker, and the ways to it.
+    async fn relayed(&self, witness: &str, kind: Kind, broker: &str, admin: &str) -> Result<Vec<Endpoint>> {
+        let relay = relay::start(broker, kind == Kind::Strange).await?;
+        let endpoint = |transport: &str, url: String| Endpoint {
+            kind,
+            relay: relay.http.to_string(),
+            ..endpoint(witness, transport, url, admin)
+        };
+        let ws = self.gateway(&relay.url, None, false).await?;
+        Ok(vec![endpoint("tcp", relay.url.clone()), endpoint("ws", ws)])
     }
 
     /// A gateway in front of `upstream`; its URL.
@@ -137,6 +163,8 @@ fn endpoint(witness: &str, transport: &str, url: String, admin: &str) -> Endpoin
         transport: transport.to_owned(),
         url,
         ca_pem: None,
+        kind: Kind::Usual,
+        relay: String::new(),
         proxied: false,
         entry_metadata: true,
         max_message_size: 5 * 1024 * 1024,

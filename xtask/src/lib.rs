@@ -1,10 +1,11 @@
 //! Build and test orchestration, as a library so that tests can start a real Pulsar themselves.
 //!
-//! - [`pulsar`], [`python`], [`java`]: the outside implementations that tests are checked against
+//! - [`pulsar`], [`older`], [`python`], [`java`]: the outside implementations that tests are checked against
 //! - [`setup`]: what a machine needs, installed where it may be, with the one command that mends it elsewhere
 //! - [`dev`]: `npm start`
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
 //! - [`compat`]: the file COMPAT.md
+//! - [`differential`]: what clients saw of the embedded broker beside what they saw of the real one
 //! - [`golden`]: the vectors in `tests/golden`
 //! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
@@ -19,10 +20,12 @@ pub mod artifacts;
 pub mod compat;
 mod count;
 pub mod dev;
+pub mod differential;
 pub mod fuzz;
 pub mod golden;
 pub mod java;
 pub mod mutants;
+pub mod older;
 pub mod peers;
 mod provide;
 pub mod pulsar;

@@ -5,7 +5,8 @@
 use anyhow::Result;
 use std::process::ExitCode;
 use xtask::{
-    artifacts, compat, dev, golden, java, mutants, peers, pulsar, purity, python, setup, test, world,
+    artifacts, compat, dev, differential, golden, java, mutants, peers, pulsar, purity, python, setup, test,
+    world,
 };
 
 const HELP: &str = "\
@@ -20,6 +21,7 @@ cargo xtask TASK
   java               the class path that has the official client and our witness
   python             the interpreter that has the official client
   mutants            whether rows of COMPAT.md turn red when what they speak of is switched off
+  differential       what the native scenarios saw of either broker, compared: target/results/differential.md
   compat [--check]   makes COMPAT.md from tests/ledger.toml and target/results/*.jsonl
   purity             checks that the cores do no I/O
   peers [OPTIONS]    other clients and ours against a real broker, into benches/RESULTS.md; a quarter of an hour
@@ -63,6 +65,11 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
             let tally = mutants::check()?;
             println!("{tally}");
             if tally.failed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        ["differential"] => {
+            if differential::run()?.failed > 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }

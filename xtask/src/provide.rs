@@ -1,5 +1,6 @@
 //! What suites need from outside, made once and kept for the whole run.
 
+use crate::older::OlderPulsar;
 use crate::pulsar::RealPulsar;
 use crate::suites::Need;
 use crate::world::World;
@@ -16,6 +17,7 @@ pub(crate) struct Provider {
     // Before the Pulsar that it leads to: fields are dropped in order.
     world: Option<World>,
     pulsar: Option<RealPulsar>,
+    older: Option<OlderPulsar>,
 }
 
 impl Provider {
@@ -60,6 +62,13 @@ impl Provider {
                 self.pulsar = Some(pulsar);
                 variables
             }
+            Need::OlderPulsar => {
+                let older = OlderPulsar::start()?;
+                let variables =
+                    older.environment().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+                self.older = Some(older);
+                variables
+            }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],
             Need::Java => vec![("PULSEWIRE_JAVA".to_owned(), java::witness()?)],
             Need::WasmTarget => {
@@ -75,7 +84,7 @@ impl Provider {
                 Vec::new()
             }
             Need::World => {
-                let world = World::start(self.pulsar.as_ref())?;
+                let world = World::start(self.pulsar.as_ref(), self.older.as_ref())?;
                 let variables = vec![one("PULSEWIRE_WORLD", world.file().to_owned())];
                 self.world = Some(world);
                 variables

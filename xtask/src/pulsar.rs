@@ -64,7 +64,7 @@ pub fn distribution() -> Result<PathBuf> {
 }
 
 /// Settings of one server over those of the distribution's own file.
-fn configuration(original: &Path, settings: &BTreeMap<String, String>) -> Result<String> {
+pub(crate) fn configuration(original: &Path, settings: &BTreeMap<String, String>) -> Result<String> {
     let text =
         std::fs::read_to_string(original).with_context(|| format!("cannot read {}", original.display()))?;
     let mut lines: Vec<String> = text
@@ -78,7 +78,7 @@ fn configuration(original: &Path, settings: &BTreeMap<String, String>) -> Result
     Ok(lines.join("\n"))
 }
 
-fn settings<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+pub(crate) fn settings<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
@@ -115,7 +115,7 @@ struct Certificates {
 
 /// One running Java process, ended with this value.
 #[derive(Debug)]
-struct Server {
+pub(crate) struct Server {
     child: Child,
     log: PathBuf,
 }
@@ -128,34 +128,47 @@ impl Server {
         arguments: &[&str],
         environment: &[(&str, String)],
     ) -> Result<Self> {
-        let dir = data.join(name);
-        let scratch = dir.join("tmp");
-        std::fs::create_dir_all(&scratch)?;
-        let log = dir.join("output.log");
-        let out = File::create(&log)?;
+        let mut environment = environment.to_vec();
+        environment.extend([
+            ("PULSAR_LOG_DIR", data.join(name).join("logs").display().to_string()),
+            ("PULSAR_LOG_APPENDER", "Console".to_owned()),
+            ("PULSAR_GC", "-XX:+UseSerialGC".to_owned()),
+            ("PULSAR_GC_LOG", " ".to_owned()),
+        ]);
+        let arguments = [&[name], arguments].concat();
         let script = home.join("bin/pulsar");
-        let mut command = Command::new(&script);
+        // Native libraries are unpacked there, and nobody would sweep them up.
+        let scratch = format!("-Djava.io.tmpdir={}", scratch(data, name)?.display());
+        environment.push(("PULSAR_EXTRA_OPTS", scratch));
+        Self::run(&script, data, name, &arguments, &environment)
+    }
+
+    /// Starts a program whose output goes to a file of its own.
+    pub(crate) fn run(
+        program: &Path,
+        data: &Path,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
+        std::fs::create_dir_all(data.join(name))?;
+        let log = data.join(name).join("output.log");
+        let out = File::create(&log)?;
+        let mut command = Command::new(program);
         // Where the system can, the server also ends when we are killed. The signal comes with the end of the
         // starting thread, so only the main one may ask for it.
         if crate::util::which("setpriv").is_some() && std::thread::current().name() == Some("main") {
             command = Command::new("setpriv");
-            command.args(["--pdeathsig", "KILL", "--"]).arg(&script);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         }
-        command.arg(name).args(arguments);
-        command.env("PULSAR_LOG_DIR", dir.join("logs"));
-        command.env("PULSAR_LOG_APPENDER", "Console");
-        command.env("PULSAR_GC", "-XX:+UseSerialGC");
-        command.env("PULSAR_GC_LOG", " ");
-        // Native libraries are unpacked there, and nobody would sweep them up.
-        command.env("PULSAR_EXTRA_OPTS", format!("-Djava.io.tmpdir={}", scratch.display()));
-        command.envs(environment.iter().map(|(key, value)| (key, value)));
+        command.args(arguments).envs(environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
-        let child = command.spawn().with_context(|| format!("cannot start {}", script.display()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self { child, log })
     }
 
     /// Waits until the server answers 200 at the path.
-    fn ready(&mut self, what: &str, port: u16, path: &str) -> Result<()> {
+    pub(crate) fn ready(&mut self, what: &str, port: u16, path: &str) -> Result<()> {
         let log = self.log.clone();
         let child = &mut self.child;
         wait_for(what, START_LIMIT, || {
@@ -174,6 +187,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A directory for what a server unpacks.
+pub(crate) fn scratch(data: &Path, name: &str) -> Result<PathBuf> {
+    let dir = data.join(name).join("tmp");
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir)
 }
 
 /// A running broker and its proxy.

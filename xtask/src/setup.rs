@@ -144,6 +144,7 @@ pub fn everything() -> Result<()> {
     chromium()?;
     jdk()?;
     crate::pulsar::distribution()?;
+    crate::older::jars()?;
     crate::python::python()?;
     println!("everything is there");
     Ok(())

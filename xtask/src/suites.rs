@@ -13,6 +13,8 @@ pub enum Need {
     Chromium,
     /// `PULSAR_BROKER_URL`, `PULSAR_PROXY_URL` and so on: see [`crate::pulsar::RealPulsar::environment`].
     RealPulsar,
+    /// `PULSAR_OLDER_URL`, `PULSAR_OLDER_WEB_URL`: see [`crate::older`].
+    OlderPulsar,
     /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
     Python,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
@@ -23,7 +25,7 @@ pub enum Need {
     Package,
     /// The console, built.
     Console,
-    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] before it.
+    /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] and [`Need::OlderPulsar`] before it.
     World,
     /// The scenarios as a WebAssembly module.
     Scenarios,
@@ -137,14 +139,22 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Python, Need::Java],
+        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Python, Need::Java],
         minutes: 10,
+    },
+    // What those scenarios saw of either broker.
+    Suite {
+        name: "differential",
+        run: Run::Task(crate::differential::run),
+        count: Count::ExitCode,
+        needs: &[Need::RealPulsar],
+        minutes: 1,
     },
     Suite {
         name: "scenarios wasm",
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Scenarios, Need::Chromium],
         minutes: 10,
     },
     // A build of its own.

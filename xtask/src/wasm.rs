@@ -41,15 +41,47 @@ pub fn build_package(root: &Path) -> Result<bool> {
         ],
         outputs: &["js/wasm/pulsewire.js", "js/wasm/pulsewire_bg.wasm", "js/wasm/inline.js"],
     }
-    .run(|| build_module(root))?;
+    .run(|| {
+        build_module(root, "pulsewire", MODULE_FEATURES)?;
+        node(root, "js/scripts/pack-wasm.mjs", [bindgen(root, "pulsewire")])
+    })?;
+    let broker = Step {
+        root,
+        name: "testing",
+        inputs: &[
+            "Cargo.lock",
+            "Cargo.toml",
+            ".cargo/config.toml",
+            "proto",
+            "broker/Cargo.toml",
+            "broker/src",
+            "js/scripts/pack-wasm.mjs",
+            "xtask/src/wasm.rs",
+        ],
+        outputs: &["js/wasm/testing.js", "js/wasm/testing_bg.wasm", "js/wasm/testing-inline.js"],
+    }
+    .run(|| {
+        build_module(root, "pulsewire-broker", "js")?;
+        node(
+            root,
+            "js/scripts/pack-wasm.mjs",
+            [bindgen(root, "pulsewire-broker").as_os_str(), "testing".as_ref()],
+        )
+    })?;
     let types = Step {
         root,
         name: "package",
-        inputs: &["package-lock.json", "js/src", "js/tsconfig.json", "js/wasm/pulsewire.d.ts"],
-        outputs: &["js/dist/index.js", "js/dist/index.d.ts", "js/dist/slim.js"],
+        inputs: &[
+            "package-lock.json",
+            "js/src",
+            "js/tsconfig.json",
+            "js/wasm/pulsewire.d.ts",
+            "js/wasm/testing.d.ts",
+        ],
+        outputs: &["js/dist/index.js", "js/dist/index.d.ts", "js/dist/slim.js", "js/dist/testing/index.js"],
     }
     .run(|| node(root, "node_modules/typescript/bin/tsc", ["-p", "js/tsconfig.json"]))?;
-    Ok(module || types)
+    Ok(module || broker || types)
 }
 
 /// Builds the console into `www/dist`, after the package. Returns whether anything was built.
@@ -131,7 +163,9 @@ pub fn clippy(root: &Path) -> Result<()> {
         run(cargo.args(packages).args(["--", "-D", "warnings"]))
     };
     lint(&["--package", "pulsewire", "--package", "pulsewire-tests", "--features", "pulsewire/js"])?;
-    lint(&["--package", "pulsewire-broker", "--no-default-features"])
+    lint(&["--package", "pulsewire-broker", "--no-default-features"])?;
+    lint(&["--package", "pulsewire-broker", "--no-default-features", "--features", "js"])?;
+    lint(&["--package", "pulsewire", "--features", "testing"])
 }
 
 /// Prints the sizes of what a page loads; an error when the module with its bindings is over 140 KB gzip.
@@ -142,28 +176,33 @@ pub fn size_report(root: &Path) -> Result<()> {
     node(root, "js/scripts/size.mjs", [""; 0])
 }
 
-fn build_module(root: &Path) -> Result<()> {
+/// Compiles a library of ours as a module, with its bindings in [`bindgen`].
+fn build_module(root: &Path, package: &str, features: &str) -> Result<()> {
     let target_dir = root.join("target/wasm");
     run(cargo_for_wasm(root)?
         .env("CARGO_ENCODED_RUSTFLAGS", remapped(root))
         .args(["rustc", "--target", TARGET, "--profile", "wasm"])
         // A cdylib here only: native builds would link one for nothing.
-        .args(["--package", "pulsewire", "--lib", "--crate-type", "cdylib"])
-        .args(["--no-default-features", "--features", MODULE_FEATURES])
+        .args(["--package", package, "--lib", "--crate-type", "cdylib"])
+        .args(["--no-default-features", "--features", features])
         // A directory of its own: its profile and flags would evict what the native builds made.
         .arg("--target-dir")
         .arg(&target_dir))?;
-    let bindgen = target_dir.join("bindgen");
+    let module = format!("wasm/{}.wasm", package.replace('-', "_"));
     Bindgen::new()
-        .input_path(target_dir.join(TARGET).join("wasm/pulsewire.wasm"))
-        .out_name("pulsewire")
+        .input_path(target_dir.join(TARGET).join(module))
+        .out_name("module")
         .web(true)?
         .omit_default_module_path(true)
         .typescript(true)
         .remove_producers_section(true)
         .remove_name_section(true)
-        .generate(&bindgen)?;
-    node(root, "js/scripts/pack-wasm.mjs", [&bindgen])
+        .generate(bindgen(root, package))
+}
+
+/// Where a module's bindings are before they are packed.
+fn bindgen(root: &Path, package: &str) -> PathBuf {
+    root.join("target/wasm/bindgen").join(package)
 }
 
 /// Panic messages name source files: without the directories of the machine that built them.

@@ -1,5 +1,6 @@
 //! The brokers and gateways that scenarios run against: `pulsewire-test-world`, as a process.
 
+use crate::older::OlderPulsar;
 use crate::pulsar::RealPulsar;
 use crate::util::{root, run};
 use anyhow::{Context, Result, bail};
@@ -14,8 +15,8 @@ pub struct World {
 }
 
 impl World {
-    /// Builds and starts it, with gateways in front of `pulsar` if there is one.
-    pub fn start(pulsar: Option<&RealPulsar>) -> Result<Self> {
+    /// Builds and starts it, with gateways in front of `pulsar` and of `older` if there is one.
+    pub fn start(pulsar: Option<&RealPulsar>, older: Option<&OlderPulsar>) -> Result<Self> {
         let mut cargo = Command::new("cargo");
         run(cargo.current_dir(root()).args(["build", "--quiet", "--package", "pulsewire-tests", "--bins"]))?;
         let program = std::env::current_exe()?.with_file_name("pulsewire-test-world");
@@ -24,6 +25,9 @@ impl World {
         command.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(pulsar) = pulsar {
             command.envs(pulsar.environment());
+        }
+        if let Some(older) = older {
+            command.envs(older.environment());
         }
         let mut process = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
         let mut line = String::new();
@@ -52,10 +56,11 @@ impl Drop for World {
     }
 }
 
-/// `cargo xtask world`: a real Pulsar and the world around it, until Ctrl-C.
+/// `cargo xtask world`: real Pulsars and the world around them, until Ctrl-C.
 pub fn foreground() -> Result<ExitCode> {
     let pulsar = RealPulsar::start()?;
-    let world = World::start(Some(&pulsar))?;
+    let older = OlderPulsar::start()?;
+    let world = World::start(Some(&pulsar), Some(&older))?;
     println!("PULSEWIRE_WORLD={}", world.file().display());
     println!("Ctrl-C ends it.");
     let (ended, wait) = std::sync::mpsc::channel();

@@ -518,7 +518,7 @@ impl Broker {
     }
 
     /// The topic's own key, or those of its partitions.
-    fn parts(&self, name: &TopicName) -> Result<Vec<TopicKey>, AdminError> {
+    pub(super) fn parts(&self, name: &TopicName) -> Result<Vec<TopicKey>, AdminError> {
         if let Some(count) = self.topics.partitions(name) {
             let part = |index| self.topics.key(&name.with_partition(index).to_string());
             return Ok((0..count).filter_map(part).collect());

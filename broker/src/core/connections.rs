@@ -81,6 +81,10 @@ impl Connections {
         if begins { set.insert(id) } else { set.remove(&id) }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ConnId, &Connection)> {
+        self.map.iter()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.map.len()
     }

@@ -99,7 +99,8 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
         if !lane.open(consumer.conn) {
             break;
         }
-        let epoch = consumer.epoch;
+        // Pulsar reads neither of these by epochs.
+        let epoch = consumer.epoch.filter(|_| ground.persistent && !consumer.read_compacted);
         *messages_out += lane.deliver(consumer, left, ground, offset, stored, 0, epoch);
         *read = offset + 1;
     }

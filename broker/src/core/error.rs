@@ -50,6 +50,8 @@ pub enum DisconnectReason {
     KeepAliveTimeout,
     /// A client that was asked whether it lives, because another wants what it holds.
     LivenessTimeout,
+    /// Whoever runs the broker wants it so.
+    Ordered,
     /// A client that sends but does not read: more waits to be written to it than is held.
     NotReading,
 }
@@ -63,6 +65,7 @@ impl std::fmt::Display for DisconnectReason {
             Self::LivenessTimeout => {
                 f.write_str("the client did not answer when it was asked whether it lives")
             }
+            Self::Ordered => f.write_str("it was ordered to be cut"),
             Self::NotReading => f.write_str("the client does not read what it asked for"),
         }
     }

@@ -98,7 +98,8 @@ impl Broker {
                     response.broker_service_url_tls.clone_from(&self.config.service_url_tls);
                 }
                 response.authoritative = Some(true);
-                response.proxy_through_service_url = Some(false);
+                // As a standalone Pulsar says: whatever name the client knows us by is good.
+                response.proxy_through_service_url = Some(self.config.redirect_lookups.is_none());
             }
         }
         self.reply(id, response);

@@ -7,8 +7,9 @@
 //! Where things are: `session` (handshake, keepalive, which command goes where), `lookup`,
 //! `producing`, `consuming`, `positions` (seek and the like), `liveness` (names held by the dead),
 //! `schemas`, `compaction`, `policies` and `upkeep` (what is set, and what follows from it with
-//! time), `transactions`, `admin` and `statistics` (what a host may ask and order), `keeping` (what outlives the
-//! broker); below them the state: `connection`, `topics`, `topic`, `storage`, `subscription`,
+//! time), `transactions`, `admin` and `statistics` (what a host may ask and order), `keeping` (what
+//! outlives the broker), `testing` (what tests do to it); below them the state: `connection`,
+//! `topics`, `topic`, `storage`, `subscription`,
 //! `cursor`; and `dispatch`, which moves entries from logs to connections.
 
 mod admin;
@@ -35,6 +36,7 @@ mod statistics;
 mod sticky;
 mod storage;
 mod subscription;
+mod testing;
 mod time;
 mod topic;
 mod topics;
@@ -58,6 +60,7 @@ pub use policies::{
 pub use statistics::{
     ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };
+pub use testing::{ConnectionInfo, SendFailure, StoredMessage};
 pub use time::Now;
 
 use connection::{Connection, State};
@@ -141,6 +144,8 @@ pub struct Broker {
     watching: BTreeSet<(ConnId, u64)>,
     /// Connections to be closed by the host.
     cuts: VecDeque<ConnId>,
+    /// Sends that are to fail, for a test.
+    failures: VecDeque<SendFailure>,
     next_producer: u64,
     /// How often a broker went on with what was kept.
     run: u64,
@@ -163,6 +168,7 @@ impl Broker {
             upkeep: false,
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
+            failures: VecDeque::new(),
             next_producer: 0,
             run: 0,
         }

@@ -216,6 +216,9 @@ impl Broker {
     }
 
     pub(super) fn send(&mut self, id: ConnId, c: &CommandSend, entry: &Bytes, now: Now) {
+        if !self.failures.is_empty() && self.fails(id, c) {
+            return;
+        }
         let Some(conn) = self.conns.get(id) else { return };
         let txn = TxnId::new(c.txnid_most_bits, c.txnid_least_bits);
         let Some(producer) = conn.producers.get(&c.producer_id).filter(|producer| producer.ready) else {

@@ -213,6 +213,17 @@ impl Topics {
         }
     }
 
+    /// Names of all topics, those with partitions once.
+    pub(super) fn all_names(&self) -> Vec<String> {
+        let part = |topic: &&Topic| {
+            topic.name.partition().is_some_and(|_| self.partitions(&topic.name.base()).is_some())
+        };
+        let single = self.map.values().filter(|topic| !part(topic)).map(|topic| topic.name.to_string());
+        let mut names: Vec<String> = single.chain(self.partitioned.keys().cloned()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Names of the topics of a namespace, partitions one by one, in order.
     pub(super) fn of_namespace(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
         let prefix = prefix(namespace, persistent);

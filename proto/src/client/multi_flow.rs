@@ -87,7 +87,7 @@ impl Client {
     /// The bytes of what is taken next, where that can be known; `None` when there is nothing.
     pub(super) fn next_size(&mut self, id: ConsumerId) -> Option<Option<usize>> {
         if let Some(c) = self.consumers.get_mut(&id) {
-            return c.has_wanted().then(|| c.queue().next_size());
+            return c.has_wanted(&mut self.unpacker).then(|| c.queue().next_size());
         }
         if !cfg!(feature = "many") {
             return None;
@@ -99,7 +99,7 @@ impl Client {
             }
             let part = *multi.waiting().next()?;
             if let Some(c) = self.consumers.get_mut(&part).filter(|c| !c.queue().is_empty())
-                && c.has_wanted()
+                && c.has_wanted(&mut self.unpacker)
             {
                 return Some(c.queue().next_size());
             }

@@ -46,9 +46,8 @@ impl Client {
     /// # Errors
     /// `AlreadyClosed`.
     pub fn read(&mut self, reader: ConsumerId, now: Now) -> Result<Option<Result<Message, Error>>, Error> {
-        let taken = self.take(reader)?;
+        let taken = self.receive(reader)?;
         if let Some(Ok(message)) = &taken {
-            self.delivered(reader, 1);
             let part = self.part_of_message(reader, message)?;
             self.acknowledge(part, message.id(), true, now)?;
         }
@@ -77,7 +76,7 @@ impl Client {
         let here = self.consumers.get_mut(&consumer).is_some_and(|c| {
             c.seek.is_none()
                 && !matches!(c.link.state, LinkState::Closing(..))
-                && (c.has_wanted() || c.questions.know_of(c.start.place()))
+                && (c.has_wanted(&mut self.unpacker) || c.questions.know_of(c.start.place()))
         });
         // Permits of what was skipped.
         self.delivered(consumer, 0);
@@ -154,7 +153,7 @@ impl Client {
         let last = MessageId::from_wire(&answer.last_message_id);
         let marked = answer.consumer_mark_delete_position.as_ref().map(MessageId::from_wire);
         c.questions.learned(last);
-        let verdict = match c.has_wanted() {
+        let verdict = match c.has_wanted(&mut self.unpacker) {
             true => Verdict::Available(true),
             false => verdict(c.start.place(), last, marked),
         };

@@ -54,10 +54,43 @@ impl Client {
         }
     }
 
-    /// The same of a consumer of one topic, if it is one.
+    /// The next message, which the user has at once: [`Client::take`] and [`Client::delivered`] in one.
+    ///
+    /// # Errors
+    /// `AlreadyClosed`.
+    pub fn receive(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
+        if let Some(c) = self.consumers.get_mut(&consumer)
+            && let Some((message, due)) = c.receive_plain()
+        {
+            if due {
+                self.delivered_of_one(consumer, 1);
+            }
+            return Ok(Some(Ok(message)));
+        }
+        self.receive_any(consumer)
+    }
+
+    #[inline(never)]
+    fn receive_any(&mut self, consumer: ConsumerId) -> Result<Option<Result<Message, Error>>, Error> {
+        if let Some(c) = self.consumers.get_mut(&consumer)
+            && let Some((message, due)) = c.receive_one()
+        {
+            if due {
+                self.delivered_of_one(consumer, 1);
+            }
+            return Ok(Some(Ok(message)));
+        }
+        let taken = self.take(consumer)?;
+        if let Some(Ok(_)) = &taken {
+            self.delivered(consumer, 1);
+        }
+        Ok(taken)
+    }
+
+    /// The next message of a consumer of one topic, if it is one.
     #[inline]
     pub(super) fn take_of_one(&mut self, id: ConsumerId) -> Option<Option<Result<Message, Error>>> {
-        let taken = self.consumers.get_mut(&id)?.take();
+        let taken = self.consumers.get_mut(&id)?.take(&mut self.unpacker);
         match taken {
             Some(Ok(_)) => {}
             // Permits of what was skipped go back although the user saw nothing.
@@ -146,9 +179,8 @@ impl Client {
         if consumer.link.open_conn() != Some(conn) {
             return;
         }
-        std::mem::swap(&mut consumer.unpacker, &mut self.unpacker);
-        let arrival = consumer.arrived(delivery, Entry::take(entry).map_err(Error::protocol), self.now);
-        std::mem::swap(&mut consumer.unpacker, &mut self.unpacker);
+        let entry = Entry::take(entry).map_err(Error::protocol);
+        let arrival = consumer.arrived(delivery, entry, &mut self.unpacker, self.now);
         let adapts = consumer.flow.adapts();
         let chunks = cfg!(feature = "chunking") && consumer.chunks.is_busy();
         match arrival {

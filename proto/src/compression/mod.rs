@@ -129,30 +129,17 @@ impl Packer {
 }
 
 impl Unpacker {
-    /// Unpacks a payload that declares `size` bytes, which may be `limit` at most.
+    /// Unpacks a payload that declares `size` bytes, which were found [possible].
     pub(crate) fn unpack(
         &mut self,
         codec: CompressionType,
         packed: &[u8],
         size: usize,
-        limit: usize,
     ) -> Result<Bytes, Error> {
-        if !is_built_in(codec) {
-            let why = format!("it is compressed by {}, which this build leaves out", name(codec));
-            return Err(Error::new(ErrorKind::NotSupported, why));
-        }
-        let wrong =
-            |why: String| Error::new(ErrorKind::Corrupted, format!("its {} payload {why}", name(codec)));
-        if size > limit {
-            return Err(wrong(format!("declares {size} bytes, more than the {limit} that are unpacked")));
-        }
-        if size / expansion(codec) > packed.len() + 64 {
-            return Err(wrong(format!("declares {size} bytes, more than {} can hold", packed.len())));
-        }
         match self.unpack_into(codec, packed, size) {
             Ok(unpacked) if unpacked.len() == size => Ok(Bytes::from(unpacked)),
-            Ok(unpacked) => Err(wrong(format!("declares {size} bytes and has {}", unpacked.len()))),
-            Err(why) => Err(wrong(format!("of {size} declared bytes cannot be unpacked: {why}"))),
+            Ok(unpacked) => Err(wrong(codec, &format!("declares {size} bytes and has {}", unpacked.len()))),
+            Err(why) => Err(wrong(codec, &format!("of {size} declared bytes cannot be unpacked: {why}"))),
         }
     }
 
@@ -194,6 +181,31 @@ impl Unpacker {
             _ => Err(format!("no codec for {} bytes to {size}", packed.len())),
         }
     }
+}
+
+/// Refuses `packed` bytes that cannot be unpacked to `size`, or not by this build; `limit` is the most that may be.
+pub(crate) fn possible(
+    codec: CompressionType,
+    packed: usize,
+    size: usize,
+    limit: usize,
+) -> Result<(), Error> {
+    if !is_built_in(codec) {
+        let why = format!("it is compressed by {}, which this build leaves out", name(codec));
+        return Err(Error::new(ErrorKind::NotSupported, why));
+    }
+    if size > limit {
+        let why = format!("declares {size} bytes, more than the {limit} that are unpacked");
+        return Err(wrong(codec, &why));
+    }
+    if size / expansion(codec) > packed + 64 {
+        return Err(wrong(codec, &format!("declares {size} bytes, more than {packed} can hold")));
+    }
+    Ok(())
+}
+
+fn wrong(codec: CompressionType, why: &str) -> Error {
+    Error::new(ErrorKind::Corrupted, format!("its {} payload {why}", name(codec)))
 }
 
 /// What a byte can unpack to at most, or a little more.

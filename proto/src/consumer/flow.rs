@@ -197,6 +197,17 @@ impl Flow {
         n
     }
 
+    /// The user took a message and has it, which is all unless a FLOW is due with it: `false` then, and nothing is done.
+    #[inline]
+    pub(crate) fn passed(&mut self) -> bool {
+        let returned = self.returned + 1;
+        let passed = returned < self.due && !self.zero;
+        if passed {
+            self.returned = returned;
+        }
+        passed
+    }
+
     /// The permits for a FLOW that is due now.
     #[inline]
     pub(crate) fn due(&mut self, queue: &Queue) -> Option<u32> {

@@ -40,8 +40,12 @@ pub(crate) struct EntryData {
 #[derive(Debug, Clone)]
 pub struct Message {
     entry: Arc<EntryData>,
-    /// Place in the batch, and its bounds there; `None` when the entry is the message.
-    slot: Option<(i32, Slot)>,
+    /// Place in the batch; -1 when the entry is the message.
+    index: i32,
+    /// Where its own metadata begins in the entry's payload; of a message of a batch.
+    metadata_start: u32,
+    payload_start: u32,
+    payload_end: u32,
     null_value: bool,
 }
 
@@ -62,19 +66,23 @@ struct Numbers {
 
 impl Message {
     pub(crate) fn whole(entry: EntryData, null_value: bool) -> Self {
-        Self { entry: Arc::new(entry), slot: None, null_value }
+        let payload_end = entry.payload.len() as u32;
+        let (metadata_start, payload_start) = (0, 0);
+        Self { entry: Arc::new(entry), index: -1, metadata_start, payload_start, payload_end, null_value }
     }
 
     pub(crate) fn of_batch(entry: Arc<EntryData>, index: i32, slot: Slot) -> Self {
-        Self { entry, null_value: slot.null_value, slot: Some((index, slot)) }
+        let Slot { metadata_start, payload_start, payload_end, null_value, .. } = slot;
+        Self { entry, index, metadata_start, payload_start, payload_end, null_value }
     }
 
     /// Where the message is stored.
     #[must_use]
+    #[inline]
     pub fn id(&self) -> MessageId {
         let mut id = MessageId::from_position(self.entry.position, self.entry.batch_size);
-        if let Some((index, _)) = self.slot {
-            id.batch_index = index;
+        if self.index >= 0 {
+            id.batch_index = self.index;
         }
         id.first_chunk = self.entry.first_chunk;
         id
@@ -94,32 +102,22 @@ impl Message {
 
     /// The payload; empty for a null value.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &[u8] {
-        match self.slot {
-            Some((_, slot)) => &self.entry.payload[slot.payload_start as usize..slot.payload_end as usize],
-            None => &self.entry.payload,
-        }
+        &self.entry.payload[self.payload_start as usize..self.payload_end as usize]
     }
 
     /// The payload as shared bytes, without a copy. They keep the whole entry alive.
     #[must_use]
     pub fn payload_bytes(&self) -> Bytes {
-        match self.slot {
-            Some((_, slot)) => {
-                self.entry.payload.slice(slot.payload_start as usize..slot.payload_end as usize)
-            }
-            None => self.entry.payload.clone(),
-        }
+        self.entry.payload.slice(self.payload_start as usize..self.payload_end as usize)
     }
 
     /// Bytes of the payload.
     #[must_use]
     #[inline]
     pub fn size(&self) -> usize {
-        match self.slot {
-            Some((_, slot)) => (slot.payload_end - slot.payload_start) as usize,
-            None => self.entry.payload.len(),
-        }
+        (self.payload_end - self.payload_start) as usize
     }
 
     /// Whether the message has no value (a tombstone).
@@ -152,12 +150,10 @@ impl Message {
     /// The named strings, in the order in which they were sent.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, String)> {
-        let (metadata, numbers) = match self.slot {
-            Some((_, slot)) => {
-                let bounds = slot.metadata_start as usize..slot.payload_start as usize;
-                (self.entry.payload.slice(bounds), SINGLE)
-            }
-            None => (self.entry.metadata.clone(), ENTRY),
+        let (metadata, numbers) = if self.index >= 0 {
+            (self.entry.payload.slice(self.metadata_start as usize..self.payload_start as usize), SINGLE)
+        } else {
+            (self.entry.metadata.clone(), ENTRY)
         };
         find_all::<KeyValue>(&metadata, numbers.properties).into_iter().map(|p| (p.key, p.value)).collect()
     }
@@ -186,13 +182,11 @@ impl Message {
     pub fn index(&self) -> Option<u64> {
         // The broker numbers a batch by its last message.
         let last = self.entry.broker.as_ref().and_then(|b| b.index)?;
-        match self.slot {
-            Some((index, _)) => {
-                let after = u64::try_from(self.entry.batch_size - 1 - index).unwrap_or(0);
-                Some(last.saturating_sub(after))
-            }
-            None => Some(last),
+        if self.index < 0 {
+            return Some(last);
         }
+        let after = u64::try_from(self.entry.batch_size - 1 - self.index).unwrap_or(0);
+        Some(last.saturating_sub(after))
     }
 
     /// The producer's name.
@@ -247,11 +241,10 @@ impl Message {
     }
 
     fn metadata(&self) -> (&[u8], Numbers) {
-        match self.slot {
-            Some((_, slot)) => {
-                (&self.entry.payload[slot.metadata_start as usize..slot.payload_start as usize], SINGLE)
-            }
-            None => (&self.entry.metadata, ENTRY),
+        if self.index >= 0 {
+            (&self.entry.payload[self.metadata_start as usize..self.payload_start as usize], SINGLE)
+        } else {
+            (&self.entry.metadata, ENTRY)
         }
     }
 }

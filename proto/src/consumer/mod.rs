@@ -30,13 +30,13 @@ mod stats;
 mod unacked;
 mod watchdog;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use acks::BatchAcks;
 pub(crate) use batch_receive::BatchReceives;
 pub use batch_receive::{BatchReceivePolicy, BatchTicket};
-use bytes::Bytes;
 pub(crate) use chunks::Chunks;
 use chunks::Gathered;
 pub(crate) use entries::Key;
@@ -47,7 +47,7 @@ pub use message::Message;
 use message::{EntryData, Source};
 use nacks::Nacks;
 pub(crate) use notices::Notices;
-use queue::{Queue, Taken, open_bits};
+use queue::{Content, Queue, Taken, open_bits};
 pub(crate) use reader::{Question, Questions, Verdict, verdict};
 pub use redelivery::RedeliveryBackoff;
 pub use seek::SeekTarget;
@@ -62,7 +62,7 @@ pub(crate) use watchdog::verdict as silence_verdict;
 use crate::client::Client;
 use crate::client::inner::Member;
 use crate::client::link::Link;
-use crate::compression::Unpacker;
+use crate::compression::{Unpacker, possible};
 use crate::config::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId};
@@ -103,8 +103,6 @@ pub(crate) struct Consumer {
     name: String,
     source: Arc<Source>,
     queue: Queue,
-    /// The client's, while it is lent.
-    pub(crate) unpacker: Option<Box<Unpacker>>,
     pub(crate) chunks: Chunks,
     acks: BatchAcks,
     pub(crate) grouping: Grouping,
@@ -173,7 +171,6 @@ impl Consumer {
             name,
             source: Arc::new(Source { consumer: id, topic: config.topic.clone() }),
             queue: Queue::default(),
-            unpacker: None,
             chunks: Chunks::default(),
             acks: BatchAcks::default(),
             grouping,
@@ -333,20 +330,23 @@ impl Consumer {
     }
 
     /// Takes in an entry.
-    pub(crate) fn arrived(&mut self, delivery: Delivery, entry: Result<Entry, Error>, now: Now) -> Arrival {
+    pub(crate) fn arrived(
+        &mut self,
+        delivery: Delivery,
+        entry: Result<Entry, Error>,
+        unpacker: &mut Option<Box<Unpacker>>,
+        now: Now,
+    ) -> Arrival {
         self.arrivals += 1;
         let at = delivery.position;
-        let unreadable = |why: String| {
-            let what = format!("the message at {}:{} cannot be read: {why}", at.ledger, at.entry);
-            Error::new(ErrorKind::Corrupted, what)
-        };
-        let parsed = entry.map_err(|e| unreadable(e.to_string())).and_then(|entry| {
+        let unreadable = |why: &dyn Display| queue::unreadable(ErrorKind::Corrupted, at, why);
+        let parsed = entry.map_err(|e| unreadable(&e)).and_then(|entry| {
             if entry.checksum == Checksum::Wrong {
                 return Ok((entry, Unpack::default()));
             }
             match Unpack::read(&entry.metadata) {
                 Ok(unpack) => Ok((entry, unpack)),
-                Err(e) => Err(unreadable(e.to_string())),
+                Err(e) => Err(unreadable(&e)),
             }
         });
         let (entry, unpack) = match parsed {
@@ -382,8 +382,7 @@ impl Consumer {
             return Arrival::Refused(batch_for_zero(at));
         }
         if let Some(why) = unsupported(&unpack) {
-            self.queue
-                .push_unreadable(Error::new(ErrorKind::NotSupported, unreadable(why).to_string()), permits);
+            self.queue.push_unreadable(queue::unreadable(ErrorKind::NotSupported, at, &why), permits);
             return Arrival::Queued(self.announce());
         }
         let (mut payload, mut first_chunk) = (entry.payload, None);
@@ -397,23 +396,27 @@ impl Consumer {
                     return Arrival::Unwanted;
                 }
                 Gathered::Impossible(why) => {
-                    self.queue.push_unreadable(unreadable(why), permits);
+                    self.queue.push_unreadable(unreadable(&why), permits);
                     return Arrival::Queued(self.announce());
                 }
             }
         }
-        let payload = match self.unpacked(&unpack, payload) {
-            Ok(payload) => payload,
-            Err(error) => {
-                let error = Error::new(error.kind(), unreadable(error.to_string()).to_string());
-                self.queue.push_unreadable(error, permits);
+        let (codec, mut bytes) = (unpack.compression, payload.len());
+        if codec != CompressionType::NONE {
+            let size = unpack.uncompressed_size as usize;
+            let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+            if let Err(error) = possible(codec, bytes, size, limit) {
+                self.queue.push_unreadable(queue::unreadable(error.kind(), at, &error), permits);
                 return Arrival::Queued(self.announce());
             }
-        };
+            bytes = size;
+        }
         // A message of a batch takes at least six bytes, so the broker's word for their number is bounded.
-        let batch_size =
-            unpack.batch.unwrap_or(0).clamp(0, i32::try_from(payload.len() / 6).unwrap_or(i32::MAX));
-        let bytes = payload.len();
+        let batch_size = unpack.batch.unwrap_or(0).clamp(0, i32::try_from(bytes / 6).unwrap_or(i32::MAX));
+        if unpack.batch.is_some() && batch_size == 0 {
+            self.queue.push_unreadable(unreadable(&"an empty batch"), permits);
+            return Arrival::Queued(self.announce());
+        }
         let data = EntryData {
             source: self.source.clone(),
             position: at,
@@ -427,19 +430,20 @@ impl Consumer {
         let overdue = self.letters().is_some_and(|letters| letters.is_overdue(delivery.redelivery_count));
         let mut apart = Queue::default();
         let queue = if overdue { &mut apart } else { &mut self.queue };
-        match unpack.batch {
-            None => queue.push_one(Message::whole(data, unpack.null_value)),
-            Some(_) if batch_size == 0 => {
-                queue.push_unreadable(unreadable("an empty batch".to_owned()), permits);
-            }
-            Some(_) => {
-                self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
-                let first = if let Before::Below(first) = before { first } else { 0 };
-                queue.push_batch(data, declared, delivery.ack_set, first);
-            }
+        let content = if unpack.batch.is_none() {
+            Content::One { null_value: unpack.null_value }
+        } else {
+            self.acks.delivered(at.ledger, at.entry, batch_size, &delivery.ack_set);
+            let first = if let Before::Below(first) = before { first } else { 0 };
+            Content::Batch { declared, ack_set: delivery.ack_set, first }
+        };
+        if codec == CompressionType::NONE {
+            queue.push(data, content);
+        } else {
+            queue.push_packed(data, content, codec, bytes);
         }
         if overdue {
-            return self.overdue(apart);
+            return self.overdue(apart, unpacker);
         }
         if self.flow.adapts() {
             self.flow.arrived(permits, bytes, &self.queue);
@@ -449,7 +453,7 @@ impl Consumer {
 
     /// Messages that came too often; what cannot be read of them is still for the user.
     #[cold]
-    fn overdue(&mut self, mut queue: Queue) -> Arrival {
+    fn overdue(&mut self, mut queue: Queue, unpacker: &mut Option<Box<Unpacker>>) -> Arrival {
         let mut messages = Vec::new();
         while let Some(taken) = queue.take() {
             match taken {
@@ -459,39 +463,64 @@ impl Consumer {
                 }
                 Taken::Skipped(permits) => self.flow.give_back(permits),
                 Taken::Unreadable(error, permits) => self.queue.push_unreadable(error, permits),
+                Taken::Packed => queue.unpack(unpacker),
             }
         }
         let announced = !self.queue.is_empty() && self.announce();
         Arrival::Overdue(messages, announced)
     }
 
-    /// The payload as its producer had it before compression.
-    fn unpacked(&mut self, unpack: &Unpack, payload: Bytes) -> Result<Bytes, Error> {
-        if unpack.compression == CompressionType::NONE {
-            return Ok(payload);
-        }
-        let size = unpack.uncompressed_size as usize;
-        let limit = self.config.max_uncompressed_size.max(self.max_message_size);
-        self.unpacker.get_or_insert_default().unpack(unpack.compression, &payload, size, limit)
-    }
-
     fn announce(&mut self) -> bool {
         !std::mem::replace(&mut self.announced, true)
     }
 
+    /// The next message, which the user has at once, where that is one of a batch and nothing else is to be done;
+    /// else [`Consumer::take`] finds it. And whether [`Consumer::delivered`] must be told of it.
+    #[inline]
+    pub(crate) fn receive_plain(&mut self) -> Option<(Message, bool)> {
+        let message = self.queue.take_plain()?;
+        let due = self.received(&message);
+        Some((message, due))
+    }
+
+    /// The same of an entry of one message.
+    #[inline]
+    pub(crate) fn receive_one(&mut self) -> Option<(Message, bool)> {
+        let message = self.queue.take_one()?;
+        let due = self.received(&message);
+        Some((message, due))
+    }
+
+    #[inline(always)]
+    fn received(&mut self, message: &Message) -> bool {
+        self.took(message);
+        let tracked = cfg!(feature = "redelivery") && self.unacked.is_some();
+        let done = !tracked && self.flow.passed();
+        if !done {
+            self.flow.took();
+        }
+        !done
+    }
+
+    #[inline]
+    fn took(&mut self, message: &Message) {
+        self.counts.received(message.size());
+        self.start.passed(message.id());
+        if cfg!(feature = "redelivery") {
+            self.watch(message);
+        }
+    }
+
     /// The next message, or the error of one that cannot be read.
-    pub(crate) fn take(&mut self) -> Option<Result<Message, Error>> {
+    pub(crate) fn take(&mut self, unpacker: &mut Option<Box<Unpacker>>) -> Option<Result<Message, Error>> {
         loop {
             match self.queue.take() {
                 Some(Taken::Message(message)) => {
                     self.flow.took();
-                    self.counts.received(message.size());
-                    self.start.passed(message.id());
-                    if cfg!(feature = "redelivery") {
-                        self.watch(&message);
-                    }
+                    self.took(&message);
                     return Some(Ok(message));
                 }
+                Some(Taken::Packed) => self.queue.unpack(unpacker),
                 Some(Taken::Skipped(permits)) => self.flow.give_back(permits),
                 Some(Taken::Unreadable(error, permits)) => {
                     self.flow.give_back(permits);
@@ -528,8 +557,8 @@ impl Consumer {
     }
 
     /// Whether a message waits that is for the user; those before it that are not are dropped.
-    pub(crate) fn has_wanted(&mut self) -> bool {
-        let skipped = self.queue.settle();
+    pub(crate) fn has_wanted(&mut self, unpacker: &mut Option<Box<Unpacker>>) -> bool {
+        let skipped = self.queue.settle(unpacker);
         self.flow.give_back(skipped);
         self.has_messages()
     }

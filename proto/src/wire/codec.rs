@@ -148,6 +148,13 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn skip_varint(&mut self) -> Result<(), DecodeError> {
         let bytes = &self.buf[self.pos..self.end];
+        if let Some(word) = bytes.first_chunk::<8>() {
+            let ends = !u64::from_le_bytes(*word) & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                self.pos += ends.trailing_zeros() as usize / 8 + 1;
+                return Ok(());
+            }
+        }
         let Some(last) = bytes.iter().take(10).position(|b| *b < 0x80) else {
             return Err(if bytes.len() >= 10 { DecodeError::Varint } else { DecodeError::Truncated });
         };

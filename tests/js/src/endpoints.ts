@@ -29,11 +29,13 @@ export function world(): World {
 
 interface WorldFile {
   page_port: number;
-  endpoints: { witness: string; transport: string; url: string }[];
+  endpoints: { witness: string; transport: string; url: string; kind: string }[];
 }
 
 function fromFile(file: string): World {
-  const { page_port, endpoints } = JSON.parse(readFileSync(file, "utf8")) as WorldFile;
+  const { page_port, endpoints: all } = JSON.parse(readFileSync(file, "utf8")) as WorldFile;
+  // The others are made for single scenarios.
+  const endpoints = all.filter(({ kind }) => kind === "usual");
   const direct = (witness: string): string | undefined =>
     endpoints.find((one) => one.transport === "tcp" && one.witness === witness)?.url;
   return {

@@ -131,6 +131,11 @@ pub(in crate::core) fn id_of(stored: &Stored) -> Option<TxnId> {
     TxnId::new(find_varint(metadata, 23), find_varint(metadata, 22))
 }
 
+/// Whether an entry says how a transaction ended.
+pub(in crate::core) fn is_marker(stored: &Stored) -> bool {
+    stored.txn && marker(stored).is_some()
+}
+
 /// What a marker says; `None` when it is a message.
 fn marker(stored: &Stored) -> Option<Action> {
     let kind = find_varint(stored.metadata(), 20)?;

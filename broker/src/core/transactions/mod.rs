@@ -24,7 +24,7 @@ mod pending;
 
 use std::fmt;
 
-pub(super) use buffer::{Buffer, id_of, last_readable};
+pub(super) use buffer::{Buffer, id_of, is_marker, last_readable};
 pub(super) use coordinator::Coordinators;
 pub(super) use keeping::{read, read_pending, write, write_pending};
 pub(super) use pending::{Left, PendingAcks};

@@ -1,0 +1,583 @@
+//! A broker inside a test: no server, no port, nothing to install (feature `testing`).
+//!
+//! It is pulsewire's embedded broker; clients speak Pulsar's protocol to it through memory, natively and
+//! in WebAssembly.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), pulsewire::Error> {
+//! use std::time::Duration;
+//! use pulsewire::{ServerError, SubscriptionType, testing::TestBroker};
+//!
+//! let broker = TestBroker::start()?;
+//! let client = broker.client()?;
+//! let producer = client.producer("orders").create().await?;
+//! let consumer =
+//!     client.consumer("orders", "kitchen").subscription_type(SubscriptionType::Shared).subscribe().await?;
+//!
+//! // What is stored can be looked at.
+//! let id = producer.send("one coffee").await?;
+//! let stored = broker.messages("orders")?;
+//! assert_eq!((stored[0].id, &stored[0].payload[..]), (id, &b"one coffee"[..]));
+//! consumer.acknowledge(&consumer.receive().await?)?;
+//!
+//! // Sends can be made to fail, and connections to break.
+//! broker.fail_next_send(ServerError::NOT_ALLOWED_ERROR)?;
+//! assert_eq!(producer.send("two teas").await.unwrap_err().code(), "NotAllowed");
+//! assert!(broker.disconnect(|_| true) > 0);
+//! producer.send("two teas").await?;
+//! assert_eq!(consumer.receive().await?.payload(), b"two teas");
+//!
+//! // An hour is over at once.
+//! producer.new_message().payload("one cake").deliver_after(Duration::from_secs(3600)).send().await?;
+//! broker.advance(Duration::from_secs(3600));
+//! assert_eq!(consumer.receive().await?.payload(), b"one cake");
+//! # Ok(()) }
+//! ```
+//!
+//! # Time
+//! The broker's clock is the host's, put forward by [`TestBroker::advance`]: delayed delivery, TTL,
+//! retention and the delay of failover run by it. Clients keep the host's time: their own timers (send
+//! and operation timeouts, ack timeouts, delays of negative acknowledgements, backoff) do not move with
+//! `advance`; give them short times. Natively both sides run by tokio's clock, so that `tokio::time::pause`
+//! and `tokio::time::advance` move both.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pulsewire_broker::testing::{Harness, TestError};
+use pulsewire_broker::{BrokerConfig, ConnId, Now, core};
+use pulsewire_proto::{Error, ErrorKind};
+use pulsewire_transport::memory::{MemoryConnector, MemoryListener, MemoryTransport};
+use pulsewire_transport::{Clock as _, Transport, TransportError};
+
+use crate::runtime::{Clock, Spawner};
+use crate::{Client, ClientBuilder, CompressionType, MessageId, ServerError};
+
+pub use pulsewire_broker::core::ConnectionInfo;
+pub use pulsewire_broker::testing::SubscriptionInfo;
+
+const HOST: &str = "test-broker";
+const PORT: u16 = 6650;
+/// Bytes under way in one direction of a connection.
+const CAPACITY: usize = 1 << 20;
+/// Chunks that one turn reads from one connection.
+const READS: usize = 16;
+/// Turns before other tasks get theirs.
+const TURNS: usize = 32;
+
+/// A broker of one test. It ends when it is dropped: connections break then.
+#[derive(Debug)]
+pub struct TestBroker {
+    shared: Arc<Shared>,
+    network: MemoryConnector,
+}
+
+/// Options of a [`TestBroker`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct TestBrokerBuilder {
+    config: BrokerConfig,
+}
+
+impl TestBrokerBuilder {
+    /// Whether topics come into being when a client first uses them. Default: yes.
+    pub fn auto_create_topics(mut self, allowed: bool) -> Self {
+        self.config.auto_create_topics = allowed;
+        self
+    }
+
+    /// With how many partitions such topics are made; 0, the default, makes them without. Up to 1000.
+    pub fn default_partitions(mut self, partitions: u32) -> Self {
+        self.config.default_partitions = partitions;
+        self
+    }
+
+    /// Whether messages whose sequence id was stored before are dropped. Default: no.
+    pub fn deduplication(mut self, on: bool) -> Self {
+        self.config.deduplication = on;
+        self
+    }
+
+    /// The largest message, in bytes, from 1 KiB to 64 MiB. Default: 5 MiB.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.config.max_message_size = bytes;
+        self
+    }
+
+    /// Bytes of messages that it holds, at least 1 KiB. Beyond it, what all subscriptions have consumed
+    /// goes first; then sends fail with `ProducerBlockedQuotaExceeded`. Default: 64 MiB.
+    pub fn max_stored_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_stored_bytes = bytes;
+        self
+    }
+
+    /// Starts it. Natively this must be called inside a tokio runtime, on which it then runs.
+    ///
+    /// # Errors
+    /// `InvalidOption` with all that is wrong, or `NotSupported` outside of a runtime.
+    pub fn start(mut self) -> Result<TestBroker, Error> {
+        let mut wrong = Vec::new();
+        if self.config.default_partitions > 1000 {
+            wrong.push("default_partitions is at most 1000");
+        }
+        if !(1 << 10..=64 << 20).contains(&self.config.max_message_size) {
+            wrong.push("max_message_size is from 1 KiB to 64 MiB");
+        }
+        if self.config.max_stored_bytes < 1 << 10 {
+            wrong.push("max_stored_bytes is at least 1 KiB");
+        }
+        if !wrong.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidOption, wrong.join("; ")));
+        }
+        self.config.service_url = format!("pulsar://{HOST}:{PORT}");
+        let network = MemoryConnector::new(CAPACITY);
+        let listener = network
+            .listen(HOST, PORT)
+            .map_err(|error| Error::new(ErrorKind::NotSupported, error.message().to_owned()))?;
+        let state = State { harness: Harness::new(self.config), stopped: false, pump: None };
+        let shared = Arc::new(Shared { state: Mutex::new(state), clock: Clock::new() });
+        let pump = Pump { shared: shared.clone(), listener, connections: Vec::new(), sleep: None };
+        Spawner::new()?.spawn(pump);
+        Ok(TestBroker { shared, network })
+    }
+}
+
+impl TestBroker {
+    /// Starts a broker without topics; see [`TestBrokerBuilder::start`].
+    ///
+    /// # Errors
+    /// `NotSupported` outside of a runtime.
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// Starts with the defaults.
+    pub fn builder() -> TestBrokerBuilder {
+        TestBrokerBuilder { config: Harness::config() }
+    }
+
+    /// A client of this broker.
+    ///
+    /// # Errors
+    /// `NotSupported` outside of a runtime.
+    pub fn client(&self) -> Result<Client, Error> {
+        self.client_builder().build()
+    }
+
+    /// Prepares a client of this broker.
+    pub fn client_builder(&self) -> ClientBuilder {
+        Client::builder(format!("pulsar://{HOST}:{PORT}")).in_memory(self.network.clone())
+    }
+
+    /// The time, as the broker sees it: milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn wall_ms(&self) -> u64 {
+        let now = self.shared.now();
+        self.shared.lock().harness.wall_ms(now)
+    }
+
+    /// Puts the broker's clock forward. What falls due on the way happens on the way, in its order. 100
+    /// years in all at most: beyond them, time stands.
+    pub fn advance(&self, by: Duration) {
+        self.shared.order(|harness, now| harness.advance(by, now));
+    }
+
+    /// Lets sends fail: by an error of the broker, or as a [`SendFailure`] says. What the client makes of
+    /// it is what it makes of a real broker's answer: `NOT_ALLOWED_ERROR` fails that send alone,
+    /// `TOPIC_TERMINATED_ERROR` ends the producer, and all others pass with time, so the client connects
+    /// anew and sends again until its send timeout. Nothing of a send that fails is stored.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `InvalidTopicName`, or `NOT_ALLOWED_ERROR` when 1000 plans wait already.
+    pub fn fail_next_send(&self, failure: impl Into<SendFailure>) -> Result<(), Error> {
+        let SendFailure { error, message, topic, times } = failure.into();
+        if times == 0 {
+            return Err(Error::new(ErrorKind::InvalidOption, "times is at least 1"));
+        }
+        let topic = topic.as_deref().map(core::names::TopicName::parse).transpose();
+        let topic = topic.map_err(|message| Error::new(ErrorKind::InvalidTopicName, message))?;
+        let failure = core::SendFailure { error, message, topic, times };
+        self.shared.order(|harness, _| harness.fail_sends(failure)).map_err(refused)
+    }
+
+    /// The connections that stand now.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        self.shared.lock().harness.connections()
+    }
+
+    /// Cuts the connections that are chosen, as a network does that breaks; answers how many. Clients
+    /// connect anew.
+    pub fn disconnect(&self, mut chosen: impl FnMut(&ConnectionInfo) -> bool) -> usize {
+        // Not under the lock: it is the user's code.
+        let connections: Vec<_> = self.connections().into_iter().filter(|info| chosen(info)).collect();
+        self.shared.order(|harness, now| {
+            connections.iter().filter(|info| harness.disconnect(ConnId(info.id), now)).count()
+        })
+    }
+
+    /// Whether new connections are taken from now on. Together with [`disconnect`](Self::disconnect): an
+    /// outage, until it is set to `true` again.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.shared.order(|harness, _| harness.set_reachable(reachable));
+    }
+
+    /// Makes a topic, with 0 partitions one without.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `InvalidOption` above 1000 partitions, or `NOT_ALLOWED_ERROR` when it is there
+    /// already.
+    pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<(), Error> {
+        if partitions > 1000 {
+            return Err(Error::new(ErrorKind::InvalidOption, "partitions is at most 1000"));
+        }
+        self.shared.order(|harness, now| harness.create_topic(topic, partitions, now)).map_err(refused)
+    }
+
+    /// Deletes a topic with its subscriptions; its producers and consumers are sent away.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
+        self.shared.order(|harness, now| harness.delete_topic(topic, now)).map_err(refused)
+    }
+
+    /// Full names of all topics, in order; one with partitions is named once.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        self.shared.lock().harness.topics()
+    }
+
+    /// How many partitions a topic has; 0 when it has none.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    pub fn partitions(&self, topic: &str) -> Result<u32, Error> {
+        self.shared.lock().harness.partitions(topic).map_err(refused)
+    }
+
+    /// The messages that a topic stores, in order; of a partitioned topic, those of one partition after
+    /// the other. What all subscriptions have acknowledged is stored until room is needed.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    pub fn messages(&self, topic: &str) -> Result<Vec<StoredMessage>, Error> {
+        let found = self.shared.lock().harness.messages(topic).map_err(refused)?;
+        Ok(found.into_iter().map(StoredMessage::from).collect())
+    }
+
+    /// The subscriptions of a topic, with their backlogs, by name.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    pub fn subscriptions(&self, topic: &str) -> Result<Vec<SubscriptionInfo>, Error> {
+        self.shared.lock().harness.subscriptions(topic).map_err(refused)
+    }
+
+    /// Ends it: connections break, and nobody can connect any more. What it stored can be looked at
+    /// until it is dropped.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// How sends fail; see [`TestBroker::fail_next_send`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SendFailure {
+    error: Option<ServerError>,
+    message: String,
+    topic: Option<String>,
+    times: u32,
+}
+
+impl SendFailure {
+    /// The broker answers with an error.
+    pub fn new(error: ServerError) -> Self {
+        Self { error: Some(error), message: "failed by the test".to_owned(), topic: None, times: 1 }
+    }
+
+    /// The broker does not answer: the send runs into its timeout.
+    pub fn unanswered() -> Self {
+        Self { error: None, ..Self::new(ServerError::UNKNOWN_ERROR) }
+    }
+
+    /// What the error says.
+    pub fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// Only sends to this topic. Default: to any topic.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// How many sends fail, at least 1. Default: 1. A batch is one send.
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+}
+
+impl From<ServerError> for SendFailure {
+    fn from(error: ServerError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// A message that a [`TestBroker`] stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredMessage {
+    /// Its id: the one that a send answers with and that consumers see.
+    pub id: MessageId,
+    /// The full name of the topic; of a partitioned topic, the partition.
+    pub topic: String,
+    /// The payload. While `compression` or `encrypted` is set: as it was sent, a batch unopened.
+    pub payload: Bytes,
+    /// The message has no value (a tombstone).
+    pub null_value: bool,
+    /// The key; base64 when `key_is_base64`.
+    pub key: Option<String>,
+    /// Whether the key was given as bytes.
+    pub key_is_base64: bool,
+    /// What chooses the consumer of a key-shared subscription in place of the key.
+    pub ordering_key: Option<Bytes>,
+    /// Names and values.
+    pub properties: Vec<(String, String)>,
+    /// The name of the producer that sent it.
+    pub producer_name: String,
+    /// Its number at its producer.
+    pub sequence_id: u64,
+    /// When it was sent, by the client's clock: milliseconds since the Unix epoch.
+    pub publish_time: u64,
+    /// When it was stored, by the broker's clock.
+    pub stored_time: u64,
+    /// The application's own time of the event.
+    pub event_time: Option<u64>,
+    /// It is not delivered earlier, by the broker's clock.
+    pub deliver_at: Option<u64>,
+    /// The codec of a payload that is packed.
+    pub compression: CompressionType,
+    /// Whether the payload is encrypted.
+    pub encrypted: bool,
+}
+
+impl From<core::StoredMessage> for StoredMessage {
+    fn from(stored: core::StoredMessage) -> Self {
+        let id = MessageId {
+            ledger_id: stored.ledger_id,
+            entry_id: stored.entry_id,
+            partition: stored.partition,
+            batch_index: stored.batch_index,
+            batch_size: stored.batch_size,
+            first_chunk: None,
+        };
+        Self {
+            id,
+            topic: stored.topic,
+            payload: stored.payload,
+            null_value: stored.null_value,
+            key: stored.key,
+            key_is_base64: stored.key_is_base64,
+            ordering_key: stored.ordering_key,
+            properties: stored.properties,
+            producer_name: stored.producer_name,
+            sequence_id: stored.sequence_id,
+            publish_time: stored.publish_time,
+            stored_time: stored.stored_time,
+            event_time: Some(stored.event_time).filter(|at| *at != 0),
+            deliver_at: Some(stored.deliver_at).filter(|at| *at != 0),
+            compression: stored.compression,
+            encrypted: stored.encrypted,
+        }
+    }
+}
+
+fn refused(error: TestError) -> Error {
+    let kind = match error.code {
+        ServerError::INVALID_TOPIC_NAME => ErrorKind::InvalidTopicName,
+        code => ErrorKind::Broker(code),
+    };
+    Error::new(kind, error.message)
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct State {
+    harness: Harness,
+    stopped: bool,
+    pump: Option<Waker>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere does not make the state wrong: each change of it is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Now {
+        Now::new(self.clock.now(), self.clock.wall_ms())
+    }
+
+    /// Lets something be done to the broker, and what follows from it happen.
+    fn order<T>(&self, order: impl FnOnce(&mut Harness, Now) -> T) -> T {
+        let now = self.now();
+        let mut state = self.lock();
+        let answer = order(&mut state.harness, now);
+        let pump = state.pump.take();
+        drop(state);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
+        answer
+    }
+
+    fn stop(&self) {
+        self.lock().stopped = true;
+        self.order(|_, _| ());
+    }
+}
+
+/// The broker's end of a connection.
+struct Connection {
+    id: ConnId,
+    transport: MemoryTransport,
+    out: VecDeque<Bytes>,
+    /// The broker has cut it; it goes when all is written that was to be.
+    cut: bool,
+}
+
+/// The one task that joins the broker to its connections.
+struct Pump {
+    shared: Arc<Shared>,
+    listener: MemoryListener,
+    connections: Vec<Connection>,
+    sleep: Option<(Duration, <Clock as pulsewire_transport::Clock>::Sleep)>,
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, listener, connections, sleep } = &mut *self;
+        for _ in 0..TURNS {
+            let now = shared.now();
+            let mut state = shared.lock();
+            if state.stopped {
+                return Poll::Ready(());
+            }
+            let harness = &mut state.harness;
+            let mut busy = false;
+            while let Poll::Ready((transport, _)) = listener.poll_accept(cx) {
+                busy = true;
+                // One that is not let in is dropped: its opener finds it broken.
+                if let Some(id) = harness.connect(now) {
+                    connections.push(Connection { id, transport, out: VecDeque::new(), cut: false });
+                }
+            }
+            connections.retain_mut(|connection| match connection.turn(harness, now, cx) {
+                Ok(did) => {
+                    busy |= did;
+                    !(connection.cut && connection.out.is_empty())
+                }
+                Err(_) => {
+                    busy = true;
+                    harness.closed(connection.id, now);
+                    false
+                }
+            });
+            if harness.next_deadline().is_some_and(|at| at <= now.mono) {
+                harness.timeout(now);
+            }
+            while let Some((id, segments)) = harness.poll_transmit() {
+                busy = true;
+                if let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) {
+                    connection.out.extend(segments);
+                }
+            }
+            while let Some((id, _)) = harness.poll_disconnect() {
+                busy = true;
+                if let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) {
+                    connection.cut = true;
+                }
+            }
+            if busy {
+                continue;
+            }
+            state.pump = Some(cx.waker().clone());
+            let deadline = state.harness.next_deadline();
+            drop(state);
+            let Some(at) = deadline else {
+                *sleep = None;
+                return Poll::Pending;
+            };
+            if sleep.as_ref().is_none_or(|(set, _)| *set != at) {
+                *sleep = Some((at, shared.clock.sleep_until(at)));
+            }
+            let rung = sleep.as_mut().is_some_and(|(_, sleep)| Pin::new(sleep).poll(cx).is_ready());
+            if !rung {
+                return Poll::Pending;
+            }
+            *sleep = None;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Connection {
+    /// Writes and reads what is there; whether there was anything. An error is the end.
+    fn turn(
+        &mut self,
+        harness: &mut Harness,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Option<TransportError>> {
+        let mut busy = false;
+        while !self.out.is_empty() {
+            match self.transport.poll_write(cx, &mut self.out) {
+                Poll::Ready(Ok(written)) => {
+                    busy = true;
+                    harness.transmitted(self.id, written, now);
+                }
+                Poll::Ready(Err(error)) => return Err(Some(error)),
+                Poll::Pending => break,
+            }
+        }
+        for _ in 0..READS {
+            if self.cut || !harness.wants_bytes(self.id) {
+                break;
+            }
+            match self.transport.poll_read(cx) {
+                Poll::Ready(Ok(Some(bytes))) => {
+                    busy = true;
+                    harness.received(self.id, bytes, now);
+                }
+                Poll::Ready(Ok(None)) => return Err(None),
+                Poll::Ready(Err(error)) => return Err(Some(error)),
+                Poll::Pending => break,
+            }
+        }
+        Ok(busy)
+    }
+}
