@@ -68,19 +68,29 @@ fn the_python_client_sees_the_same() {
 #[test]
 #[ignore = "run by the suite foreign clients, which has that client"]
 fn the_java_client_sees_the_same() {
+    compare_java("java", "Client");
+}
+
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_sees_the_same_of_transactions() {
+    compare_java("java-transactions", "Transactions");
+}
+
+fn compare_java(name: &str, class: &str) {
     let home = std::env::var_os("PULSAR_HOME").expect("PULSAR_HOME is set");
-    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java");
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java").join(class);
     std::fs::create_dir_all(&classes).unwrap();
     let jars = format!("{}/lib/*", home.to_string_lossy());
-    let source = here().join("Client.java");
+    let source = here().join(format!("{class}.java"));
     let compiled =
         Command::new("javac").args(["-nowarn", "-cp", &jars, "-d"]).arg(&classes).arg(source).output();
     let compiled = compiled.unwrap();
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    compare("java", |service, admin| {
+    compare(name, |service, admin| {
         let mut command = Command::new("java");
         let path = format!("{}:{jars}", classes.display());
-        command.args(["-Xmx512m", "-cp", &path, "Client", service, admin]);
+        command.args(["-Xmx512m", "-cp", &path, class, service, admin]);
         command
     });
 }
