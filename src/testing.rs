@@ -248,6 +248,16 @@ impl TestBroker {
         self.shared.order(|harness, now| harness.delete_topic(topic, now)).map_err(refused)
     }
 
+    /// Sets after what time the subscriptions of a topic pass over a message: whole seconds, rounded up;
+    /// zero is never. It is looked for once in a second, so advance a second more.
+    ///
+    /// # Errors
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    pub fn set_message_ttl(&self, topic: &str, ttl: Duration) -> Result<(), Error> {
+        let seconds = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
+        self.shared.order(|harness, now| harness.set_message_ttl(topic, seconds, now)).map_err(refused)
+    }
+
     /// Full names of all topics, in order; one with partitions is named once.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {

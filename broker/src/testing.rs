@@ -15,7 +15,7 @@ use pulsewire_proto::wire::ServerError;
 
 use crate::core::names::TopicName;
 use crate::core::{
-    AdminError, Broker, BrokerConfig, ConnId, ConnectionInfo, Now, SendFailure, StoredMessage,
+    AdminError, Broker, BrokerConfig, ConnId, ConnectionInfo, Now, Scope, SendFailure, StoredMessage,
 };
 
 /// What [`Harness::advance`] takes, in all: 100 years.
@@ -98,6 +98,7 @@ impl Harness {
         BrokerConfig {
             keep_alive: MAX_ADVANCE * 2,
             liveness_timeout: Duration::ZERO,
+            upkeep_interval: Duration::from_secs(1),
             max_stored_bytes: STORED_BYTES,
             ..BrokerConfig::default()
         }
@@ -242,6 +243,16 @@ impl Harness {
     pub fn delete_topic(&mut self, topic: &str, now: Now) -> Result<(), TestError> {
         let now = self.at(now);
         Ok(self.broker.delete_topic(&parse(topic)?, true, now)?)
+    }
+
+    /// Sets after how many seconds the subscriptions of a topic pass over a message; 0 is never. It is
+    /// looked for once in a second.
+    ///
+    /// # Errors
+    /// `INVALID_TOPIC_NAME`, `TOPIC_NOT_FOUND`.
+    pub fn set_message_ttl(&mut self, topic: &str, seconds: u64, now: Now) -> Result<(), TestError> {
+        let (scope, now) = (Scope::Topic(parse(topic)?), self.at(now));
+        Ok(self.broker.set_policies(&scope, |policies| policies.message_ttl = Some(seconds), now)?)
     }
 
     /// Full names of all topics, in order; one with partitions is named once.

@@ -195,6 +195,18 @@ impl TestEngine {
         self.harness.delete_topic(topic, now(mono, wall)).map_err(thrown)
     }
 
+    /// Sets after how many seconds subscriptions pass over a message.
+    #[wasm_bindgen(js_name = setMessageTtl)]
+    pub fn set_message_ttl(
+        &mut self,
+        topic: &str,
+        seconds: u32,
+        mono: f64,
+        wall: f64,
+    ) -> Result<(), JsValue> {
+        self.harness.set_message_ttl(topic, seconds.into(), now(mono, wall)).map_err(thrown)
+    }
+
     /// Names of all topics.
     pub fn topics(&self) -> Vec<String> {
         self.harness.topics()

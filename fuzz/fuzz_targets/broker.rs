@@ -16,7 +16,8 @@ use pulsewire_proto::wire::entry::encode_entry;
 use pulsewire_proto::wire::frame::{FrameDecoder, encode_command, encode_with_entry};
 use pulsewire_proto::wire::*;
 
-const TOPICS: [&str; 4] = ["t", "persistent://public/default/p-partition-1", "non-persistent://public/default/n", "//"];
+const TOPICS: [&str; 4] =
+    ["t", "persistent://public/default/p-partition-1", "non-persistent://public/default/n", "//"];
 
 struct Host {
     broker: Broker,
@@ -75,6 +76,111 @@ fn id(a: u8, b: u8) -> MessageIdData {
     MessageIdData { ledger_id: number(a), entry_id: number(b), ack_set, ..MessageIdData::default() }
 }
 
+/// Schemas, some of which fit each other.
+fn schema(a: u8) -> Schema {
+    const TEXTS: [&str; 4] = [
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}"#,
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b","type":["null","string"],"default":null}]}"#,
+        "",
+        "{",
+    ];
+    Schema {
+        name: "s".to_owned(),
+        schema_data: Bytes::from_static(TEXTS[usize::from(a & 3)].as_bytes()),
+        r#type: SchemaType(i32::from(a >> 2 & 31)),
+        properties: Vec::new(),
+    }
+}
+
+/// Commands of which few are enough.
+fn rarer(a: u8, b: u8, c: u8, topic: String, own: u64, request_id: u64) -> Command {
+    let (least, most) = (Some(u64::from(b & 7)), Some(u64::from(c & 1)));
+    match b >> 4 {
+        0 => CommandLookupTopic { topic, request_id, authoritative: Some(c & 1 == 1), ..Default::default() }
+            .into(),
+        1 => CommandGetTopicsOfNamespace {
+            request_id,
+            namespace: if c & 1 == 0 { "public/default" } else { "/" }.to_owned(),
+            mode: Some(TopicsMode(i32::from(c >> 1 & 3))),
+            topics_pattern: (c & 8 != 0).then(|| "persistent://public/default/.*".to_owned()),
+            ..Default::default()
+        }
+        .into(),
+        2 => CommandConsumerStats { request_id, consumer_id: own }.into(),
+        3 => CommandWatchTopicListClose { request_id, watcher_id: own }.into(),
+        4 => CommandGetSchema {
+            request_id,
+            topic,
+            schema_version: (c & 1 == 1)
+                .then(|| Bytes::copy_from_slice(&u64::from(a).to_be_bytes()[usize::from(c >> 5)..])),
+        }
+        .into(),
+        5 => CommandGetOrCreateSchema { request_id, topic, schema: schema(c), producer_name: None }.into(),
+        6 => CommandProducer {
+            topic,
+            producer_id: own,
+            request_id,
+            schema: Some(schema(c)),
+            ..Default::default()
+        }
+        .into(),
+        7 => CommandSubscribe {
+            topic,
+            subscription: "s".to_owned(),
+            sub_type: SubType(i32::from(a >> 2 & 3)),
+            consumer_id: own,
+            request_id,
+            schema: Some(schema(c)),
+            ..Default::default()
+        }
+        .into(),
+        8 => CommandTcClientConnectRequest { request_id, tc_id: u64::from(c & 3), scalable: None }.into(),
+        9 => CommandNewTxn {
+            request_id,
+            txn_ttl_millis: Some(number(a)),
+            tc_id: Some(u64::from(c & 1)),
+            scalable: None,
+        }
+        .into(),
+        10 => CommandAddPartitionToTxn {
+            request_id,
+            txnid_least_bits: least,
+            txnid_most_bits: most,
+            partitions: vec![topic],
+            scalable: None,
+        }
+        .into(),
+        11 => CommandAddSubscriptionToTxn {
+            request_id,
+            txnid_least_bits: least,
+            txnid_most_bits: most,
+            subscription: vec![Subscription { topic, subscription: "s".to_owned() }],
+            scalable: None,
+        }
+        .into(),
+        12 => CommandEndTxn {
+            request_id,
+            txnid_least_bits: least,
+            txnid_most_bits: most,
+            txn_action: Some(TxnAction(i32::from(c >> 1 & 3))),
+            scalable: None,
+        }
+        .into(),
+        13 => CommandAck {
+            consumer_id: number(a),
+            ack_type: AckType(i32::from(c & 1)),
+            message_id: vec![id(c, b)],
+            txnid_least_bits: least,
+            txnid_most_bits: most,
+            request_id: Some(request_id),
+            ..Default::default()
+        }
+        .into(),
+        14 => CommandAuthResponse::default().into(),
+        _ => CommandPing::default().into(),
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let config = BrokerConfig { max_stored_bytes: 1 << 16, max_topics: 20, ..BrokerConfig::default() };
     let now = Now::new(Duration::ZERO, 1_700_000_000_000);
@@ -84,7 +190,11 @@ fuzz_target!(|data: &[u8]| {
     let mut clients = [ConnId(0), ConnId(1), ConnId(2), ConnId(3)];
     for client in clients {
         host.broker.connected(client, host.now);
-        host.say(client, CommandConnect { protocol_version: Some(21), ..CommandConnect::default() }.into(), None);
+        host.say(
+            client,
+            CommandConnect { protocol_version: Some(21), ..CommandConnect::default() }.into(),
+            None,
+        );
     }
     for op in data.chunks_exact(4) {
         let (what, a, b, c) = (op[0], op[1], op[2], op[3]);
@@ -126,6 +236,8 @@ fuzz_target!(|data: &[u8]| {
                 let command = CommandSend {
                     producer_id: number(a),
                     sequence_id: own,
+                    txnid_least_bits: (c & 32 != 0).then(|| u64::from(b & 7)),
+                    txnid_most_bits: (c & 32 != 0).then_some(0),
                     highest_sequence_id: (c & 1 == 1).then(|| number(c)),
                     message_id: (c & 128 != 0).then(|| id(b, c)),
                     is_chunk: Some(c & 64 != 0),
@@ -196,13 +308,18 @@ fuzz_target!(|data: &[u8]| {
                 clients[at] = ConnId(next);
                 next += 1;
                 host.broker.connected(clients[at], host.now);
-                let connect = CommandConnect { protocol_version: Some(i32::from(c)), ..CommandConnect::default() };
+                let connect =
+                    CommandConnect { protocol_version: Some(i32::from(c)), ..CommandConnect::default() };
                 host.say(clients[at], connect.into(), None);
                 continue;
             }
             50 => {
                 host.broker.received(client, Bytes::copy_from_slice(op), host.now);
                 host.poll();
+                continue;
+            }
+            51..56 => {
+                host.say(client, rarer(a, b, c, topic, own, request_id), None);
                 continue;
             }
             _ => {

@@ -4,12 +4,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use crate::address::{self, AddressError, Host};
-use crate::error::{ConfigError, ConfigErrors, Problem};
+use crate::brokers::Brokers;
+use crate::error::ConfigErrors;
+use crate::limits::Limits;
+use crate::live::Live;
 use crate::origin::Origin;
-use crate::tls;
+use crate::resolve::Resolver;
+use crate::token::Tokens;
 
 /// The configuration of a [`Gateway`](crate::Gateway). Made by [`GatewayConfig::new`], then changed
 /// field by field.
@@ -18,20 +21,28 @@ use crate::tls;
 pub struct GatewayConfig {
     /// Where clients connect. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Where `/healthz` and `/readyz` are served, if anywhere. Not meant for strangers: keep it on
-    /// loopback or inside.
+    /// Where `/healthz`, `/readyz`, `/metrics` and `/connz` are served, if anywhere. Not meant for strangers:
+    /// keep it on loopback or inside.
     pub admin_listen: Option<SocketAddr>,
-    /// The one Pulsar proxy or broker behind the gateway. Without it nothing is forwarded and every
-    /// upgrade is answered 503.
+    /// The one Pulsar proxy or broker behind the gateway. Without it and without `brokers` nothing is forwarded
+    /// and every upgrade is answered 503.
     pub upstream: Option<Upstream>,
-    /// Trust for a `pulsar+ssl://` upstream; the system's trust store when `None`.
+    /// Brokers that clients may name in their CONNECT (`proxy_to_broker_url`), as they do with a Pulsar proxy. A
+    /// client that names none is connected to `upstream`. Leave it empty in front of a Pulsar proxy.
+    pub brokers: Option<Brokers>,
+    /// Trust for upstreams that are reached by TLS; the system's trust store when `None`.
     pub upstream_tls: Option<UpstreamTls>,
+    /// Resolves the names of upstreams; the system does unless set.
+    pub resolver: Resolver,
     /// Whether close reasons sent to clients name the upstream's address. For development.
     pub reveal_upstream: bool,
     /// Origins whose pages may connect, besides same-origin ones. Exact.
     pub allow_origins: Vec<Origin>,
     /// Whether requests without an `Origin` header (programs, not browsers) may connect.
     pub allow_missing_origin: bool,
+    /// Tokens that clients have to show at the upgrade. None are demanded when `None`; the client's own Pulsar
+    /// authentication is passed through then.
+    pub tokens: Option<Tokens>,
     /// Makes the public listener speak TLS (`wss://`).
     pub tls: Option<ListenTls>,
     /// Limits.
@@ -46,10 +57,13 @@ impl GatewayConfig {
             listen,
             admin_listen: None,
             upstream: None,
+            brokers: None,
             upstream_tls: None,
+            resolver: Resolver::default(),
             reveal_upstream: false,
             allow_origins: Vec::new(),
             allow_missing_origin: false,
+            tokens: None,
             tls: None,
             limits: Limits::default(),
         }
@@ -60,42 +74,8 @@ impl GatewayConfig {
     /// # Errors
     /// All that is wrong, at once.
     pub fn validate(&self) -> Result<(), ConfigErrors> {
-        self.prepare().map(drop)
+        Live::prepare(self).map(drop)
     }
-
-    /// Checks everything and makes what the checks need to make anyway.
-    pub(crate) fn prepare(&self) -> Result<Prepared, ConfigErrors> {
-        let mut errors = Vec::new();
-        if let Some(admin) = self.admin_listen
-            && admin == self.listen
-            && admin.port() != 0
-        {
-            errors.push(ConfigError { key: "admin_listen", problem: Problem::SameAsListen });
-        }
-        self.limits.check(&mut errors);
-        let acceptor = match &self.tls {
-            None => None,
-            Some(listen) => tls::acceptor(listen, &mut errors),
-        };
-        let connector = match &self.upstream {
-            Some(upstream) if upstream.tls => {
-                tls::connector(upstream, self.upstream_tls.as_ref(), &mut errors)
-            }
-            _ => {
-                if self.upstream_tls.is_some() {
-                    errors.push(ConfigError { key: "upstream_tls", problem: Problem::UpstreamIsNotTls });
-                }
-                None
-            }
-        };
-        if errors.is_empty() { Ok(Prepared { acceptor, connector }) } else { Err(ConfigErrors(errors)) }
-    }
-}
-
-/// What checking a configuration has made.
-pub(crate) struct Prepared {
-    pub(crate) acceptor: Option<tokio_rustls::TlsAcceptor>,
-    pub(crate) connector: Option<tls::UpstreamConnector>,
 }
 
 /// The Pulsar proxy or broker behind the gateway: `pulsar://host[:port]` or `pulsar+ssl://host[:port]`,
@@ -108,6 +88,10 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    pub(crate) fn new(tls: bool, host: Host, port: u16) -> Self {
+        Upstream { tls, host, port }
+    }
+
     /// Whether it is a `pulsar+ssl://` one.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -234,75 +218,6 @@ pub struct UpstreamTls {
     pub authorities: Option<Pem>,
     /// The name to verify in place of the upstream's host.
     pub server_name: Option<String>,
-}
-
-/// What one client, or all of them, may take.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Open WebSockets at once. One more is closed with 1013 `too-many-connections`.
-    pub max_connections: usize,
-    /// From accepting a connection to the end of the upgrade: TLS and HTTP.
-    pub handshake_timeout: Duration,
-    /// To resolve and reach the upstream, its TLS handshake included.
-    pub connect_timeout: Duration,
-    /// Without a byte carried either way.
-    pub idle_timeout: Duration,
-    /// How long a client may take to accept one buffer.
-    pub slow_client_timeout: Duration,
-    /// How long a closing connection may take to end in order.
-    pub close_timeout: Duration,
-    /// Bytes from the upstream gathered into one WebSocket message, and so the most that is held for
-    /// a client that does not read.
-    pub buffer_bytes: usize,
-    /// The largest WebSocket message from a client, whole or in fragments, and so the most that is
-    /// held for an upstream that does not read.
-    pub max_frame_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_connections: 10_000,
-            handshake_timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(300),
-            slow_client_timeout: Duration::from_secs(60),
-            close_timeout: Duration::from_secs(5),
-            buffer_bytes: 64 * 1024,
-            // One whole Pulsar frame of the default largest message, and some.
-            max_frame_bytes: 6 * 1024 * 1024,
-        }
-    }
-}
-
-impl Limits {
-    fn check(&self, errors: &mut Vec<ConfigError>) {
-        let numbers = [
-            ("limits.max_connections", self.max_connections, 1, 1_000_000),
-            ("limits.buffer_bytes", self.buffer_bytes, 4 * 1024, 16 * 1024 * 1024),
-            ("limits.max_frame_bytes", self.max_frame_bytes, 1024, 256 * 1024 * 1024),
-        ];
-        for (key, value, low, high) in numbers {
-            if !(low..=high).contains(&value) {
-                errors.push(ConfigError { key, problem: Problem::OutOfRange { value, low, high } });
-            }
-        }
-        // The upper bound also keeps `Instant + Duration` from overflowing.
-        let (low, high) = (Duration::from_millis(10), Duration::from_secs(7 * 24 * 3600));
-        let durations = [
-            ("limits.handshake_timeout", self.handshake_timeout),
-            ("limits.connect_timeout", self.connect_timeout),
-            ("limits.idle_timeout", self.idle_timeout),
-            ("limits.slow_client_timeout", self.slow_client_timeout),
-            ("limits.close_timeout", self.close_timeout),
-        ];
-        for (key, value) in durations {
-            if !(low..=high).contains(&value) {
-                errors.push(ConfigError { key, problem: Problem::DurationOutOfRange { value, low, high } });
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::token::TokenRefused;
+
 /// Why the upstream could not be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DialFailed {
@@ -21,6 +23,8 @@ pub(crate) enum DialFailed {
     TimedOut,
     /// Its TLS certificate is not trusted, or TLS failed otherwise.
     Tls,
+    /// Its name leads to addresses only that may not be dialled.
+    Forbidden,
 }
 
 /// Why a connection ended. The first thing that happened wins.
@@ -42,6 +46,26 @@ pub(crate) enum Ending {
     Idle,
     /// Every place was taken.
     TooManyConnections,
+    /// The client's address has as many connections as it may.
+    TooManyFromAddress,
+    /// The pages of this origin have as many connections as they may.
+    TooManyFromOrigin,
+    /// The client sent more bytes a second than it may.
+    RateLimit,
+    /// The client's token was refused, or has expired since.
+    Token(TokenRefused),
+    /// No rule says what this client may do.
+    NotNarrowed,
+    /// The client's first frame is no CONNECT.
+    FirstFrame,
+    /// The client's first frame did not come in time.
+    FirstFrameTimeout,
+    /// The broker that the client named may not be dialled, or it named none and there is no other.
+    TargetRefused,
+    /// Where frames are checked, the client sent something that is none.
+    BadFrame,
+    /// Where frames are checked, the client sent a command that is not known.
+    UnknownCommand,
     /// The upstream could not be reached.
     Dial(DialFailed),
     /// The upstream ended the connection in order.
@@ -74,6 +98,29 @@ impl Ending {
             Ending::Idle => (Away, "idle-timeout", "nothing was sent or received for too long"),
             Ending::TooManyConnections => {
                 (Again, "too-many-connections", "the gateway is full, try again later")
+            }
+            Ending::TooManyFromAddress => {
+                (Again, "too-many-from-address", "too many connections from this address, try again later")
+            }
+            Ending::TooManyFromOrigin => {
+                (Again, "too-many-from-origin", "too many connections of this page's origin, try again later")
+            }
+            Ending::RateLimit => (Policy, "rate-limit", "the client sent more bytes a second than it may"),
+            Ending::Token(refused) => {
+                let (name, sentence) = refused.row();
+                (Policy, name, sentence)
+            }
+            Ending::NotNarrowed => {
+                (Policy, "not-permitted", "nothing is permitted to this token and origin at this gateway")
+            }
+            Ending::FirstFrame => (Protocol, "first-frame", "the first frame is no Pulsar CONNECT"),
+            Ending::FirstFrameTimeout => (Policy, "first-frame-timeout", "no Pulsar CONNECT in time"),
+            Ending::TargetRefused | Ending::Dial(DialFailed::Forbidden) => {
+                (Policy, "target-refused", "the gateway does not connect to the broker that was named")
+            }
+            Ending::BadFrame => (Protocol, "bad-frame", "not a frame of the Pulsar protocol"),
+            Ending::UnknownCommand => {
+                (Policy, "unknown-command", "commands that this gateway does not know are refused")
             }
             Ending::Dial(DialFailed::Resolve) => {
                 (Again, "upstream-unresolved", "the name of the Pulsar server cannot be resolved")
@@ -113,7 +160,15 @@ impl Ending {
         let mut reason = format!("{name}: {sentence}");
         let upstreams_fault = matches!(
             self,
-            Ending::Dial(_) | Ending::UpstreamClosed | Ending::UpstreamLost | Ending::UpstreamStalled
+            Ending::Dial(
+                DialFailed::Resolve
+                    | DialFailed::Refused
+                    | DialFailed::Unreachable
+                    | DialFailed::TimedOut
+                    | DialFailed::Tls
+            ) | Ending::UpstreamClosed
+                | Ending::UpstreamLost
+                | Ending::UpstreamStalled
         );
         // A reason may hold 123 bytes; a host name that does not fit is left out.
         if let Some(upstream) = upstream.filter(|_| upstreams_fault)
@@ -169,6 +224,18 @@ mod tests {
             Ending::SlowClient,
             Ending::Idle,
             Ending::TooManyConnections,
+            Ending::TooManyFromAddress,
+            Ending::TooManyFromOrigin,
+            Ending::RateLimit,
+            Ending::Token(TokenRefused::Signature),
+            Ending::Token(TokenRefused::Algorithm),
+            Ending::NotNarrowed,
+            Ending::FirstFrame,
+            Ending::FirstFrameTimeout,
+            Ending::TargetRefused,
+            Ending::BadFrame,
+            Ending::UnknownCommand,
+            Ending::Dial(DialFailed::Forbidden),
             Ending::Dial(DialFailed::Resolve),
             Ending::Dial(DialFailed::Refused),
             Ending::Dial(DialFailed::Unreachable),

@@ -1,6 +1,7 @@
 //! What can be wrong before the gateway runs. What goes wrong with a connection afterwards is in
 //! the crate's table of endings.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +52,7 @@ impl From<ConfigErrors> for GatewayError {
 }
 
 /// Everything that is wrong with a configuration, never empty. Displays as one line each.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub(crate) Vec<ConfigError>);
 
 impl ConfigErrors {
@@ -85,12 +86,18 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 /// One thing that is wrong with a configuration.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The key it stands at, as `limits.max_connections`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What is wrong there.
     pub problem: Problem,
+}
+
+impl ConfigError {
+    pub(crate) fn at(key: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
+        ConfigError { key: key.into(), problem }
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -102,9 +109,48 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// What can be wrong at a key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
+    /// A key that is not known.
+    UnknownKey,
+    /// A key that must be there.
+    Missing,
+    /// A value of another kind.
+    Expected(&'static str),
+    /// A text that does not say what it should.
+    Value {
+        /// The text.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file that is no TOML.
+    NotToml(String),
+    /// An empty list where the list is what guards.
+    EmptyGuard,
+    /// Tokens are demanded, but nothing says whose.
+    NoTokenKeys,
+    /// A file that holds no key or token as it should.
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, without its content.
+        why: String,
+    },
+    /// A value that cannot stand beside another one.
+    Contradicts {
+        /// What was given.
+        value: String,
+        /// The other key.
+        other: &'static str,
+    },
+    /// A certificate whose time is over.
+    Expired(String),
+    /// A certificate whose time has not come.
+    NotYetValid(String),
+    /// What cannot be changed while the gateway runs.
+    Fixed,
     /// A number outside its range.
     OutOfRange {
         /// What was given.
@@ -151,6 +197,18 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Problem::UnknownKey => f.write_str("no such key"),
+            Problem::Missing => f.write_str("it is missing"),
+            Problem::Expected(what) => write!(f, "expected {what}"),
+            Problem::Value { value, why } => write!(f, "{value:?}: {why}"),
+            Problem::NotToml(why) => write!(f, "not TOML: {why}"),
+            Problem::EmptyGuard => f.write_str("an empty list lets nothing through; name what may pass"),
+            Problem::NoTokenKeys => f.write_str("no keys: name secret_files, public_key_files or jwks_files"),
+            Problem::BadKey { path, why } => write!(f, "{}: {why}", path.display()),
+            Problem::Contradicts { value, other } => write!(f, "{value} contradicts {other}"),
+            Problem::Expired(when) => write!(f, "the certificate expired at {when}"),
+            Problem::NotYetValid(when) => write!(f, "the certificate is not valid before {when}"),
+            Problem::Fixed => f.write_str("it cannot be changed while the gateway runs; start it anew"),
             Problem::OutOfRange { value, low, high } => {
                 write!(f, "{value} is out of range, expected {low} to {high}")
             }

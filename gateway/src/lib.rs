@@ -67,44 +67,57 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 mod accept;
 mod address;
 mod admin;
+mod brokers;
 mod config;
 mod connection;
 mod dial;
+mod drain;
 mod ending;
 mod error;
+mod file;
+mod first;
+mod limits;
+mod live;
+mod metrics;
 mod origin;
+mod places;
 mod pump;
+mod rate;
+mod registry;
+mod resolve;
+mod service;
 mod stream;
 mod tls;
+mod token;
 mod upgrade;
 
-pub use config::{GatewayConfig, Limits, ListenTls, Pem, Upstream, UpstreamError, UpstreamTls};
+pub use brokers::{Brokers, BrokersError, HostPattern, Network};
+pub use config::{GatewayConfig, ListenTls, Pem, Upstream, UpstreamError, UpstreamTls};
 pub use error::{ConfigError, ConfigErrors, GatewayError, Problem};
+pub use limits::{Limits, OverRate, OverRateError};
 pub use origin::{Origin, OriginError};
+pub use resolve::{Resolver, Resolving};
+pub use service::{Ends, GatewayService, Handle};
+pub use token::{PulsarToken, SUBPROTOCOL, TOKEN_SUBPROTOCOL, TokenSource, TokenSourceError, Tokens};
 pub use upgrade::PATH;
 
 use accept::accept;
-use admin::Admin;
-use config::Prepared;
-use connection::{Shared, serve};
-use origin::OriginRule;
-use upgrade::Rules;
+use connection::{Core, serve};
+use live::Live;
 
-/// Connections that are not WebSockets yet, or are being told that there is no place, beyond
-/// `max_connections`.
-const SLOTS_FOR_HANDSHAKES: usize = 256;
+/// Connections that are not WebSockets yet, or are being turned away, beyond `max_connections`. More wait in the
+/// listener's backlog.
+const HANDSHAKES: usize = 1024;
 
 /// On top of the close timeout before a shutdown stops waiting.
 const SHUTDOWN_SLACK: Duration = Duration::from_secs(1);
@@ -112,7 +125,7 @@ const SHUTDOWN_SLACK: Duration = Duration::from_secs(1);
 /// A gateway that listens. It serves while [`Gateway::run`] is polled.
 pub struct Gateway {
     config: GatewayConfig,
-    prepared: Prepared,
+    core: Arc<Core>,
     public: (TcpListener, SocketAddr),
     admin: Option<(TcpListener, SocketAddr)>,
 }
@@ -128,19 +141,19 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Checks the configuration, reads the certificates and listens.
+    /// Checks the configuration, reads its files and listens.
     ///
     /// # Errors
     /// All that is wrong with the configuration at once, before anything listens; or an address that
     /// cannot be listened on.
     pub async fn bind(config: GatewayConfig) -> Result<Gateway, GatewayError> {
-        let prepared = config.prepare()?;
+        let core = Arc::new(Core::new(Live::prepare(&config)?));
         let public = listen("listen", config.listen).await?;
         let admin = match config.admin_listen {
             None => None,
             Some(address) => Some(listen("admin_listen", address).await?),
         };
-        Ok(Gateway { config, prepared, public, admin })
+        Ok(Gateway { config, core, public, admin })
     }
 
     /// Where clients connect.
@@ -149,7 +162,7 @@ impl Gateway {
         self.public.1
     }
 
-    /// Where `/healthz` and `/readyz` are served.
+    /// Where `/healthz`, `/readyz`, `/metrics` and `/connz` are served.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|(_, address)| *address)
@@ -158,72 +171,79 @@ impl Gateway {
     /// The URL of the WebSocket, with the address listened on as its host.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.prepared.acceptor.is_some() { "wss" } else { "ws" };
+        let scheme = if self.config.tls.is_some() { "wss" } else { "ws" };
         format!("{scheme}://{}{PATH}", self.local_addr())
     }
 
-    /// Serves until `shutdown` is ready, then ends in order: no more clients are taken, `/readyz` says
-    /// so, every connection is closed with 1012 `gateway-shutdown` and has the close timeout to end.
+    /// What acts on the gateway while it runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { core: Arc::clone(&self.core) }
+    }
+
+    /// Serves until `shutdown` is ready, then ends in order: no more clients are taken, `/readyz` says so, and the
+    /// connections are closed with 1012 `gateway-shutdown`, one after the other within `lame_duck`; each has the
+    /// close timeout to end. [`Handle::stop_now`] cuts the waiting short.
     ///
     /// Dropping the future instead drops every connection at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Gateway { config, prepared, public: (listener, address), admin } = self;
-        let (stop, stopping) = watch::channel(false);
+        let handle = self.handle();
+        let Gateway { config, core, public: (listener, address), admin } = self;
         // The admin listener outlives the public one: it tells that the gateway is stopping.
         let (close_admin, admin_closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
         if let Some((listener, address)) = admin {
             info!(%address, "admin listening");
-            let admin = Admin { has_upstream: config.upstream.is_some(), stopping: stopping.clone() };
-            tasks.spawn(admin::run(listener, admin, admin_closed));
+            tasks.spawn(admin::run(listener, Arc::clone(&core), admin_closed));
         }
 
-        info!(%address, tls = prepared.acceptor.is_some(), upstream = ?config.upstream.as_ref().map(ToString::to_string), "listening");
-        let close_timeout = config.limits.close_timeout;
-        let slots = Arc::new(Semaphore::new(config.limits.max_connections + SLOTS_FOR_HANDSHAKES));
-        let shared = Arc::new(Shared {
-            rules: Rules {
-                origins: OriginRule {
-                    allowed: config.allow_origins,
-                    allow_missing: config.allow_missing_origin,
-                },
-                has_upstream: config.upstream.is_some(),
-            },
-            acceptor: prepared.acceptor,
-            upstream: config.upstream,
-            connector: prepared.connector,
-            reveal_upstream: config.reveal_upstream,
-            places: Arc::new(Semaphore::new(config.limits.max_connections)),
-            limits: config.limits,
-            next_id: AtomicU64::new(1),
-            stopping,
-        });
-
+        info!(%address, tls = config.tls.is_some(), upstream = ?config.upstream.as_ref().map(ToString::to_string), "listening");
+        let slots = Arc::new(Semaphore::new(HANDSHAKES));
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
+        let mut stage = core.stage.subscribe();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                () = drain::stopping(&mut stage) => break,
                 Some(ended) = connections.join_next() => note_panic(ended),
                 (slot, tcp, peer) = accept(&listener, &slots) => {
-                    let shared = Arc::clone(&shared);
-                    connections.spawn(async move {
-                        serve(shared, tcp, peer).await;
-                        drop(slot);
-                    });
+                    core.metrics.accepted.inc();
+                    let Some(knock) = core.places.knock(peer.ip()) else {
+                        core.metrics.refused("handshakes-of-one-address");
+                        debug!(%peer, "too many handshakes from one address");
+                        continue;
+                    };
+                    let waiting = (slot, knock, Handshaking::new(&core));
+                    connections.spawn(serve(Arc::clone(&core), tcp, peer, waiting));
                 }
             }
         }
 
         drop(listener);
-        info!(connections = connections.len(), "stopping");
-        stop.send_replace(true);
+        let limits = core.current.get().limits.clone();
+        info!(connections = connections.len(), within = ?limits.lame_duck, "stopping");
+        handle.stop_within(limits.lame_duck);
+        let now = async {
+            let _ = stage.wait_for(|stage| matches!(stage, drain::Stage::Now)).await;
+        };
+        let window = async {
+            tokio::select! {
+                () = now => {}
+                () = tokio::time::sleep(limits.lame_duck) => {}
+            }
+            tokio::time::sleep(limits.close_timeout + SHUTDOWN_SLACK).await;
+        };
         let all_ended = async {
             while let Some(ended) = connections.join_next().await {
                 note_panic(ended);
             }
         };
-        if timeout(close_timeout + SHUTDOWN_SLACK, all_ended).await.is_err() {
+        let in_time = tokio::select! {
+            () = all_ended => true,
+            () = window => false,
+        };
+        if !in_time {
             warn!(connections = connections.len(), "connections that did not end in time are dropped");
             connections.shutdown().await;
         }
@@ -232,6 +252,22 @@ impl Gateway {
             note_panic(ended);
         }
         info!("stopped");
+    }
+}
+
+/// Counts a handshake.
+struct Handshaking(Arc<Core>);
+
+impl Handshaking {
+    fn new(core: &Arc<Core>) -> Self {
+        core.metrics.handshaking.inc();
+        Handshaking(Arc::clone(core))
+    }
+}
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        self.0.metrics.handshaking.dec();
     }
 }
 

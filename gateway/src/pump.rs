@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! piping --client closes-------------------------------> winding up --both ends done--> gone
-//!        --client gone, text, too large, bad frames---->            --close timeout--->
-//!        --upstream ends, breaks, stops reading-------->
-//!        --slow client, idle, shutdown----------------->
+//!   | ^  --client gone, text, too large, bad frames---->            --close timeout--->
+//!   | |  --upstream ends, breaks, stops reading-------->
+//!   v |  --slow client, idle, token expired, shutdown-->
+//!  paced (a direction that has used up its bytes a second; the other goes on)
 //! ```
 //!
 //! * **piping** ([`Pump::run`]). Two directions in one task, each with at most one buffer:
@@ -25,6 +26,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,12 +39,20 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
-use crate::config::Limits;
 use crate::ending::Ending;
+use crate::limits::{Limits, OverRate};
+use crate::metrics::Metrics;
+use crate::rate::Bucket;
+use crate::registry::Entry;
 use crate::stream::Stream;
+use crate::token::TokenRefused;
 
 /// The client's side.
 pub(crate) type ClientSocket = WebSocketStream<Stream>;
+
+/// The directions, as [`Pump::paces`] has them.
+const UP: usize = 0;
+const DOWN: usize = 1;
 
 /// Messages handled in a row in one direction before the other has its turn.
 const TURNS: usize = 16;
@@ -63,20 +74,30 @@ pub(crate) fn websocket_config(limits: &Limits) -> WebSocketConfig {
         .max_message_size(Some(limits.max_frame_bytes))
 }
 
-/// Bytes carried, for the log.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Carried {
-    /// From the client to the upstream.
-    pub(crate) up: u64,
-    /// From the upstream to the client.
-    pub(crate) down: u64,
+/// What a pump is told besides its two ends.
+pub(crate) struct Joined<'a> {
+    pub(crate) limits: &'a Limits,
+    /// Where bytes are counted.
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// What goes to the upstream before anything else.
+    pub(crate) first: Bytes,
+    /// When the client's token expires.
+    pub(crate) until: Option<Instant>,
+}
+
+/// A direction's bytes a second, and until when it has none.
+struct Pace {
+    bucket: Bucket,
+    until: Option<Instant>,
 }
 
 /// One WebSocket joined to one upstream stream.
 pub(crate) struct Pump {
     client: ClientSocket,
     upstream: Stream,
-    carried: Carried,
+    entry: Arc<Entry>,
+    metrics: Arc<Metrics>,
 
     /// Of the client's last message, what the upstream has not taken yet.
     pending_up: Bytes,
@@ -100,6 +121,11 @@ pub(crate) struct Pump {
     /// Since when the client's socket takes nothing.
     client_blocked: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
+    /// When the client's token expires.
+    until: Option<Instant>,
+    /// Where bytes a second are limited: up, down.
+    paces: Option<Box<[Pace; 2]>>,
+    close_over_rate: bool,
 
     buffer_bytes: usize,
     max_frame_bytes: usize,
@@ -109,13 +135,16 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    pub(crate) fn new(client: ClientSocket, upstream: Stream, limits: &Limits) -> Self {
+    pub(crate) fn new(client: ClientSocket, upstream: Stream, joined: Joined<'_>) -> Self {
+        let Joined { limits, entry, metrics, first, until } = joined;
         let now = Instant::now();
+        let pace = |most| Pace { bucket: Bucket::new(most, now), until: None };
         Pump {
             client,
             upstream,
-            carried: Carried::default(),
-            pending_up: Bytes::new(),
+            entry,
+            metrics,
+            pending_up: first,
             unflushed_up: false,
             forward: true,
             gathered: BytesMut::new(),
@@ -125,16 +154,15 @@ impl Pump {
             last_carried: now,
             client_blocked: None,
             alarm: Box::pin(sleep_until(now + limits.idle_timeout)),
+            until,
+            paces: limits.bytes_per_second.map(|most| Box::new([pace(most), pace(most)])),
+            close_over_rate: limits.over_rate == OverRate::Close,
             buffer_bytes: limits.buffer_bytes,
             max_frame_bytes: limits.max_frame_bytes,
             idle_timeout: limits.idle_timeout,
             slow_client_timeout: limits.slow_client_timeout,
             close_timeout: limits.close_timeout,
         }
-    }
-
-    pub(crate) fn carried(&self) -> Carried {
-        self.carried
     }
 
     /// Copies until something ends it. May be dropped and called again: all state is in the pump.
@@ -169,14 +197,17 @@ impl Pump {
                     Ok(0) => return Poll::Ready(Ending::UpstreamLost),
                     Ok(taken) => {
                         self.pending_up.advance(taken);
-                        self.carried.up += taken as u64;
+                        self.entry.up.fetch_add(taken as u64, Ordering::Relaxed);
+                        self.metrics.up.inc_by(taken as u64);
                         self.unflushed_up = true;
                         self.last_carried = Instant::now();
                     }
                     Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
                 }
             }
-            let Poll::Ready(next) = Pin::new(&mut self.client).poll_next(cx) else {
+            let next =
+                if self.is_paced(UP) { Poll::Pending } else { Pin::new(&mut self.client).poll_next(cx) };
+            let Poll::Ready(next) = next else {
                 if self.unflushed_up {
                     match ready!(Pin::new(&mut self.upstream).poll_flush(cx)) {
                         Ok(()) => self.unflushed_up = false,
@@ -188,6 +219,9 @@ impl Pump {
             match next {
                 Some(Ok(Message::Binary(bytes))) => {
                     if self.forward {
+                        if self.take(UP, bytes.len()) && self.close_over_rate {
+                            return Poll::Ready(Ending::RateLimit);
+                        }
                         self.pending_up = bytes;
                     }
                 }
@@ -215,6 +249,9 @@ impl Pump {
             if let Some(ending) = self.upstream_ended {
                 return Poll::Ready(ending);
             }
+            if self.is_paced(DOWN) {
+                return Poll::Pending;
+            }
             self.gather(cx);
             if self.gathered.is_empty() {
                 self.gathered = BytesMut::new();
@@ -223,7 +260,9 @@ impl Pump {
                     None => return Poll::Pending,
                 }
             }
-            self.carried.down += self.gathered.len() as u64;
+            self.entry.down.fetch_add(self.gathered.len() as u64, Ordering::Relaxed);
+            self.metrics.down.inc_by(self.gathered.len() as u64);
+            self.take(DOWN, self.gathered.len());
             let message = Message::Binary(self.gathered.split().freeze());
             if let Err(error) = Pin::new(&mut self.client).start_send(message) {
                 return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
@@ -232,6 +271,18 @@ impl Pump {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes bytes of a direction's rate, and says whether there were too few.
+    fn take(&mut self, direction: usize, bytes: usize) -> bool {
+        let Some(paces) = &mut self.paces else { return false };
+        let pace = &mut paces[direction];
+        pace.until = pace.bucket.take(bytes, Instant::now());
+        pace.until.is_some()
+    }
+
+    fn is_paced(&self, direction: usize) -> bool {
+        self.paces.as_ref().is_some_and(|paces| paces[direction].until.is_some())
     }
 
     /// Ready once the client's socket has taken everything.
@@ -275,16 +326,35 @@ impl Pump {
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         loop {
-            let idle = self.last_carried + self.idle_timeout;
+            let paced = self.paces.iter().flat_map(|paces| paces.iter()).filter_map(|pace| pace.until).min();
             let slow = self.client_blocked.map(|since| since + self.slow_client_timeout);
-            let due = slow.map_or(idle, |slow| slow.min(idle));
+            // Whoever has to wait is not idle.
+            let idle = if paced.is_some() { None } else { Some(self.last_carried + self.idle_timeout) };
+            let Some(due) = [idle, slow, self.until, paced].into_iter().flatten().min() else {
+                return Poll::Pending;
+            };
             // Deadlines mostly move away, and then the alarm may ring too early: that is cheaper than
             // to set it anew for every message.
             if due < self.alarm.deadline() {
                 self.alarm.as_mut().reset(due);
             }
             ready!(self.alarm.as_mut().poll(cx));
-            if Instant::now() >= due {
+            let now = Instant::now();
+            if now < due {
+                self.alarm.as_mut().reset(due);
+            } else if self.until.is_some_and(|until| now >= until) {
+                return Poll::Ready(Ending::Token(TokenRefused::Expired));
+            } else if slow.is_some_and(|slow| now >= slow) {
+                return Poll::Ready(Ending::SlowClient);
+            } else if paced.is_some_and(|until| now >= until) {
+                for pace in self.paces.iter_mut().flat_map(|paces| paces.iter_mut()) {
+                    pace.until = pace.until.filter(|until| now < *until);
+                }
+                self.last_carried = now;
+                // The direction that may go on has to be asked again.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            } else {
                 return Poll::Ready(if self.client_blocked.is_some() {
                     Ending::SlowClient
                 } else if !self.pending_up.is_empty() || self.unflushed_up {
@@ -293,7 +363,6 @@ impl Pump {
                     Ending::Idle
                 });
             }
-            self.alarm.as_mut().reset(due);
         }
     }
 
@@ -302,6 +371,7 @@ impl Pump {
             self.upstream_ended = Some(ending);
         }
         self.forward = ending.forwards_the_rest();
+        self.paces = None;
         if !self.forward {
             self.pending_up = Bytes::new();
         }

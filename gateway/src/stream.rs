@@ -1,9 +1,11 @@
-//! A TCP stream with or without TLS over it, ours or the client's.
+//! A TCP stream with or without TLS over it, ours or the client's; or what another server upgraded.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -12,6 +14,7 @@ use tokio_rustls::TlsStream;
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Upgraded(Box<TokioIo<Upgraded>>),
 }
 
 impl AsyncRead for Stream {
@@ -19,6 +22,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Upgraded(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -28,6 +32,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Upgraded(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -35,6 +40,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Upgraded(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -42,6 +48,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Upgraded(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

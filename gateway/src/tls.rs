@@ -8,14 +8,15 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::config::{ListenTls, Pem, Upstream, UpstreamTls};
+use crate::config::{ListenTls, Pem, UpstreamTls};
 use crate::error::{ConfigError, Problem};
 
-/// A TLS connector with the name that it verifies.
+/// TLS to upstreams.
 #[derive(Clone)]
 pub(crate) struct UpstreamConnector {
     pub(crate) connector: TlsConnector,
-    pub(crate) name: ServerName<'static>,
+    /// The name that is verified in place of the host.
+    pub(crate) name: Option<ServerName<'static>>,
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -24,7 +25,9 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// The acceptor of the public listener, or `None` with the reasons added to `errors`.
 pub(crate) fn acceptor(listen: &ListenTls, errors: &mut Vec<ConfigError>) -> Option<TlsAcceptor> {
-    let certificates = note("tls.certificates", certificates(&listen.certificates), errors);
+    let certificates =
+        certificates(&listen.certificates).and_then(|chain| in_its_time(&chain).map(|()| chain));
+    let certificates = note("tls.certificates", certificates, errors);
     let key = note("tls.key", key(&listen.key), errors);
     let (certificates, key) = (certificates?, key?);
     let config = ServerConfig::builder_with_provider(provider())
@@ -36,26 +39,37 @@ pub(crate) fn acceptor(listen: &ListenTls, errors: &mut Vec<ConfigError>) -> Opt
     Some(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The connector to a `pulsar+ssl://` upstream, or `None` with the reasons added to `errors`.
+/// The connector to `pulsar+ssl://` upstreams, or `None` with the reasons added to `errors`. `host` is that of
+/// the one that is known beforehand.
 pub(crate) fn connector(
-    upstream: &Upstream,
+    host: Option<&str>,
     options: Option<&UpstreamTls>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<UpstreamConnector> {
     let options = options.cloned().unwrap_or_default();
-    let name = options.server_name.unwrap_or_else(|| upstream.host());
-    let name = ServerName::try_from(name.clone()).map_err(|_| Problem::BadServerName(name));
-    let name = note("upstream_tls.server_name", name, errors);
+    let verified = |name: String| {
+        let name = ServerName::try_from(name.clone()).map_err(|_| Problem::BadServerName(name));
+        note("upstream_tls.server_name", name, errors)
+    };
+    let named = options.server_name.is_some();
+    let name = options.server_name.or_else(|| host.map(str::to_owned)).map(verified);
     let config = match &options.authorities {
         Some(pem) => note("upstream_tls.authorities", trusting(pem), errors),
         None => note("upstream_tls", trusting_system(), errors),
     };
-    Some(UpstreamConnector { connector: TlsConnector::from(Arc::new(config?)), name: name? })
+    let name = match name {
+        Some(None) => return None,
+        Some(name) if named => name,
+        _ => None,
+    };
+    Some(UpstreamConnector { connector: TlsConnector::from(Arc::new(config?)), name })
 }
 
 fn trusting(pem: &Pem) -> Result<ClientConfig, Problem> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
+    let authorities = certificates(pem)?;
+    in_its_time(&authorities)?;
+    for certificate in authorities {
         roots.add(certificate).map_err(|error| Problem::BadCertificate(error.to_string()))?;
     }
     let builder = ClientConfig::builder_with_provider(provider())
@@ -87,6 +101,23 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Problem> {
     if certificates.is_empty() { Err(Problem::NoCertificate) } else { Ok(certificates) }
 }
 
+/// A certificate that no peer would accept today is a mistake of the configuration.
+fn in_its_time(certificates: &[CertificateDer<'_>]) -> Result<(), Problem> {
+    let now = x509_parser::time::ASN1Time::now();
+    for der in certificates {
+        // What this parser cannot read, TLS itself judges.
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else { continue };
+        let validity = certificate.validity();
+        if validity.not_after < now {
+            return Err(Problem::Expired(validity.not_after.to_string()));
+        }
+        if validity.not_before > now {
+            return Err(Problem::NotYetValid(validity.not_before.to_string()));
+        }
+    }
+    Ok(())
+}
+
 fn key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Problem> {
     PrivateKeyDer::from_pem_slice(&text(pem)?).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => Problem::NoKey,
@@ -96,5 +127,5 @@ fn key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Problem> {
 }
 
 fn note<T>(key: &'static str, result: Result<T, Problem>, errors: &mut Vec<ConfigError>) -> Option<T> {
-    result.map_err(|problem| errors.push(ConfigError { key, problem })).ok()
+    result.map_err(|problem| errors.push(ConfigError::at(key, problem))).ok()
 }

@@ -16,23 +16,21 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::address;
+use crate::live::Live;
 use crate::origin::{Asked, Origin, OriginRefused, OriginRule};
+use crate::token::{SUBPROTOCOL, TokenRefused, Verified, subprotocols};
 
 /// The one path of the public listener.
 pub const PATH: &str = "/pulsar";
-
-/// The rules that a request has to pass.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) origins: OriginRule,
-    pub(crate) has_upstream: bool,
-}
 
 /// A request that may become a WebSocket.
 #[derive(Debug)]
 pub(crate) struct Granted {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) origin: Option<Origin>,
+    /// What its token says, or that it was refused. A page sees nothing of a refused upgrade but that it failed,
+    /// and has to know when its token has expired: so it is told by a close, right after the upgrade.
+    pub(crate) token: Result<Option<Verified>, TokenRefused>,
 }
 
 /// A request that may not.
@@ -67,6 +65,9 @@ impl Refused {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
         }
@@ -77,7 +78,7 @@ impl Refused {
 /// Decides about one request that arrived at the address `arrived_at`.
 pub(crate) fn judge<B: Body>(
     request: &Request<B>,
-    rules: &Rules,
+    live: &Live,
     arrived_at: IpAddr,
 ) -> Result<Granted, Refused> {
     if request.uri().path() != PATH {
@@ -98,16 +99,31 @@ pub(crate) fn judge<B: Body>(
             "an upgrade has a path only and no body",
         ));
     }
-    let origin = check_origin(request.headers(), &rules.origins, arrived_at)?;
-    let response = create_response_with_body(request, || Full::new(Bytes::new())).map_err(not_an_upgrade)?;
-    if !rules.has_upstream {
+    let origin = check_origin(request.headers(), &live.origins, arrived_at)?;
+    let mut response =
+        create_response_with_body(request, || Full::new(Bytes::new())).map_err(not_an_upgrade)?;
+    if !live.has_upstream() {
         return Err(Refused::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "no-upstream",
             "this gateway has no upstream configured and forwards nothing",
         ));
     }
-    Ok(Granted { response, origin })
+    let token = match &live.tokens {
+        None => Ok(None),
+        Some(tokens) => tokens.check(request.uri(), request.headers()).map(Some),
+    };
+    if let Err(refused) = token
+        && origin.is_none()
+    {
+        let (name, sentence) = refused.row();
+        return Err(Refused::new(StatusCode::UNAUTHORIZED, name, sentence));
+    }
+    if subprotocols(request.headers()).is_ok_and(|mut offered| offered.any(|it| it == SUBPROTOCOL)) {
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    Ok(Granted { response, origin, token })
 }
 
 fn check_origin(
@@ -175,9 +191,13 @@ mod tests {
     use http_body_util::Empty;
 
     use super::*;
+    use crate::config::GatewayConfig;
 
-    fn rules() -> Rules {
-        Rules { origins: OriginRule { allowed: vec![], allow_missing: true }, has_upstream: true }
+    fn rules() -> Live {
+        let mut config = GatewayConfig::new(([127, 0, 0, 1], 0).into());
+        config.upstream = "pulsar://localhost".parse().ok();
+        config.allow_missing_origin = true;
+        Live::prepare(&config).expect("a configuration")
     }
 
     fn request(uri: &str, change: impl FnOnce(&mut HeaderMap)) -> Request<Empty<Bytes>> {
@@ -196,7 +216,7 @@ mod tests {
         request
     }
 
-    fn verdict(request: &Request<Empty<Bytes>>, rules: &Rules) -> (u16, &'static str) {
+    fn verdict(request: &Request<Empty<Bytes>>, rules: &Live) -> (u16, &'static str) {
         match judge(request, rules, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))) {
             Ok(granted) => (granted.response.status().as_u16(), "granted"),
             Err(refused) => (refused.status.as_u16(), refused.name),
@@ -241,8 +261,7 @@ mod tests {
 
     #[test]
     fn default_deny() {
-        let strict =
-            Rules { origins: OriginRule { allowed: vec![], allow_missing: false }, has_upstream: false };
+        let strict = Live::prepare(&GatewayConfig::new(([127, 0, 0, 1], 0).into())).expect("a configuration");
         assert_eq!(verdict(&request("/pulsar", |_| ()), &strict), (403, "origin-missing"));
         let own = request("/pulsar", |headers| {
             headers.insert("origin", HeaderValue::from_static("https://gw.example"));

@@ -104,7 +104,7 @@ async fn a_wrong_configuration_is_refused_whole() {
     config.limits.buffer_bytes = 1;
     config.limits.idle_timeout = std::time::Duration::MAX;
     let errors = config.validate().expect_err("refused");
-    let keys: Vec<_> = errors.iter().map(|error| error.key).collect();
+    let keys: Vec<_> = errors.iter().map(|error| error.key.as_ref()).collect();
     assert_eq!(
         keys,
         [

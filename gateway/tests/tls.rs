@@ -107,7 +107,7 @@ async fn a_key_of_another_pair_is_refused() {
     let mut config = GatewayConfig::new(LOOPBACK.parse().expect("an address"));
     config.tls = Some(ListenTls { key: listen_tls(&other).key, ..listen_tls(&one) });
     let errors = config.validate().expect_err("refused");
-    assert_eq!(errors.iter().map(|error| error.key).collect::<Vec<_>>(), ["tls"], "{errors}");
+    assert_eq!(errors.iter().map(|error| error.key.as_ref()).collect::<Vec<&str>>(), ["tls"], "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

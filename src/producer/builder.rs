@@ -135,6 +135,17 @@ impl ProducerBuilder {
 
     /// How messages are spread over the partitions of a topic: in turn, or all to one; with a key, by its
     /// hash. Default: in turn, as Java's `messageRoutingMode`.
+    ///
+    /// Many small producers need not be open on all partitions each:
+    /// ```
+    /// # use pulsewire::MessageRoutingMode;
+    /// # fn build(client: pulsewire::Client) -> pulsewire::ProducerBuilder {
+    /// client
+    ///     .producer("of-100-partitions")
+    ///     .message_routing_mode(MessageRoutingMode::PartialRoundRobinPartition(5))
+    ///     .lazy_start_partitioned_producers(true)
+    /// # }
+    /// ```
     pub fn message_routing_mode(self, mode: MessageRoutingMode) -> Self {
         self.set(move |c| c.message_routing_mode = mode)
     }

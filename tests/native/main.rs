@@ -11,10 +11,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-mod interop;
 mod witness;
 
-use pulsewire_tests::{ALL, Endpoint, Env, Kind, Outcome, Running, Trace};
+use pulsewire_tests::{ALL, Endpoint, Env, Kind, Outcome, Running, Scenario, Trace};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -41,13 +40,16 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     let chosen = |name: &str| words.is_empty() || words.iter().any(|w| name.contains(w.as_str()));
     // A process each, so not on every way to a broker.
     let with_python = std::env::var_os("PULSEWIRE_PYTHON").is_some();
+    let with_both = with_python && std::env::var_os("PULSEWIRE_JAVA").is_some();
     for (e, endpoint) in endpoints.iter().enumerate() {
         let env = |name: &str| {
             let unique = format!("{name}-n{run}-{e}");
             Env { endpoint: endpoint.clone(), trace: Trace::new(&unique), unique }
         };
-        for scenario in ALL.iter().filter(|s| s.applies(endpoint) && chosen(s.name)) {
-            let mut check = Check::new(scenario.name, endpoint, &endpoint.witness);
+        let applies =
+            |s: &&Scenario| s.applies(endpoint) && (s.with.is_none() || with_both && !endpoint.is_gateway());
+        for scenario in ALL.iter().filter(applies).filter(|s| chosen(s.name)) {
+            let mut check = Check::new(scenario.name, endpoint, scenario.witness(endpoint));
             let env = env(scenario.name);
             check.trace = Some(env.trace.clone());
             set.spawn(one(check, (scenario.run)(env), slots.clone()));
@@ -60,17 +62,6 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
                 if endpoint.witness.starts_with("pulsewire") { &endpoint.witness } else { witness::WITNESS };
             let check = Check::new(name, endpoint, through);
             set.spawn(one(check, Box::pin(witness::run(name, env(name))), slots.clone()));
-        }
-        // A Java and a Python process for each of these.
-        let witnesses = Arc::new(interop::Witnesses::default());
-        let with_both = with_python && std::env::var_os("PULSEWIRE_JAVA").is_some();
-        let tried = usual && with_both && endpoint.transport == "tcp";
-        for interop in interop::all().filter(|c| tried && !endpoint.proxied && chosen(c.name)) {
-            let ours = endpoint.witness.starts_with("pulsewire");
-            let through = if ours { &endpoint.witness } else { interop.witness };
-            let check = Check::new(interop.name, endpoint, through);
-            let both = interop::Both { env: env(interop.name), witnesses: witnesses.clone() };
-            set.spawn(one(check, (interop.run)(both), slots.clone()));
         }
     }
     let results = std::env::var("PULSEWIRE_RESULTS").unwrap_or_else(|_| "target/results".to_owned());

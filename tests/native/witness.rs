@@ -22,20 +22,16 @@ pub(crate) async fn run(name: &'static str, env: Env) -> Outcome {
         "c01_we_read_what_python_wrote" => we_read(env, &["single"]).await,
         "c30_we_read_the_batches_that_python_wrote" => we_read(env, &["batch"]).await,
         "p03_we_read_what_python_compressed" => we_read_compressed(env).await,
-        "c08_half_of_a_batch_comes_again" => half_of_a_batch(env, false).await,
-        "c08_acknowledged_bits_do_not_come_again" => half_of_a_batch(env, true).await,
         other => Err(format!("no check is called {other}")),
     }
 }
 
 /// Their names.
-pub(crate) const ALL: [&str; 6] = [
+pub(crate) const ALL: [&str; 4] = [
     "p01_python_reads_what_we_wrote",
     "c01_we_read_what_python_wrote",
     "c30_we_read_the_batches_that_python_wrote",
     "p03_we_read_what_python_compressed",
-    "c08_half_of_a_batch_comes_again",
-    "c08_acknowledged_bits_do_not_come_again",
 ];
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -205,46 +201,6 @@ async fn we_read(env: Env, mode: &[&str]) -> Outcome {
         Err(_) => client.close().await.map_err(text),
         Ok(message) => Err(format!("{:?} came again", message.map(|m| m.id().to_string()))),
     }
-}
-
-async fn half_of_a_batch(env: Env, by_index: bool) -> Outcome {
-    for cumulative in [false, true] {
-        let topic = format!("persistent://public/default/{}-{cumulative}", env.unique);
-        let client = client(&env)?;
-        let subscribe = || {
-            let consumer = client.consumer(&topic, "s").initial_position(InitialPosition::Earliest);
-            consumer.batch_index_acknowledgment(by_index).subscribe()
-        };
-        let consumer = subscribe().await.map_err(text)?;
-        let messages: Vec<Value> =
-            (0..1000).map(|i| json!({ "payload": hex(i.to_string().as_bytes()) })).collect();
-        python_writes(&env, &topic, &["batch"], &messages).await?;
-        for i in 0..1000 {
-            let message = receive(&consumer).await?;
-            if message.id().batch_size != 1000 {
-                return Err(format!("the batch has {} messages", message.id().batch_size));
-            }
-            if cumulative && i == 499 {
-                consumer.acknowledge_cumulative(message.id()).map_err(text)?;
-            } else if !cumulative && i < 500 {
-                consumer.acknowledge(&message).map_err(text)?;
-            }
-        }
-        consumer.close().await.map_err(text)?;
-        let consumer = subscribe().await.map_err(text)?;
-        let mut missing: Vec<usize> = (500..1000).collect();
-        while !missing.is_empty() {
-            let message =
-                receive(&consumer).await.map_err(|e| format!("{e}; {} messages are lost", missing.len()))?;
-            let number: usize = String::from_utf8_lossy(message.payload()).parse().map_err(text)?;
-            if by_index && number < 500 {
-                return Err(format!("{number} came again, although it was acknowledged by its index"));
-            }
-            missing.retain(|m| *m != number);
-        }
-        client.close().await.map_err(text)?;
-    }
-    Ok(())
 }
 
 async fn receive(consumer: &pulsewire::Consumer) -> Result<Message> {

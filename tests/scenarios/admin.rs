@@ -59,7 +59,7 @@ pub async fn call(method: &str, host: &str, path: &str, body: Option<&str>) -> R
 
 /// A request to `host:port`, by the runner: pages may not call other origins.
 #[cfg(target_family = "wasm")]
-async fn call(method: &str, host: &str, path: &str, body: Option<&str>) -> Result<Answer, String> {
+pub(crate) async fn call(method: &str, host: &str, path: &str, body: Option<&str>) -> Result<Answer, String> {
     use wasm_bindgen::JsValue;
     use wasm_bindgen::prelude::wasm_bindgen;
 

@@ -21,6 +21,8 @@ pub enum Kind {
     Usual,
     /// A broker of an older protocol, behind a relay that takes down what is said.
     Older,
+    /// A broker that can be killed and started again.
+    Restarted,
     /// A broker behind a relay that mixes unknown things into what it says.
     Strange,
 }
@@ -34,6 +36,9 @@ pub struct Endpoint {
     pub transport: String,
     /// The service URL.
     pub url: String,
+    /// `pulsar://` of the broker itself, for the official clients.
+    #[serde(default)]
+    pub direct: String,
     /// `host:port` of the broker's admin API.
     pub admin: String,
     /// What signed its certificate, as PEM.
@@ -42,7 +47,8 @@ pub struct Endpoint {
     /// What sort it is.
     #[serde(default)]
     pub kind: Kind,
-    /// `host:port` of the relay's own HTTP, where there is a relay: it answers with what it has seen.
+    /// `host:port` of the HTTP of what stands before the broker: a relay tells what it has seen; who can restart the
+    /// broker does so on `PUT /restart`.
     #[serde(default)]
     pub relay: String,
     /// Whether a Pulsar proxy stands between.

@@ -11,6 +11,7 @@ mod bad_input;
 mod consuming;
 mod entries;
 mod env;
+mod interop;
 mod many;
 mod older;
 mod positions;
@@ -20,6 +21,7 @@ mod reading;
 mod reading_many;
 mod receiving;
 mod redelivering;
+mod restarts;
 mod service;
 mod strange;
 mod table_view;
@@ -33,6 +35,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use env::{Endpoint, Env, Kind, Outcome};
+pub use interop::Language;
+use interop::{batches, ids, keys, letters, matrix, shared, wire};
 #[cfg(not(target_family = "wasm"))]
 pub use trace::Trace;
 
@@ -50,6 +54,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// The sort of endpoint that it is made for.
     kind: Kind,
+    /// The official client that has a part in it.
+    pub with: Option<Language>,
     /// Whether it has something to say about an endpoint of that sort.
     applies: fn(&Endpoint) -> bool,
     /// Starts it.
@@ -63,11 +69,28 @@ impl Scenario {
         self.name.split('_').next().unwrap_or("").to_uppercase()
     }
 
+    /// The other side, as the ledger names it. Through our own broker a check shows that this serves other clients; the
+    /// ledger counts the rest.
+    #[must_use]
+    pub fn witness<'a>(&self, endpoint: &'a Endpoint) -> &'a str {
+        match self.with {
+            Some(language) if !endpoint.witness.starts_with("pulsewire") => language.witness(),
+            _ => &endpoint.witness,
+        }
+    }
+
     /// Whether it has something to say about an endpoint.
     #[must_use]
     pub fn applies(&self, endpoint: &Endpoint) -> bool {
-        self.kind == endpoint.kind && (self.applies)(endpoint)
+        // Those clients go to the broker itself, and are asked on one way of ours in each world.
+        let way = matches!(endpoint.transport.as_str(), "tcp" | "ws") && !endpoint.proxied;
+        self.kind == endpoint.kind && (self.with.is_none() || way) && (self.applies)(endpoint)
     }
+}
+
+/// Restarts disturb each other: by TCP natively, through a WebSocket in a page.
+fn one_way(endpoint: &Endpoint) -> bool {
+    endpoint.is_gateway() == cfg!(target_family = "wasm")
 }
 
 fn anywhere(_: &Endpoint) -> bool {
@@ -75,18 +98,22 @@ fn anywhere(_: &Endpoint) -> bool {
 }
 
 macro_rules! scenarios {
-    ($($module:ident { $($name:ident $(if $applies:expr)?,)* })*) => {
+    ($($module:ident { $($name:ident $(with $language:ident)? $(if $applies:expr)?,)* })*) => {
         /// All scenarios.
         pub const ALL: &[Scenario] = &[$($(Scenario {
             name: stringify!($name),
             kind: scenarios!(@kind $module),
+            with: scenarios!(@with $($language)?),
             applies: scenarios!(@applies $($applies)?),
             run: |env| Box::pin($module::$name(env)),
         },)*)*];
     };
     (@kind older) => { Kind::Older };
+    (@kind restarts) => { Kind::Restarted };
     (@kind strange) => { Kind::Strange };
     (@kind $module:ident) => { Kind::Usual };
+    (@with) => { None };
+    (@with $language:ident) => { Some(Language::$language) };
     (@applies) => { anywhere };
     (@applies $applies:expr) => { $applies };
 }
@@ -201,6 +228,8 @@ scenarios! {
         r04_statistics_are_of_all_partitions,
         m03_a_batch_holds_messages_of_several_topics,
         p24_partitions_are_opened_when_they_are_sent_to,
+        p26_a_partial_producer_is_open_on_some_partitions,
+        p26_a_producer_that_waits_is_not_ready,
         c13_seek_in_one_partition_or_in_all,
         c16_redelivery_in_all_partitions,
         c17_last_message_ids_of_several_topics,
@@ -294,12 +323,55 @@ scenarios! {
         w01_what_is_not_offered_is_not_used,
         w01_what_an_older_broker_cannot_do_is_said_in_its_words,
     }
+    restarts {
+        p22_a_broker_that_was_killed_still_knows_repeats if one_way,
+    }
     strange {
         w01_the_broker_is_told_of_protocol_21_and_of_what_we_can,
         w05_producers_go_on_among_unknown_things,
         w05_consumers_go_on_among_unknown_things,
         w05_many_topics_go_on_among_unknown_things,
         w05_an_unknown_error_is_an_error,
+    }
+    wire {
+        w02_we_read_and_write_every_command_as_java_writes_it with Java,
+        w02_java_reads_and_writes_every_command_as_we_write_it with Java,
+    }
+    batches {
+        c08_half_of_a_batch_comes_again with Python,
+        c08_acknowledged_bits_do_not_come_again with Python,
+    }
+    matrix {
+        p01_java_reads_our_single_messages with Java,
+        p01_python_reads_our_single_messages with Python,
+        p04_java_reads_our_batches with Java,
+        p04_python_reads_our_batches with Python,
+        c30_we_read_the_single_messages_of_java with Java,
+        c30_we_read_the_single_messages_of_python with Python,
+        c30_we_read_the_batches_of_java with Java,
+        c30_we_read_the_batches_of_python with Python,
+        p05_java_reads_our_chunks with Java,
+        p05_python_reads_our_chunks with Python,
+        c28_we_read_the_chunks_of_java with Java,
+        c28_we_read_the_chunks_of_python with Python,
+    }
+    ids {
+        c30_ids_are_the_same_bytes_in_all_clients with Java,
+        c30_ids_are_ordered_alike_in_all_clients with Java,
+    }
+    keys {
+        r03_keys_go_where_java_sends_them with Java,
+    }
+    shared {
+        c01_three_clients_share_a_subscription with Java,
+        c01_three_clients_share_a_subscription_by_keys with Java,
+        c01_three_clients_take_over_from_each_other with Java,
+        c01_three_clients_exclude_each_other with Java,
+    }
+    letters {
+        c11_java_and_we_put_off_in_turns with Java,
+        c12_java_buries_what_we_gave_back with Java,
+        c12_we_bury_what_java_gave_back with Java,
     }
     bad_input {
         p01_too_large_a_payload_fails_alone,

@@ -105,6 +105,19 @@ pub(crate) async fn n09_the_clock_of_the_test_broker_is_put_forward(_: Env) -> O
     same("the second", next(&consumer).await?.payload(), b"2 h")?;
     same("the third", next(&consumer).await?.payload(), b"3 h")?;
     same("delayed in the end", delayed(&broker)?, 0)?;
+    // Messages of no more use.
+    broker.set_message_ttl("t", Duration::from_millis(59_001)).map_err(text)?;
+    let held = from_earliest(&client, "t", "held").await?;
+    same("held", next(&held).await?.payload(), b"3 h")?;
+    let backlog = |broker: &TestBroker| {
+        let subs = broker.subscriptions("t").map_err(text)?;
+        subs.iter().find(|sub| sub.name == "held").map(|sub| sub.backlog).ok_or("no subscription".to_owned())
+    };
+    broker.advance(Duration::from_secs(50));
+    producer.send("new").await.map_err(text)?;
+    same("the backlog", backlog(&broker)?, 1)?;
+    broker.advance(Duration::from_secs(61));
+    same("the backlog, later", backlog(&broker)?, 0)?;
     // However far: nobody is taken for dead.
     broker.advance(Duration::MAX);
     producer.send("after a hundred years").await.map_err(text)?;

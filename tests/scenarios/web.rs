@@ -6,12 +6,14 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{ALL, Endpoint, Env};
 
-/// The names of the scenarios that apply to an endpoint, as JSON.
+/// The scenarios that apply to an endpoint, names and witnesses, as JSON: with or without those that ask the official
+/// clients.
 #[wasm_bindgen]
-pub fn scenarios(endpoint: &str) -> Result<String, String> {
+pub fn scenarios(endpoint: &str, witnesses: bool) -> Result<String, String> {
     let endpoint: Endpoint = serde_json::from_str(endpoint).map_err(|e| e.to_string())?;
-    let names: Vec<&str> = ALL.iter().filter(|s| s.applies(&endpoint)).map(|s| s.name).collect();
-    serde_json::to_string(&names).map_err(|e| e.to_string())
+    let applies = ALL.iter().filter(|s| s.applies(&endpoint) && (witnesses || s.with.is_none()));
+    let all: Vec<[&str; 2]> = applies.map(|s| [s.name, s.witness(&endpoint)]).collect();
+    serde_json::to_string(&all).map_err(|e| e.to_string())
 }
 
 /// Runs one scenario; rejects with what was wrong.

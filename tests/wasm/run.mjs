@@ -3,9 +3,11 @@
 // A page loads the module once for each endpoint and runs its scenarios, twenty at a time. The last line is
 // `N passed, N failed`.
 
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, join, normalize } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -43,11 +45,16 @@ const browser = await chromium.launch({
     "--disable-sync",
   ],
 });
+const { PULSEWIRE_JAVA: java, PULSEWIRE_PYTHON: python } = process.env;
+const witnesses = Boolean(java && python);
+/** The processes of official clients, by language and broker. */
+const asked = new Map();
 const results = [];
 async function open() {
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.log(`FAILED in a page: ${error}`));
   await page.exposeFunction("administer", administer);
+  await page.exposeFunction("askWitness", askWitness);
   await page.goto(`http://localhost:${world.page_port}/`);
   return page;
 }
@@ -56,7 +63,7 @@ try {
   const perEndpoint = await Promise.all(
     endpoints.map(async (endpoint, index) => {
       const page = await open();
-      return page.evaluate(inPage, { endpoint: JSON.stringify(endpoint), words, prefix: `w${run}-${index}` });
+      return page.evaluate(inPage, { endpoint: JSON.stringify(endpoint), words, witnesses, prefix: `w${run}-${index}` });
     }),
   );
   // The browser's transport by itself. No row of the ledger is about it.
@@ -69,8 +76,8 @@ try {
     results.push({ name: `conformance_${name}`, row: "", world: "rust-wasm", status, detail });
   }
   perEndpoint.forEach((outcomes, index) => {
-    const { witness, transport } = endpoints[index];
-    for (const { name, seconds, detail } of outcomes) {
+    const { transport } = endpoints[index];
+    for (const { name, witness, seconds, detail } of outcomes) {
       const status = detail === "" ? "passed" : "failed";
       if (status === "failed") {
         console.log(`FAILED ${name} in Chromium to ${witness}: ${detail}`);
@@ -82,6 +89,7 @@ try {
 } finally {
   await browser.close();
   server.close();
+  for (const { process: witness } of asked.values()) witness.stdin.end();
 }
 
 const file = join(top, "target/results/rust-wasm.jsonl");
@@ -97,14 +105,41 @@ async function administer(method, url, body) {
   return `${response.status} ${await response.text()}`;
 }
 
+/** A request to an official client of a broker, as JSON; see tests/scenarios/interop/witness.rs. */
+function askWitness(language, broker, request) {
+  const key = `${language} ${broker}`;
+  if (!asked.has(key)) {
+    const [program, args] = language === "Java" ? ["java", ["-cp", java, "Witness"]] : [python, ["tests/witness/server.py"]];
+    const started = spawn(program, [...args, broker], { cwd: top, stdio: ["pipe", "pipe", "ignore"] });
+    const waiting = new Map();
+    createInterface({ input: started.stdout }).on("line", (line) => {
+      const id = JSON.parse(line).id;
+      waiting.get(id)?.(line);
+      waiting.delete(id);
+    });
+    const end = () => {
+      for (const [id, answer] of waiting) answer(JSON.stringify({ id, error: "the witness has ended" }));
+      waiting.clear();
+    };
+    started.on("error", end).on("exit", end);
+    asked.set(key, { process: started, waiting, next: 0 });
+  }
+  const witness = asked.get(key);
+  const id = witness.next++;
+  return new Promise((resolve) => {
+    witness.waiting.set(id, resolve);
+    witness.process.stdin.write(`${JSON.stringify({ ...JSON.parse(request), id })}\n`);
+  });
+}
+
 /** Runs in the page. */
-async function inPage({ endpoint, words, prefix }) {
+async function inPage({ endpoint, words, witnesses, prefix }) {
   const { default: init, scenarios, run } = await import("/scenarios.js");
   await init({ module_or_path: "/scenarios_bg.wasm" });
-  const names = JSON.parse(scenarios(endpoint)).filter(
-    (name) => words.length === 0 || words.some((word) => name.includes(word)),
+  const names = JSON.parse(scenarios(endpoint, witnesses)).filter(
+    ([name]) => words.length === 0 || words.some((word) => name.includes(word)),
   );
-  const one = async (name) => {
+  const one = async ([name, witness]) => {
     const start = performance.now();
     let detail = "";
     const late = new Promise((_, reject) => setTimeout(() => reject("it was not done in 60 s"), 60_000));
@@ -113,7 +148,7 @@ async function inPage({ endpoint, words, prefix }) {
     } catch (error) {
       detail = String(error) || "it failed without a word";
     }
-    return { name, seconds: (performance.now() - start) / 1000, detail };
+    return { name, witness, seconds: (performance.now() - start) / 1000, detail };
   };
   // All share one thread: so many at a time that none waits for its turn longer than for its messages.
   const outcomes = [];

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod relay;
+mod restarted;
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,7 +29,11 @@ const OLDER: &str = "Apache Pulsar 2.10.5";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let file = std::env::args().nth(1).ok_or("usage: pulsewire-test-world WORLD.json")?;
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments.next().ok_or("usage: pulsewire-test-world WORLD.json")?;
+    if file == restarted::EMBEDDED {
+        return restarted::embedded(arguments).await;
+    }
     // Gateways let in pages by their origin, so the port of the page is chosen here.
     let page_port = std::net::TcpListener::bind(any())?.local_addr()?.port();
     let rcgen::CertifiedKey { cert, signing_key } =
@@ -44,6 +49,11 @@ async fn main() -> Result<()> {
         make_partitions(admin).await?;
         for endpoint in world.relayed(OLDER, Kind::Older, &url, admin).await? {
             endpoints.push(Endpoint { entry_metadata: false, ..endpoint });
+        }
+    }
+    for (witness, home) in [(EMBEDDED, None), (REAL, std::env::var_os("PULSAR_HOME").map(Into::into))] {
+        if witness == EMBEDDED || home.is_some() {
+            endpoints.extend(world.restarted(witness, home).await?);
         }
     }
     // What the conformance cases of the browser's transport run against.
@@ -85,12 +95,12 @@ impl World {
         let admin = server.admin_addr().ok_or("no admin address")?.to_string();
         tokio::spawn(server.run(pending()));
         make_partitions(&admin).await?;
-        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &admin);
+        let endpoint = |transport: &str, url: String| endpoint(EMBEDDED, transport, url, &tcp, &admin);
         let ws = self.gateway(&tcp, None, false).await?;
         let wss = self.gateway(&tls, Some(self.cert_pem.clone()), true).await?;
         let strange = self.relayed(EMBEDDED, Kind::Strange, &tcp, &admin).await?;
         let usual = vec![
-            endpoint("tcp", tcp),
+            endpoint("tcp", tcp.clone()),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("tls", tls) },
             endpoint("ws", ws),
             Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("wss", wss) },
@@ -104,7 +114,7 @@ impl World {
         let ca_pem = std::fs::read_to_string(var("PULSAR_CA_PEM")?)?;
         let admin = var("PULSAR_WEB_URL")?.trim_start_matches("http://").to_owned();
         make_partitions(&admin).await?;
-        let endpoint = |witness, transport, url| endpoint(witness, transport, url, &admin);
+        let endpoint = |witness, transport, url| endpoint(witness, transport, url, broker, &admin);
         let secure =
             |witness, url| Endpoint { ca_pem: Some(ca_pem.clone()), ..endpoint(witness, "tls", url) };
         let proxied = |endpoint| Endpoint { proxied: true, ..endpoint };
@@ -122,13 +132,25 @@ impl World {
         Ok([usual, strange].concat())
     }
 
+    /// A broker that can be restarted, and the ways to it.
+    async fn restarted(&self, witness: &str, home: Option<std::path::PathBuf>) -> Result<Vec<Endpoint>> {
+        let restarted::Restarted { url, admin, http } = restarted::prepare(home).await?;
+        let ws = self.gateway(&url, None, false).await?;
+        let endpoint = |transport: &str, way: &str| Endpoint {
+            kind: Kind::Restarted,
+            relay: http.to_string(),
+            ..endpoint(witness, transport, way.to_owned(), &url, &admin)
+        };
+        Ok(vec![endpoint("tcp", &url), endpoint("ws", &ws)])
+    }
+
     /// A relay in front of a broker, and the ways to it.
     async fn relayed(&self, witness: &str, kind: Kind, broker: &str, admin: &str) -> Result<Vec<Endpoint>> {
         let relay = relay::start(broker, kind == Kind::Strange).await?;
         let endpoint = |transport: &str, url: String| Endpoint {
             kind,
             relay: relay.http.to_string(),
-            ..endpoint(witness, transport, url, admin)
+            ..endpoint(witness, transport, url, broker, admin)
         };
         let ws = self.gateway(&relay.url, None, false).await?;
         Ok(vec![endpoint("tcp", relay.url.clone()), endpoint("ws", ws)])
@@ -156,12 +178,13 @@ impl World {
     }
 }
 
-fn endpoint(witness: &str, transport: &str, url: String, admin: &str) -> Endpoint {
+fn endpoint(witness: &str, transport: &str, url: String, direct: &str, admin: &str) -> Endpoint {
     Endpoint {
         admin: admin.to_owned(),
         witness: witness.to_owned(),
         transport: transport.to_owned(),
         url,
+        direct: direct.to_owned(),
         ca_pem: None,
         kind: Kind::Usual,
         relay: String::new(),

@@ -1,4 +1,4 @@
-//! A minute of fuzzing: each target in `fuzz/` for its share, from seeds that are made out of the golden vectors.
+//! Three minutes of fuzzing: each target in `fuzz/` for its share, from seeds that are made out of the golden vectors.
 
 use crate::count::Tally;
 use crate::util::{describe, root, run, which};
@@ -6,23 +6,31 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 
-/// The targets and the first bytes of their seeds: how each wants a frame, and a command without one.
-const TARGETS: &[(&str, &[u8], &[u8])] =
-    &[("frames", &[7], &[0]), ("client", &[0, 0], &[16, 0]), ("broker", &[200], &[200])];
+/// A target of `fuzz/`.
+struct Target {
+    name: &'static str,
+    /// How long it runs; building takes as long again the first time.
+    seconds: u32,
+    /// What stands before a frame in its seeds, and before a command without one.
+    before: (&'static [u8], &'static [u8]),
+}
 
-/// Seconds that each target runs; building takes as long again the first time.
-const SECONDS: u32 = 30;
+const TARGETS: &[Target] = &[
+    Target { name: "frames", seconds: 30, before: (&[7], &[0]) },
+    Target { name: "client", seconds: 30, before: (&[0, 0], &[16, 0]) },
+    Target { name: "broker", seconds: 120, before: (&[200], &[200]) },
+];
 
 /// Runs every target, and says which have found something.
-pub fn minute() -> Result<Tally> {
+pub fn all() -> Result<Tally> {
     install()?;
     let mut tally = Tally::default();
-    for (target, before_frame, before_command) in TARGETS {
-        let corpus = root().join("fuzz/corpus").join(target);
-        seeds(&corpus, before_frame, before_command)?;
+    for Target { name, seconds, before } in TARGETS {
+        let corpus = root().join("fuzz/corpus").join(name);
+        seeds(&corpus, before.0, before.1)?;
         let mut fuzz = Command::new("cargo");
-        fuzz.current_dir(root()).args(["fuzz", "run", "--sanitizer", "none", target]);
-        fuzz.args(["--", &format!("-max_total_time={SECONDS}"), "-timeout=10", "-verbosity=0"]);
+        fuzz.current_dir(root()).args(["fuzz", "run", "--sanitizer", "none", name]);
+        fuzz.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-verbosity=0"]);
         fuzz.args([
             "-rss_limit_mb=1024",
             "-malloc_limit_mb=64",
@@ -33,7 +41,7 @@ pub fn minute() -> Result<Tally> {
         match run(&mut fuzz) {
             Ok(()) => tally.passed += 1,
             Err(error) => {
-                println!("{target} has found something: {error:#}");
+                println!("{name} has found something: {error:#}");
                 tally.failed += 1;
             }
         }

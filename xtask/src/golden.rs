@@ -62,7 +62,7 @@ fn generate_into(target: &Path) -> Result<()> {
     let classes = work.path().join("classes");
     let lib = home.join("lib");
 
-    crate::java::compile(&golden.join("java"), &lib, &classes)?;
+    crate::java::compile(&[golden.join("java")], &lib, &classes)?;
 
     let base = crate::pulsar::VERSION;
     for (version, dir) in [(base, &lib), (NEWER, &newer)] {

@@ -11,11 +11,15 @@ pub(crate) fn jars(dir: &Path) -> OsString {
     dir.join("*").into_os_string()
 }
 
-/// Compiles all sources of a directory against the jars of another.
-pub(crate) fn compile(sources: &Path, lib: &Path, classes: &Path) -> Result<()> {
+/// Compiles all sources of some directories against the jars of another.
+pub(crate) fn compile(sources: &[PathBuf], lib: &Path, classes: &Path) -> Result<()> {
     crate::setup::jdk()?;
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(sources)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for dir in sources {
+        for entry in std::fs::read_dir(dir)? {
+            files.push(entry?.path());
+        }
+    }
     files.retain(|file| file.extension().is_some_and(|extension| extension == "java"));
     files.sort();
     let mut javac = Command::new("javac");
@@ -23,10 +27,12 @@ pub(crate) fn compile(sources: &Path, lib: &Path, classes: &Path) -> Result<()> 
     run(javac.arg("-cp").arg(jars(lib)).args(&files))
 }
 
-/// The class path of the client and of the witness in `tests/witness/java`, compiled.
+/// The class path of the client and of the witness in `tests/witness/java`, compiled, with what fills messages for the
+/// golden vectors.
 pub fn witness() -> Result<String> {
     let lib = crate::pulsar::distribution()?.join("lib");
     let classes = root().join("target/witness-java");
-    compile(&root().join("tests/witness/java"), &lib, &classes)?;
+    let sources = ["tests/witness/java", "tests/golden/java"].map(|dir| root().join(dir));
+    compile(&sources, &lib, &classes)?;
     Ok(format!("{}:{}", classes.display(), jars(&lib).display()))
 }

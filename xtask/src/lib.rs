@@ -1,6 +1,6 @@
 //! Build and test orchestration, as a library so that tests can start a real Pulsar themselves.
 //!
-//! - [`pulsar`], [`older`], [`python`], [`java`]: the outside implementations that tests are checked against
+//! - [`pulsar`], [`older`], [`python`], [`java`], [`go`]: the outside implementations that tests are checked against
 //! - [`setup`]: what a machine needs, installed where it may be, with the one command that mends it elsewhere
 //! - [`dev`]: `npm start`
 //! - [`suites`], [`mod@test`]: `npm test`, the list and what runs it
@@ -10,7 +10,7 @@
 //! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
-//! - [`mod@fuzz`]: a minute of fuzzing
+//! - [`mod@fuzz`]: three minutes of fuzzing
 //! - [`mutants`]: rows turn red when what they speak of is switched off
 //! - [`purity`]: what the cores must not use
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod count;
 pub mod dev;
 pub mod differential;
 pub mod fuzz;
+pub mod go;
 pub mod golden;
 pub mod java;
 pub mod mutants;

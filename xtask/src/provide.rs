@@ -71,6 +71,7 @@ impl Provider {
             }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],
             Need::Java => vec![("PULSEWIRE_JAVA".to_owned(), java::witness()?)],
+            Need::Go => vec![one("PULSEWIRE_GO", crate::go::script()?)],
             Need::WasmTarget => {
                 setup::wasm_target()?;
                 Vec::new()

@@ -78,8 +78,8 @@ const NAMES: &[&str] = &[
 const TEXTS: &[&str] =
     &["thread_local!", "println!", "eprintln!", "HashMap::new(", "HashSet::new(", "option_env!"];
 
-/// Folders of sources, each of which may not be there yet.
-const SOURCES: &[&str] = &["proto/src", "broker/src/core"];
+/// Sources: folders, each of which may not be there yet, and files.
+const SOURCES: &[&str] = &["proto/src", "broker/src/core", "broker/src/testing.rs"];
 
 /// Runs all checks; each counts as one.
 pub fn check() -> Result<Tally> {
@@ -93,12 +93,15 @@ pub fn check() -> Result<Tally> {
             println!("{what}:\n  {}", problems.join("\n  "));
         }
     };
-    report("dependencies of pulsewire-proto", dependencies("pulsewire-proto")?);
+    report("dependencies of pulsewire-proto", dependencies("pulsewire-proto", "--all-features")?);
+    let broker = dependencies("pulsewire-broker", "--no-default-features")?;
+    report("dependencies of the core of pulsewire-broker", broker);
     for folder in SOURCES {
         let dir = root().join(folder);
-        if dir.is_dir() {
+        if dir.exists() {
             let mut problems = Vec::new();
-            for file in rust_files(&dir)? {
+            let files = if dir.is_dir() { rust_files(&dir)? } else { vec![dir] };
+            for file in files {
                 let name = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
                 let found = source(&std::fs::read_to_string(&file)?);
                 problems.extend(found.into_iter().map(|(line, what)| format!("{name}:{line}: {what}")));
@@ -109,9 +112,9 @@ pub fn check() -> Result<Tally> {
     Ok(tally)
 }
 
-fn dependencies(package: &str) -> Result<Vec<String>> {
+fn dependencies(package: &str, features: &str) -> Result<Vec<String>> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["tree", "-p", package, "-e", "normal", "--all-features", "--target", "all"]);
+    cargo.args(["tree", "-p", package, "-e", "normal", features, "--target", "all"]);
     cargo.args(["--prefix", "none", "--format", "{p} [{f}]"]).current_dir(root());
     Ok(tree(&output(&mut cargo)?))
 }

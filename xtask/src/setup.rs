@@ -79,6 +79,15 @@ pub fn jdk() -> Result<()> {
     }
 }
 
+/// Go, which the official Go client is built with.
+pub fn go() -> Result<PathBuf> {
+    let usual = Path::new("/usr/local/go/bin/go");
+    if which("go").is_none() && usual.is_file() {
+        return Ok(usual.to_path_buf());
+    }
+    program(&["go"], &["golang-go"], "the official Go client shows that the embedded broker serves it")
+}
+
 /// Maven, which fetches Java artifacts.
 pub fn maven() -> Result<()> {
     program(&["mvn"], &["maven"], "Apache Pulsar's distribution is fetched through Maven")?;
@@ -146,6 +155,7 @@ pub fn everything() -> Result<()> {
     crate::pulsar::distribution()?;
     crate::older::jars()?;
     crate::python::python()?;
+    crate::go::script()?;
     println!("everything is there");
     Ok(())
 }

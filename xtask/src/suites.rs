@@ -19,6 +19,8 @@ pub enum Need {
     Python,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
     Java,
+    /// `PULSEWIRE_GO`, the script of the official Go client, built.
+    Go,
     /// The Rust target `wasm32-unknown-unknown`.
     WasmTarget,
     /// The npm package, built.
@@ -72,7 +74,7 @@ pub const SUITES: &[Suite] = &[
                 "--workspace",
                 "--all-targets",
                 "--features",
-                "pulsewire/cli",
+                "pulsewire/cli,pulsewire/testing",
                 "--",
                 "-D",
                 "warnings",
@@ -99,7 +101,10 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "rustdoc",
-        run: Run::Command(&["cargo", "doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+        run: Run::Command(
+            &["cargo", "doc", "--workspace", "--no-deps", "--features", "pulsewire/testing"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
         count: Count::ExitCode,
         needs: &[],
         minutes: 15,
@@ -114,22 +119,71 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "cargo tests",
         run: Run::Command(
-            &["cargo", "test", "--workspace", "--no-fail-fast", "--features", "pulsewire/cli"],
+            &[
+                "cargo",
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--features",
+                "pulsewire/cli,pulsewire/testing",
+            ],
             &[],
         ),
         count: Count::Libtest,
         needs: &[],
         minutes: 20,
     },
+    // Three hundred cases are among the cargo tests.
+    Suite {
+        name: "model",
+        run: Run::Command(
+            &["cargo", "test", "--package", "pulsewire-broker", "--test", "model"],
+            &[("PROPTEST_CASES", "10000")],
+        ),
+        count: Count::Libtest,
+        needs: &[],
+        minutes: 5,
+    },
     // Ignored among the cargo tests, which have neither client.
     Suite {
         name: "foreign clients",
         run: Run::Command(
-            &["cargo", "test", "--package", "pulsewire-broker", "--test", "foreign", "--", "--ignored"],
+            &[
+                "cargo",
+                "test",
+                "--package",
+                "pulsewire-broker",
+                "--test",
+                "foreign",
+                "--",
+                "--ignored",
+                "--skip",
+                "the_go_client",
+            ],
             &[],
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Python],
+        minutes: 5,
+    },
+    Suite {
+        name: "foreign clients, Go",
+        run: Run::Command(
+            &[
+                "cargo",
+                "test",
+                "--package",
+                "pulsewire-broker",
+                "--test",
+                "foreign",
+                "--",
+                "--ignored",
+                "the_go_client",
+            ],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::RealPulsar, Need::Go],
         minutes: 5,
     },
     Suite {
@@ -154,7 +208,15 @@ pub const SUITES: &[Suite] = &[
         name: "scenarios wasm",
         run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Scenarios, Need::Chromium],
+        needs: &[
+            Need::RealPulsar,
+            Need::OlderPulsar,
+            Need::World,
+            Need::Scenarios,
+            Need::Chromium,
+            Need::Python,
+            Need::Java,
+        ],
         minutes: 10,
     },
     // A build of its own.
@@ -165,14 +227,8 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::RealPulsar, Need::World],
         minutes: 15,
     },
-    // About a minute, and a build of its own the first time.
-    Suite {
-        name: "fuzz",
-        run: Run::Task(crate::fuzz::minute),
-        count: Count::ExitCode,
-        needs: &[],
-        minutes: 10,
-    },
+    // Three minutes, and a build of its own the first time.
+    Suite { name: "fuzz", run: Run::Task(crate::fuzz::all), count: Count::ExitCode, needs: &[], minutes: 10 },
     Suite {
         name: "package",
         run: Run::Command(&["npm", "run", "--silent", "--workspace", "js", "check:package"], &[]),
@@ -193,6 +249,13 @@ pub const SUITES: &[Suite] = &[
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Package, Need::Chromium],
         minutes: 10,
+    },
+    Suite {
+        name: "test broker",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:testing"], &[]),
+        count: Count::Summary,
+        needs: &[Need::Package, Need::Chromium],
+        minutes: 3,
     },
     Suite {
         name: "console",

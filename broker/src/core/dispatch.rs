@@ -43,7 +43,7 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
     let end = txns.map_or(u64::MAX, Buffer::limit);
     let ground = Ground { log, compacted, partition, persistent: topic.name.persistent, txns, end };
     if sub.is_shared() {
-        bring_due(sub, lane.now);
+        bring_due(sub, lane.now, lane.rules.delayed);
     }
     match sub.kind {
         SubType::SHARED => shared(sub, &ground, lane),
@@ -107,9 +107,9 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
 }
 
 /// Entries whose time has come are to be delivered.
-fn bring_due(sub: &mut Subscription, now: Now) {
+fn bring_due(sub: &mut Subscription, now: Now, tick: Option<u64>) {
     while let Some(&(due, offset)) = sub.delayed.first() {
-        if due > now.wall_ms {
+        if !is_due(due, now, tick) {
             break;
         }
         sub.delayed.pop_first();
@@ -117,12 +117,17 @@ fn bring_due(sub: &mut Subscription, now: Now) {
     }
 }
 
+/// Whether a message may come now. Pulsar lets it come up to a tick early.
+fn is_due(deliver_at: u64, now: Now, tick: Option<u64>) -> bool {
+    tick.is_none_or(|tick| deliver_at <= now.wall_ms.saturating_add(tick))
+}
+
 /// The next entry for whoever has his turn: one to be delivered again, else a new one.
 fn next_entry<'a>(
     sub: &mut Subscription,
     ground: &Ground<'a>,
     now: Now,
-    delays: bool,
+    tick: Option<u64>,
 ) -> Option<(u64, &'a Stored)> {
     while let Some(offset) = sub.replay.first() {
         sub.replay.remove(offset);
@@ -133,14 +138,14 @@ fn next_entry<'a>(
             return Some((offset, stored));
         }
     }
-    next_unread(sub, ground, now, delays)
+    next_unread(sub, ground, now, tick)
 }
 
 fn next_unread<'a>(
     sub: &mut Subscription,
     ground: &Ground<'a>,
     now: Now,
-    delays: bool,
+    tick: Option<u64>,
 ) -> Option<(u64, &'a Stored)> {
     loop {
         let offset = sub.cursor.next_open(sub.read.max(ground.log.first()));
@@ -153,7 +158,7 @@ fn next_unread<'a>(
         if sub.left().nothing(offset, stored.messages) {
             continue;
         }
-        if stored.deliver_at <= now.wall_ms || !delays {
+        if is_due(stored.deliver_at, now, tick) {
             return Some((offset, stored));
         }
         sub.delayed.insert((stored.deliver_at, offset));

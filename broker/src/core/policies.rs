@@ -8,6 +8,9 @@ use super::names::{TopicName, parse_namespace};
 use super::time::Now;
 use super::topic::TopicKey;
 
+/// Pulsar's `delayedDeliveryTickTimeMillis`.
+const TICK_MS: u64 = 1000;
+
 /// Settings of a namespace or of a topic; what is not said is as the next larger one has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,7 +110,8 @@ pub(super) struct Rules {
     pub(super) max_unacked_per_subscription: u64,
     pub(super) retention: Option<Retention>,
     pub(super) message_ttl: u64,
-    pub(super) delayed: bool,
+    /// How much too early a delayed message may come, in milliseconds; nothing where none is delayed.
+    pub(super) delayed: Option<u64>,
     pub(super) max_producers: u64,
     pub(super) max_consumers: u64,
     pub(super) max_subscriptions: u64,
@@ -140,7 +144,8 @@ impl Rules {
             ),
             retention: first(own, shared, |p| p.retention),
             message_ttl: first(own, shared, |p| p.message_ttl).unwrap_or(0),
-            delayed: first(own, shared, |p| p.delayed_delivery).is_none_or(|delayed| delayed.active),
+            delayed: first(own, shared, |p| p.delayed_delivery)
+                .map_or(Some(TICK_MS), |delayed| delayed.active.then_some(delayed.tick_ms)),
             max_producers: limit(|p| p.max_producers, 0),
             max_consumers: limit(|p| p.max_consumers, 0),
             max_subscriptions: limit(|p| p.max_subscriptions, 0),

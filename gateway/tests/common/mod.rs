@@ -1,6 +1,8 @@
 //! A gateway, upstreams and clients, all on loopback with ports that the system chose.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+pub(crate) mod tokens;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) handle: pulsewire_gateway::Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -55,14 +58,16 @@ pub(crate) async fn start(upstream_addr: SocketAddr, change: impl FnOnce(&mut Ga
     config.admin_listen = Some(LOOPBACK.parse().expect("an address"));
     config.upstream = upstream(upstream_addr);
     config.allow_missing_origin = true;
+    config.limits.lame_duck = Duration::ZERO;
     change(&mut config);
     let gateway = Gateway::bind(config).await.expect("bound");
     let (addr, admin) = (gateway.local_addr(), gateway.admin_addr().expect("an admin listener"));
+    let handle = gateway.handle();
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(gateway.run(async {
         let _ = stopped.await;
     }));
-    Running { addr, admin, stop, task }
+    Running { addr, admin, handle, stop, task }
 }
 
 /// An upstream: `each` is run for every connection.

@@ -93,7 +93,7 @@ const LONGEST_TIMER = 24 * 3600 * 1000;
 /** How long clients may take to close with their broker. */
 const CLOSING = 1000;
 /** The host's own timers, whatever a test puts in their place later. */
-const patient = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+const { setTimeout: startTimer, clearTimeout: stopTimer } = globalThis;
 
 /**
  * A Pulsar broker inside the program, for tests: no server, no port, nothing to install. It is pulsewire's embedded
@@ -101,8 +101,8 @@ const patient = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.cl
  *
  * **Time.** The broker's clock is the host's, put forward by {@link advance}: delayed delivery, TTL, retention and the
  * delay of failover run by it. Clients keep the host's time: their own timers (`sendTimeout`, `operationTimeout`,
- * `negativeAckRedeliveryDelay`, backoff) do not move with `advance`; give them short times, or put a test library's fake
- * timers in the place of the host's, which both sides then follow.
+ * `negativeAckRedeliveryDelay`, backoff) do not move with `advance`; give them short times. Or put a test library's fake
+ * timers in the place of `setTimeout`, `Date` and `performance` before the broker starts: both sides follow them.
  *
  * @example
  * ```ts
@@ -120,8 +120,8 @@ const patient = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.cl
 export class TestBroker {
   /** Where clients connect to: `new Client({ serviceUrl: broker.serviceUrl })`. It works in this program only. */
   readonly serviceUrl: string;
-  readonly #instance: Instance;
-  readonly #engine: Engine;
+  /** Let go of at the end, so that a test that keeps the broker does not keep its memory. */
+  #living: { readonly instance: Instance; readonly engine: Engine } | undefined;
   readonly #sockets = new Map<number, MemorySocket>();
   readonly #clients = new Set<Client>();
   /** What clients did and the broker does not know yet, in order. */
@@ -134,8 +134,7 @@ export class TestBroker {
   #over: PulsarError | undefined;
 
   private constructor(instance: Instance, engine: Engine) {
-    this.#instance = instance;
-    this.#engine = engine;
+    this.#living = { instance, engine };
     const server: Server = {
       opening: (socket) => this.#todo(() => this.#accept(socket)),
       sent: (socket, bytes) => this.#todo(() => this.#receive(socket, bytes)),
@@ -196,11 +195,12 @@ export class TestBroker {
    */
   failNextSend(options?: FailNextSendOptions): void {
     const known = ["error", "message", "topic", "times"];
-    const { error = "NotAllowed", message = "failed by the test", topic, times = 1 } = fields(
-      options,
-      "failNextSend",
-      known,
-    );
+    const {
+      error = "NotAllowed",
+      message = "failed by the test",
+      topic,
+      times = 1,
+    } = fields(options, "failNextSend", known);
     const wrong: string[] = [];
     if (typeof error !== "string" || !Object.hasOwn(SEND_ERRORS, error)) {
       wrong.push(`error is one of ${Object.keys(SEND_ERRORS).join(", ")}`);
@@ -210,9 +210,7 @@ export class TestBroker {
     if (!isWhole(times, 1, 1_000_000)) wrong.push("times is a whole number from 1 to 1000000");
     if (wrong.length > 0) throw new PulsarError("InvalidOption", wrong.join("; "));
     const number = SEND_ERRORS[error as SendError];
-    this.#call((engine) =>
-      engine.failSends(number, message as string, topic as string | undefined, times as number),
-    );
+    this.#call((engine) => engine.failSends(number, message as string, topic as string | undefined, times as number));
   }
 
   /** The connections that stand now. A client makes a new one when it has lost one. */
@@ -278,6 +276,20 @@ export class TestBroker {
     this.#turnSoon();
   }
 
+  /**
+   * Sets after what time the subscriptions of a topic pass over a message, in milliseconds, rounded up to seconds; 0 is
+   * never. It is looked for once in a second, so {@link advance} a second more.
+   *
+   * @throws PulsarError with code `InvalidArgument`, `InvalidTopicName` or `TopicNotFound`.
+   */
+  setMessageTtl(topic: string, ms: number): void {
+    if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_ADVANCE)) {
+      throw invalidArgument(`setMessageTtl takes milliseconds from 0 to ${MAX_ADVANCE}, not ${String(ms)}`);
+    }
+    this.#call((engine) => engine.setMessageTtl(name(topic), Math.ceil(ms / 1000), ...clocks()));
+    this.#turnSoon();
+  }
+
   /** The full names of all topics, in order; a partitioned one is named once. */
   topics(): string[] {
     return this.#call((engine) => engine.topics());
@@ -330,18 +342,19 @@ export class TestBroker {
     const closing = Promise.allSettled([...this.#clients].map((client) => client.close()));
     let late: ReturnType<typeof setTimeout> | undefined;
     const patience = new Promise<void>((resolve) => {
-      late = patient.setTimeout(resolve, CLOSING);
+      late = startTimer(resolve, CLOSING);
     });
     if (this.#clients.size > 0) await Promise.race([closing, patience]);
-    patient.clearTimeout(late);
+    stopTimer(late);
     this.#clients.clear();
-    this.#end(alreadyClosed("test broker"));
-    await release(this.#instance);
+    await this.#end(alreadyClosed("test broker"));
   }
 
   /** It takes no more calls; connections break. */
-  #end(error: PulsarError): void {
-    if (this.#over) return;
+  async #end(error: PulsarError): Promise<void> {
+    const living = this.#living;
+    if (!living) return;
+    this.#living = undefined;
     this.#over = error;
     leave(this.serviceUrl);
     if (this.#timer) clearTimeout(this.#timer.id);
@@ -354,11 +367,13 @@ export class TestBroker {
     this.#sockets.clear();
     this.#outbox = [];
     this.#inbox = [];
-    if (!this.#instance.dead) this.#engine.free();
+    if (!living.instance.dead) living.engine.free();
+    await release(living.instance);
   }
 
-  #check(): void {
-    if (this.#over) throw this.#over;
+  #check(): { readonly instance: Instance; readonly engine: Engine } {
+    if (!this.#living) throw this.#over ?? alreadyClosed("test broker");
+    return this.#living;
   }
 
   /** Calls into the engine, after all that came before. */
@@ -369,12 +384,12 @@ export class TestBroker {
   }
 
   #guarded<T>(work: (engine: Engine) => T): T {
-    this.#check();
+    const { instance, engine } = this.#check();
     try {
-      return work(this.#engine);
+      return work(engine);
     } catch (error) {
-      const reason = this.#instance.failed(error);
-      if (this.#instance.dead) this.#end(this.#instance.dead);
+      const reason = instance.failed(error);
+      if (instance.dead) void this.#end(instance.dead);
       throw toPulsarError(reason);
     }
   }

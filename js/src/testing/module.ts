@@ -6,8 +6,8 @@
  * @module
  */
 
-import packed from "../../wasm/testing-inline.js";
 import start from "../../wasm/testing.js";
+import packed from "../../wasm/testing-inline.js";
 import { PulsarError } from "../errors.js";
 import { loadError } from "../loader.js";
 import { unpack } from "../packed.js";
@@ -31,6 +31,7 @@ export interface Engine {
   setReachable(reachable: boolean): void;
   createTopic(topic: string, partitions: number, mono: number, wall: number): void;
   deleteTopic(topic: string, mono: number, wall: number): void;
+  setMessageTtl(topic: string, seconds: number, mono: number, wall: number): void;
   topics(): string[];
   partitions(topic: string): number;
   messages(topic: string): EngineMessage[];

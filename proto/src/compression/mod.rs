@@ -36,6 +36,8 @@ pub(crate) struct Packer {
 /// Unpacks payloads, and keeps between them what its codecs work with.
 #[derive(Default)]
 pub(crate) struct Unpacker {
+    /// The end of the last payload's buffer: all of it is free again once nobody holds that payload.
+    spare: BytesMut,
     #[cfg(feature = "zlib")]
     zlib: Option<zlib_rs::Inflate>,
     #[cfg(feature = "zstd")]
@@ -47,6 +49,11 @@ pub(crate) struct Unpacker {
 const ZLIB_LEVEL: i32 = 6;
 #[cfg(feature = "zlib")]
 const ZLIB_WINDOW_BITS: u8 = 15;
+
+/// Buffers of payloads are multiples of this many bytes, so that the next payload's size differs less often.
+const ROUND: usize = 16 * 1024;
+/// The largest payload whose buffer is used again.
+const MAX_SPARE: usize = 1 << 20;
 
 /// Whether this build has the codec.
 pub(crate) fn is_built_in(codec: CompressionType) -> bool {
@@ -136,49 +143,57 @@ impl Unpacker {
         packed: &[u8],
         size: usize,
     ) -> Result<Bytes, Error> {
-        match self.unpack_into(codec, packed, size) {
-            Ok(unpacked) if unpacked.len() == size => Ok(Bytes::from(unpacked)),
-            Ok(unpacked) => Err(wrong(codec, &format!("declares {size} bytes and has {}", unpacked.len()))),
+        let mut out = std::mem::take(&mut self.spare);
+        // Java's ZLIB streams have no end, so that only one byte too many shows a lie.
+        let room = size + usize::from(codec == CompressionType::ZLIB);
+        if !out.try_reclaim(room) {
+            out = BytesMut::with_capacity(room.next_multiple_of(ROUND));
+        }
+        out.resize(room, 0);
+        match self.unpack_into(codec, packed, &mut out) {
+            Ok(n) if n == size => {
+                let unpacked = out.split_to(size).freeze();
+                if size <= MAX_SPARE {
+                    out.clear();
+                    self.spare = out;
+                }
+                Ok(unpacked)
+            }
+            Ok(n) => Err(wrong(codec, &format!("declares {size} bytes and has {n}"))),
             Err(why) => Err(wrong(codec, &format!("of {size} declared bytes cannot be unpacked: {why}"))),
         }
     }
 
-    /// The unpacked bytes, never more than `size`.
-    fn unpack_into(&mut self, codec: CompressionType, packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    /// How many bytes there are, or were until `out` was full.
+    fn unpack_into(
+        &mut self,
+        codec: CompressionType,
+        packed: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, String> {
         match codec {
             #[cfg(feature = "lz4")]
-            CompressionType::LZ4 => {
-                let mut out = vec![0; size];
-                let n = lz4_flex::block::decompress_into(packed, &mut out).map_err(|e| e.to_string())?;
-                out.truncate(n);
-                Ok(out)
-            }
+            CompressionType::LZ4 => lz4_flex::block::decompress_into(packed, out).map_err(|e| e.to_string()),
             #[cfg(feature = "zlib")]
             CompressionType::ZLIB => {
-                // Java's streams have no end, so that only one byte too many shows a lie.
-                let mut out = vec![0; size + 1];
                 let inflate = self.zlib.get_or_insert_with(|| zlib_rs::Inflate::new(true, ZLIB_WINDOW_BITS));
                 inflate.reset(true);
                 inflate
-                    .decompress(packed, &mut out, zlib_rs::InflateFlush::SyncFlush)
+                    .decompress(packed, out, zlib_rs::InflateFlush::SyncFlush)
                     .map_err(|e| e.as_str().to_owned())?;
-                out.truncate(inflate.total_out() as usize);
-                Ok(out)
+                Ok(inflate.total_out() as usize)
             }
             #[cfg(feature = "zstd")]
-            CompressionType::ZSTD => self.zstd.unpack(packed, size),
+            CompressionType::ZSTD => self.zstd.unpack(packed, out),
             #[cfg(feature = "snappy")]
             CompressionType::SNAPPY => {
                 let claimed = snap::raw::decompress_len(packed).map_err(|e| e.to_string())?;
-                if claimed != size {
+                if claimed != out.len() {
                     return Err(format!("its own header says {claimed} bytes"));
                 }
-                let mut out = vec![0; size];
-                let n = snap::raw::Decoder::new().decompress(packed, &mut out).map_err(|e| e.to_string())?;
-                out.truncate(n);
-                Ok(out)
+                snap::raw::Decoder::new().decompress(packed, out).map_err(|e| e.to_string())
             }
-            _ => Err(format!("no codec for {} bytes to {size}", packed.len())),
+            _ => Err(format!("no codec for {} bytes to {}", packed.len(), out.len())),
         }
     }
 }

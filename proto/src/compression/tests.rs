@@ -53,6 +53,23 @@ fn p03_a_packer_goes_from_payload_to_payload() {
 }
 
 #[test]
+fn p03_a_payload_that_is_held_keeps_its_bytes_and_one_that_is_not_gives_its_buffer() {
+    let mut unpacker = Unpacker::default();
+    let mut unpack = |byte: u8, size: usize| {
+        let packed = pack(CompressionType::LZ4, &vec![byte; size]);
+        unpacker.unpack(CompressionType::LZ4, &packed, size).expect("unpacked")
+    };
+    let held = unpack(1, 50_000);
+    let other = unpack(2, 50_000);
+    assert!(held == vec![1; 50_000] && other == vec![2; 50_000]);
+    let buffer = other.as_ptr();
+    drop(other);
+    let third = unpack(3, 50_100);
+    assert!(third.as_ptr() == buffer && third == vec![3; 50_100]);
+    assert!(held == vec![1; 50_000]);
+}
+
+#[test]
 fn p03_a_zlib_stream_without_its_end_is_javas() {
     let data = vec![9u8; 30_000];
     let mut out = vec![0; 1000];
@@ -100,7 +117,7 @@ fn p03_bytes_of_any_sort_are_an_error_and_no_panic() {
 #[test]
 fn p03_a_window_beyond_reason_is_refused() {
     let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
-    let error = zstd::pure::Unpacker.unpack(&huge, 10).expect_err("a window of 128 MiB");
+    let error = zstd::pure::Unpacker.unpack(&huge, &mut [0; 10]).expect_err("a window of 128 MiB");
     assert!(error.contains("window"), "{error}");
     let error = unpack(CompressionType::ZSTD, &huge, 10, 1000).expect_err("a window of 128 MiB");
     assert_eq!(error.kind(), ErrorKind::Corrupted);

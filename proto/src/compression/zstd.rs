@@ -35,15 +35,12 @@ mod native {
 
     impl Unpacker {
         /// All at once into its place, so that no frame's window is allocated.
-        pub(crate) fn unpack(&mut self, packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+        pub(crate) fn unpack(&mut self, packed: &[u8], out: &mut [u8]) -> Result<usize, String> {
             let decompressor = match &mut self.0 {
                 Some(decompressor) => decompressor,
                 none => none.insert(Decompressor::new().map_err(|e| e.to_string())?),
             };
-            let mut out = vec![0; size];
-            let n = decompressor.decompress_to_buffer(packed, &mut out[..]).map_err(|e| e.to_string())?;
-            out.truncate(n);
-            Ok(out)
+            decompressor.decompress_to_buffer(packed, out).map_err(|e| e.to_string())
         }
     }
 }
@@ -73,15 +70,12 @@ pub(super) mod pure {
     pub(crate) struct Unpacker;
 
     impl Unpacker {
-        pub(crate) fn unpack(&mut self, packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+        pub(crate) fn unpack(&mut self, packed: &[u8], out: &mut [u8]) -> Result<usize, String> {
             let window = window(packed).ok_or("it does not begin with a frame")?;
-            if window > MAX_WINDOW.max(size as u64) {
+            if window > MAX_WINDOW.max(out.len() as u64) {
                 return Err(format!("it wants a window of {window} bytes"));
             }
-            let mut out = vec![0; size];
-            let n = FrameDecoder::new().decode_all(packed, &mut out).map_err(|e| e.to_string())?;
-            out.truncate(n);
-            Ok(out)
+            FrameDecoder::new().decode_all(packed, out).map_err(|e| e.to_string())
         }
     }
 

@@ -146,6 +146,9 @@ impl ProducerConfig {
             if self.round_robin_router_batching_partition_switch_frequency == 0 {
                 wrong.push("round_robin_router_batching_partition_switch_frequency is at least 1".to_owned());
             }
+            if self.message_routing_mode == MessageRoutingMode::PartialRoundRobinPartition(0) {
+                wrong.push("PartialRoundRobinPartition goes round at least 1 partition".to_owned());
+            }
             if self.auto_update_partitions_interval < Duration::from_millis(1) {
                 wrong.push("auto_update_partitions_interval is at least 1 ms".to_owned());
             }

@@ -39,6 +39,8 @@ const MAX_RESERVE: usize = 256 * 1024;
 const SPARES: usize = 64;
 /// The largest of them.
 const MAX_SPARE: usize = 160 * 1024;
+/// From this size on a frame gets a buffer of its own, or it would hold all else that was read with it.
+const MIN_OWN: usize = 16 * 1024;
 /// Buffers are a multiple of this, so that they suit the next frame too.
 const ROUND: usize = 16 * 1024;
 
@@ -126,7 +128,10 @@ impl FrameDecoder {
             };
             let frame = self.partial.split_to(total).freeze();
             if self.partial.is_empty() {
-                self.spare(total);
+                let end = std::mem::take(&mut self.partial);
+                if (ROUND..=MAX_SPARE).contains(&total) {
+                    self.spare(end);
+                }
             }
             return split(frame).map(Some);
         }
@@ -164,8 +169,21 @@ impl FrameDecoder {
     /// Takes the entry of a frame that was peeked at, and passes over it.
     #[inline]
     pub(crate) fn take_entry(&mut self, peeked: Peeked) -> Bytes {
+        if (MIN_OWN..=MAX_SPARE).contains(&peeked.end) {
+            return self.copy_entry(peeked);
+        }
         let mut entry = self.current.split_to(peeked.end);
         entry.advance(peeked.command_end);
+        entry
+    }
+
+    #[inline(never)]
+    fn copy_entry(&mut self, peeked: Peeked) -> Bytes {
+        let mut buffer = self.buffer(peeked.end - peeked.command_end);
+        buffer.extend_from_slice(&self.current[peeked.command_end..peeked.end]);
+        self.current.advance(peeked.end);
+        let entry = buffer.split().freeze();
+        self.spare(buffer);
         entry
     }
 
@@ -197,14 +215,11 @@ impl FrameDecoder {
     }
 
     /// Keeps the end of a frame's buffer, by which all of it will be free again.
-    fn spare(&mut self, len: usize) {
-        let end = std::mem::take(&mut self.partial);
-        if (ROUND..=MAX_SPARE).contains(&len) {
-            if self.spares.len() == SPARES {
-                self.spares.pop_front();
-            }
-            self.spares.push_back(end);
+    fn spare(&mut self, end: BytesMut) {
+        if self.spares.len() == SPARES {
+            self.spares.pop_front();
         }
+        self.spares.push_back(end);
     }
 
     fn frame_len(&self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {

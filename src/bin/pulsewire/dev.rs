@@ -197,6 +197,7 @@ impl Running {
         config.allow_missing_origin = HOST.is_loopback();
         config.reveal_upstream = true;
         config.limits.close_timeout = CLOSE;
+        config.limits.lame_duck = Duration::ZERO;
         let gateway = Gateway::bind(config).await.map_err(|error| bind_failure(error, listen))?;
 
         let gateway_url =

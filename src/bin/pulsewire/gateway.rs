@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use pulsewire_gateway::{
-    Gateway, GatewayConfig, GatewayError, ListenTls, Origin, Pem, Upstream, UpstreamTls,
-};
+use pulsewire_gateway::{Gateway, GatewayConfig, GatewayError, Handle, ListenTls, Origin, Pem, Upstream};
 
-use crate::failure::{Ended, Failure};
-use crate::interrupt::Interrupts;
+use crate::failure::{Ended, Failure, note};
+use crate::interrupt::{Hangups, Interrupts};
 use crate::output::say;
 use crate::ports::cannot_listen;
 
@@ -19,18 +17,29 @@ Examples:
   pulsewire gateway --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \\
       --upstream pulsar+ssl://pulsar-proxy:6651 --allow-origin https://app.example
 
-When it listens it prints the WebSocket's URL on stdout. All that is wrong with the configuration is told
-at once, with exit code 2, before it listens. SIGINT and SIGTERM close all connections in order; it ends
-with 0 then. RUST_LOG=warn makes it quieter.";
+  pulsewire gateway --config gateway.toml
+  pulsewire gateway --check gateway.toml
+
+Options stand over what the file says; gateway/README.md has every key. When it listens it prints the
+WebSocket's URL on stdout. All that is wrong with the configuration is told at once, with exit code 2,
+before it listens. SIGINT and SIGTERM close all connections in order, spread over `limits.lame_duck`; a
+second one closes them at once; it ends with 0 then. SIGHUP reads the file, and the certificates and keys
+that it names, anew: for new connections, nobody is dropped. RUST_LOG=warn makes it quieter.";
 
 /// Carry the Pulsar protocol between WebSockets and one broker or proxy.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Where WebSockets are served, at /pulsar; port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8081")]
-    listen: String,
-    /// Where /healthz and /readyz are served, if anywhere; keep it from strangers
+    /// The configuration, in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only look for mistakes in this configuration: ends with 0 when there are none, else with 2
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    check: Option<PathBuf>,
+    /// Where WebSockets are served, at /pulsar; port 0 takes a free one. Default: 127.0.0.1:8081
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Where /healthz, /readyz, /metrics and /connz are served, if anywhere; keep it from strangers
     #[arg(long, value_name = "ADDR:PORT")]
     admin_listen: Option<String>,
     /// The one broker or proxy behind it: pulsar[+ssl]://host[:port]
@@ -61,24 +70,61 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
     let mut interrupts = Interrupts::new()?;
+    let mut hangups = Hangups::new()?;
     let config = arguments.config()?;
-    let (listen, upstream) = (config.listen, config.upstream.clone());
+    if let Some(file) = &arguments.check {
+        say(&format!("{}: nothing is wrong", file.display()));
+        return Ok(Ended::Done);
+    }
+    let listen = config.listen;
+    let upstream = match (&config.upstream, &config.brokers) {
+        (Some(upstream), _) => upstream.to_string(),
+        (None, Some(_)) => "brokers that clients name".to_owned(),
+        (None, None) => String::new(),
+    };
     let gateway = Gateway::bind(config).await.map_err(|error| bind_failure(error, listen))?;
-    let upstream = upstream.map(|it| it.to_string()).unwrap_or_default();
     if let Some(admin) = gateway.admin_addr() {
         say(&format!("health    http://{admin}/healthz"));
     }
     say(&format!("upstream  {upstream}"));
     say(&format!("gateway   {}", gateway.url()));
-    gateway.run(interrupts.next()).await;
-    Ok(Ended::Done)
+    let handle = gateway.handle();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut running = std::pin::pin!(gateway.run(async {
+        // Nobody there to stop it any more: it stops.
+        let _ = stopped.await;
+    }));
+    let mut stop = Some(stop);
+    loop {
+        tokio::select! {
+            () = &mut running => return Ok(Ended::Done),
+            () = interrupts.next() => match stop.take() {
+                Some(stop) => drop(stop),
+                None => handle.stop_now(),
+            },
+            () = hangups.next() => match arguments.config() {
+                Ok(config) => reload(&handle, &config),
+                Err(failure) => note(&format!("nothing is reloaded: {}", failure.message())),
+            },
+        }
+    }
+}
+
+fn reload(handle: &Handle, config: &GatewayConfig) {
+    match handle.reload(config) {
+        Ok(()) => tracing::info!("reloaded"),
+        Err(errors) => {
+            let wrong: Vec<String> = errors.iter().map(|error| flag_for(&error.key, error)).collect();
+            note(&format!("nothing is reloaded: {}", Failure::configuration(&wrong).message()));
+        }
+    }
 }
 
 /// Why a gateway cannot be bound.
 pub(crate) fn bind_failure(error: GatewayError, listen: SocketAddr) -> Failure {
     match error {
         GatewayError::Config(errors) => {
-            let wrong: Vec<String> = errors.iter().map(|error| flag_for(error.key, error)).collect();
+            let wrong: Vec<String> = errors.iter().map(|error| flag_for(&error.key, error)).collect();
             Failure::configuration(&wrong)
         }
         GatewayError::Listen { key, address, source } => {
@@ -110,23 +156,45 @@ impl Arguments {
     /// The configuration, or all that is wrong with it.
     fn config(&self) -> Result<GatewayConfig, Failure> {
         let mut wrong = Vec::new();
-        let mut address = |flag: &str, text: &str| match text.parse::<SocketAddr>() {
-            Ok(address) => address,
-            Err(_) => {
+        let mut config = GatewayConfig::new(SocketAddr::from(([127, 0, 0, 1], 8081)));
+        let file = self.config.as_ref().or(self.check.as_ref());
+        // A file that cannot be read says nothing: what is missing then is not missed.
+        let mut said = true;
+        match file.map(|file| config.read_file(file)) {
+            None => {}
+            Some(Ok(errors)) => wrong.extend(errors.iter().map(ToString::to_string)),
+            Some(Err(errors)) => {
+                said = false;
+                wrong.extend(errors.iter().map(ToString::to_string));
+            }
+        }
+        let mut address = |flag: &str, text: &Option<String>| {
+            let text = text.as_ref()?;
+            let parsed = text.parse::<SocketAddr>();
+            if parsed.is_err() {
                 wrong.push(format!(
                     "{flag}: {text:?} is no address with a port, as 127.0.0.1:8081 or [::1]:8081"
                 ));
-                SocketAddr::from(([127, 0, 0, 1], 0))
             }
+            parsed.ok()
         };
-        let mut config = GatewayConfig::new(address("--listen", &self.listen));
-        config.admin_listen = self.admin_listen.as_deref().map(|text| address("--admin-listen", text));
+        if let Some(listen) = address("--listen", &self.listen) {
+            config.listen = listen;
+        }
+        if let Some(admin) = address("--admin-listen", &self.admin_listen) {
+            config.admin_listen = Some(admin);
+        }
         match self.upstream.as_deref().map(|text| (text, text.parse::<Upstream>())) {
             Some((_, Ok(upstream))) => config.upstream = Some(upstream),
             Some((text, Err(error))) => wrong.push(format!("--upstream: {text:?}: {error}")),
-            None => wrong.push(
+            None if config.upstream.is_some() || config.brokers.is_some() => {}
+            None if said && !wrong.iter().any(|line| line.starts_with("upstream: ")) => wrong.push(
                 "--upstream: it is missing; name the broker or proxy, as pulsar://localhost:6650".to_owned(),
             ),
+            None => {}
+        }
+        if !self.allow_origins.is_empty() {
+            config.allow_origins.clear();
         }
         for text in &self.allow_origins {
             match text.parse::<Origin>() {
@@ -134,8 +202,8 @@ impl Arguments {
                 Err(error) => wrong.push(format!("--allow-origin: {text:?}: {error}")),
             }
         }
-        config.allow_missing_origin = self.allow_missing_origin;
-        config.tls = match (&self.tls_cert, &self.tls_key) {
+        config.allow_missing_origin |= self.allow_missing_origin;
+        let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => {
                 Some(ListenTls { certificates: Pem::File(cert.clone()), key: Pem::File(key.clone()) })
             }
@@ -149,10 +217,11 @@ impl Arguments {
                 None
             }
         };
+        config.tls = tls.or(config.tls);
         if self.upstream_ca.is_some() || self.upstream_server_name.is_some() {
-            let mut tls = UpstreamTls::default();
-            tls.authorities = self.upstream_ca.clone().map(Pem::File);
-            tls.server_name.clone_from(&self.upstream_server_name);
+            let mut tls = config.upstream_tls.unwrap_or_default();
+            tls.authorities = self.upstream_ca.clone().map(Pem::File).or(tls.authorities);
+            tls.server_name = self.upstream_server_name.clone().or(tls.server_name);
             config.upstream_tls = Some(tls);
         }
         if let Some(most) = self.max_connections {
@@ -161,11 +230,11 @@ impl Arguments {
         // What the gateway itself finds stands beside it; without an upstream that can be used it would
         // not look at the options for it.
         let mut checked = config.clone();
-        if checked.upstream.is_none() && checked.upstream_tls.is_some() {
+        if checked.upstream.is_none() && checked.brokers.is_none() && checked.upstream_tls.is_some() {
             checked.upstream = "pulsar+ssl://localhost".parse().ok();
         }
         if let Err(errors) = checked.validate() {
-            wrong.extend(errors.iter().map(|error| flag_for(error.key, error)));
+            wrong.extend(errors.iter().map(|error| flag_for(&error.key, error)));
         }
         if wrong.is_empty() { Ok(config) } else { Err(Failure::configuration(&wrong)) }
     }

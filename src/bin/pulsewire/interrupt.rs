@@ -40,3 +40,33 @@ impl Interrupts {
         }
     }
 }
+
+/// SIGHUP: read the configuration anew.
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    #[cfg(unix)]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signal = signal(SignalKind::hangup())
+            .map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
+        Ok(Self { signal })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}

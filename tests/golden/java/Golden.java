@@ -62,6 +62,19 @@ public final class Golden {
         }
     }
 
+    /** Every message of the protocol, filled, without what else is made of them. */
+    static List<Map<String, Object>> filled(String version) throws Exception {
+        Golden golden = new Golden(version);
+        for (String name : protocolClasses()) {
+            Class<?> type = Class.forName(name);
+            if (!type.isEnum() && !Shape.nameOf(type).startsWith("LightProtoCodec") && type != BaseCommand.class) {
+                golden.message(type);
+            }
+        }
+        golden.commands();
+        return golden.vectors;
+    }
+
     private void generate(Path target) throws Exception {
         Set<Class<?>> messages = new LinkedHashSet<>();
         Map<String, Class<?>> enums = new TreeMap<>();

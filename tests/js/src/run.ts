@@ -79,7 +79,11 @@ async function inNode(): Promise<void> {
 
 async function inChromium(): Promise<void> {
   const nonce = "pulsewire";
-  const imports = { pulsewire: "/js/dist/index.js", "pulsewire/slim": "/js/dist/slim.js" };
+  const imports = {
+    pulsewire: "/js/dist/index.js",
+    "pulsewire/slim": "/js/dist/slim.js",
+    "pulsewire/testing": "/js/dist/testing/index.js",
+  };
   const options = {
     allowed: ["js/dist", "js/wasm", "tests/js/out"],
     // All that a page's policy has to allow for the package is 'wasm-unsafe-eval'.

@@ -75,6 +75,8 @@ public final class Witness {
                 case "produce" -> produce(request, answer);
                 case "subscribe" -> subscribe(request);
                 case "receive" -> receive(request, answer);
+                case "commands" -> answer.set("commands", JSON.valueToTree(Golden.filled("live")));
+                case "recode" -> recode(request, answer);
                 case "compare" -> compare(request, answer);
                 case "close" -> consumers.remove(request.get("handle").asText()).close();
                 default -> throw new IllegalArgumentException("no such request: " + request);
@@ -222,6 +224,15 @@ public final class Witness {
                         consumer.reconsumeLater(message, request.get("delay_ms").asLong(), TimeUnit.MILLISECONDS);
                 default -> { }
             }
+        }
+    }
+
+    /** Messages of the protocol, read by the generated classes and written again. */
+    private static void recode(JsonNode request, ObjectNode answer) throws Exception {
+        ArrayNode messages = answer.putArray("messages");
+        for (JsonNode message : request.get("messages")) {
+            Class<?> type = Class.forName(Shape.PACKAGE + message.get("message").asText());
+            messages.add(HEX.formatHex(Filler.bytes(Filler.parse(type, HEX.parseHex(message.get("hex").asText())))));
         }
     }
 

@@ -3,35 +3,27 @@
 use std::time::Duration;
 
 use pulsewire::{Client, Consumer, DeadLetterPolicy, InitialPosition, SubscriptionType};
-use pulsewire_tests::Outcome;
 use serde_json::{Value, json};
 
 use super::matrix::{as_said, receive};
 use super::witness::{Language::Java, hex};
-use super::{Both, Check, Result, text};
+use super::{Both, Result, text};
+use crate::env::{Env, Outcome, within};
 
 /// So often a message may come again, or be put off.
 const MAX: u32 = 3;
 const SOON: Duration = Duration::from_millis(200);
 
-pub(super) fn checks() -> Vec<Check> {
-    vec![
-        Check {
-            name: "c11_java_and_we_put_off_in_turns",
-            witness: Java.witness(),
-            run: |both| Box::pin(put_off(both)),
-        },
-        Check {
-            name: "c12_java_buries_what_we_gave_back",
-            witness: Java.witness(),
-            run: |both| Box::pin(we_begin(both)),
-        },
-        Check {
-            name: "c12_we_bury_what_java_gave_back",
-            witness: Java.witness(),
-            run: |both| Box::pin(java_begins(both)),
-        },
-    ]
+pub(crate) async fn c11_java_and_we_put_off_in_turns(env: Env) -> Outcome {
+    put_off(Both::new(env)).await
+}
+
+pub(crate) async fn c12_java_buries_what_we_gave_back(env: Env) -> Outcome {
+    we_begin(Both::new(env)).await
+}
+
+pub(crate) async fn c12_we_bury_what_java_gave_back(env: Env) -> Outcome {
+    java_begins(Both::new(env)).await
 }
 
 /// One message on a new topic, and what is said of it.
@@ -93,16 +85,16 @@ async fn dead(both: &Both, client: &Client, topic: &str, origin: &str, put_off: 
             return Err(format!("the dead letter is {letter} instead of {properties}"));
         }
     }
-    match tokio::time::timeout(SOON, consumer.receive()).await {
-        Err(_) => Ok(()),
-        Ok(_) => Err("there is more than one dead letter".to_owned()),
+    match within(SOON, consumer.receive()).await {
+        None => Ok(()),
+        Some(_) => Err("there is more than one dead letter".to_owned()),
     }
 }
 
 /// Neither is given the message any more.
 async fn nothing_left(both: &Both, client: &Client, topic: &str, retry: bool) -> Outcome {
     let consumer = ours(client, topic, retry).await?;
-    if tokio::time::timeout(3 * SOON, consumer.receive()).await.is_ok() {
+    if within(3 * SOON, consumer.receive()).await.is_some() {
         return Err("it came again after all".to_owned());
     }
     consumer.close().await.map_err(text)?;

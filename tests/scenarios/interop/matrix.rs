@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pulsewire::{Client, CompressionType, InitialPosition, Message, MessageId};
-use pulsewire_tests::Outcome;
 use serde_json::{Value, json};
 
 use super::witness::{Language, hex, random, said};
-use super::{Both, Check, Result, text};
+use super::{Both, Result, text};
+use crate::env::{Env, Outcome, within};
 
 /// Who writes or reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,30 +39,26 @@ impl Mode {
 }
 
 macro_rules! checks {
-    ($($name:ident: $writer:expr, $mode:expr => $reader:expr, $language:ident;)*) => {
-        pub(super) fn checks() -> Vec<Check> {
-            vec![$(Check {
-                name: stringify!($name),
-                witness: Language::$language.witness(),
-                run: |both| Box::pin(matrix(both, $writer, $mode, $reader)),
-            },)*]
+    ($($name:ident: $writer:expr, $mode:expr => $reader:expr;)*) => {$(
+        pub(crate) async fn $name(env: Env) -> Outcome {
+            matrix(Both::new(env), $writer, $mode, $reader).await
         }
-    };
+    )*};
 }
 
 checks! {
-    p01_java_reads_our_single_messages: Party::Ours, Mode::Single => JAVA, Java;
-    p01_python_reads_our_single_messages: Party::Ours, Mode::Single => PYTHON, Python;
-    p04_java_reads_our_batches: Party::Ours, Mode::Batch => JAVA, Java;
-    p04_python_reads_our_batches: Party::Ours, Mode::Batch => PYTHON, Python;
-    c30_we_read_the_single_messages_of_java: JAVA, Mode::Single => Party::Ours, Java;
-    c30_we_read_the_single_messages_of_python: PYTHON, Mode::Single => Party::Ours, Python;
-    c30_we_read_the_batches_of_java: JAVA, Mode::Batch => Party::Ours, Java;
-    c30_we_read_the_batches_of_python: PYTHON, Mode::Batch => Party::Ours, Python;
-    p05_java_reads_our_chunks: Party::Ours, Mode::Chunk => JAVA, Java;
-    p05_python_reads_our_chunks: Party::Ours, Mode::Chunk => PYTHON, Python;
-    c28_we_read_the_chunks_of_java: JAVA, Mode::Chunk => Party::Ours, Java;
-    c28_we_read_the_chunks_of_python: PYTHON, Mode::Chunk => Party::Ours, Python;
+    p01_java_reads_our_single_messages: Party::Ours, Mode::Single => JAVA;
+    p01_python_reads_our_single_messages: Party::Ours, Mode::Single => PYTHON;
+    p04_java_reads_our_batches: Party::Ours, Mode::Batch => JAVA;
+    p04_python_reads_our_batches: Party::Ours, Mode::Batch => PYTHON;
+    c30_we_read_the_single_messages_of_java: JAVA, Mode::Single => Party::Ours;
+    c30_we_read_the_single_messages_of_python: PYTHON, Mode::Single => Party::Ours;
+    c30_we_read_the_batches_of_java: JAVA, Mode::Batch => Party::Ours;
+    c30_we_read_the_batches_of_python: PYTHON, Mode::Batch => Party::Ours;
+    p05_java_reads_our_chunks: Party::Ours, Mode::Chunk => JAVA;
+    p05_python_reads_our_chunks: Party::Ours, Mode::Chunk => PYTHON;
+    c28_we_read_the_chunks_of_java: JAVA, Mode::Chunk => Party::Ours;
+    c28_we_read_the_chunks_of_python: PYTHON, Mode::Chunk => Party::Ours;
 }
 
 const CODECS: [&str; 5] = ["NONE", "LZ4", "ZLIB", "ZSTD", "SNAPPY"];
@@ -285,8 +281,8 @@ async fn they_read(both: &Both, language: Language, topic: &str, count: usize) -
 }
 
 pub(super) async fn receive(consumer: &pulsewire::Consumer) -> Result<Message> {
-    let message = tokio::time::timeout(Duration::from_secs(20), consumer.receive()).await;
-    message.map_err(|_| "no message came for 20 s")?.map_err(text)
+    let message = within(Duration::from_secs(20), consumer.receive()).await;
+    message.ok_or("no message came for 20 s")?.map_err(text)
 }
 
 /// A message of ours as a witness would say it.

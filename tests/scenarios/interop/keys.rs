@@ -1,17 +1,17 @@
 //! Keys: each goes to the same partition, whoever sends it.
 
 use pulsewire::{HashingScheme, MessageId};
-use pulsewire_tests::{Outcome, admin};
 use serde_json::{Value, json};
 
 use super::witness::Language::Java;
-use super::{Both, Check, Result, text};
+use super::{Both, Result, text};
+use crate::admin;
+use crate::env::{Env, Outcome};
 
 const PARTITIONS: u32 = 7;
 
-pub(super) fn checks() -> Vec<Check> {
-    let name = "r03_keys_go_where_java_sends_them";
-    vec![Check { name, witness: Java.witness(), run: |both| Box::pin(same_partitions(both)) }]
+pub(crate) async fn r03_keys_go_where_java_sends_them(env: Env) -> Outcome {
+    same_partitions(Both::new(env)).await
 }
 
 async fn same_partitions(both: Both) -> Outcome {

@@ -4,41 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pulsewire::{Client, Consumer, InitialPosition, SubscriptionType};
-use pulsewire_tests::Outcome;
 use serde_json::{Value, json};
 
 use super::matrix::as_said;
 use super::witness::Language::{self, Java, Python};
-use super::{Both, Check, Result, text};
+use super::{Both, Result, text};
+use crate::env::{Env, Outcome, within};
 
 const MESSAGES: usize = 600;
 const KEYS: usize = 30;
 /// After so long without a message all have come.
 const IDLE: Duration = Duration::from_secs(5);
 
-pub(super) fn checks() -> Vec<Check> {
-    vec![
-        Check {
-            name: "c01_three_clients_share_a_subscription",
-            witness: Java.witness(),
-            run: |both| Box::pin(shared(both)),
-        },
-        Check {
-            name: "c01_three_clients_share_a_subscription_by_keys",
-            witness: Java.witness(),
-            run: |both| Box::pin(key_shared(both)),
-        },
-        Check {
-            name: "c01_three_clients_take_over_from_each_other",
-            witness: Java.witness(),
-            run: |both| Box::pin(failover(both)),
-        },
-        Check {
-            name: "c01_three_clients_exclude_each_other",
-            witness: Java.witness(),
-            run: |both| Box::pin(exclusive(both)),
-        },
-    ]
+pub(crate) async fn c01_three_clients_share_a_subscription(env: Env) -> Outcome {
+    shared(Both::new(env)).await
+}
+
+pub(crate) async fn c01_three_clients_share_a_subscription_by_keys(env: Env) -> Outcome {
+    key_shared(Both::new(env)).await
+}
+
+pub(crate) async fn c01_three_clients_take_over_from_each_other(env: Env) -> Outcome {
+    failover(Both::new(env)).await
+}
+
+pub(crate) async fn c01_three_clients_exclude_each_other(env: Env) -> Outcome {
+    exclusive(Both::new(env)).await
 }
 
 async fn shared(both: Both) -> Outcome {
@@ -164,7 +155,7 @@ impl<'a> Three<'a> {
         let ours = async {
             let mut messages = Vec::new();
             if let Some(consumer) = &self.ours {
-                while let Ok(message) = tokio::time::timeout(IDLE, consumer.receive()).await {
+                while let Some(message) = within(IDLE, consumer.receive()).await {
                     let message = message.map_err(text)?;
                     consumer.acknowledge(&message).map_err(text)?;
                     messages.push(as_said(&message));
@@ -172,7 +163,7 @@ impl<'a> Three<'a> {
             }
             numbers(&messages)
         };
-        let (ours, java, python) = tokio::join!(ours, theirs(Java), theirs(Python));
+        let (ours, java, python) = futures_util::future::join3(ours, theirs(Java), theirs(Python)).await;
         Ok(vec![ours?, java?, python?])
     }
 

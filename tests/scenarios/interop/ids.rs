@@ -1,21 +1,20 @@
 //! Message ids: the same bytes and the same order in all clients.
 
 use pulsewire::MessageId;
-use pulsewire_tests::Outcome;
 use serde_json::{Value, json};
 
 use super::matrix::{JAVA, Mode, PYTHON, Party, read, write};
 use super::witness::Language::{self, Java, Python};
 use super::witness::hex;
-use super::{Both, Check, Result, text};
+use super::{Both, Result, text};
+use crate::env::{Env, Outcome};
 
-pub(super) fn checks() -> Vec<Check> {
-    let bytes = "c30_ids_are_the_same_bytes_in_all_clients";
-    let order = "c30_ids_are_ordered_alike_in_all_clients";
-    vec![
-        Check { name: bytes, witness: Java.witness(), run: |both| Box::pin(same_bytes(both)) },
-        Check { name: order, witness: Java.witness(), run: |both| Box::pin(same_order(both)) },
-    ]
+pub(crate) async fn c30_ids_are_the_same_bytes_in_all_clients(env: Env) -> Outcome {
+    same_bytes(Both::new(env)).await
+}
+
+pub(crate) async fn c30_ids_are_ordered_alike_in_all_clients(env: Env) -> Outcome {
+    same_order(Both::new(env)).await
 }
 
 async fn same_bytes(both: Both) -> Outcome {

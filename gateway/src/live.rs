@@ -1,0 +1,122 @@
+//! What may change while the gateway runs: one value, replaced as a whole. A connection keeps the one that it
+//! began with.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_rustls::TlsAcceptor;
+
+use crate::brokers::Brokers;
+use crate::config::{GatewayConfig, Upstream};
+use crate::error::{ConfigError, ConfigErrors, Problem};
+use crate::limits::Limits;
+use crate::origin::OriginRule;
+use crate::resolve::Resolver;
+use crate::tls::{self, UpstreamConnector};
+use crate::token::TokenCheck;
+
+/// A configuration, checked, with its files read.
+pub(crate) struct Live {
+    pub(crate) origins: OriginRule,
+    pub(crate) tokens: Option<TokenCheck>,
+    pub(crate) acceptor: Option<TlsAcceptor>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) brokers: Option<Brokers>,
+    pub(crate) connector: Option<UpstreamConnector>,
+    pub(crate) resolver: Resolver,
+    pub(crate) reveal_upstream: bool,
+    pub(crate) limits: Limits,
+    /// What it was made of.
+    pub(crate) config: GatewayConfig,
+}
+
+impl Live {
+    /// Checks everything, and makes what the checks need to make anyway.
+    pub(crate) fn prepare(config: &GatewayConfig) -> Result<Self, ConfigErrors> {
+        let mut errors = Vec::new();
+        if let Some(admin) = config.admin_listen
+            && admin == config.listen
+            && admin.port() != 0
+        {
+            errors.push(ConfigError::at("admin_listen", Problem::SameAsListen));
+        }
+        config.limits.check(&mut errors);
+        let acceptor = config.tls.as_ref().and_then(|listen| tls::acceptor(listen, &mut errors));
+        if let Some(brokers) = &config.brokers {
+            brokers.check(&mut errors);
+        }
+        let own = config.upstream.as_ref().filter(|upstream| upstream.tls).map(Upstream::host);
+        let connector = if own.is_some() || config.brokers.as_ref().is_some_and(|brokers| brokers.tls) {
+            tls::connector(own.as_deref(), config.upstream_tls.as_ref(), &mut errors)
+        } else {
+            if config.upstream_tls.is_some() {
+                errors.push(ConfigError::at("upstream_tls", Problem::UpstreamIsNotTls));
+            }
+            None
+        };
+        let tokens = config.tokens.as_ref().map(|tokens| TokenCheck::prepare(tokens, &mut errors));
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        Ok(Live {
+            origins: OriginRule {
+                allowed: config.allow_origins.clone(),
+                allow_missing: config.allow_missing_origin,
+            },
+            tokens,
+            acceptor,
+            upstream: config.upstream.clone(),
+            brokers: config.brokers.clone(),
+            connector,
+            resolver: config.resolver.clone(),
+            reveal_upstream: config.reveal_upstream,
+            limits: config.limits.clone(),
+            config: config.clone(),
+        })
+    }
+
+    /// Whether there is anything to forward to.
+    pub(crate) fn has_upstream(&self) -> bool {
+        self.upstream.is_some() || self.brokers.is_some()
+    }
+
+    /// Whether the client's first frame has to be read.
+    pub(crate) fn reads_first_frame(&self) -> bool {
+        self.brokers.is_some() || self.tokens.as_ref().is_some_and(TokenCheck::maps)
+    }
+}
+
+/// The one that new connections get.
+pub(crate) struct Current(RwLock<Arc<Live>>);
+
+impl Current {
+    pub(crate) fn new(live: Live) -> Self {
+        Current(RwLock::new(Arc::new(live)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Live> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration in its place, if it differs in nothing that is fixed.
+    pub(crate) fn replace(&self, config: &GatewayConfig) -> Result<(), ConfigErrors> {
+        let now = self.get();
+        let mut errors: Vec<ConfigError> = [
+            ("listen", now.config.listen != config.listen),
+            ("admin_listen", now.config.admin_listen != config.admin_listen),
+            ("tls", now.config.tls.is_some() != config.tls.is_some()),
+        ]
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| ConfigError::at(key, Problem::Fixed))
+        .collect();
+        match Live::prepare(config) {
+            Ok(live) if errors.is_empty() => {
+                *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(wrong) => errors.extend(wrong.0),
+        }
+        Err(ConfigErrors(errors))
+    }
+}
