@@ -326,6 +326,18 @@ fn a_terminated_topic_still_ends_its_transactions() {
     assert!(matches!(w.hear(c), Command::ReachedEndOfTopic(_)));
 }
 
+/// The real broker's clock cannot add the longest of them, and stands still after it.
+#[test]
+fn the_longest_of_lifetimes_holds_nobody_up() {
+    let mut w = World::new();
+    let c = w.client();
+    let long = begin(&mut w, c, i64::MAX as u64);
+    let short = begin(&mut w, c, 1000);
+    w.pass(Duration::from_secs(2));
+    assert_eq!(end(&mut w, c, short, TxnAction::COMMIT), Some(ServerError::TRANSACTION_NOT_FOUND));
+    assert_eq!(end(&mut w, c, long, TxnAction::COMMIT), None);
+}
+
 #[test]
 fn half_an_id_is_none() {
     let mut w = World::new();

@@ -62,6 +62,7 @@ pub use statistics::{
 };
 pub use testing::{ConnectionInfo, SendFailure, StoredMessage};
 pub use time::Now;
+pub use transactions::{BufferStats, CoordinatorStats, InTopic, Position, TransactionInfo};
 
 use connection::{Connection, State};
 use connections::Connections;

@@ -79,7 +79,7 @@ impl Ground<'_> {
                 pending.insert(self.txn, offset, open);
             }
             let after = sub.left().messages(offset, messages);
-            sub.settle_unacked(by, offset, before - after);
+            sub.settle_unacked(by, offset, before.saturating_sub(after));
             if after == 0 {
                 sub.let_go(by, offset, messages);
                 sub.replay.remove(offset);

@@ -50,6 +50,23 @@ impl Buffer {
         self.order.first().map_or(u64::MAX, |(offset, _)| *offset)
     }
 
+    /// The first message of a transaction that is ongoing.
+    pub(super) fn start_of(&self, id: TxnId) -> Option<u64> {
+        self.ongoing.get(&id).copied()
+    }
+
+    pub(super) fn is_aborted(&self, id: TxnId) -> bool {
+        self.aborted.contains_key(&id)
+    }
+
+    pub(super) fn hidden_count(&self) -> u64 {
+        self.aborted.len() as u64
+    }
+
+    pub(super) fn low_water(&self) -> &BTreeMap<u64, u64> {
+        &self.low_water
+    }
+
     pub(super) fn is_ongoing(&self, id: TxnId) -> bool {
         self.ongoing.contains_key(&id)
     }

@@ -28,7 +28,7 @@ impl Broker {
             .then_some(self.config.transaction_coordinators)
     }
 
-    fn check_coordinator(&self, coordinator: u64) -> Result<(), Refusal> {
+    pub(super) fn check_coordinator(&self, coordinator: u64) -> Result<(), Refusal> {
         if coordinator < u64::from(self.config.transaction_coordinators) {
             return Ok(());
         }

@@ -21,6 +21,9 @@ use super::{Action, TxnId};
 /// What a transaction costs in memory besides the names that it knows.
 const COST: usize = 512;
 
+/// The longest that one may stay open: a hundred years, which every host's clock can add.
+const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1000;
+
 /// What a name costs besides its letters.
 const NAME_COST: usize = 96;
 
@@ -92,7 +95,7 @@ impl Coordinators {
         let id = TxnId { coordinator, number: *next };
         *next += 1;
         // Java reads a signed number: below 0 is over at once.
-        let ttl = i64::try_from(ttl).map_or(0, i64::unsigned_abs);
+        let ttl = if i64::try_from(ttl).is_ok() { ttl.min(LONGEST) } else { 0 };
         let due = now.mono.saturating_add(Duration::from_millis(ttl));
         let txn = Txn {
             state: State::Open,
@@ -148,10 +151,19 @@ impl Coordinators {
         Some(txn)
     }
 
+    pub(super) fn get(&self, id: TxnId) -> Result<&Txn, Refusal> {
+        self.txns.get(&id).ok_or_else(|| not_found(id))
+    }
+
+    /// A coordinator's transactions.
+    pub(super) fn of(&self, coordinator: u64) -> impl Iterator<Item = (TxnId, &Txn)> {
+        let all = TxnId { coordinator, number: 0 }..=TxnId { coordinator, number: u64::MAX };
+        self.txns.range(all).map(|(id, txn)| (*id, txn))
+    }
+
     /// All of a coordinator's transactions up to this number have ended. 0 says nothing.
     pub(super) fn low_water(&self, coordinator: u64) -> u64 {
-        let all = TxnId { coordinator, number: 0 }..=TxnId { coordinator, number: u64::MAX };
-        self.txns.range(all).next().map_or(0, |(first, _)| first.number.saturating_sub(1))
+        self.of(coordinator).next().map_or(0, |(first, _)| first.number.saturating_sub(1))
     }
 
     /// The number of a coordinator's next transaction.

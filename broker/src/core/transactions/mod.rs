@@ -4,7 +4,8 @@
 //! Where things are: `coordinator` (which transactions there are, and how far each is), `commands`
 //! (what clients say to coordinators), `buffer` (the transactions among a topic's messages),
 //! `pending` (those among a subscription's acknowledgements), `acking` (acknowledging in one),
-//! `ending` (commit and abort, timeouts), `keeping` (what outlives the broker).
+//! `ending` (commit and abort, timeouts), `inquiry` (what an
+//! administrator is shown), `keeping` (what outlives the broker).
 //!
 //! A transaction that is committed makes its way so:
 //! ```text
@@ -19,6 +20,7 @@ mod buffer;
 mod commands;
 mod coordinator;
 mod ending;
+mod inquiry;
 mod keeping;
 mod pending;
 
@@ -26,6 +28,7 @@ use std::fmt;
 
 pub(super) use buffer::{Buffer, id_of, is_marker, last_readable};
 pub(super) use coordinator::Coordinators;
+pub use inquiry::{BufferStats, CoordinatorStats, InTopic, Position, TransactionInfo};
 pub(super) use keeping::{read, read_pending, write, write_pending};
 pub(super) use pending::{Left, PendingAcks};
 

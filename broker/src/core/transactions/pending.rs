@@ -46,6 +46,12 @@ impl PendingAcks {
         Self { touched: kept.then(BTreeSet::new), ..Self::default() }
     }
 
+    /// How many transactions there are.
+    pub(super) fn count(&self) -> u64 {
+        let alone = self.up_to.as_ref().is_some_and(|up_to| !self.by_txn.contains_key(&up_to.txn));
+        self.by_txn.len() as u64 + u64::from(alone)
+    }
+
     /// What is pending of an entry, by transaction.
     pub(super) fn of_entry(&self, offset: u64) -> impl Iterator<Item = (TxnId, &Open)> {
         self.entries.get(&offset).into_iter().flatten().map(|(txn, open)| (*txn, open))

@@ -311,7 +311,8 @@ scripts! {
         let none = begin_at(s, tc, 8, 0);
         s.pause(2500);
         s.ask_amid(tc, end(none, COMMIT));
-        for ttl in [u64::MAX, i64::MAX as u64, 1 << 60] {
+        // One beyond what the real broker's clock can add stops its clock.
+        for ttl in [u64::MAX, 1 << 40] {
             let (most, least) = begin_at(s, tc, 8, ttl);
             s.pause(500);
             s.ask_amid(tc, end((most, least), COMMIT));
