@@ -9,6 +9,7 @@
 //! It is a development broker for one machine. Whoever outgrows it runs Apache Pulsar.
 #![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
 
+pub mod admin;
 pub mod core;
 #[cfg(feature = "server")]
 pub mod server;

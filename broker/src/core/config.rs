@@ -13,6 +13,10 @@ pub struct BrokerConfig {
     pub service_url: String,
     /// The same for clients that came by TLS: `pulsar+ssl://host:port`.
     pub service_url_tls: Option<String>,
+    /// Where it answers admin calls: `http://host:port`.
+    pub admin_url: Option<String>,
+    /// The same over TLS: `https://host:port`.
+    pub admin_url_tls: Option<String>,
     /// The largest message, told to clients in CONNECTED.
     pub max_message_size: usize,
     /// Whether topics come into being when a client first uses them.
@@ -61,6 +65,8 @@ impl Default for BrokerConfig {
             cluster: "standalone".to_owned(),
             service_url: "pulsar://localhost:6650".to_owned(),
             service_url_tls: None,
+            admin_url: None,
+            admin_url_tls: None,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             auto_create_topics: true,
             default_partitions: 0,

@@ -41,6 +41,8 @@ pub(super) struct Abilities {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) state: State,
+    /// What the client calls itself.
+    pub(super) client_version: Box<str>,
     pub(super) decoder: FrameDecoder,
     pub(super) outbox: Outbox,
     pub(super) can: Abilities,
@@ -68,6 +70,7 @@ impl Connection {
     pub(super) fn new(frame_limit: usize, next_check: Duration) -> Self {
         Self {
             state: State::Start,
+            client_version: Box::default(),
             decoder: FrameDecoder::new(frame_limit),
             outbox: Outbox::default(),
             can: Abilities::default(),

@@ -77,6 +77,7 @@ impl Broker {
             wall_ms: now.wall_ms,
             metadata: c.metadata.clone(),
             read_compacted: c.read_compacted == Some(true),
+            takes_any_schema: c.schema.as_ref().is_some_and(|s| s.r#type == SchemaType::AUTO_CONSUME),
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
@@ -113,13 +114,7 @@ impl Broker {
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
         let create = c.force_topic_creation.unwrap_or(true) && allowed;
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
-        if let Some(schema) = &c.schema
-            && schema.r#type != SchemaType::NONE
-            && schema.r#type != SchemaType::AUTO_CONSUME
-            && !self.schemas.has(&name)
-        {
-            self.register_schema(&name, schema)?;
-        }
+        self.consumer_schema(&name, topic_key, c, now)?;
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
         {

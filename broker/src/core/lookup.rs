@@ -59,6 +59,7 @@ impl Broker {
         if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }
+        self.has_namespace(&name)?;
         let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
         let beyond = whole.is_some_and(|(index, count)| index >= count);
         let (allowed, count) = self.topics.auto_creation(&name, &self.config);
@@ -74,6 +75,15 @@ impl Broker {
         Ok(count)
     }
 
+    fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
+        // That of the coordinators is there without having been made.
+        let coordinators = self.coordinators_of(&name.base()).is_some();
+        match coordinators || self.topics.namespaces.contains_key(&name.namespace_name()) {
+            true => Ok(()),
+            false => Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, "Namespace not found")),
+        }
+    }
+
     pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
         let mut response =
             CommandLookupTopicResponse { request_id: c.request_id, ..CommandLookupTopicResponse::default() };
@@ -82,6 +92,11 @@ impl Broker {
                 response.response = Some(LookupResult::FAILED);
                 response.error = Some(ServerError::INVALID_TOPIC_NAME);
                 response.message = Some(message);
+            }
+            Ok(name) if self.has_namespace(&name).is_err() => {
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::TOPIC_NOT_FOUND);
+                response.message = Some("Namespace not found".to_owned());
             }
             Ok(_) => {
                 let authoritative = c.authoritative.unwrap_or(false);

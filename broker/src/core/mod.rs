@@ -26,6 +26,8 @@ mod liveness;
 mod lookup;
 pub mod names;
 mod outbox;
+mod peeking;
+mod places;
 mod policies;
 mod positions;
 mod producing;
@@ -49,14 +51,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 
-pub use admin::AdminError;
+pub use admin::{AdminError, Start};
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use error::DisconnectReason;
 pub use keeping::{Kept, Unreadable};
+pub use peeking::{Backlog, Peeked};
+pub use places::{BUNDLES, Tenant, bundle_boundaries};
 pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
 };
+pub use schemas::{RegisteredSchema, SchemaStrategy};
 pub use statistics::{
     ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };

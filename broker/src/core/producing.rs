@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pulsewire_proto::wire::{
     CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
-    CommandSendReceipt, MessageIdData, ProducerAccessMode, SchemaType, ServerError,
+    CommandSendReceipt, MessageIdData, ProducerAccessMode, ServerError,
 };
 
 use super::Broker;
@@ -76,10 +76,7 @@ impl Broker {
             )
             .into());
         }
-        let schema_version = match &c.schema {
-            Some(schema) if schema.r#type != SchemaType::NONE => self.register_schema(&name, schema)?,
-            _ => Bytes::new(),
-        };
+        let schema_version = self.producer_schema(&name, c.schema.as_ref(), now)?;
         let given = c.producer_name.as_ref().filter(|name| !name.is_empty()).cloned();
         let producer_name = given.unwrap_or_else(|| {
             let generated = format!("{}-{}-{}", self.config.cluster, self.run, self.next_producer);
@@ -120,6 +117,7 @@ impl Broker {
             access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
             topic_epoch: c.topic_epoch,
             metadata: c.metadata.clone(),
+            connected_wall_ms: now.wall_ms,
             request_id: c.request_id,
         })?;
         let last_sequence = topic.last_sequence(&producer_name);

@@ -47,6 +47,7 @@ impl Broker {
             protocol_version: c.protocol_version.unwrap_or(0),
             broker_entry_metadata: flags.supports_broker_entry_metadata == Some(true),
         };
+        conn.client_version = c.client_version.as_str().into();
         conn.state = State::Connected;
         conn.decoder.set_limit(max_message_size + FRAME_OVERHEAD);
         let version = conn.can.protocol_version.min(PROTOCOL_VERSION);
@@ -85,7 +86,7 @@ impl Broker {
             Command::WatchTopicList(c) => self.watch_topics(id, c),
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
-            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c),
+            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
             Command::AuthResponse(_) => {}
             Command::TcClientConnectRequest(c) => self.attach_to_coordinator(id, &c),
             Command::NewTxn(c) => self.new_txn(id, &c, now),

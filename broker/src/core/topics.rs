@@ -7,6 +7,7 @@ use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::keeping::{Touched, kind};
 use super::names::TopicName;
+use super::places::Tenant;
 use super::policies::{Policies, Rules};
 use super::topic::{Topic, TopicKey};
 
@@ -24,6 +25,10 @@ pub(super) struct Topics {
     /// Partitioned topics: how many partitions.
     partitioned: BTreeMap<String, u32>,
     pub(super) tenants: BTreeSet<String>,
+    /// What was said of tenants.
+    pub(super) tenant_data: BTreeMap<String, Tenant>,
+    /// Clusters that were made known, and what was said of them.
+    pub(super) clusters: BTreeMap<String, String>,
     /// Namespaces and their settings.
     pub(super) namespaces: BTreeMap<String, Policies>,
     /// Settings of topics, by the name without the partition.

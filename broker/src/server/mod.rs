@@ -20,7 +20,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -149,6 +148,7 @@ impl Server {
         broker.service_url_tls = config
             .advertised_url_tls
             .or_else(|| tls_addr.map(|addr| format!("pulsar+ssl://{host}:{}", addr.port())));
+        broker.admin_url = admin_addr.map(|addr| format!("http://{host}:{}", addr.port()));
         let (broker, store) = match &config.data {
             None => (Broker::new(broker), None),
             Some(data) => {
@@ -195,13 +195,7 @@ impl Server {
             tasks.spawn(socket::accept(listener, Some(acceptor), handle.clone()));
         }
         if let Some(listener) = self.admin {
-            let urls = Arc::new(admin::Urls {
-                cluster: self.broker.config().cluster.clone(),
-                service: self.broker.config().service_url.clone(),
-                service_tls: self.broker.config().service_url_tls.clone(),
-                admin: self.admin_addr.map(|addr| format!("http://localhost:{}", addr.port())),
-            });
-            tasks.spawn(admin::serve(listener, urls, handle.clone()));
+            tasks.spawn(admin::serve(listener, handle.clone()));
         }
         drop(handle);
         tracing::info!(address = %self.local_addr, tls = ?self.tls_addr, admin = ?self.admin_addr, "broker ready");

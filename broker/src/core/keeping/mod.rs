@@ -59,6 +59,7 @@ pub(in crate::core) mod kind {
     pub(in crate::core) const COMPACTED: u8 = b'8';
     pub(in crate::core) const SEQUENCES: u8 = b'9';
     pub(in crate::core) const SUBSCRIPTION: u8 = b'A';
+    pub(in crate::core) const CLUSTER: u8 = b'C';
     pub(in crate::core) const COORDINATOR: u8 = b'T';
     pub(in crate::core) const TRANSACTION: u8 = b'U';
     pub(in crate::core) const PENDING: u8 = b'V';

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::Broker;
 use super::super::policies::{BacklogQuota, Policies, QuotaPolicy};
+use super::super::schemas::SchemaStrategy;
 use super::super::storage::Stored;
 use super::super::subscription::Subscription;
 use super::super::topic::{Topic, TopicKey};
@@ -32,7 +33,20 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
             value.put_u64(broker.run);
             true
         }
-        kind::TENANT => topics.tenants.contains(name),
+        kind::TENANT => {
+            if let Some(tenant) = topics.tenant_data.get(name) {
+                let clusters = tenant.allowed_clusters.as_ref();
+                value.put_u8(u8::from(clusters.is_some()));
+                for list in [Some(&tenant.admin_roles), clusters].into_iter().flatten() {
+                    value.put_u32(list.len() as u32);
+                    list.iter().for_each(|name| codec::text(&mut value, name.as_bytes()));
+                }
+            }
+            topics.tenants.contains(name)
+        }
+        kind::CLUSTER => {
+            topics.clusters.get(name).map(|data| codec::text(&mut value, data.as_bytes())).is_some()
+        }
         kind::NAMESPACE => {
             topics.namespaces.get(name).map(|policies| self::policies(policies, &mut value)).is_some()
         }
@@ -43,10 +57,14 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
         _ => {
             let versions = broker.schemas.versions(name);
             value.put_u32(versions.len() as u32);
-            for schema in versions {
+            for version in versions {
                 let mut bytes = BytesMut::new();
-                schema.encode(&mut bytes);
+                version.schema.encode(&mut bytes);
                 codec::text(&mut value, &bytes);
+            }
+            for version in versions {
+                value.put_u64(version.timestamp);
+                value.put_u8(u8::from(version.deleted));
             }
             !versions.is_empty()
         }
@@ -89,6 +107,18 @@ fn policies(p: &Policies, out: &mut BytesMut) {
     ];
     for number in numbers.into_iter().chain(quota(p.backlog_quota)).chain(quota(p.backlog_age_quota)) {
         codec::number(out, number);
+    }
+    let schemas = [
+        p.schema_strategy.map(SchemaStrategy::number),
+        p.schema_validation_enforced.map(i64::from),
+        p.allow_auto_update_schema.map(i64::from),
+    ];
+    for number in schemas {
+        codec::number(out, number);
+    }
+    for (name, json) in &p.kept {
+        codec::text(out, name.as_bytes());
+        codec::text(out, json.as_bytes());
     }
 }
 

@@ -183,7 +183,7 @@ impl Broker {
         })
     }
 
-    /// How many transactions acknowledge in a subscription.
+    /// How many transactions acknowledge single entries in a subscription.
     ///
     /// # Errors
     /// The topic or the subscription is not there.

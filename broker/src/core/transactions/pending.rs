@@ -46,10 +46,9 @@ impl PendingAcks {
         Self { touched: kept.then(BTreeSet::new), ..Self::default() }
     }
 
-    /// How many transactions there are.
+    /// How many transactions acknowledge single entries.
     pub(super) fn count(&self) -> u64 {
-        let alone = self.up_to.as_ref().is_some_and(|up_to| !self.by_txn.contains_key(&up_to.txn));
-        self.by_txn.len() as u64 + u64::from(alone)
+        self.by_txn.len() as u64
     }
 
     /// What is pending of an entry, by transaction.

@@ -1,8 +1,10 @@
 //! The scripts. Each is a test of its name.
 
+mod admin;
 mod consumers;
 mod limits;
 mod producers;
+mod schemas;
 mod topics;
 mod transactions;
 

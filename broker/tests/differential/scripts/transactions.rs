@@ -837,4 +837,46 @@ scripts! {
         s.ask_amid(tc, end(txn, ABORT));
         s.ask_amid(tc, with_topic(txn, &topic));
     }
+
+    fn transactions_by_admin_calls(s) {
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let tc = attached(s);
+        s.replace(r"/0/\d+", "/0/TXN");
+        s.replace(r"\b\d+:(-?\d+)", "LEDGER:$1");
+        let a = both(s, &topic, SubType::EXCLUSIVE);
+        let first = plain(s, a, 0, "m0");
+        let (one, two) = (begin(s, tc, 60_000), begin(s, tc, 60_000));
+        for txn in [one, two] {
+            s.ask_amid(tc, with_topic(txn, &topic));
+            s.ask_amid(tc, with_sub(txn, &topic, "s"));
+        }
+        send(s, a, 1, one, MessageMetadata::default(), "one1");
+        send(s, a, 2, two, MessageMetadata::default(), "two2");
+        s.ask_amid(a, ack(1, AckType::CUMULATIVE, Some(one), &[&first]));
+        let of = |call: &str, rest: &str| format!("/admin/v3/transactions/{call}{rest}");
+        let here = format!("/public/default/{unique}");
+        let (one_id, two_id) = (format!("/0/{}", one.1), format!("/0/{}", two.1));
+        let metadata = ["txnId", "status", "timeoutAt", "producedPartitions", "ackedPartitions"];
+        s.look(&of("transactionMetadata", &one_id), &metadata);
+        s.look(&of("transactionMetadata", &two_id), &metadata);
+        s.inquire("GET", &of("transactionMetadata", "/0/99999999"), "");
+        s.inquire("GET", &of("transactionMetadata", "/77/1"), "");
+        s.inquire("GET", &of("transactionInBufferStats", &format!("{here}{one_id}")), "");
+        s.inquire("GET", &of("transactionInBufferStats", &format!("{here}/0/99999999")), "");
+        s.inquire("GET", &of("transactionInPendingAckStats", &format!("{here}/s{one_id}")), "");
+        s.inquire("GET", &of("transactionInPendingAckStats", &format!("{here}/s{two_id}")), "");
+        let buffer = ["state", "maxReadPosition", "ongoingTxnSize", "totalAbortedTransactions", "snapshotType"];
+        s.look(&of("transactionBufferStats", &here), &buffer);
+        s.inquire("GET", &of("transactionBufferStats", "/public/default/not-there"), "");
+        s.look(&of("pendingAckStats", &format!("{here}/s")), &["state", "ongoingTxnSize"]);
+        s.inquire("GET", &of("coordinatorStats", "?coordinatorId=99"), "");
+        s.order("POST", &of("abortTransaction", &one_id), "");
+        s.inquire("GET", &of("transactionInBufferStats", &format!("{here}{one_id}")), "");
+        s.look(&of("transactionBufferStats", &here), &buffer);
+        s.ask_amid(tc, end(one, COMMIT));
+        s.ask_amid(tc, end(two, COMMIT));
+        s.hear_all(a);
+        s.look(&of("transactionBufferStats", &here), &buffer);
+    }
 }
