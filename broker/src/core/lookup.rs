@@ -98,6 +98,12 @@ impl Broker {
                 response.error = Some(ServerError::TOPIC_NOT_FOUND);
                 response.message = Some("Namespace not found".to_owned());
             }
+            Ok(_) if c.advertised_listener_name.as_ref().is_some_and(|name| !name.is_empty()) => {
+                let name = c.advertised_listener_name.as_deref().unwrap_or_default();
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::SERVICE_NOT_READY);
+                response.message = Some(format!("the broker do not have {name} listener"));
+            }
             Ok(_) => {
                 let authoritative = c.authoritative.unwrap_or(false);
                 let elsewhere = self.config.redirect_lookups.clone().filter(|_| !authoritative);

@@ -11,8 +11,12 @@ import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import org.apache.pulsar.client.admin.PulsarAdmin;
+import org.apache.pulsar.client.admin.PulsarAdminException;
 import org.apache.pulsar.client.api.*;
 import org.apache.pulsar.client.api.transaction.Transaction;
+import org.apache.pulsar.client.api.transaction.TxnID;
+import org.apache.pulsar.common.policies.data.TransactionMetadata;
 
 /** What the official Java client sees of transactions, line by line: Transactions SERVICE_URL ADMIN_URL. */
 public class Transactions {
@@ -381,6 +385,41 @@ public class Transactions {
             }
             seen.add(consumer.receive(20, TimeUnit.SECONDS).getValue().length);
             seen.add(consumer.receive(700, TimeUnit.MILLISECONDS) == null);
+            return seen;
+        });
+        part("admin", () -> {
+            String topic = topic("admin");
+            Producer<String> producer = producer(topic);
+            Consumer<String> consumer = consumer(topic, SubscriptionType.Shared);
+            producer.send("a");
+            Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+            List<Object> seen = new ArrayList<>();
+            try (PulsarAdmin calls = PulsarAdmin.builder().serviceHttpUrl(admin).build()) {
+                Transaction txn = begin(60);
+                TxnID id = txn.getTxnID();
+                producer.newMessage(txn).value("t").send();
+                consumer.acknowledgeAsync(message.getMessageId(), txn).get();
+                seen.add(calls.transactions().listTransactionCoordinators().isEmpty());
+                seen.add(calls.transactions().getCoordinatorStatsById((int) id.getMostSigBits()).state);
+                TransactionMetadata metadata = calls.transactions().getTransactionMetadata(id);
+                seen.add(metadata.status + " " + metadata.timeoutAt + " " + metadata.producedPartitions.size() + " "
+                        + metadata.ackedPartitions.size());
+                seen.add(calls.transactions().getTransactionBufferStats(topic).ongoingTxnSize);
+                seen.add(calls.transactions().getTransactionInBufferStats(id, topic).aborted);
+                seen.add(calls.transactions().getPendingAckStats(topic, "s").ongoingTxnSize);
+                seen.add(calls.transactions()
+                        .getSlowTransactionsByCoordinatorId((int) id.getMostSigBits(), 59, TimeUnit.SECONDS)
+                        .containsKey(id.toString()));
+                calls.transactions().abortTransaction(id);
+                seen.add(calls.transactions().getTransactionInBufferStats(id, topic).aborted);
+                try {
+                    calls.transactions().getTransactionMetadata(id);
+                } catch (PulsarAdminException error) {
+                    seen.add(error.getStatusCode());
+                }
+                seen.add(take(consumer, 1));
+                seen.add(outcome(txn.commit()));
+            }
             return seen;
         });
         client.close();
