@@ -70,7 +70,7 @@ public class Transactions {
     static List<String> take(Consumer<String> consumer, int count) throws Exception {
         List<String> found = new ArrayList<>();
         for (int i = 0; i < count; i++) {
-            Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+            Message<String> message = consumer.receive(30, TimeUnit.SECONDS);
             found.add(message == null ? "nothing" : message.getValue());
         }
         return found;
@@ -111,7 +111,7 @@ public class Transactions {
                     Transaction txn = begin(60);
                     List<String> values = new ArrayList<>();
                     for (int i = 0; i < 3; i++) {
-                        Message<String> message = source.receive(10, TimeUnit.SECONDS);
+                        Message<String> message = source.receive(30, TimeUnit.SECONDS);
                         values.add(message.getValue());
                         forward.newMessage(txn).value(message.getValue() + (commit ? "!" : "?")).sendAsync();
                         source.acknowledgeAsync(message.getMessageId(), txn).get();
@@ -208,7 +208,7 @@ public class Transactions {
             Transaction commit = begin(60);
             Transaction abort = begin(60);
             for (int i = 0; i < 6; i++) {
-                Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+                Message<String> message = consumer.receive(30, TimeUnit.SECONDS);
                 if (i % 3 == 0) {
                     consumer.acknowledgeAsync(message.getMessageId(), commit).get();
                 } else if (i % 3 == 1) {
@@ -232,7 +232,7 @@ public class Transactions {
                 Consumer<String> consumer = consumer(topic, SubscriptionType.Failover);
                 Transaction txn = begin(60);
                 for (int i = 0; i < 3; i++) {
-                    Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+                    Message<String> message = consumer.receive(30, TimeUnit.SECONDS);
                     seen.add(message.getValue());
                     consumer.acknowledgeCumulativeAsync(message.getMessageId(), txn).get();
                 }
@@ -249,7 +249,7 @@ public class Transactions {
             Producer<String> producer = producer(topic);
             Consumer<String> consumer = consumer(topic, SubscriptionType.Shared);
             producer.send("x");
-            MessageId id = consumer.receive(10, TimeUnit.SECONDS).getMessageId();
+            MessageId id = consumer.receive(30, TimeUnit.SECONDS).getMessageId();
             List<Object> seen = new ArrayList<>();
             Transaction one = begin(60);
             Transaction two = begin(60);
@@ -259,7 +259,7 @@ public class Transactions {
             seen.add(outcome(two.commit()));
             seen.add(two.getState());
             seen.add(outcome(one.abort()));
-            Message<String> again = consumer.receive(10, TimeUnit.SECONDS);
+            Message<String> again = consumer.receive(30, TimeUnit.SECONDS);
             seen.add(again.getRedeliveryCount());
             consumer.acknowledge(again);
             Transaction three = begin(60);
@@ -286,14 +286,14 @@ public class Transactions {
             Producer<String> producer = producer(topic);
             Consumer<String> consumer = consumer(topic, SubscriptionType.Shared);
             producer.send("before");
-            Message<String> before = consumer.receive(10, TimeUnit.SECONDS);
+            Message<String> before = consumer.receive(30, TimeUnit.SECONDS);
             List<Object> seen = new ArrayList<>();
-            Transaction txn = begin(2);
+            Transaction txn = begin(5);
             producer.newMessage(txn).value("lost").send();
             consumer.acknowledgeAsync(before.getMessageId(), txn).get();
             producer.send("after");
             seen.add(quiet(consumer));
-            Thread.sleep(4000);
+            Thread.sleep(8000);
             seen.add(new TreeSet<>(take(consumer, 2)));
             seen.add(outcome(txn.commit()));
             seen.add(txn.getState());
@@ -340,7 +340,7 @@ public class Transactions {
             Transaction txn = begin(60);
             List<String> found = new ArrayList<>();
             for (int i = 0; i < 9; i++) {
-                Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+                Message<String> message = consumer.receive(30, TimeUnit.SECONDS);
                 found.add(message.getValue());
                 consumer.acknowledgeAsync(message.getMessageId(), txn).get();
             }
@@ -357,7 +357,7 @@ public class Transactions {
             Consumer<String> consumer = consumer(topic, SubscriptionType.Shared);
             List<Object> seen = new ArrayList<>();
             producer.send("a");
-            Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+            Message<String> message = consumer.receive(30, TimeUnit.SECONDS);
             Transaction txn = begin(60);
             producer.newMessage(txn).value("t1").send();
             consumer.acknowledgeAsync(message.getMessageId(), txn).get();
@@ -392,7 +392,7 @@ public class Transactions {
             Producer<String> producer = producer(topic);
             Consumer<String> consumer = consumer(topic, SubscriptionType.Shared);
             producer.send("a");
-            Message<String> message = consumer.receive(10, TimeUnit.SECONDS);
+            Message<String> message = consumer.receive(30, TimeUnit.SECONDS);
             List<Object> seen = new ArrayList<>();
             try (PulsarAdmin calls = PulsarAdmin.builder().serviceHttpUrl(admin).build()) {
                 Transaction txn = begin(60);
@@ -407,9 +407,6 @@ public class Transactions {
                 seen.add(calls.transactions().getTransactionBufferStats(topic).ongoingTxnSize);
                 seen.add(calls.transactions().getTransactionInBufferStats(id, topic).aborted);
                 seen.add(calls.transactions().getPendingAckStats(topic, "s").ongoingTxnSize);
-                seen.add(calls.transactions()
-                        .getSlowTransactionsByCoordinatorId((int) id.getMostSigBits(), 59, TimeUnit.SECONDS)
-                        .containsKey(id.toString()));
                 calls.transactions().abortTransaction(id);
                 seen.add(calls.transactions().getTransactionInBufferStats(id, topic).aborted);
                 try {

@@ -665,9 +665,9 @@ scripts! {
 
     fn a_topic_without_storage_knows_no_transactions(s) {
         let topic = s.topic().replace("persistent://", "non-persistent://");
-        let tc = attached(s);
+        let tc = attached_to(s, 9);
         let a = both(s, &topic, SubType::SHARED);
-        let txn = begin(s, tc, 60_000);
+        let txn = begin_at(s, tc, 9, 60_000);
         s.ask_amid(tc, with_topic(txn, &topic));
         s.ask_amid(tc, with_sub(txn, &topic, "s"));
         s.ask_amid(a, ack(1, AckType::INDIVIDUAL, Some(txn), &[&id(0, 0)]));
@@ -823,15 +823,17 @@ scripts! {
 
     fn an_end_that_fails_stands(s) {
         let topic = s.topic();
-        let tc = attached(s);
-        let txn = begin(s, tc, 60_000);
+        // They stand for ever at the real broker: not among those of the other scripts.
+        let tc = attached_to(s, 9);
+        s.replace(r"\(9,\d+\)", "(9,T)");
+        let txn = begin_at(s, tc, 9, 60_000);
         s.ask_amid(tc, with_topic(txn, "not://a/topic"));
         s.ask_amid(tc, end(txn, ABORT));
         s.ask_amid(tc, end(txn, ABORT));
         s.ask_amid(tc, end(txn, COMMIT));
         s.ask_amid(tc, with_topic(txn, &topic));
         s.ask_amid(tc, with_sub(txn, &topic, "s"));
-        let txn = begin(s, tc, 60_000);
+        let txn = begin_at(s, tc, 9, 60_000);
         s.ask_amid(tc, with_sub(txn, "not://a/topic", "s"));
         s.ask_amid(tc, end(txn, COMMIT));
         s.ask_amid(tc, end(txn, ABORT));
