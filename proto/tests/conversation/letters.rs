@@ -55,7 +55,13 @@ fn retrying(talk: &mut Talk) -> (ConsumerId, [ConsumerId; 2], ConnId) {
 fn keyed(key: &str, properties: &[(&str, &str)], payload: &str) -> bytes::Bytes {
     let properties =
         properties.iter().map(|(k, v)| KeyValue { key: (*k).to_owned(), value: (*v).to_owned() }).collect();
-    let metadata = MessageMetadata { partition_key: Some(key.to_owned()), properties, ..metadata() };
+    let metadata = MessageMetadata {
+        partition_key: Some(key.to_owned()),
+        ordering_key: Some(bytes::Bytes::from_static(b"order")),
+        event_time: Some(1_700_000_000_123),
+        properties,
+        ..metadata()
+    };
     entry_of(&metadata, payload.as_bytes())
 }
 
@@ -82,6 +88,14 @@ fn opened(talk: &mut Talk, conn: ConnId, topic: &str) -> ProducerId {
     producer
 }
 
+/// A letter has what its message had beside the payload and the properties.
+fn keeps_keys_and_time(heard: &Heard) {
+    let metadata = &heard.metadata;
+    assert_eq!(metadata.partition_key.as_deref(), Some("k"));
+    assert_eq!(metadata.ordering_key.as_deref(), Some(&b"order"[..]));
+    assert_eq!(metadata.event_time, Some(1_700_000_000_123));
+}
+
 fn properties(heard: &Heard) -> BTreeMap<&str, &str> {
     heard.metadata.properties.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect()
 }
@@ -101,10 +115,8 @@ fn c12_a_message_at_its_limit_goes_to_the_dead_letter_topic_and_is_acked_after_t
     assert_eq!(again.iter().map(|id| id.entry_id).collect::<Vec<_>>(), [7]);
     let producer = opened(&mut talk, conn, DLQ);
     let sent = talk.hear_send(conn);
-    assert_eq!(
-        (&sent.payload[..], sent.metadata.partition_key.as_deref()),
-        (&b"the last time"[..], Some("k"))
-    );
+    assert_eq!(&sent.payload[..], b"the last time");
+    keeps_keys_and_time(&sent);
     let expected = [
         ("ORIGIN_MESSAGE_ID", "3:8:-1"),
         ("ORIGIN_MESSAGE_IDY_TIME", "3:8:-1"),
@@ -282,7 +294,7 @@ fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
         ("why", "not yet"),
     ];
     assert_eq!(properties(&sent), expected.into());
-    assert_eq!(sent.metadata.partition_key.as_deref(), Some("k"));
+    keeps_keys_and_time(&sent);
     assert_eq!(sent.metadata.deliver_at_time, Some(talk.now.wall_ms as i64 + 5_000));
     assert_eq!(talk.ended_yet(op), None);
     talk.receipt(conn, producer, 0);
@@ -301,6 +313,7 @@ fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
     let producer = opened(&mut talk, conn, DLQ);
     let sent = talk.hear_send(conn);
     assert_eq!(properties(&sent)["RECONSUMETIMES"], "3");
+    keeps_keys_and_time(&sent);
     assert_eq!(sent.metadata.deliver_at_time, None);
     talk.receipt(conn, producer, 0);
     assert_eq!(hear!(talk, conn, Ack).ack_type, AckType::CUMULATIVE);
