@@ -388,6 +388,8 @@ impl ConsumerBuilder {
         };
         let mut config = ConsumerConfig::new(first, self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
+        // Code of the user's, which is not to be called under the lock.
+        config.make_letter_producers()?;
         let (listener, events) = (self.listener, self.events);
         let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
         let mut hooks = self.hooks;

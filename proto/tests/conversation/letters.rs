@@ -353,3 +353,68 @@ fn c11_putting_off_ends_with_its_reason() {
     let late = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
     assert_eq!(kind(talk.ended(late)), ErrorKind::AlreadyClosed);
 }
+
+#[test]
+fn c12_what_changes_the_producers_of_letters_is_called_once_for_all_partitions() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    let calls = Arc::new(AtomicU32::new(0));
+    let (dead, retry) = (calls.clone(), calls.clone());
+    let policy = DeadLetterPolicy::new(2)
+        .dead_letter_producer(move |producer| {
+            assert_eq!(producer.topic.as_str(), DLQ);
+            producer.name = Some(format!("undertaker {}", dead.fetch_add(1, Relaxed)));
+        })
+        .retry_letter_producer(move |_| assert_eq!(retry.fetch_add(10, Relaxed), 1));
+    let mut config = with(policy);
+    config.make_letter_producers().expect("made");
+    config.validate().expect("options");
+    let mut talk = Talk::new();
+    let (id, op) = talk.client.subscribe(config, talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    let asked = hear!(talk, conn, PartitionedTopicMetadata);
+    talk.say(conn, partitions(asked.request_id, 3));
+    let mut parts = Vec::new();
+    let mut flows = 0;
+    while flows < 3 {
+        match talk.hear(conn).0 {
+            Command::LookupTopic(asked) => talk.say(conn, serves(asked.request_id, BROKER)),
+            Command::Subscribe(open) => {
+                talk.say(conn, success(open.request_id));
+                parts.push(ConsumerId(open.consumer_id));
+            }
+            Command::Flow(_) => flows += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    talk.ended(op).expect("a consumer");
+    talk.say_bytes(conn, redelivery(parts[2], 7, 3, &[], &single("x")));
+    assert!(take(&mut talk, id).is_empty());
+    // The options are those that were made; the topic is the partition's own.
+    talk.locate(conn);
+    let open = hear!(talk, conn, Producer);
+    assert_eq!(open.topic, format!("{TOPIC}-partition-2-s-DLQ"));
+    assert_eq!(open.producer_name.as_deref(), Some("undertaker 0"));
+    assert_eq!(calls.load(Relaxed), 11);
+}
+
+#[test]
+fn c12_a_panic_of_what_changes_the_producers_of_letters_is_an_error() {
+    let dead = DeadLetterPolicy::new(2).dead_letter_producer(|_| panic!("no such option"));
+    let retry = DeadLetterPolicy::new(2).retry_letter_producer(|_| panic!("{} options", 7));
+    let mut talk = Talk::new();
+    for (policy, words) in
+        [(dead, "dead_letter_producer panicked: no such option"), (retry, "panicked: 7 options")]
+    {
+        let refused = talk.client.subscribe(with(policy.clone()), talk.now).expect_err("refused");
+        assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+        assert!(refused.to_string().contains(words), "{refused}");
+        let topics = [topic()];
+        let refused = talk.client.subscribe_topics(with(policy), &topics, talk.now).expect_err("refused");
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    let bad = DeadLetterPolicy::new(2).dead_letter_producer(|producer| producer.batching_max_messages = 0);
+    let refused = talk.client.subscribe(with(bad), talk.now).expect_err("refused");
+    assert!(refused.to_string().contains("batching_max_messages"), "{refused}");
+    talk.client.subscribe(limited(), talk.now).expect("options");
+}
