@@ -71,6 +71,7 @@ impl Client {
 
     fn new_multi(&mut self, mut config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
         config.make_letter_producers()?;
+        config.make_room_for_batches();
         config.validate()?;
         check_start(&config)?;
         self.check_open()?;

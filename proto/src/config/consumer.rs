@@ -208,6 +208,12 @@ impl ConsumerConfig {
         }
     }
 
+    /// As Java: the receiver queue holds a batch that is wanted, however small it was meant to be.
+    pub(crate) fn make_room_for_batches(&mut self) {
+        let batch = self.batch_receive_policy.max_num_messages.unwrap_or(0);
+        self.receiver_queue_size = self.receiver_queue_size.max(batch);
+    }
+
     /// Checks all options together.
     ///
     /// # Errors

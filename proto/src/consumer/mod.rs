@@ -151,15 +151,11 @@ pub(crate) enum Arrival {
 impl Consumer {
     pub(crate) fn new(
         id: ConsumerId,
-        mut config: ConsumerConfig,
+        config: ConsumerConfig,
         link: Link,
         name: String,
         letters: Redelivery<Letters>,
     ) -> Self {
-        // As Java: a batch of more than the queue holds would never be whole.
-        let most = config.receiver_queue_size.max(1);
-        let max = &mut config.batch_receive_policy.max_num_messages;
-        *max = max.map(|max| max.min(most));
         let mut grouping = Grouping::default();
         if cfg!(feature = "redelivery") && config.ack_receipt_enabled {
             grouping.always_confirmed(Client::ack_replied);
