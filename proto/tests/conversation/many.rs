@@ -630,6 +630,54 @@ fn r01_queues_of_partitions_stay_within_their_sum() {
     }
 }
 
+/// Parts are opened, each with so many permits.
+fn subscribes(talk: &mut Talk, conn: ConnId, n: usize, permits: u32) -> Vec<ConsumerId> {
+    (0..n).for_each(|_| talk.locate_again(conn));
+    let opened: Vec<_> = (0..n).map(|_| hear!(talk, conn, Subscribe)).collect();
+    let opened = opened.into_iter().map(|open| {
+        talk.say(conn, success(open.request_id));
+        assert_eq!(hear!(talk, conn, Flow).message_permits, permits);
+        ConsumerId(open.consumer_id)
+    });
+    opened.collect()
+}
+
+#[test]
+fn r01_queues_of_parts_that_come_and_go_stay_within_their_sum() {
+    let mut talk = Talk::new();
+    let total = 40;
+    let config = ConsumerConfig { max_total_receiver_queue_size_across_partitions: total, ..ungrouped() };
+    let (id, op) = talk.client.subscribe_topics(config, &[name("a")], talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    says_partitions(&mut talk, conn, 0);
+    let a = subscribes(&mut talk, conn, 1, 40)[0];
+    talk.ended(op).expect("a consumer");
+    let state = |talk: &Talk| talk.client.consumer_state(id).expect("open").receiver_queue_size;
+    // One more, of three partitions: each may hold ten. The first had been promised more, and asks for none
+    // before it is down to that.
+    let op = talk.client.add_topic(id, name("b"), talk.now);
+    says_partitions(&mut talk, conn, 3);
+    assert_eq!(state(&talk), total);
+    subscribes(&mut talk, conn, 3, 10);
+    talk.ended(op).expect("added");
+    for entry in 0..40 {
+        delivers(&mut talk, conn, a, -1, entry, "x");
+    }
+    for _ in 0..34 {
+        talk.client.take(id).expect("open").expect("one waits").expect("a message");
+        talk.client.delivered(id, 1);
+    }
+    talk.quiet(conn);
+    talk.client.take(id).expect("open").expect("one waits").expect("a message");
+    talk.client.delivered(id, 1);
+    assert_eq!(hear!(talk, conn, Flow).message_permits, 5);
+    // It goes again: the first has it all.
+    talk.client.remove_topic(id, &name("b"), talk.now);
+    (0..3).for_each(|_| drop(hear!(talk, conn, CloseConsumer)));
+    assert_eq!(hear!(talk, conn, Flow).message_permits, 30);
+    assert_eq!(state(&talk), total);
+}
+
 fn several(talk: &mut Talk, topics: &[&str]) -> (ConsumerId, OpId) {
     let topics: Vec<_> = topics.iter().map(|topic| name(topic)).collect();
     talk.client.subscribe_topics(ungrouped(), &topics, talk.now).expect("options")
