@@ -164,7 +164,7 @@ pub const SUITES: &[Suite] = &[
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Python],
-        minutes: 5,
+        minutes: 8,
     },
     Suite {
         name: "foreign clients, Go",
