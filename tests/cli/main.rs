@@ -4,6 +4,7 @@
 
 mod broker;
 mod dev;
+mod gateway;
 mod interrupts;
 mod messages;
 mod perf;

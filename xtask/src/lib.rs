@@ -8,6 +8,7 @@
 //! - [`differential`]: what clients saw of the embedded broker beside what they saw of the real one
 //! - [`golden`]: the vectors in `tests/golden`
 //! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
+//! - [`broker_bench`]: the embedded broker beside a real one, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: three minutes of fuzzing
@@ -17,6 +18,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool: its output is its purpose")]
 
 pub mod artifacts;
+pub mod broker_bench;
 pub mod compat;
 mod count;
 pub mod dev;
@@ -35,6 +37,8 @@ pub mod python;
 pub mod setup;
 pub mod suites;
 pub mod test;
+#[cfg(test)]
+mod traps;
 pub mod util;
 pub mod wasm;
 pub mod world;

@@ -5,8 +5,8 @@
 use anyhow::Result;
 use std::process::ExitCode;
 use xtask::{
-    artifacts, compat, dev, differential, golden, java, mutants, peers, pulsar, purity, python, setup, test,
-    world,
+    artifacts, broker_bench, compat, dev, differential, golden, java, mutants, peers, pulsar, purity, python,
+    setup, test, world,
 };
 
 const HELP: &str = "\
@@ -26,6 +26,7 @@ cargo xtask TASK
   purity             checks that the cores do no I/O
   peers [OPTIONS]    other clients and ours against a real broker, into benches/RESULTS.md; a quarter of an hour
                      (--runs=3 --workloads=produce,lz4 --clients=pulsewire,java)
+  broker             the embedded broker's speed and memory beside a real one's, into benches/RESULTS.md; two minutes
   golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 
@@ -75,6 +76,7 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
         }
         ["golden", "--check"] => golden::check()?,
         ["golden"] => golden::generate()?,
+        ["broker"] => broker_bench::measure()?,
         ["peers", ..] => peers::run(&arguments[1..])?,
         ["pulsar"] => pulsar::foreground()?,
         ["world"] => return world::foreground(),

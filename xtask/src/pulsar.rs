@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The version that tests run against.
 pub const VERSION: &str = "4.0.8";
@@ -217,6 +217,8 @@ pub struct RealPulsar {
     pub ca_pem: PathBuf,
     /// The unpacked distribution.
     pub pulsar_home: PathBuf,
+    /// How long the proxy took to start, after the broker.
+    proxy_took: Duration,
     // Dropped in this order: first the proxy, then the broker, then what they wrote.
     proxy: Server,
     broker: Server,
@@ -292,6 +294,7 @@ impl RealPulsar {
         ];
         let mut broker = Server::start(home, dir, "standalone", &arguments, &environment)?;
         broker.ready("Apache Pulsar standalone", web, "/admin/v2/brokers/health")?;
+        let broker_ready = Instant::now();
 
         let mut proxy = settings([
             ("clusterName", "standalone".into()),
@@ -327,6 +330,7 @@ impl RealPulsar {
             proxy_web_url: format!("http://localhost:{proxy_web}"),
             ca_pem: files.authority,
             pulsar_home: home.to_owned(),
+            proxy_took: broker_ready.elapsed(),
             proxy,
             broker,
             data,
@@ -351,6 +355,11 @@ impl RealPulsar {
     /// Process ids of the broker and of the proxy.
     pub fn processes(&self) -> [u32; 2] {
         [self.broker.child.id(), self.proxy.child.id()]
+    }
+
+    /// How long the proxy took to start, after the broker was ready.
+    pub fn proxy_start(&self) -> Duration {
+        self.proxy_took
     }
 
     /// The log files of the broker and of the proxy.

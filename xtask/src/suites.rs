@@ -17,6 +17,10 @@ pub enum Need {
     OlderPulsar,
     /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
     Python,
+    /// `PULSEWIRE_WEBSOCKETS`, an interpreter that has the library `websockets`.
+    WebSockets,
+    /// `PULSEWIRE_OPENAPI`, an interpreter that has `openapi-spec-validator`.
+    OpenApi,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
     Java,
     /// `PULSEWIRE_GO`, the script of the official Go client, built.
@@ -163,7 +167,7 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Libtest,
-        needs: &[Need::RealPulsar, Need::Python],
+        needs: &[Need::RealPulsar, Need::Python, Need::OpenApi],
         minutes: 8,
     },
     Suite {
@@ -184,6 +188,17 @@ pub const SUITES: &[Suite] = &[
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Go],
+        minutes: 5,
+    },
+    // Ignored among the cargo tests, which have neither library.
+    Suite {
+        name: "foreign WebSockets",
+        run: Run::Command(
+            &["cargo", "test", "--package", "pulsewire-gateway", "--test", "foreign", "--", "--ignored"],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::WebSockets],
         minutes: 5,
     },
     Suite {

@@ -89,6 +89,12 @@ impl Broker {
                 response.error = Some(ServerError::INVALID_TOPIC_NAME);
                 response.message = Some(message);
             }
+            Ok(_) if c.advertised_listener_name.as_ref().is_some_and(|name| !name.is_empty()) => {
+                let name = c.advertised_listener_name.as_deref().unwrap_or_default();
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::SERVICE_NOT_READY);
+                response.message = Some(format!("the broker do not have {name} listener"));
+            }
             Ok(name) if self.has_namespace(&name).is_err() => {
                 response.response = Some(LookupResult::FAILED);
                 response.error = Some(ServerError::TOPIC_NOT_FOUND);

@@ -426,6 +426,17 @@ scripts! {
         s.ask(b, CommandUnsubscribe { consumer_id: 1, request_id: 7, force: None });
     }
 
+    fn a_listener_that_nobody_advertises(s) {
+        let (a, topic) = (s.client(), s.topic());
+        let command = CommandLookupTopic {
+            topic,
+            request_id: 1,
+            advertised_listener_name: Some("nowhere".to_owned()),
+            ..CommandLookupTopic::default()
+        };
+        s.ask(a, command);
+    }
+
     fn markers_and_replication_fields_pass_untouched(s) {
         let topic = s.topic();
         let (a, b) = (s.client(), s.client());
