@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 
 use super::route::Route;
-use super::{access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics};
+use super::{
+    access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions,
+};
 
 /// Every route, in the order of the description.
 pub(super) fn routes() -> &'static [Route] {
@@ -19,6 +21,7 @@ pub(super) fn routes() -> &'static [Route] {
             subscriptions::routes(),
             schemas::routes(),
             policies::routes(),
+            transactions::routes(),
         ]
         .concat()
     })

@@ -54,6 +54,9 @@ impl Broker {
         if let Some(count) = self.topics.partitions(&name) {
             return Ok(count);
         }
+        if let Some(count) = self.coordinators_of(&name) {
+            return Ok(count);
+        }
         if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }
@@ -74,7 +77,9 @@ impl Broker {
     }
 
     fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
-        match self.topics.namespaces.contains_key(&name.namespace_name()) {
+        // That of the coordinators is there without having been made.
+        let coordinators = self.coordinators_of(&name.base()).is_some();
+        match coordinators || self.topics.namespaces.contains_key(&name.namespace_name()) {
             true => Ok(()),
             false => Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, "Namespace not found")),
         }

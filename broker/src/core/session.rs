@@ -9,7 +9,7 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::connection::{Abilities, ConnId, Connection, State};
-use super::error::{DisconnectReason, Refusal};
+use super::error::DisconnectReason;
 use super::notes::Note;
 use super::time::Now;
 
@@ -103,13 +103,13 @@ impl Broker {
             Command::GetSchema(c) => self.get_schema(id, c),
             Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
             Command::AuthResponse(c) => self.auth_response(id, &c, now),
-            Command::NewTxn(c) => self.no_transactions(id, c.request_id),
-            Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),
-            Command::AddSubscriptionToTxn(c) => self.no_transactions(id, c.request_id),
-            Command::EndTxn(c) => self.no_transactions(id, c.request_id),
-            Command::EndTxnOnPartition(c) => self.no_transactions(id, c.request_id),
-            Command::EndTxnOnSubscription(c) => self.no_transactions(id, c.request_id),
-            Command::TcClientConnectRequest(c) => self.no_transactions(id, c.request_id),
+            Command::TcClientConnectRequest(c) => self.attach_to_coordinator(id, &c),
+            Command::NewTxn(c) => self.new_txn(id, &c, now),
+            Command::AddPartitionToTxn(c) => self.add_partition_to_txn(id, c),
+            Command::AddSubscriptionToTxn(c) => self.add_subscription_to_txn(id, c),
+            Command::EndTxn(c) => self.end_txn(id, &c, now),
+            Command::EndTxnOnPartition(c) => self.end_txn_on_partition(id, &c, now),
+            Command::EndTxnOnSubscription(c) => self.end_txn_on_subscription(id, &c, now),
             // Of a later Pulsar, as this one sees it: not known, passed over.
             Command::Unknown(_)
             | Command::ScalableTopicLookup(_)
@@ -129,10 +129,6 @@ impl Broker {
                 self.cut(id, DisconnectReason::Protocol(what), now);
             }
         }
-    }
-
-    fn no_transactions(&mut self, id: ConnId, request_id: u64) {
-        self.refuse(id, request_id, Refusal::not_allowed("Transactions are not enabled."));
     }
 
     /// Looks at the silence of a connection: asks, or cuts.
