@@ -326,11 +326,6 @@ fn an_ack_with_a_request_gets_its_receipt() {
     };
     let Command::AckResponse(response) = w.ask(c, ack.clone()) else { panic!() };
     assert_eq!((response.request_id, response.error), (Some(77), None));
-    let Command::AckResponse(response) = w.ask(c, CommandAck { txnid_most_bits: Some(1), ..ack.clone() })
-    else {
-        panic!()
-    };
-    assert_eq!(response.error, Some(ServerError::NOT_ALLOWED_ERROR));
     w.say(c, CommandAck { consumer_id: 99, ..ack });
     assert!(w.silent(c));
 }
@@ -476,6 +471,7 @@ fn a_reader_begins_where_it_says_and_leaves_nothing() {
     let ids: Vec<_> = (0..4).map(|n| w.publish(p, 1, n, &format!("m{n}"))).collect();
     let reader = |start| CommandSubscribe {
         durable: Some(false),
+        initial_position: Some(InitialPosition::LATEST),
         start_message_id: start,
         ..subscribe(1, TOPIC, "reader", SubType::EXCLUSIVE)
     };
@@ -691,16 +687,6 @@ fn schemas_are_kept_by_version() {
         refusal(w.ask(c, with(2, schema(SchemaType::INT32, b"")))).0,
         ServerError::INCOMPATIBLE_SCHEMA
     );
-}
-
-#[test]
-fn transactions_are_refused_aloud() {
-    let mut w = World::new();
-    let c = w.client();
-    let (code, text) =
-        refusal(w.ask(c, CommandTcClientConnectRequest { request_id: 4, ..Default::default() }));
-    assert_eq!((code, text.as_str()), (ServerError::NOT_ALLOWED_ERROR, "Transactions are not enabled."));
-    assert_eq!(refusal(w.ask(c, CommandNewTxn::default())).0, ServerError::NOT_ALLOWED_ERROR);
 }
 
 #[test]

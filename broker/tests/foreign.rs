@@ -93,10 +93,28 @@ fn the_python_client_sees_the_same() {
     });
 }
 
+<<<<<<< HEAD
 /// Compiles a program of the official Java libraries and compares what it says.
 fn java(name: &str, class: &str) {
     let home = std::env::var_os("PULSAR_HOME").expect("PULSAR_HOME is set");
     let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{class}"));
+=======
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_sees_the_same() {
+    compare_java("java", "Client");
+}
+
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_sees_the_same_of_transactions() {
+    compare_java("java-transactions", "Transactions");
+}
+
+fn compare_java(name: &str, class: &str) {
+    let home = std::env::var_os("PULSAR_HOME").expect("PULSAR_HOME is set");
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java").join(class);
+>>>>>>> txn
     std::fs::create_dir_all(&classes).unwrap();
     let jars = format!("{}/lib/*", home.to_string_lossy());
     let source = here().join(format!("{class}.java"));

@@ -16,6 +16,7 @@ mod stats;
 mod subscriptions;
 mod table;
 mod topics;
+mod transactions;
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -3,7 +3,11 @@
 use std::sync::OnceLock;
 
 use super::route::Route;
+<<<<<<< HEAD
 use super::{access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics};
+=======
+use super::{brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions};
+>>>>>>> txn
 
 /// Every route, in the order of the description.
 pub(super) fn routes() -> &'static [Route] {
@@ -19,6 +23,7 @@ pub(super) fn routes() -> &'static [Route] {
             subscriptions::routes(),
             schemas::routes(),
             policies::routes(),
+            transactions::routes(),
         ]
         .concat()
     })

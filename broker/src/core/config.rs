@@ -54,6 +54,11 @@ pub struct BrokerConfig {
     pub max_unacked_per_consumer: u64,
     /// Messages that all consumers of a shared subscription may hold unacknowledged.
     pub max_unacked_per_subscription: u64,
+    /// Transaction coordinators: what clients find as partitions of the topic by which they look
+    /// for them.
+    pub transaction_coordinators: u32,
+    /// Transactions that may be open at a time.
+    pub max_transactions: usize,
     /// Topics that may exist at a time.
     pub max_topics: usize,
     /// Who may connect and do what; `None` lets everybody in.
@@ -84,6 +89,8 @@ impl Default for BrokerConfig {
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,
+            transaction_coordinators: 16,
+            max_transactions: 100_000,
             max_topics: 100_000,
             access: None,
             redirect_lookups: None,

@@ -16,6 +16,7 @@ use super::storage::Place;
 use super::subscription::{Consumer, NewConsumer, Subscription};
 use super::time::Now;
 use super::topic::{ConsumerRef, SubKey, Topic, TopicKey};
+use super::transactions::TxnId;
 use super::{Broker, Timer};
 
 impl Broker {
@@ -241,8 +242,8 @@ impl Broker {
     }
 
     fn acknowledge(&mut self, at: ConsumerRef, c: &CommandAck) -> Result<(), Refusal> {
-        if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
-            return Err(Refusal::not_allowed("Server don't support transaction ack!"));
+        if let Some(txn) = TxnId::new(c.txnid_most_bits, c.txnid_least_bits) {
+            return self.acknowledge_in_txn(at, c, txn);
         }
         let by_index = self.config.batch_index_ack;
         let Some(Topic { log, subs, .. }) = self.topics.get_mut(at.topic) else { return Ok(()) };
@@ -296,6 +297,13 @@ impl Broker {
             };
             for offset in offsets {
                 sub.take_back(log, at.key, offset);
+            }
+            if c.message_ids.is_empty()
+                && let Some(consumer) = sub.consumer_mut(at.key)
+            {
+                // It holds nothing now: not even what it let go of for a transaction that did not
+                // get it.
+                consumer.unacked = 0;
             }
         } else {
             if let Some(epoch) = c.consumer_epoch
@@ -418,6 +426,7 @@ fn start_of(topic: &Topic, c: &CommandSubscribe, durable: bool, now: Now) -> u64
     match c.start_message_id.as_ref().map(|id| log.place_of(id)) {
         Some(Place::Before) => log.first(),
         Some(Place::At(offset)) => offset.clamp(log.first(), log.end()),
+        None if c.initial_position == Some(InitialPosition::EARLIEST) => log.first(),
         Some(Place::After) | None => log.end(),
     }
 }

@@ -54,6 +54,9 @@ impl Broker {
         if let Some(count) = self.topics.partitions(&name) {
             return Ok(count);
         }
+        if let Some(count) = self.coordinators_of(&name) {
+            return Ok(count);
+        }
         if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }
@@ -74,7 +77,9 @@ impl Broker {
     }
 
     fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
-        match self.topics.namespaces.contains_key(&name.namespace_name()) {
+        // That of the coordinators is there without having been made.
+        let coordinators = self.coordinators_of(&name.base()).is_some();
+        match coordinators || self.topics.namespaces.contains_key(&name.namespace_name()) {
             true => Ok(()),
             false => Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, "Namespace not found")),
         }
@@ -89,6 +94,14 @@ impl Broker {
                 response.error = Some(ServerError::INVALID_TOPIC_NAME);
                 response.message = Some(message);
             }
+<<<<<<< HEAD
+=======
+            Ok(name) if self.has_namespace(&name).is_err() => {
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::TOPIC_NOT_FOUND);
+                response.message = Some("Namespace not found".to_owned());
+            }
+>>>>>>> txn
             Ok(_) if c.advertised_listener_name.as_ref().is_some_and(|name| !name.is_empty()) => {
                 let name = c.advertised_listener_name.as_deref().unwrap_or_default();
                 response.response = Some(LookupResult::FAILED);

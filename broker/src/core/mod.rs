@@ -8,8 +8,9 @@
 //! do what), `lookup`, `bundles` (several brokers in one),
 //! `producing`, `consuming`, `positions` (seek and the like), `liveness` (names held by the dead),
 //! `schemas`, `compaction`, `policies` and `upkeep` (what is set, and what follows from it with
-//! time), `admin` and `statistics` (what a host may ask and order), `keeping` (what outlives the
-//! broker), `testing` (what tests do to it); below them the state: `connection`, `topics`, `topic`, `storage`, `subscription`,
+//! time), `transactions`, `admin` and `statistics` (what a host may ask and order), `keeping` (what
+//! outlives the broker), `testing` (what tests do to it); below them the state: `connection`,
+//! `topics`, `topic`, `storage`, `subscription`,
 //! `cursor`; and `dispatch`, which moves entries from logs to connections.
 
 mod access;
@@ -45,6 +46,7 @@ mod testing;
 mod time;
 mod topic;
 mod topics;
+mod transactions;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -72,6 +74,7 @@ pub use statistics::{
 };
 pub use testing::{ConnectionInfo, SendFailure, StoredMessage};
 pub use time::Now;
+pub use transactions::{BufferStats, CoordinatorStats, InTopic, Position, TransactionInfo};
 
 use bundles::Bundles;
 use connection::{Connection, State};
@@ -81,6 +84,7 @@ use error::Refusal;
 use schemas::Schemas;
 use topic::{SubKey, TopicKey};
 use topics::Topics;
+use transactions::{Coordinators, TxnId};
 
 /// A client that lets this many windows pile up does not read, and is cut.
 const WINDOWS_UNTIL_CUT: usize = 16;
@@ -100,6 +104,8 @@ enum Timer {
     Upkeep,
     /// Delayed entries of a subscription are due.
     Delayed(TopicKey, SubKey),
+    /// A transaction has been open for too long.
+    Transaction(TxnId),
 }
 
 /// A Pulsar broker, as a state machine.
@@ -140,6 +146,7 @@ pub struct Broker {
     conns: Connections,
     topics: Topics,
     schemas: Schemas,
+    txns: Coordinators,
     /// Subscriptions that the dispatcher looks at before the fact is dealt with; each at most once.
     ready: VecDeque<(TopicKey, SubKey)>,
     /// Non-persistent topics with messages that go away when they are handed out.
@@ -174,6 +181,7 @@ impl Broker {
             conns: Connections::default(),
             topics: Topics::new(),
             schemas: Schemas::default(),
+            txns: Coordinators::default(),
             ready: VecDeque::new(),
             volatile: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -273,6 +281,7 @@ impl Broker {
                 Timer::Upkeep => self.upkeep(now),
                 Timer::Probe(id) => self.shows_no_life(id, now),
                 Timer::Failover(topic, sub) => self.failover_settles(topic, sub),
+                Timer::Transaction(id) => self.txn_expires(id, now),
                 Timer::Delayed(topic, sub) => {
                     if let Some(sub) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) {
                         sub.timer = None;

@@ -16,6 +16,7 @@ use super::storage::{BadEntry, Stored};
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Admission, NotAdmitted, Producer, ProducerRef, TopicKey};
+use super::transactions::TxnId;
 
 /// Producers closed by the broker that a connection remembers, so that late sends are not faults.
 const REMEMBERED: usize = 1024;
@@ -220,6 +221,7 @@ impl Broker {
             return;
         }
         let Some(conn) = self.conns.get(id) else { return };
+        let txn = TxnId::new(c.txnid_most_bits, c.txnid_least_bits);
         let Some(producer) = conn.producers.get(&c.producer_id).filter(|producer| producer.ready) else {
             if !conn.closed_producers.contains(&c.producer_id) {
                 let what = format!("SEND for producer {}, which is not open", c.producer_id);
@@ -228,6 +230,10 @@ impl Broker {
             return;
         };
         let highest = c.highest_sequence_id.unwrap_or(c.sequence_id).max(c.sequence_id);
+        if txn.is_some() && self.topics.get(producer.topic).is_some_and(|topic| !topic.name.persistent) {
+            let what = "SEND in a transaction to a topic that stores nothing".to_owned();
+            return self.cut(id, DisconnectReason::Protocol(what), now);
+        }
         let (result, topic) =
             (store(&mut self.topics, &self.config, producer, c, highest, entry, now), producer.topic);
         let stored = result.is_ok();
@@ -237,10 +243,11 @@ impl Broker {
                 producer_id: c.producer_id,
                 sequence_id: c.sequence_id,
                 message_id: Some(message_id),
-                // -1 when there was none, or none that makes sense.
-                highest_sequence_id: Some(
-                    c.highest_sequence_id.filter(|id| *id >= c.sequence_id).unwrap_or(u64::MAX),
-                ),
+                // -1 when there was none, or none that makes sense; in a transaction, 0.
+                highest_sequence_id: Some(match txn {
+                    None => c.highest_sequence_id.filter(|id| *id >= c.sequence_id).unwrap_or(u64::MAX),
+                    Some(_) => c.highest_sequence_id.unwrap_or(0),
+                }),
             }),
             Err(refusal) => conn.send(CommandSendError {
                 producer_id: c.producer_id,
@@ -255,7 +262,7 @@ impl Broker {
     }
 
     /// Something new is there for the topic's subscriptions.
-    fn published(&mut self, key: TopicKey) {
+    pub(super) fn published(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         for (sub_key, sub) in &mut topic.subs {
             if !sub.ready && !sub.consumers.is_empty() {
@@ -279,11 +286,9 @@ fn store(
     entry: &Bytes,
     now: Now,
 ) -> Result<MessageIdData, Refusal> {
-    if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
-        return Err(Refusal::not_allowed("Transaction buffer disable!"));
-    }
+    let txn = TxnId::new(c.txnid_most_bits, c.txnid_least_bits);
     let gone = || Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted");
-    let stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
+    let mut stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
         BadEntry::Checksum => Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"),
         BadEntry::Malformed => Refusal::new(ServerError::METADATA_ERROR, "Message metadata is malformed"),
     })?;
@@ -323,7 +328,14 @@ fn store(
         }
         _ => {}
     }
+    if let Some(txn) = txn {
+        topic.txns.get_or_insert_default().admits(txn)?;
+        stored.txn = true;
+    }
     let (offset, cost) = topic.log.append(stored);
+    if let (Some(txn), Some(buffer)) = (txn, &mut topic.txns) {
+        buffer.stored(txn, offset);
+    }
     let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
     if counts {
         topic.stored_sequence(&producer.name, number(highest));

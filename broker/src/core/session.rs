@@ -9,8 +9,12 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::connection::{Abilities, ConnId, Connection, State};
+<<<<<<< HEAD
 use super::error::{DisconnectReason, Refusal};
 use super::notes::Note;
+=======
+use super::error::DisconnectReason;
+>>>>>>> txn
 use super::time::Now;
 
 /// What the broker calls itself in CONNECTED.
@@ -102,6 +106,7 @@ impl Broker {
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
             Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
+<<<<<<< HEAD
             Command::AuthResponse(c) => self.auth_response(id, &c, now),
             Command::NewTxn(c) => self.no_transactions(id, c.request_id),
             Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),
@@ -110,6 +115,16 @@ impl Broker {
             Command::EndTxnOnPartition(c) => self.no_transactions(id, c.request_id),
             Command::EndTxnOnSubscription(c) => self.no_transactions(id, c.request_id),
             Command::TcClientConnectRequest(c) => self.no_transactions(id, c.request_id),
+=======
+            Command::AuthResponse(_) => {}
+            Command::TcClientConnectRequest(c) => self.attach_to_coordinator(id, &c),
+            Command::NewTxn(c) => self.new_txn(id, &c, now),
+            Command::AddPartitionToTxn(c) => self.add_partition_to_txn(id, c),
+            Command::AddSubscriptionToTxn(c) => self.add_subscription_to_txn(id, c),
+            Command::EndTxn(c) => self.end_txn(id, &c, now),
+            Command::EndTxnOnPartition(c) => self.end_txn_on_partition(id, &c, now),
+            Command::EndTxnOnSubscription(c) => self.end_txn_on_subscription(id, &c, now),
+>>>>>>> txn
             // Of a later Pulsar, as this one sees it: not known, passed over.
             Command::Unknown(_)
             | Command::ScalableTopicLookup(_)
@@ -129,10 +144,6 @@ impl Broker {
                 self.cut(id, DisconnectReason::Protocol(what), now);
             }
         }
-    }
-
-    fn no_transactions(&mut self, id: ConnId, request_id: u64) {
-        self.refuse(id, request_id, Refusal::not_allowed("Transactions are not enabled."));
     }
 
     /// Looks at the silence of a connection: asks, or cuts.

@@ -23,6 +23,11 @@ pub struct TopicStats {
     /// Bytes and seconds that may be unacknowledged, where that is set.
     pub quota: (Option<i64>, Option<i64>),
     pub deduplication: bool,
+    /// Transactions with messages here that have not ended; and how many have, since the broker
+    /// started.
+    pub ongoing_txns: u64,
+    pub aborted_txns: u64,
+    pub committed_txns: u64,
     pub publishers: Vec<PublisherStats>,
     pub subscriptions: Vec<SubscriptionStats>,
 }
@@ -221,6 +226,9 @@ impl Broker {
                 topic.rules.age_quota.map(|quota| quota.seconds),
             ),
             deduplication: topic.rules.deduplication,
+            ongoing_txns: topic.txns.as_ref().map_or(0, |txns| txns.ongoing_count()),
+            aborted_txns: topic.txns.as_ref().map_or(0, |txns| txns.aborted_count),
+            committed_txns: topic.txns.as_ref().map_or(0, |txns| txns.committed_count),
             publishers: topic
                 .producers
                 .values()

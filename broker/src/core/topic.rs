@@ -13,6 +13,7 @@ use super::names::TopicName;
 use super::policies::Rules;
 use super::storage::Log;
 use super::subscription::{ConsumerKey, Subscription};
+use super::transactions::Buffer;
 
 /// Producers whose sequence ids a topic remembers; beyond, those that are gone are forgotten.
 const MAX_SEQUENCES: usize = 10_000;
@@ -131,6 +132,8 @@ pub(super) struct Topic {
     pub(super) properties: BTreeMap<String, String>,
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
+    /// The transactions among its messages, once there was one.
+    pub(super) txns: Option<Box<Buffer>>,
     pub(super) kept: KeptTopic,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
@@ -152,6 +155,7 @@ impl Topic {
             sequences: BTreeMap::new(),
             properties: BTreeMap::new(),
             compacted: None,
+            txns: None,
             kept: KeptTopic::default(),
             messages_in: 0,
             bytes_in: 0,

@@ -1,6 +1,6 @@
 //! One of the two brokers: its clients, its admin API, and what was heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ struct Client {
     stream: TcpStream,
     /// Ends with the connection.
     heard: Receiver<(Command, Bytes)>,
+    /// Messages that came while something else was waited for.
+    early: VecDeque<(Command, Bytes)>,
     /// Does not answer PING.
     dead: Arc<AtomicBool>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Side {
     clients: Vec<Option<Client>>,
     lines: Vec<String>,
     ledgers: BTreeMap<u64, usize>,
+    txns: BTreeMap<u64, usize>,
     replace: Vec<(Regex, String)>,
     /// Shown with admin calls.
     pub(crate) token: Option<String>,
@@ -84,6 +87,7 @@ impl Side {
             clients: Vec::new(),
             lines: Vec::new(),
             ledgers: BTreeMap::new(),
+            txns: BTreeMap::new(),
             replace: Vec::new(),
             token: None,
         };
@@ -137,6 +141,19 @@ impl Side {
             };
             line = line.replacen(&found[0], &format!("ledger_id: {name}"), 1);
         }
+        // Coordinators count on from run to run.
+        let txn = Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap();
+        while let Some(found) = txn.captures(&line) {
+            let id: u64 = found.get(1).or(found.get(2)).unwrap().as_str().parse().unwrap();
+            let next = self.txns.len();
+            let name = self.txns.entry(id).or_insert(next);
+            let by = if found.get(1).is_some() {
+                format!("txnid_least_bits: T{name}")
+            } else {
+                format!("(0,T{name})")
+            };
+            line = line.replacen(&found[0], &by, 1);
+        }
         self.lines.push(line.replace("18446744073709551615", "-1"));
     }
 
@@ -167,8 +184,16 @@ impl Side {
         let dead = Arc::new(AtomicBool::new(false));
         let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
         std::thread::spawn(move || listen(reading, &tell, &silent));
+<<<<<<< HEAD
         self.clients.push(Some(Client { stream, heard, dead }));
         Who(self.clients.len() - 1)
+=======
+        self.clients.push(Some(Client { stream, heard, early: VecDeque::new(), dead }));
+        let who = Who(self.clients.len() - 1);
+        self.say(who, connect);
+        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
+        who
+>>>>>>> txn
     }
 
     /// The client closes its socket.
@@ -197,7 +222,32 @@ impl Side {
 
     /// The next thing that a client hears.
     fn take(&mut self, who: Who, patience: Duration) -> Result<(Command, Bytes), RecvTimeoutError> {
-        self.clients[who.0].as_ref().unwrap().heard.recv_timeout(patience)
+        let client = self.clients[who.0].as_mut().unwrap();
+        client.early.pop_front().map_or_else(|| client.heard.recv_timeout(patience), Ok)
+    }
+
+    /// The next thing that is no message; messages before it are heard after it.
+    fn take_answer(&mut self, who: Who) -> Result<(Command, Bytes), RecvTimeoutError> {
+        let mut early = VecDeque::new();
+        let answer = loop {
+            match self.take(who, PATIENCE) {
+                Ok(message @ (Command::Message(_), _)) => early.push_back(message),
+                other => break other,
+            }
+        };
+        self.clients[who.0].as_mut().unwrap().early = early;
+        answer
+    }
+
+    /// The next thing that is no message, written down.
+    pub(crate) fn hear_answer(&mut self, who: Who) -> Option<Command> {
+        let heard = self.take_answer(who);
+        self.heard(who, heard)
+    }
+
+    /// The next thing that a client hears, not written down.
+    pub(crate) fn quietly(&mut self, who: Who) -> Option<Command> {
+        self.take(who, PATIENCE).ok().map(|(command, _)| command)
     }
 
     /// The next thing that a client hears, written down.
@@ -207,6 +257,10 @@ impl Side {
 
     pub(crate) fn hear_within(&mut self, who: Who, patience: Duration) -> Option<Command> {
         let heard = self.take(who, patience);
+        self.heard(who, heard)
+    }
+
+    fn heard(&mut self, who: Who, heard: Result<(Command, Bytes), RecvTimeoutError>) -> Option<Command> {
         let line = match &heard {
             Err(RecvTimeoutError::Timeout) => "nothing".to_owned(),
             Err(RecvTimeoutError::Disconnected) => "(cut)".to_owned(),
@@ -255,6 +309,14 @@ impl Side {
         self.note(format!("{} > {}", who.0, command.name()));
         self.say(who, command);
         self.hear(who)
+    }
+
+    /// Asks a question while messages may come.
+    pub(crate) fn ask_amid(&mut self, who: Who, command: impl Into<Command>) -> Option<Command> {
+        let command = command.into();
+        self.note(format!("{} > {}", who.0, command.name()));
+        self.say(who, command);
+        self.hear_answer(who)
     }
 
     /// Has a topic's bundle loaded by looking it up; not written down.
@@ -332,7 +394,7 @@ impl Side {
         payload: &str,
     ) -> MessageIdData {
         self.send(who, producer, sequence, metadata, payload);
-        match self.take(who, PATIENCE) {
+        match self.take_answer(who) {
             Ok((Command::SendReceipt(receipt), _)) => receipt.message_id.unwrap(),
             other => panic!("no receipt: {other:?}"),
         }

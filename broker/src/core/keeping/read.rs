@@ -14,11 +14,13 @@ use super::super::policies::{
 use super::super::schemas::{SchemaStrategy, Version};
 use super::super::storage::{Log, Stored};
 use super::super::subscription::Subscription;
+use super::super::time::Now;
 use super::super::topic::{Topic, TopicKey};
+use super::super::transactions;
 use super::codec::Reader;
 use super::kind;
 
-pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()> {
+pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> Option<()> {
     let (&kind, rest) = key.split_first()?;
     let mut value = Reader(value.clone());
     let name = || String::from_utf8(rest.to_vec()).ok();
@@ -55,6 +57,9 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
             let (stored, offset) =
                 (stored(&mut value)?, u64::from_be_bytes(rest.get(8..16)?.try_into().ok()?));
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            if stored.txn {
+                topic.txns.get_or_insert_default().restore(offset, &stored);
+            }
             let cost = topic.log.restore(offset, stored)?;
             broker.topics.stored += cost;
         }
@@ -81,6 +86,7 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
             topic.add_sub(subscription(name, &mut value)?);
         }
+<<<<<<< HEAD
         kind::GRANTS => {
             let mut grants = Grants::new();
             while !value.0.is_empty() {
@@ -95,6 +101,14 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
                 roles.insert(value.text()?);
             }
             broker.topics.tenant_admins.insert(name()?, roles);
+=======
+        kind::COORDINATOR | kind::TRANSACTION => {
+            transactions::read(broker, kind, rest, &mut value, now)?;
+        }
+        kind::PENDING => {
+            let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            transactions::read_pending(topic, rest.get(8..)?, value.0)?;
+>>>>>>> txn
         }
         _ => return None,
     }
@@ -164,6 +178,7 @@ fn stored(value: &mut Reader) -> Option<Stored> {
     let (timestamp, index) = (value.u64()?, value.u64()?);
     let mut stored = Stored::new(&value.0, timestamp).ok()?;
     stored.index = index;
+    stored.txn = transactions::id_of(&stored).is_some();
     Some(stored)
 }
 

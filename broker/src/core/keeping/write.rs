@@ -8,6 +8,7 @@ use super::super::schemas::SchemaStrategy;
 use super::super::storage::Stored;
 use super::super::subscription::Subscription;
 use super::super::topic::{Topic, TopicKey};
+use super::super::transactions;
 use super::{Kept, codec, kind};
 
 pub(super) fn key(kind: u8, name: &[u8]) -> Vec<u8> {
@@ -141,7 +142,8 @@ fn entry(stored: &Stored) -> Bytes {
 
 pub(super) fn topic(broker: &mut Broker, key: TopicKey, out: &mut Vec<Kept>) {
     let Some(topic) = broker.topics.untouched(key) else {
-        let kinds = [kind::TOPIC, kind::ENTRY, kind::COMPACTED, kind::SEQUENCES, kind::SUBSCRIPTION];
+        let kinds =
+            [kind::TOPIC, kind::ENTRY, kind::COMPACTED, kind::SEQUENCES, kind::SUBSCRIPTION, kind::PENDING];
         return kinds.into_iter().for_each(|kind| remove_all(kind, key, out));
     };
     if !topic.name.persistent {
@@ -204,6 +206,7 @@ pub(super) fn topic(broker: &mut Broker, key: TopicKey, out: &mut Vec<Kept>) {
             there
         });
     }
+    transactions::write_pending(key, topic, out);
 }
 
 fn head(topic: &Topic) -> Bytes {

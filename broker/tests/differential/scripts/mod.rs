@@ -7,6 +7,7 @@ mod limits;
 mod producers;
 mod schemas;
 mod topics;
+mod transactions;
 
 use pulsewire_proto::wire::*;
 
