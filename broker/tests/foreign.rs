@@ -69,8 +69,11 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
         same("the real broker and what it said once", &live, &kept);
     }
     same("the embedded broker and the real one", &said, &kept);
-    let (service, admin) = embedded(3);
-    same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
+    // What is asked of an administrator tells how many there are.
+    if ["python", "java"].contains(&name) {
+        let (service, admin) = embedded(3);
+        same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
+    }
 }
 
 /// Fails with the lines that differ.
@@ -124,7 +127,6 @@ fn the_java_client_sees_the_same() {
 fn the_java_client_sees_the_same_of_transactions() {
     java("java-transactions", "Transactions");
 }
-
 
 /// Which schemas may follow one another, and what is read by which.
 #[test]
