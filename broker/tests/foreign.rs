@@ -97,9 +97,9 @@ fn the_python_client_sees_the_same() {
 }
 
 /// Compiles a program of the official Java libraries and compares what it says.
-fn java(name: &str, class: &str) {
+fn compare_java(name: &str, class: &str) {
     let home = std::env::var_os("PULSAR_HOME").expect("PULSAR_HOME is set");
-    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{class}"));
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java").join(class);
     std::fs::create_dir_all(&classes).unwrap();
     let jars = format!("{}/lib/*", home.to_string_lossy());
     let source = here().join(format!("{class}.java"));
@@ -118,27 +118,27 @@ fn java(name: &str, class: &str) {
 #[test]
 #[ignore = "run by the suite foreign clients, which has that client"]
 fn the_java_client_sees_the_same() {
-    java("java", "Client");
+    compare_java("java", "Client");
 }
 
 #[test]
 #[ignore = "run by the suite foreign clients, which has that client"]
 fn the_java_client_sees_the_same_of_transactions() {
-    java("java-transactions", "Transactions");
+    compare_java("java-transactions", "Transactions");
 }
 
 /// Which schemas may follow one another, and what is read by which.
 #[test]
 #[ignore = "run by the suite foreign clients, which has that client"]
 fn the_java_client_may_use_the_same_schemas() {
-    java("schemas", "Schemas");
+    compare_java("schemas", "Schemas");
 }
 
 /// The commands of `pulsar-admin`, in one process: what each prints.
 #[test]
 #[ignore = "run by the suite foreign clients, which has that client"]
 fn pulsar_admin_says_the_same() {
-    java("admin", "Admin");
+    compare_java("admin", "Admin");
 }
 
 #[test]
