@@ -128,7 +128,6 @@ fn the_java_client_sees_the_same_of_transactions() {
     java("java-transactions", "Transactions");
 }
 
-
 /// Which schemas may follow one another, and what is read by which.
 #[test]
 #[ignore = "run by the suite foreign clients, which has that client"]
