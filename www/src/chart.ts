@@ -16,6 +16,8 @@ export interface ChartOptions {
   value(value: number): string;
   /** Whether the first line is filled below. */
   filled?: boolean;
+  /** Whether its left axis is marked at powers of two, as bytes are. */
+  binary?: boolean;
   smooth?: boolean;
 }
 
@@ -43,7 +45,7 @@ export class Chart {
 
   /** Draws anew, in the colours that the page has now. */
   draw(): void {
-    const { series, marks, least, value, filled, smooth } = this.#options;
+    const { series, marks, least, value, filled, binary, smooth } = this.#options;
     this.#plot?.destroy();
     const style = getComputedStyle(this.#host);
     const probe = document.createElement("i");
@@ -89,7 +91,13 @@ export class Chart {
             values: (plot, ticks) => ticks.map((at) => ago(end(plot) - at)),
             splits: (plot) => marks.map((seconds) => end(plot) - seconds),
           },
-          { ...axis, size: 52, space: 32, values: (_, ticks) => ticks.map(value) },
+          {
+            ...axis,
+            size: 52,
+            space: 32,
+            values: (_, ticks) => ticks.map(value),
+            ...(binary ? { incrs: Array.from({ length: 50 }, (_, power) => 2 ** power) } : {}),
+          },
         ],
         series: [{}, ...series.map(line)],
       },

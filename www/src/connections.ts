@@ -9,21 +9,23 @@ interface Column {
   /** What `/connz` calls the order by it. */
   sort: string;
   title: string;
-  /** Of figures, the largest come first. */
+  /** A figure, set to the right. */
   figure?: boolean;
+  /** Whether the largest come first. */
+  largest?: boolean;
   text(connection: Connection): string | null;
 }
 
 const COLUMNS: Column[] = [
-  { sort: "id", title: "Id", figure: true, text: ({ id }) => String(id) },
+  { sort: "id", title: "Id", largest: true, text: ({ id }) => String(id) },
   { sort: "reason", title: "State", text: ({ state, reason }) => reason ?? state },
   { sort: "peer", title: "Client", text: ({ peer }) => peer },
   { sort: "origin", title: "Origin", text: ({ origin }) => origin },
   { sort: "subject", title: "Subject", text: ({ subject }) => subject },
   { sort: "upstream", title: "Upstream", text: ({ upstream }) => upstream },
-  { sort: "age", title: "Age", figure: true, text: ({ age }) => duration(age) },
-  { sort: "up", title: "To Pulsar", figure: true, text: ({ up }) => bytes(up) },
-  { sort: "down", title: "To client", figure: true, text: ({ down }) => bytes(down) },
+  { sort: "age", title: "Age", figure: true, largest: true, text: ({ age }) => duration(age) },
+  { sort: "up", title: "To Pulsar", figure: true, largest: true, text: ({ up }) => bytes(up) },
+  { sort: "down", title: "To client", figure: true, largest: true, text: ({ down }) => bytes(down) },
 ];
 
 /** The table of the gateway's connections: which, in what order, which page. */
@@ -124,7 +126,7 @@ export class Connections {
 
   #sort(column: Column): void {
     const again = this.#ask.sort === column.sort;
-    const up = again ? this.#ask.order === "desc" : !column.figure;
+    const up = again ? this.#ask.order === "desc" : !column.largest;
     this.#ask.sort = column.sort;
     this.#ask.order = up ? "asc" : "desc";
     this.#mark();

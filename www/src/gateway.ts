@@ -9,12 +9,15 @@ const SPAN = 120;
 /** Between two questions, and after one that failed, in milliseconds. */
 const PAUSE = 1000;
 const PAUSE_FAILED = 3000;
+/** The least seconds that a rate is taken over: a few events in no time would be many a second. */
+const RATE_OVER = 0.9;
 /** Seconds without an answer that are a gap in the lines. */
 const GAP = 8;
 /** Reasons that have a line of their own; the others share the last one. */
 const OWN_LINES = 4;
 const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"];
 const MARKS = [120, 90, 60, 30, 0];
+const TWO = { series: ["--series-1", "--series-5"], marks: MARKS, filled: true };
 
 type Known = number | null;
 
@@ -75,8 +78,8 @@ function reasonItem(reason: string, value: number, series: number): HTMLElement 
 export class GatewayView {
   readonly #view = element("gateway-view");
   readonly #table: Connections;
-  readonly #open = new Chart({ id: "open-plot", series: ["--series-1", "--series-5"], marks: MARKS, least: 4, value: compact, filled: true });
-  readonly #carried = new Chart({ id: "carried-plot", series: ["--series-1", "--series-5"], marks: MARKS, least: 1024, value: bytes, filled: true });
+  readonly #open = new Chart({ ...TWO, id: "open-plot", least: 4, value: compact });
+  readonly #carried = new Chart({ ...TWO, id: "carried-plot", least: 1024, value: bytes, binary: true });
   readonly #refused = new Reasons("refused");
   readonly #ended = new Reasons("ended");
   readonly #times: number[] = [];
@@ -103,9 +106,8 @@ export class GatewayView {
     else {
       this.#table.unknown(
         "This page was not told of a gateway's figures",
-        "Run pulsewire dev and open the address that it prints. Elsewhere, have the server of this page pass /connz and " +
-          "/metrics on to the gateway's admin listener, for people you trust, and say where below the page they are: " +
-          'config.json, "admin".',
+        "Run pulsewire dev and open the address that it prints. Elsewhere, let the page's server pass /connz and /metrics " +
+          'on to the gateway\'s admin listener, for people you trust, and name the place as "admin" in config.json.',
       );
     }
     this.#askSoon();
@@ -136,8 +138,9 @@ export class GatewayView {
     this.#asking = true;
     const wanted = this.#table.wanted;
     try {
-      const [figures, page] = await Promise.all([admin.figures(), wanted && admin.connections(wanted)]);
-      this.#add(figures);
+      const due = !this.#last || Date.now() / 1000 - this.#last.at >= RATE_OVER;
+      const [figures, page] = await Promise.all([due && admin.figures(), wanted && admin.connections(wanted)]);
+      if (figures) this.#add(figures);
       if (wanted && page) this.#table.show(page, wanted);
       this.#answered();
     } catch (error) {
@@ -161,7 +164,7 @@ export class GatewayView {
     const at = Date.now() / 1000;
     const last = this.#last && at - this.#last.at < GAP ? this.#last : undefined;
     if (!last && this.#times.length > 0) this.#push(at, undefined, () => null);
-    const seconds = last ? Math.max(0.001, at - last.at) : 0;
+    const seconds = last ? at - last.at : 0;
     // A counter that has become less was begun anew: the gateway was.
     const rate = (now: number, before: number): Known =>
       last ? (now >= before ? now - before : now) / seconds : null;
