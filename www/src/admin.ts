@@ -91,7 +91,11 @@ export class Admin {
       text = await response.text();
     } catch (error) {
       const late = error instanceof DOMException && error.name === "TimeoutError";
-      const why = late ? `no answer within ${TIMEOUT / 1000} s` : error instanceof Error ? error.message : String(error);
+      const why = late
+        ? `no answer within ${TIMEOUT / 1000} s`
+        : error instanceof Error
+          ? error.message
+          : String(error);
       throw new AdminError("away", `${url.pathname}: ${why}`);
     }
     if (response.ok) return text;

@@ -166,8 +166,7 @@ export class GatewayView {
     if (!last && this.#times.length > 0) this.#push(at, undefined, () => null);
     const seconds = last ? at - last.at : 0;
     // A counter that has become less was begun anew: the gateway was.
-    const rate = (now: number, before: number): Known =>
-      last ? (now >= before ? now - before : now) / seconds : null;
+    const rate = (now: number, before: number): Known => (last ? (now >= before ? now - before : now) / seconds : null);
     this.#push(at, figures, rate, last?.figures);
     this.#last = { at, figures };
     element("open-now").textContent = count(figures.open);
@@ -185,7 +184,12 @@ export class GatewayView {
   }
 
   /** Adds a point of time to all lines; without figures a gap. */
-  #push(at: number, figures: Figures | undefined, rate: (now: number, before: number) => Known, before?: Figures): void {
+  #push(
+    at: number,
+    figures: Figures | undefined,
+    rate: (now: number, before: number) => Known,
+    before?: Figures,
+  ): void {
     this.#times.push(figures ? at : at - 0.001);
     const [open, handshakes, up, down] = this.#lines;
     open.push(figures?.open ?? null);

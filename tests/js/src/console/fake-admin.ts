@@ -36,12 +36,10 @@ export class FakeAdmin {
     const wave = (of: number): number => 1 + Math.sin(seconds / of);
     const name = "pulsewire_gateway";
     const by = (what: string, reasons: string[], rate: number): string[] =>
-      reasons
-        .slice(0, this.closed > 0 ? undefined : 0)
-        .map((reason, at) => {
-          const steps = Math.floor((seconds / (at + 1)) * rate * wave(7 + at));
-          return `${name}_${what}_total{reason="${reason}"} ${400 - 60 * at + steps}`;
-        });
+      reasons.slice(0, this.closed > 0 ? undefined : 0).map((reason, at) => {
+        const steps = Math.floor((seconds / (at + 1)) * rate * wave(7 + at));
+        return `${name}_${what}_total{reason="${reason}"} ${400 - 60 * at + steps}`;
+      });
     return [
       `# TYPE ${name}_connections_open gauge`,
       `${name}_connections_open ${Math.max(0, Math.round(this.open + (this.open > 20 ? 6 * Math.sin(seconds / 3) : 0)))}`,
@@ -62,7 +60,8 @@ export class FakeAdmin {
       id,
       state: closed ? "closed" : id % 41 === 0 ? "opening" : "piping",
       ...(closed ? { reason: REASONS[id % REASONS.length] } : {}),
-      peer: id % 9 === 0 ? `[2001:db8::${id.toString(16)}]:${40_000 + id}` : `10.4.${id % 7}.${id % 251}:${40_000 + id}`,
+      peer:
+        id % 9 === 0 ? `[2001:db8::${id.toString(16)}]:${40_000 + id}` : `10.4.${id % 7}.${id % 251}:${40_000 + id}`,
       origin: id % 13 === 0 ? null : id % 3 === 0 ? "https://dashboard.example" : "https://app.example",
       subject: id % 4 === 0 ? null : `user-${(id * 7919) % 1000}`,
       upstream: id % 41 === 0 && !closed ? null : "pulsar://10.9.0.12:6650",

@@ -136,7 +136,11 @@ export const gatewayTests: Record<string, (page: Page, url: string) => Promise<v
       await page.locator("#connections-empty", { hasText: "pulsewire dev" }).waitFor();
       await page.goto("about:blank");
     }
-    expect(asked.some((path) => path.includes("connz")), false, "asked for connections");
+    expect(
+      asked.some((path) => path.includes("connz")),
+      false,
+      "asked for connections",
+    );
   },
 };
 

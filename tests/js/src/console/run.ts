@@ -250,7 +250,8 @@ process.exit(failed === 0 ? 0 : 1);
 async function* all(subject: Subject, first: boolean): AsyncGenerator<Result> {
   for (const [name, test] of Object.entries(tests)) yield await one(name, test, subject);
   if (!first) return;
-  for (const [name, test] of Object.entries(gatewayTests)) yield await one(name, (page, { url }) => test(page, url), subject);
+  for (const [name, test] of Object.entries(gatewayTests))
+    yield await one(name, (page, { url }) => test(page, url), subject);
   const binary = process.env.PULSEWIRE_BINARY;
   if (!binary) return;
   const dev = await startDev(binary, join(root, "www/dist"));
