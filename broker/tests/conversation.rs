@@ -326,11 +326,6 @@ fn an_ack_with_a_request_gets_its_receipt() {
     };
     let Command::AckResponse(response) = w.ask(c, ack.clone()) else { panic!() };
     assert_eq!((response.request_id, response.error), (Some(77), None));
-    let Command::AckResponse(response) = w.ask(c, CommandAck { txnid_most_bits: Some(1), ..ack.clone() })
-    else {
-        panic!()
-    };
-    assert_eq!(response.error, Some(ServerError::NOT_ALLOWED_ERROR));
     w.say(c, CommandAck { consumer_id: 99, ..ack });
     assert!(w.silent(c));
 }
@@ -476,6 +471,7 @@ fn a_reader_begins_where_it_says_and_leaves_nothing() {
     let ids: Vec<_> = (0..4).map(|n| w.publish(p, 1, n, &format!("m{n}"))).collect();
     let reader = |start| CommandSubscribe {
         durable: Some(false),
+        initial_position: Some(InitialPosition::LATEST),
         start_message_id: start,
         ..subscribe(1, TOPIC, "reader", SubType::EXCLUSIVE)
     };
@@ -659,6 +655,9 @@ fn topics_are_listed_filtered_and_watched() {
 #[test]
 fn schemas_are_kept_by_version() {
     let mut w = World::new();
+    let here = Scope::Namespace("public/default".to_owned());
+    let backward = Some(pulsewire_broker::core::SchemaStrategy::Backward);
+    w.broker.set_policies(&here, |policies| policies.schema_strategy = backward, w.now).unwrap();
     let c = w.client();
     let schema = |kind, data: &'static [u8]| Schema {
         name: "s".to_owned(),
@@ -667,37 +666,27 @@ fn schemas_are_kept_by_version() {
         properties: Vec::new(),
     };
     let with = |id, schema| CommandProducer { schema: Some(schema), ..producer_on(id, TOPIC) };
-    let Command::ProducerSuccess(first) = w.ask(c, with(1, schema(SchemaType::JSON, b"{}"))) else {
+    let Command::ProducerSuccess(first) = w.ask(c, with(1, schema(SchemaType::JSON, br#""int""#))) else {
         panic!()
     };
     assert_eq!(first.schema_version.as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 0][..]));
     let create = CommandGetOrCreateSchema {
         request_id: 1,
         topic: TOPIC.to_owned(),
-        schema: schema(SchemaType::JSON, b"{1}"),
+        schema: schema(SchemaType::JSON, br#""long""#),
         producer_name: None,
     };
     let Command::GetOrCreateSchemaResponse(second) = w.ask(c, create) else { panic!() };
     assert_eq!(second.schema_version.as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 1][..]));
     let get = |version| CommandGetSchema { request_id: 1, topic: TOPIC.to_owned(), schema_version: version };
     let Command::GetSchemaResponse(old) = w.ask(c, get(first.schema_version)) else { panic!() };
-    assert_eq!(&old.schema.unwrap().schema_data[..], b"{}");
+    assert_eq!(&old.schema.unwrap().schema_data[..], br#""int""#);
     let Command::GetSchemaResponse(new) = w.ask(c, get(None)) else { panic!() };
-    assert_eq!(&new.schema.unwrap().schema_data[..], b"{1}");
+    assert_eq!(&new.schema.unwrap().schema_data[..], br#""long""#);
     assert_eq!(
         refusal(w.ask(c, with(2, schema(SchemaType::INT32, b"")))).0,
         ServerError::INCOMPATIBLE_SCHEMA
     );
-}
-
-#[test]
-fn transactions_are_refused_aloud() {
-    let mut w = World::new();
-    let c = w.client();
-    let (code, text) =
-        refusal(w.ask(c, CommandTcClientConnectRequest { request_id: 4, ..Default::default() }));
-    assert_eq!((code, text.as_str()), (ServerError::NOT_ALLOWED_ERROR, "Transactions are not enabled."));
-    assert_eq!(refusal(w.ask(c, CommandNewTxn::default())).0, ServerError::NOT_ALLOWED_ERROR);
 }
 
 #[test]

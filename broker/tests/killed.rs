@@ -14,7 +14,7 @@ use common::*;
 use pulsewire_broker::server::DataConfig;
 use pulsewire_broker::{Server, ServerConfig};
 use pulsewire_proto::wire::entry::Entry;
-use pulsewire_proto::wire::frame::{FrameDecoder, RawFrame, encode_command};
+use pulsewire_proto::wire::frame::{FrameDecoder, RawFrame, encode_command, encode_with_entry};
 use pulsewire_proto::wire::*;
 
 const TOPIC: &str = "persistent://public/default/t";
@@ -135,4 +135,116 @@ fn killed_at_any_moment_it_has_all_that_was_receipted() {
         child.wait().unwrap();
         std::fs::remove_dir_all(folder).unwrap();
     }
+}
+
+/// A message of the transaction, as SEND carries it.
+fn frame_in(txn: (u64, u64), sequence: u64, text: &str) -> BytesMut {
+    let command = CommandSend {
+        producer_id: 1,
+        sequence_id: sequence,
+        txnid_most_bits: Some(txn.0),
+        txnid_least_bits: Some(txn.1),
+        ..CommandSend::default()
+    };
+    let metadata = MessageMetadata {
+        txnid_most_bits: Some(txn.0),
+        txnid_least_bits: Some(txn.1),
+        ..MessageMetadata::default()
+    };
+    let mut out = BytesMut::new();
+    encode_with_entry(&command.into(), &entry(sequence, metadata, text.as_bytes()), &mut out);
+    out
+}
+
+impl Client {
+    fn try_ask(&mut self, command: impl Into<Command>) -> Option<Command> {
+        let mut out = BytesMut::new();
+        encode_command(&command.into(), &mut out);
+        self.stream.write_all(&out).ok()?;
+        self.frame().map(|frame| frame.decode().unwrap())
+    }
+
+    /// A transaction of two messages, up to its commit; `None` where the broker is gone. Tells how
+    /// far it came.
+    fn transaction(&mut self, far: &mut Vec<((u64, u64), bool)>) -> Option<()> {
+        let open = CommandNewTxn { txn_ttl_millis: Some(600_000), ..CommandNewTxn::default() };
+        let Command::NewTxnResponse(opened) = self.try_ask(open)? else { panic!() };
+        let txn = (opened.txnid_most_bits.unwrap(), opened.txnid_least_bits.unwrap());
+        self.try_ask(CommandAddPartitionToTxn {
+            txnid_most_bits: Some(txn.0),
+            txnid_least_bits: Some(txn.1),
+            partitions: vec![TOPIC.to_owned()],
+            ..CommandAddPartitionToTxn::default()
+        })?;
+        for half in ["a", "b"] {
+            self.stream.write_all(&frame_in(txn, txn.1, &format!("{}{half}", txn.1))).ok()?;
+            let Ok(Command::SendReceipt(_)) = self.frame()?.decode() else { panic!() };
+        }
+        far.push((txn, false));
+        // Some stay open.
+        if txn.1 % 5 != 0 {
+            let Command::EndTxnResponse(end) = self.try_ask(commit(txn))? else { panic!() };
+            assert_eq!(end.error, None);
+            far.last_mut().unwrap().1 = true;
+        }
+        Some(())
+    }
+}
+
+fn commit(txn: (u64, u64)) -> CommandEndTxn {
+    CommandEndTxn {
+        txnid_most_bits: Some(txn.0),
+        txnid_least_bits: Some(txn.1),
+        txn_action: Some(TxnAction::COMMIT),
+        ..CommandEndTxn::default()
+    }
+}
+
+#[test]
+fn killed_at_any_moment_its_transactions_are_whole() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("killed-transactions-{}", std::process::id()));
+    let mut far = Vec::new();
+    for round in 0..3 {
+        let (mut child, address) = start(&folder, false);
+        let mut client = Client::new(&address);
+        assert!(matches!(client.ask(producer_on(1, TOPIC)), Some(Command::ProducerSuccess(_))));
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(120 + 60 * round));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        while client.transaction(&mut far).is_some() {}
+        killer.join().unwrap();
+    }
+    let (mut child, address) = start(&folder, false);
+    let mut client = Client::new(&address);
+    // What was open goes on; what was committed is not found again, whether its client heard of it
+    // or not.
+    for (txn, committed) in &far {
+        let Some(Command::EndTxnResponse(end)) = client.ask(commit(*txn)) else { panic!() };
+        match end.error {
+            None => assert!(!committed, "{txn:?}"),
+            error => assert_eq!((error, txn.1 % 5 != 0), (Some(ServerError::TRANSACTION_NOT_FOUND), true)),
+        }
+    }
+    // A transaction of which not all was receipted when the broker died holds the topic until it ends.
+    for number in 1..=far.last().unwrap().0.1 + 1 {
+        let abort = CommandEndTxn { txn_action: Some(TxnAction::ABORT), ..commit((0, number)) };
+        assert!(client.ask(abort).is_some());
+    }
+    assert!(matches!(client.ask(subscribe(1, TOPIC, "s", SubType::EXCLUSIVE)), Some(Command::Success(_))));
+    client.say(CommandFlow { consumer_id: 1, message_permits: 1_000_000 });
+    let mut found = Vec::new();
+    while found.len() < 2 * far.len() {
+        let frame = client.frame().unwrap();
+        let Ok(Command::Message(_)) = frame.decode() else { panic!() };
+        found.push(String::from_utf8(Entry::parse(&frame.entry).unwrap().payload.to_vec()).unwrap());
+    }
+    let expected: Vec<String> =
+        far.iter().flat_map(|(txn, _)| ["a", "b"].map(|half| format!("{}{half}", txn.1))).collect();
+    assert_eq!(found, expected);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
 }

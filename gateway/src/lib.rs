@@ -229,7 +229,7 @@ impl Gateway {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 (slot, tcp, peer) = accept(&listener, &slots) => {
                     core.metrics.accepted.inc();
-                    let Some(knock) = core.places.knock(peer.ip()) else {
+                    let Some(knock) = core.places.knock(peer.ip(), &core.current.get().limits) else {
                         core.metrics.refused("handshakes-of-one-address");
                         debug!(%peer, "too many handshakes from one address");
                         continue;

@@ -37,11 +37,6 @@ impl Compacted {
         Some((offset, log.get(offset)?))
     }
 
-    /// Whether a topic that ends at `end` has nothing that was not looked at.
-    pub(super) fn is_all(&self, end: u64) -> bool {
-        end <= self.horizon
-    }
-
     /// The last entry, and the number of the last message in it.
     pub(super) fn last(&self) -> Option<(u64, i32)> {
         let (offset, stored) = self.entries.last_key_value()?;
@@ -85,9 +80,11 @@ type Place = (u64, usize);
 /// Compacts a topic up to its end. Answers how many bytes are held for it more than before.
 pub(super) fn compact(topic: &mut Topic) -> isize {
     let before = std::mem::take(&mut topic.compacted).unwrap_or_default();
-    let horizon = topic.log.end();
-    let rest =
-        (before.horizon.max(topic.log.first())..horizon).filter_map(|at| Some((at, topic.log.get(at)?)));
+    let horizon = topic.log.end().min(topic.limit());
+    let hidden = |stored: &Stored| topic.txns.as_ref().is_some_and(|txns| txns.hides(stored));
+    let rest = (before.horizon.max(topic.log.first())..horizon)
+        .filter_map(|at| Some((at, topic.log.get(at)?)))
+        .filter(|(_, stored)| !hidden(stored));
     let entries: Vec<(u64, &Stored)> =
         before.entries.iter().map(|(at, stored)| (*at, stored)).chain(rest).collect();
     let mut last: BTreeMap<Bytes, Place> = BTreeMap::new();

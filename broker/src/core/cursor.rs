@@ -60,16 +60,7 @@ impl Cursor {
             return (0, false);
         }
         let before = self.open_messages(offset, messages);
-        let mut bits: Vec<u64> = set.iter().map(|word| *word as u64).collect();
-        // Bits beyond the batch mean nothing.
-        let messages = messages as usize;
-        bits.truncate(messages.div_ceil(64));
-        if !messages.is_multiple_of(64)
-            && bits.len() == messages.div_ceil(64)
-            && let Some(last) = bits.last_mut()
-        {
-            *last &= (1 << (messages % 64)) - 1;
-        }
+        let mut bits = open_bits(set, messages);
         if let Some(open) = self.open.get(&offset) {
             bits.truncate(open.len());
             bits.iter_mut().zip(open).for_each(|(bit, open)| *bit &= open);
@@ -144,6 +135,19 @@ impl Cursor {
             self.acked.remove_below(end);
         }
     }
+}
+
+/// The bits of an acknowledgement for a batch of so many messages; beyond it, they mean nothing.
+pub(super) fn open_bits(set: &[i64], messages: u32) -> Vec<u64> {
+    let messages = messages as usize;
+    let mut bits: Vec<u64> = set.iter().map(|word| *word as u64).take(messages.div_ceil(64)).collect();
+    if !messages.is_multiple_of(64)
+        && bits.len() == messages.div_ceil(64)
+        && let Some(last) = bits.last_mut()
+    {
+        *last &= (1 << (messages % 64)) - 1;
+    }
+    bits
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
-use super::cursor::Cursor;
 use super::policies::Rules;
 use super::sticky::entry_hash;
 use super::storage::{Log, Stored};
 use super::subscription::{Consumer, Subscription};
 use super::time::Now;
 use super::topic::{SubKey, Topic, TopicKey};
+use super::transactions::{Buffer, Left};
 
 /// Messages that one consumer of a shared subscription gets before it is the next one's turn.
 const TURN: u64 = 20;
@@ -39,7 +39,9 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
         return;
     }
     let (log, compacted) = (&topic.log, topic.compacted.as_ref());
-    let ground = Ground { log, compacted, partition, persistent: topic.name.persistent };
+    let txns = topic.txns.as_deref();
+    let end = txns.map_or(u64::MAX, Buffer::limit);
+    let ground = Ground { log, compacted, partition, persistent: topic.name.persistent, txns, end };
     if sub.is_shared() {
         bring_due(sub, lane.now, lane.rules.delayed);
     }
@@ -58,13 +60,23 @@ struct Ground<'a> {
     compacted: Option<&'a Compacted>,
     partition: i32,
     persistent: bool,
+    txns: Option<&'a Buffer>,
+    /// Entries from here on wait for the end of a transaction.
+    end: u64,
+}
+
+impl Ground<'_> {
+    /// Whether an entry is of a transaction that was aborted, or a transaction's marker.
+    fn hides(&self, stored: &Stored) -> bool {
+        stored.txn && self.txns.is_some_and(|txns| txns.hides(stored))
+    }
 }
 
 /// Exclusive and failover: all to the active consumer, in order.
 fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     let Some(active) = sub.active.filter(|_| sub.settles.is_none()) else { return };
     let Ok(at) = sub.consumers.binary_search_by_key(&active, |c| c.key) else { return };
-    let Subscription { consumers, cursor, read, messages_out, .. } = sub;
+    let Subscription { consumers, cursor, read, messages_out, txns, .. } = sub;
     let Some(consumer) = consumers.get_mut(at) else { return };
     while consumer.permits > 0 {
         let offset = cursor.next_open(*read);
@@ -75,8 +87,12 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
                 ground.log.get(offset).map(|stored| (offset, stored))
             }
         };
-        let Some((offset, stored)) = found else { break };
-        if cursor.is_acked(offset) {
+        let Some((offset, stored)) = found.filter(|(offset, _)| *offset < ground.end) else { break };
+        if ground.hides(stored) {
+            cursor.ack(offset);
+        }
+        let left = Left { cursor, pending: txns.as_deref() };
+        if cursor.is_acked(offset) || left.nothing(offset, stored.messages) {
             *read = offset + 1;
             continue;
         }
@@ -85,7 +101,7 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
         }
         // Pulsar reads neither of these by epochs.
         let epoch = consumer.epoch.filter(|_| ground.persistent && !consumer.read_compacted);
-        *messages_out += lane.deliver(consumer, cursor, ground, offset, stored, 0, epoch);
+        *messages_out += lane.deliver(consumer, left, ground, offset, stored, 0, epoch);
         *read = offset + 1;
     }
 }
@@ -109,31 +125,39 @@ fn is_due(deliver_at: u64, now: Now, tick: Option<u64>) -> bool {
 /// The next entry for whoever has his turn: one to be delivered again, else a new one.
 fn next_entry<'a>(
     sub: &mut Subscription,
-    log: &'a Log,
+    ground: &Ground<'a>,
     now: Now,
     tick: Option<u64>,
 ) -> Option<(u64, &'a Stored)> {
     while let Some(offset) = sub.replay.first() {
         sub.replay.remove(offset);
         if !sub.cursor.is_acked(offset)
-            && let Some(stored) = log.get(offset)
+            && let Some(stored) = ground.log.get(offset)
+            && !sub.left().nothing(offset, stored.messages)
         {
             return Some((offset, stored));
         }
     }
-    next_unread(sub, log, now, tick)
+    next_unread(sub, ground, now, tick)
 }
 
 fn next_unread<'a>(
     sub: &mut Subscription,
-    log: &'a Log,
+    ground: &Ground<'a>,
     now: Now,
     tick: Option<u64>,
 ) -> Option<(u64, &'a Stored)> {
     loop {
-        let offset = sub.cursor.next_open(sub.read.max(log.first()));
-        let stored = log.get(offset)?;
+        let offset = sub.cursor.next_open(sub.read.max(ground.log.first()));
+        let stored = ground.log.get(offset).filter(|_| offset < ground.end)?;
         sub.read = offset + 1;
+        if ground.hides(stored) {
+            sub.cursor.ack(offset);
+            continue;
+        }
+        if sub.left().nothing(offset, stored.messages) {
+            continue;
+        }
         if is_due(stored.deliver_at, now, tick) {
             return Some((offset, stored));
         }
@@ -147,13 +171,14 @@ fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     'turns: while let Some(at) = next_turn(sub, unacked, lane) {
         let mut left = TURN;
         while left > 0 {
-            let Some((offset, stored)) = next_entry(sub, ground.log, lane.now, lane.rules.delayed) else {
+            let Some((offset, stored)) = next_entry(sub, ground, lane.now, lane.rules.delayed) else {
                 return;
             };
             let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
-            let Subscription { consumers, cursor, messages_out, .. } = sub;
+            let Subscription { consumers, cursor, messages_out, txns, .. } = sub;
             let Some(consumer) = consumers.get_mut(at) else { break 'turns };
-            let count = lane.deliver(consumer, cursor, ground, offset, stored, redelivered, None);
+            let left_of_it = Left { cursor, pending: txns.as_deref() };
+            let count = lane.deliver(consumer, left_of_it, ground, offset, stored, redelivered, None);
             *messages_out += count;
             if ground.persistent {
                 consumer.pending.insert(offset);
@@ -205,6 +230,7 @@ fn key_shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) 
             return;
         }
         let stored = if sub.cursor.is_acked(offset) { None } else { ground.log.get(offset) };
+        let stored = stored.filter(|stored| !sub.left().nothing(offset, stored.messages));
         let Some(stored) = stored else {
             sub.replay.remove(offset);
             continue;
@@ -215,7 +241,7 @@ fn key_shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) 
     }
     let look_ahead = LOOK_AHEAD * sub.consumers.len() as u64;
     while sub.replay.len() < look_ahead && any_may_take(sub, unacked, lane) {
-        let Some((offset, stored)) = next_unread(sub, ground.log, lane.now, lane.rules.delayed) else {
+        let Some((offset, stored)) = next_unread(sub, ground, lane.now, lane.rules.delayed) else {
             break;
         };
         if !by_key(sub, ground, lane, offset, stored, &mut unacked, &mut waiting) {
@@ -245,7 +271,7 @@ fn by_key(
         let free = sub.holders.get(&hash).is_none_or(|(holder, _)| holder == chosen);
         !waiting.contains(&hash) && (free || sub.out_of_order)
     });
-    let Subscription { consumers, cursor, messages_out, holders, out_of_order, .. } = sub;
+    let Subscription { consumers, cursor, messages_out, holders, out_of_order, txns, .. } = sub;
     let consumer = chosen
         .and_then(|key| consumers.binary_search_by_key(&key, |c| c.key).ok())
         .and_then(|at| consumers.get_mut(at))
@@ -254,7 +280,8 @@ fn by_key(
         waiting.insert(hash);
         return false;
     };
-    let count = lane.deliver(consumer, cursor, ground, offset, stored, redelivered, None);
+    let left = Left { cursor, pending: txns.as_deref() };
+    let count = lane.deliver(consumer, left, ground, offset, stored, redelivered, None);
     *messages_out += count;
     if ground.persistent {
         consumer.pending.insert(offset);
@@ -286,14 +313,14 @@ impl Lane<'_> {
     fn deliver(
         &mut self,
         consumer: &mut Consumer,
-        cursor: &Cursor,
+        left: Left<'_>,
         ground: &Ground<'_>,
         offset: u64,
         stored: &Stored,
         redelivered: u32,
         epoch: Option<u64>,
     ) -> u64 {
-        let count = cursor.open_messages(offset, stored.messages);
+        let count = left.messages(offset, stored.messages);
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
         consumer.bytes_out += stored.bytes.len() as u64;
@@ -307,7 +334,7 @@ impl Lane<'_> {
             consumer_id: consumer.id,
             message_id,
             redelivery_count: (redelivered > 0).then_some(redelivered),
-            ack_set: cursor.ack_set(offset),
+            ack_set: left.ack_set(offset, stored.messages),
             consumer_epoch: epoch,
         });
         let with_metadata = conn.can.broker_entry_metadata && ground.persistent;

@@ -6,12 +6,14 @@ use pulsewire_proto::wire::{
 };
 
 use super::Broker;
+use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::storage::Place;
 use super::subscription::type_name;
 use super::time::Now;
 use super::topic::{SubKey, TopicKey};
+use super::transactions::last_readable;
 
 /// Where a seek goes.
 #[derive(Debug, Clone)]
@@ -89,12 +91,13 @@ impl Broker {
         }
         let log = &topic.log;
         let compacted = topic.compacted.as_ref().filter(|_| read_compacted);
-        let last = match compacted.filter(|compacted| compacted.is_all(log.end())) {
-            Some(compacted) => compacted.last(),
-            None => log.end().checked_sub(1).and_then(|offset| {
-                let stored = log.get(offset)?;
+        let start = compacted.map_or(0, Compacted::horizon);
+        let last = last_readable(log, topic.txns.as_deref(), start, log.end().min(topic.limit()));
+        let last = match (last, compacted) {
+            (None, Some(compacted)) => compacted.last(),
+            (last, _) => last.map(|(offset, stored)| {
                 let index = i32::try_from(stored.messages).unwrap_or(i32::MAX) - 1;
-                Some((offset, if stored.batch { index } else { -1 }))
+                (offset, if stored.batch { index } else { -1 })
             }),
         };
         let mut last = match last {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pulsewire_proto::wire::{
     CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
-    CommandSendReceipt, MessageIdData, ProducerAccessMode, SchemaType, ServerError,
+    CommandSendReceipt, MessageIdData, ProducerAccessMode, ServerError,
 };
 
 use super::Broker;
@@ -16,6 +16,7 @@ use super::storage::{BadEntry, Stored};
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Admission, NotAdmitted, Producer, ProducerRef, TopicKey};
+use super::transactions::TxnId;
 
 /// Producers closed by the broker that a connection remembers, so that late sends are not faults.
 const REMEMBERED: usize = 1024;
@@ -66,6 +67,7 @@ impl Broker {
     ) -> Result<CommandProducerSuccess, NotAdmitted> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        self.is_served_here(id, &name)?;
         let (create, _) = self.topics.auto_creation(&name, &self.config);
         let key = self.topics.resolve(&name, create, &self.config)?;
         if self.topics.is_full(self.config.max_stored_bytes) {
@@ -75,10 +77,7 @@ impl Broker {
             )
             .into());
         }
-        let schema_version = match &c.schema {
-            Some(schema) if schema.r#type != SchemaType::NONE => self.register_schema(&name, schema)?,
-            _ => Bytes::new(),
-        };
+        let schema_version = self.producer_schema(&name, c.schema.as_ref(), now)?;
         let given = c.producer_name.as_ref().filter(|name| !name.is_empty()).cloned();
         let producer_name = given.unwrap_or_else(|| {
             let generated = format!("{}-{}-{}", self.config.cluster, self.run, self.next_producer);
@@ -119,6 +118,7 @@ impl Broker {
             access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
             topic_epoch: c.topic_epoch,
             metadata: c.metadata.clone(),
+            connected_wall_ms: now.wall_ms,
             request_id: c.request_id,
         })?;
         let last_sequence = topic.last_sequence(&producer_name);
@@ -171,6 +171,7 @@ impl Broker {
 
     /// Closes a producer from the broker's side.
     pub(super) fn expel_producer(&mut self, producer: &Producer) {
+        let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         let Some(conn) = self.conns.out(producer.conn) else { return };
         if conn.producers.remove(&producer.id).is_none() {
             return;
@@ -182,7 +183,8 @@ impl Broker {
         conn.send(CommandCloseProducer {
             producer_id: producer.id,
             request_id: NO_REQUEST,
-            ..CommandCloseProducer::default()
+            assigned_broker_service_url,
+            assigned_broker_service_url_tls,
         });
     }
 
@@ -219,6 +221,7 @@ impl Broker {
             return;
         }
         let Some(conn) = self.conns.get(id) else { return };
+        let txn = TxnId::new(c.txnid_most_bits, c.txnid_least_bits);
         let Some(producer) = conn.producers.get(&c.producer_id).filter(|producer| producer.ready) else {
             if !conn.closed_producers.contains(&c.producer_id) {
                 let what = format!("SEND for producer {}, which is not open", c.producer_id);
@@ -227,6 +230,10 @@ impl Broker {
             return;
         };
         let highest = c.highest_sequence_id.unwrap_or(c.sequence_id).max(c.sequence_id);
+        if txn.is_some() && self.topics.get(producer.topic).is_some_and(|topic| !topic.name.persistent) {
+            let what = "SEND in a transaction to a topic that stores nothing".to_owned();
+            return self.cut(id, DisconnectReason::Protocol(what), now);
+        }
         let (result, topic) =
             (store(&mut self.topics, &self.config, producer, c, highest, entry, now), producer.topic);
         let stored = result.is_ok();
@@ -236,10 +243,11 @@ impl Broker {
                 producer_id: c.producer_id,
                 sequence_id: c.sequence_id,
                 message_id: Some(message_id),
-                // -1 when there was none, or none that makes sense.
-                highest_sequence_id: Some(
-                    c.highest_sequence_id.filter(|id| *id >= c.sequence_id).unwrap_or(u64::MAX),
-                ),
+                // -1 when there was none, or none that makes sense; in a transaction, 0.
+                highest_sequence_id: Some(match txn {
+                    None => c.highest_sequence_id.filter(|id| *id >= c.sequence_id).unwrap_or(u64::MAX),
+                    Some(_) => c.highest_sequence_id.unwrap_or(0),
+                }),
             }),
             Err(refusal) => conn.send(CommandSendError {
                 producer_id: c.producer_id,
@@ -254,7 +262,7 @@ impl Broker {
     }
 
     /// Something new is there for the topic's subscriptions.
-    fn published(&mut self, key: TopicKey) {
+    pub(super) fn published(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         for (sub_key, sub) in &mut topic.subs {
             if !sub.ready && !sub.consumers.is_empty() {
@@ -278,11 +286,9 @@ fn store(
     entry: &Bytes,
     now: Now,
 ) -> Result<MessageIdData, Refusal> {
-    if c.txnid_most_bits.is_some() || c.txnid_least_bits.is_some() {
-        return Err(Refusal::not_allowed("Transaction buffer disable!"));
-    }
+    let txn = TxnId::new(c.txnid_most_bits, c.txnid_least_bits);
     let gone = || Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted");
-    let stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
+    let mut stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
         BadEntry::Checksum => Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"),
         BadEntry::Malformed => Refusal::new(ServerError::METADATA_ERROR, "Message metadata is malformed"),
     })?;
@@ -322,7 +328,14 @@ fn store(
         }
         _ => {}
     }
+    if let Some(txn) = txn {
+        topic.txns.get_or_insert_default().admits(txn)?;
+        stored.txn = true;
+    }
     let (offset, cost) = topic.log.append(stored);
+    if let (Some(txn), Some(buffer)) = (txn, &mut topic.txns) {
+        buffer.stored(txn, offset);
+    }
     let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
     if counts {
         topic.stored_sequence(&producer.name, number(highest));

@@ -9,7 +9,12 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::connection::{Abilities, ConnId, Connection, State};
+<<<<<<< HEAD
 use super::error::{DisconnectReason, Refusal};
+use super::notes::Note;
+=======
+use super::error::DisconnectReason;
+>>>>>>> txn
 use super::time::Now;
 
 /// What the broker calls itself in CONNECTED.
@@ -29,24 +34,39 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(id) else { return };
         match (&conn.state, command) {
             (State::Cut(_), _) => {}
-            (State::Start, Command::Connect(connect)) => self.connect(id, &connect),
+            (State::Start, Command::Connect(connect)) => self.connect(id, &connect, now),
             (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
+            (State::Start, Command::AuthResponse(_)) => self.early_auth_response(id, now),
             (State::Start, command) => {
                 let what = format!("{} before CONNECT", command.name());
                 self.cut(id, DisconnectReason::Protocol(what), now);
             }
-            (State::Connected, command) => self.command(id, command, &frame.entry, now),
+            (State::Connected, command) => {
+                if self.config.access.is_none() || !self.deny(id, &command) {
+                    self.command(id, command, &frame.entry, now);
+                }
+            }
         }
     }
 
-    fn connect(&mut self, id: ConnId, c: &CommandConnect) {
+    fn connect(&mut self, id: ConnId, c: &CommandConnect, now: Now) {
         let max_message_size = self.config.max_message_size;
+        if !self.admit_client(id, c, now) {
+            return;
+        }
+        self.note(|broker| Note::Connected {
+            id,
+            client: c.client_version.clone(),
+            role: broker.role_of(id).to_owned(),
+        });
         let Some(conn) = self.conns.out(id) else { return };
         let flags = c.feature_flags.clone().unwrap_or_default();
         conn.can = Abilities {
             protocol_version: c.protocol_version.unwrap_or(0),
+            auth_refresh: flags.supports_auth_refresh == Some(true),
             broker_entry_metadata: flags.supports_broker_entry_metadata == Some(true),
         };
+        conn.client_version = c.client_version.as_str().into();
         conn.state = State::Connected;
         conn.decoder.set_limit(max_message_size + FRAME_OVERHEAD);
         let version = conn.can.protocol_version.min(PROTOCOL_VERSION);
@@ -85,8 +105,9 @@ impl Broker {
             Command::WatchTopicList(c) => self.watch_topics(id, c),
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
-            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c),
-            Command::AuthResponse(_) => {}
+            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
+<<<<<<< HEAD
+            Command::AuthResponse(c) => self.auth_response(id, &c, now),
             Command::NewTxn(c) => self.no_transactions(id, c.request_id),
             Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),
             Command::AddSubscriptionToTxn(c) => self.no_transactions(id, c.request_id),
@@ -94,6 +115,16 @@ impl Broker {
             Command::EndTxnOnPartition(c) => self.no_transactions(id, c.request_id),
             Command::EndTxnOnSubscription(c) => self.no_transactions(id, c.request_id),
             Command::TcClientConnectRequest(c) => self.no_transactions(id, c.request_id),
+=======
+            Command::AuthResponse(_) => {}
+            Command::TcClientConnectRequest(c) => self.attach_to_coordinator(id, &c),
+            Command::NewTxn(c) => self.new_txn(id, &c, now),
+            Command::AddPartitionToTxn(c) => self.add_partition_to_txn(id, c),
+            Command::AddSubscriptionToTxn(c) => self.add_subscription_to_txn(id, c),
+            Command::EndTxn(c) => self.end_txn(id, &c, now),
+            Command::EndTxnOnPartition(c) => self.end_txn_on_partition(id, &c, now),
+            Command::EndTxnOnSubscription(c) => self.end_txn_on_subscription(id, &c, now),
+>>>>>>> txn
             // Of a later Pulsar, as this one sees it: not known, passed over.
             Command::Unknown(_)
             | Command::ScalableTopicLookup(_)
@@ -115,18 +146,17 @@ impl Broker {
         }
     }
 
-    fn no_transactions(&mut self, id: ConnId, request_id: u64) {
-        self.refuse(id, request_id, Refusal::not_allowed("Transactions are not enabled."));
-    }
-
     /// Looks at the silence of a connection: asks, or cuts.
     pub(super) fn check_silence(&mut self, id: ConnId, now: Now) {
         let keep_alive = self.config.keep_alive;
+        let window = self.config.connection_window;
         let Some(conn) = self.conns.out(id) else { return };
         if conn.state == State::Start {
             self.cut(id, DisconnectReason::HandshakeTimeout, now);
         } else if conn.ping_out {
-            self.cut(id, DisconnectReason::KeepAliveTimeout, now);
+            let deaf = conn.outbox.unwritten() >= window;
+            let reason = if deaf { DisconnectReason::NotReading } else { DisconnectReason::KeepAliveTimeout };
+            self.cut(id, reason, now);
         } else {
             conn.ping_out = true;
             conn.send(CommandPing::default());
@@ -152,7 +182,10 @@ impl Broker {
     /// Takes from a connection all that it holds.
     pub(super) fn release(&mut self, id: ConnId, now: Now) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Connection { producers, consumers, watchers, next_check, .. } = conn;
+        let Connection { producers, consumers, watchers, next_check, known, .. } = conn;
+        if let Some(at) = known.as_mut().and_then(|known| known.next_check.take()) {
+            self.timers.remove(&(at, super::Timer::Refresh(id)));
+        }
         let (producers, consumers, watchers) =
             (std::mem::take(producers), std::mem::take(consumers), std::mem::take(watchers));
         self.timers.remove(&(*next_check, super::Timer::Silence(id)));

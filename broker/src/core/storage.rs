@@ -25,6 +25,8 @@ pub(super) struct Stored {
     pub(super) messages: u32,
     /// Set when it is a batch, also a batch of one.
     pub(super) batch: bool,
+    /// Set when a transaction has to do with it: it is a message of one, or a marker.
+    pub(super) txn: bool,
     metadata_start: u32,
     metadata_end: u32,
 }
@@ -58,6 +60,7 @@ impl Stored {
             deliver_at: find_varint(&entry.metadata, 19).unwrap_or(0),
             messages: unpack.batch.map_or(1, |n| n.max(1).unsigned_abs()),
             batch: unpack.batch.is_some(),
+            txn: false,
             metadata_start: head as u32,
             metadata_end: (head + entry.metadata.len()) as u32,
         })
@@ -203,7 +206,8 @@ impl Log {
     /// Stores an entry; answers its offset and what it costs in bytes.
     pub(super) fn append(&mut self, mut stored: Stored) -> (u64, usize) {
         let offset = self.end();
-        self.next_index += u64::from(stored.messages);
+        // As at the real broker, which counts a batch once when it comes in a transaction.
+        self.next_index += if stored.txn { 1 } else { u64::from(stored.messages) };
         stored.index = self.next_index - 1;
         let cost = stored.cost();
         self.bytes += cost;

@@ -27,6 +27,7 @@ use super::error::Refusal;
 use super::ranges::RangeSet;
 use super::sticky::{Selector, hash31};
 use super::storage::Log;
+use super::transactions::{Left, PendingAcks};
 
 /// A consumer's name inside its subscription; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,8 @@ pub(super) struct Consumer {
     pub(super) metadata: Vec<KeyValue>,
     /// Takes of a compacted topic only what compaction left.
     pub(super) read_compacted: bool,
+    /// Came with the schema AUTO_CONSUME.
+    pub(super) takes_any_schema: bool,
     /// Has heard that nothing more will come.
     told_end: bool,
 }
@@ -77,6 +80,8 @@ pub(super) struct Subscription {
     pub(super) turn: usize,
     pub(super) replay: RangeSet,
     pub(super) redelivered: BTreeMap<u64, u32>,
+    /// What transactions acknowledge, once one did.
+    pub(super) txns: Option<Box<PendingAcks>>,
     /// Due time and offset.
     pub(super) delayed: BTreeSet<(u64, u64)>,
     /// When the timer for the first of `delayed` goes off.
@@ -113,6 +118,7 @@ impl Subscription {
             turn: 0,
             replay: RangeSet::default(),
             redelivered: BTreeMap::new(),
+            txns: None,
             delayed: BTreeSet::new(),
             timer: None,
             selector: Selector::new(None),
@@ -184,6 +190,7 @@ impl Subscription {
             connected_wall_ms: consumer.wall_ms,
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
+            takes_any_schema: consumer.takes_any_schema,
             told_end: false,
         });
         Ok(key)
@@ -283,27 +290,22 @@ impl Subscription {
     pub(super) fn ack(&mut self, log: &Log, by: ConsumerKey, offset: u64, set: &[i64]) -> bool {
         let messages = log.get(offset).map_or(1, |stored| stored.messages);
         let (count, whole) = if set.is_empty() {
-            let open = self.cursor.open_messages(offset, messages);
+            let open = self.left().messages(offset, messages);
             let newly = self.cursor.ack(offset);
             (if newly { open } else { 0 }, true)
         } else {
             self.cursor.ack_bits(offset, set, messages)
         };
+        if whole && let Some(pending) = &mut self.txns {
+            pending.forget(offset);
+        }
         if !self.is_shared() {
             return false;
         }
-        let owns = |c: &Consumer| c.pending.contains(offset);
-        let owner = match self.consumer(by) {
-            Some(consumer) if owns(consumer) => Some(by),
-            _ => self.consumers.iter().find(|c| owns(c)).map(|c| c.key),
-        };
-        if let Some(owner) = owner
-            && let Some(consumer) = self.consumer_mut(owner)
+        if let Some(owner) = self.settle_unacked(by, offset, count)
+            && whole
         {
-            consumer.unacked = consumer.unacked.saturating_sub(count);
-            if whole {
-                self.release(owner, offset);
-            }
+            self.release(owner, offset);
         }
         if whole {
             self.replay.remove(offset);
@@ -312,6 +314,50 @@ impl Subscription {
             }
         }
         true
+    }
+
+    /// So many messages of an entry are not waited for any more. Answers who holds it.
+    pub(super) fn settle_unacked(&mut self, by: ConsumerKey, offset: u64, count: u64) -> Option<ConsumerKey> {
+        let owns = |c: &Consumer| c.pending.contains(offset);
+        let owner = match self.consumer(by) {
+            Some(consumer) if owns(consumer) => by,
+            _ => self.consumers.iter().find(|c| owns(c))?.key,
+        };
+        let consumer = self.consumer_mut(owner)?;
+        consumer.unacked = consumer.unacked.saturating_sub(count);
+        Some(owner)
+    }
+
+    /// A consumer does not hold an entry any more, whatever is left of it.
+    pub(super) fn let_go(&mut self, key: ConsumerKey, offset: u64, messages: u32) {
+        if self.release(key, offset) {
+            let open = self.left().messages(offset, messages);
+            if let Some(consumer) = self.consumer_mut(key) {
+                consumer.unacked = consumer.unacked.saturating_sub(open);
+            }
+        }
+    }
+
+    /// An entry may be acknowledged whole now: then nobody holds it.
+    pub(super) fn after_ack(&mut self, offset: u64) {
+        if !self.cursor.is_acked(offset) {
+            return;
+        }
+        if let Some(pending) = &mut self.txns {
+            pending.forget(offset);
+        }
+        let holders: Vec<ConsumerKey> =
+            self.consumers.iter().filter(|c| c.pending.contains(offset)).map(|c| c.key).collect();
+        for holder in holders {
+            self.release(holder, offset);
+        }
+        self.replay.remove(offset);
+        self.redelivered.remove(&offset);
+    }
+
+    /// What is left of its entries.
+    pub(super) fn left(&self) -> Left<'_> {
+        Left { cursor: &self.cursor, pending: self.txns.as_deref() }
     }
 
     /// A consumer does not hold an entry any more.
@@ -336,7 +382,7 @@ impl Subscription {
         if !self.release(key, offset) {
             return;
         }
-        let open = self.cursor.open_messages(offset, log.get(offset).map_or(1, |s| s.messages));
+        let open = self.left().messages(offset, log.get(offset).map_or(1, |s| s.messages));
         if let Some(consumer) = self.consumer_mut(key) {
             consumer.unacked = consumer.unacked.saturating_sub(open);
         }
@@ -405,6 +451,7 @@ pub(super) struct NewConsumer {
     pub(super) wall_ms: u64,
     pub(super) metadata: Vec<KeyValue>,
     pub(super) read_compacted: bool,
+    pub(super) takes_any_schema: bool,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.

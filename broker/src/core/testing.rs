@@ -15,6 +15,7 @@ use super::error::DisconnectReason;
 use super::names::TopicName;
 use super::storage::Stored;
 use super::time::Now;
+use super::transactions::is_marker;
 
 /// Failures that may be planned at a time.
 const MAX_FAILURES: usize = 1000;
@@ -168,7 +169,9 @@ impl Broker {
         let mut found = Vec::new();
         for topic in self.parts(name)?.into_iter().filter_map(|key| self.topics.get(key)) {
             for offset in topic.log.first()..topic.log.end() {
-                let Some(stored) = topic.log.get(offset) else { continue };
+                let Some(stored) = topic.log.get(offset).filter(|stored| !is_marker(stored)) else {
+                    continue;
+                };
                 read(stored, &topic.name, &topic.log.id_at(offset), &mut found);
             }
         }

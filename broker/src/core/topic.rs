@@ -13,6 +13,7 @@ use super::names::TopicName;
 use super::policies::Rules;
 use super::storage::Log;
 use super::subscription::{ConsumerKey, Subscription};
+use super::transactions::Buffer;
 
 /// Producers whose sequence ids a topic remembers; beyond, those that are gone are forgotten.
 const MAX_SEQUENCES: usize = 10_000;
@@ -53,6 +54,7 @@ pub(super) struct Producer {
     pub(super) access: ProducerAccessMode,
     pub(super) topic_epoch: Option<u64>,
     pub(super) metadata: Vec<KeyValue>,
+    pub(super) connected_wall_ms: u64,
     /// Answered when a producer that waits gets its turn.
     pub(super) request_id: u64,
 }
@@ -130,6 +132,8 @@ pub(super) struct Topic {
     pub(super) properties: BTreeMap<String, String>,
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
+    /// The transactions among its messages, once there was one.
+    pub(super) txns: Option<Box<Buffer>>,
     pub(super) kept: KeptTopic,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
@@ -151,6 +155,7 @@ impl Topic {
             sequences: BTreeMap::new(),
             properties: BTreeMap::new(),
             compacted: None,
+            txns: None,
             kept: KeptTopic::default(),
             messages_in: 0,
             bytes_in: 0,

@@ -1,6 +1,6 @@
 //! One of the two brokers: its clients, its admin API, and what was heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ struct Client {
     stream: TcpStream,
     /// Ends with the connection.
     heard: Receiver<(Command, Bytes)>,
+    /// Messages that came while something else was waited for.
+    early: VecDeque<(Command, Bytes)>,
     /// Does not answer PING.
     dead: Arc<AtomicBool>,
 }
@@ -69,7 +71,10 @@ pub(crate) struct Side {
     clients: Vec<Option<Client>>,
     lines: Vec<String>,
     ledgers: BTreeMap<u64, usize>,
+    txns: BTreeMap<u64, usize>,
     replace: Vec<(Regex, String)>,
+    /// Shown with admin calls.
+    pub(crate) token: Option<String>,
 }
 
 impl Side {
@@ -82,7 +87,9 @@ impl Side {
             clients: Vec::new(),
             lines: Vec::new(),
             ledgers: BTreeMap::new(),
+            txns: BTreeMap::new(),
             replace: Vec::new(),
+            token: None,
         };
         let unique = side.unique.clone();
         side.replace(&unique, "UNIQUE");
@@ -134,6 +141,19 @@ impl Side {
             };
             line = line.replacen(&found[0], &format!("ledger_id: {name}"), 1);
         }
+        // Coordinators count on from run to run.
+        let txn = Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap();
+        while let Some(found) = txn.captures(&line) {
+            let id: u64 = found.get(1).or(found.get(2)).unwrap().as_str().parse().unwrap();
+            let next = self.txns.len();
+            let name = self.txns.entry(id).or_insert(next);
+            let by = if found.get(1).is_some() {
+                format!("txnid_least_bits: T{name}")
+            } else {
+                format!("(0,T{name})")
+            };
+            line = line.replacen(&found[0], &by, 1);
+        }
         self.lines.push(line.replace("18446744073709551615", "-1"));
     }
 
@@ -150,17 +170,30 @@ impl Side {
     }
 
     pub(crate) fn client_with(&mut self, connect: CommandConnect) -> Who {
+        let who = self.stranger();
+        self.say(who, connect);
+        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
+        who
+    }
+
+    /// A client that has connected and said nothing yet.
+    pub(crate) fn stranger(&mut self) -> Who {
         let stream = TcpStream::connect(&self.broker).unwrap();
         stream.set_nodelay(true).unwrap();
         let (tell, heard) = channel();
         let dead = Arc::new(AtomicBool::new(false));
         let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
         std::thread::spawn(move || listen(reading, &tell, &silent));
+<<<<<<< HEAD
         self.clients.push(Some(Client { stream, heard, dead }));
+        Who(self.clients.len() - 1)
+=======
+        self.clients.push(Some(Client { stream, heard, early: VecDeque::new(), dead }));
         let who = Who(self.clients.len() - 1);
         self.say(who, connect);
         assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
         who
+>>>>>>> txn
     }
 
     /// The client closes its socket.
@@ -189,7 +222,32 @@ impl Side {
 
     /// The next thing that a client hears.
     fn take(&mut self, who: Who, patience: Duration) -> Result<(Command, Bytes), RecvTimeoutError> {
-        self.clients[who.0].as_ref().unwrap().heard.recv_timeout(patience)
+        let client = self.clients[who.0].as_mut().unwrap();
+        client.early.pop_front().map_or_else(|| client.heard.recv_timeout(patience), Ok)
+    }
+
+    /// The next thing that is no message; messages before it are heard after it.
+    fn take_answer(&mut self, who: Who) -> Result<(Command, Bytes), RecvTimeoutError> {
+        let mut early = VecDeque::new();
+        let answer = loop {
+            match self.take(who, PATIENCE) {
+                Ok(message @ (Command::Message(_), _)) => early.push_back(message),
+                other => break other,
+            }
+        };
+        self.clients[who.0].as_mut().unwrap().early = early;
+        answer
+    }
+
+    /// The next thing that is no message, written down.
+    pub(crate) fn hear_answer(&mut self, who: Who) -> Option<Command> {
+        let heard = self.take_answer(who);
+        self.heard(who, heard)
+    }
+
+    /// The next thing that a client hears, not written down.
+    pub(crate) fn quietly(&mut self, who: Who) -> Option<Command> {
+        self.take(who, PATIENCE).ok().map(|(command, _)| command)
     }
 
     /// The next thing that a client hears, written down.
@@ -199,6 +257,10 @@ impl Side {
 
     pub(crate) fn hear_within(&mut self, who: Who, patience: Duration) -> Option<Command> {
         let heard = self.take(who, patience);
+        self.heard(who, heard)
+    }
+
+    fn heard(&mut self, who: Who, heard: Result<(Command, Bytes), RecvTimeoutError>) -> Option<Command> {
         let line = match &heard {
             Err(RecvTimeoutError::Timeout) => "nothing".to_owned(),
             Err(RecvTimeoutError::Disconnected) => "(cut)".to_owned(),
@@ -247,6 +309,14 @@ impl Side {
         self.note(format!("{} > {}", who.0, command.name()));
         self.say(who, command);
         self.hear(who)
+    }
+
+    /// Asks a question while messages may come.
+    pub(crate) fn ask_amid(&mut self, who: Who, command: impl Into<Command>) -> Option<Command> {
+        let command = command.into();
+        self.note(format!("{} > {}", who.0, command.name()));
+        self.say(who, command);
+        self.hear_answer(who)
     }
 
     /// Has a topic's bundle loaded by looking it up; not written down.
@@ -324,7 +394,7 @@ impl Side {
         payload: &str,
     ) -> MessageIdData {
         self.send(who, producer, sequence, metadata, payload);
-        match self.take(who, PATIENCE) {
+        match self.take_answer(who) {
             Ok((Command::SendReceipt(receipt), _)) => receipt.message_id.unwrap(),
             other => panic!("no receipt: {other:?}"),
         }
@@ -340,9 +410,35 @@ impl Side {
 
     /// An admin call; answers status and body.
     pub(crate) fn admin(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let (status, _, whole) = self.http(method, path, body);
+        (status, whole)
+    }
+
+    /// What peeking at a message answers: its headers and its payload.
+    pub(crate) fn headers(&mut self, path: &str) {
+        let (status, head, body) = self.http("GET", path, "");
+        self.note(format!("GET {path} -> {status} {body:?}"));
+        let mut lines: Vec<String> = head
+            .lines()
+            .filter(|line| line.to_ascii_lowercase().starts_with("x-pulsar"))
+            .map(|line| Regex::new(r"\d{4}-\d\d-\d\dT[\d:.]*Z").unwrap().replace(line, "WHEN").into_owned())
+            .map(|line| Regex::new(r": \d+:(\d+)").unwrap().replace(&line, ": LEDGER:$1").into_owned())
+            .map(|line| {
+                line.split_once(':').map_or(String::new(), |(name, value)| format!("  {}:{value}", name))
+            })
+            .collect();
+        lines.sort();
+        lines.into_iter().for_each(|line| self.note(line));
+    }
+
+    /// A call of the admin API, or of another path that begins with `/`: status, head, body.
+    fn http(&mut self, method: &str, path: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.web).unwrap();
+        let token = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
+        let token = token.unwrap_or_default();
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
         let request = format!(
-            "{method} /admin/v2/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-type: application/json\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         );
@@ -366,7 +462,7 @@ impl Side {
         } else {
             whole = text.to_owned();
         }
-        (status, whole)
+        (status, head.to_owned(), whole)
     }
 
     /// An admin call, of which the status is written down.
@@ -380,8 +476,16 @@ impl Side {
     pub(crate) fn inquire(&mut self, method: &str, path: &str, body: &str) {
         let (status, answer) = self.admin(method, path, body);
         let json: Result<serde_json::Value, _> = serde_json::from_str(&answer);
-        let answer = json.map_or(answer, |json| json.to_string());
+        let answer = json.map_or_else(|_| reason_of_page(&answer), |json| json.to_string());
         self.note(format!("{method} {path} {body} -> {status} {answer}"));
+    }
+
+    /// A list of texts, written down in order.
+    pub(crate) fn sorted(&mut self, path: &str) {
+        let (status, answer) = self.admin("GET", path, "");
+        let mut list: Vec<String> = serde_json::from_str(&answer).unwrap_or_default();
+        list.sort();
+        self.note(format!("GET {path} -> {status} {list:?}"));
     }
 
     /// Has a topic compacted.
@@ -411,6 +515,16 @@ impl Side {
             self.note(format!("  {part} = {found}"));
         }
     }
+}
+
+/// Where the real one answers with a page or a text, what it says there, as the reason that it is.
+fn reason_of_page(answer: &str) -> String {
+    let title = answer.split_once("<title>Error ").and_then(|(_, rest)| rest.split_once("</title>"));
+    let Some((title, _)) = title else { return answer.to_owned() };
+    let reason = title.split_once(' ').map_or(title, |(_, reason)| reason);
+    let reason =
+        reason.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    serde_json::json!({ "reason": reason }).to_string()
 }
 
 /// A command in one line, without what it does not say.

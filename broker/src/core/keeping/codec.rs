@@ -3,12 +3,12 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use pulsewire_proto::wire::KeyValue;
 
-pub(super) fn text(out: &mut BytesMut, text: &[u8]) {
+pub(in crate::core) fn text(out: &mut BytesMut, text: &[u8]) {
     out.put_u32(text.len() as u32);
     out.put_slice(text);
 }
 
-pub(super) fn number(out: &mut BytesMut, number: Option<i64>) {
+pub(in crate::core) fn number(out: &mut BytesMut, number: Option<i64>) {
     match number {
         None => out.put_u8(0),
         Some(number) => {
@@ -18,7 +18,7 @@ pub(super) fn number(out: &mut BytesMut, number: Option<i64>) {
     }
 }
 
-pub(super) fn pairs(out: &mut BytesMut, pairs: &[KeyValue]) {
+pub(in crate::core) fn pairs(out: &mut BytesMut, pairs: &[KeyValue]) {
     out.put_u32(pairs.len() as u32);
     for pair in pairs {
         text(out, pair.key.as_bytes());
@@ -27,49 +27,49 @@ pub(super) fn pairs(out: &mut BytesMut, pairs: &[KeyValue]) {
 }
 
 /// Reads what the above wrote; `None` when it is something else.
-pub(super) struct Reader(pub(super) Bytes);
+pub(in crate::core) struct Reader(pub(in crate::core) Bytes);
 
 impl Reader {
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(in crate::core) fn u8(&mut self) -> Option<u8> {
         self.0.try_get_u8().ok()
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(in crate::core) fn u32(&mut self) -> Option<u32> {
         self.0.try_get_u32().ok()
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(in crate::core) fn u64(&mut self) -> Option<u64> {
         self.0.try_get_u64().ok()
     }
 
-    pub(super) fn number(&mut self) -> Option<Option<i64>> {
+    pub(in crate::core) fn number(&mut self) -> Option<Option<i64>> {
         match self.u8()? {
             0 => Some(None),
             _ => Some(Some(self.0.try_get_i64().ok()?)),
         }
     }
 
-    pub(super) fn bytes(&mut self) -> Option<Bytes> {
+    pub(in crate::core) fn bytes(&mut self) -> Option<Bytes> {
         let len = self.u32()? as usize;
         (len <= self.0.len()).then(|| self.0.split_to(len))
     }
 
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub(in crate::core) fn text(&mut self) -> Option<String> {
         String::from_utf8(self.bytes()?.to_vec()).ok()
     }
 
-    pub(super) fn pairs(&mut self) -> Option<Vec<KeyValue>> {
+    pub(in crate::core) fn pairs(&mut self) -> Option<Vec<KeyValue>> {
         let count = self.u32()?;
         (0..count).map(|_| Some(KeyValue { key: self.text()?, value: self.text()? })).collect()
     }
 
-    pub(super) fn list(&mut self) -> Option<Vec<u64>> {
+    pub(in crate::core) fn list(&mut self) -> Option<Vec<u64>> {
         let count = self.u32()?;
         (0..count).map(|_| self.u64()).collect()
     }
 }
 
-pub(super) fn list(out: &mut BytesMut, numbers: impl ExactSizeIterator<Item = u64>) {
+pub(in crate::core) fn list(out: &mut BytesMut, numbers: impl ExactSizeIterator<Item = u64>) {
     out.put_u32(numbers.len() as u32);
     numbers.for_each(|number| out.put_u64(number));
 }

@@ -8,7 +8,7 @@
 //! anything: what a client hears of is kept then. Non-durable subscriptions and non-persistent
 //! messages are not.
 
-mod codec;
+pub(in crate::core) mod codec;
 mod read;
 mod write;
 
@@ -20,6 +20,7 @@ use super::Broker;
 use super::config::BrokerConfig;
 use super::time::Now;
 use super::topic::TopicKey;
+use super::transactions;
 
 /// A change of what is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,15 @@ pub(in crate::core) mod kind {
     pub(in crate::core) const COMPACTED: u8 = b'8';
     pub(in crate::core) const SEQUENCES: u8 = b'9';
     pub(in crate::core) const SUBSCRIPTION: u8 = b'A';
+    pub(in crate::core) const CLUSTER: u8 = b'C';
+<<<<<<< HEAD
+    pub(in crate::core) const GRANTS: u8 = b'a';
+    pub(in crate::core) const ADMINS: u8 = b'b';
+=======
+    pub(in crate::core) const COORDINATOR: u8 = b'T';
+    pub(in crate::core) const TRANSACTION: u8 = b'U';
+    pub(in crate::core) const PENDING: u8 = b'V';
+>>>>>>> txn
 }
 
 /// What may have changed since the host last asked.
@@ -77,6 +87,8 @@ pub(super) struct KeptTopic {
     compacted: u64,
     sequences: Bytes,
     subs: std::collections::BTreeMap<String, Bytes>,
+    /// Subscriptions of which it is kept what transactions acknowledge.
+    pub(super) pending: BTreeSet<String>,
 }
 
 impl Broker {
@@ -93,7 +105,7 @@ impl Broker {
         let mut broker = Self::new(config);
         broker.topics.touched = Some(Touched::default());
         for (key, value) in kept {
-            if read::read(&mut broker, &key, &value).is_none() {
+            if read::read(&mut broker, &key, &value, now).is_none() {
                 return Err(Unreadable { key });
             }
         }
@@ -102,6 +114,7 @@ impl Broker {
             write::topic(&mut broker, key, &mut Vec::new());
         }
         broker.topics.touched = Some(Touched::default());
+        broker.txns.touched = Some(BTreeSet::new());
         broker.run += 1;
         broker.topics.touch_name(kind::RUN, "");
         for name in broker.topics.namespaces.keys().cloned().collect::<Vec<_>>() {
@@ -128,6 +141,9 @@ impl Broker {
         }
         for key in touched.topics {
             write::topic(self, key, &mut out);
+        }
+        for id in self.txns.touched.as_mut().map(std::mem::take).unwrap_or_default() {
+            transactions::write(self, id, &mut out);
         }
         out
     }

@@ -1,41 +1,65 @@
 //! From keys and values to the broker. `None` is damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use pulsewire_proto::wire::{KeyLongValue, Schema};
 
 use super::super::Broker;
+use super::super::access::{Action, Grants};
 use super::super::names::TopicName;
 use super::super::policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention,
 };
+use super::super::schemas::{SchemaStrategy, Version};
 use super::super::storage::{Log, Stored};
 use super::super::subscription::Subscription;
+use super::super::time::Now;
 use super::super::topic::{Topic, TopicKey};
+use super::super::transactions;
 use super::codec::Reader;
 use super::kind;
 
-pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()> {
+pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> Option<()> {
     let (&kind, rest) = key.split_first()?;
     let mut value = Reader(value.clone());
     let name = || String::from_utf8(rest.to_vec()).ok();
     match kind {
         kind::RUN => broker.run = value.u64()?,
-        kind::TENANT => drop(broker.topics.tenants.insert(name()?)),
+        kind::TENANT => {
+            if !value.0.is_empty() {
+                let clusters = (0..value.u32()?).map(|_| value.text()).collect::<Option<_>>()?;
+                broker.topics.tenant_clusters.insert(name()?, clusters);
+            }
+            broker.topics.tenants.insert(name()?);
+        }
+        kind::CLUSTER => drop(broker.topics.clusters.insert(name()?, value.text()?)),
         kind::NAMESPACE => drop(broker.topics.namespaces.insert(name()?, policies(&mut value)?)),
         kind::SETTINGS => drop(broker.topics.policies.insert(name()?, policies(&mut value)?)),
         kind::PARTITIONED => broker.topics.restore_partitions(name()?, value.u32()?),
         kind::SCHEMAS => {
             let count = value.u32()?;
-            let schema = |_| Schema::decode(&value.bytes()?).ok();
-            broker.schemas.restore(name()?, (0..count).map(schema).collect::<Option<_>>()?);
+            let schema = |_| {
+                let schema = Schema::decode(&value.bytes()?).ok()?;
+                Some(Version { schema, timestamp: 0, deleted: false })
+            };
+            let mut versions = (0..count).map(schema).collect::<Option<Vec<_>>>()?;
+            // Before the registry had more, it kept no more.
+            if !value.0.is_empty() {
+                for version in &mut versions {
+                    (version.timestamp, version.deleted) = (value.u64()?, value.u8()? != 0);
+                }
+            }
+            broker.schemas.restore(name()?, versions);
         }
         kind::TOPIC => broker.topics.restore(topic_key(rest)?, topic(&mut value)?),
         kind::ENTRY => {
             let (stored, offset) =
                 (stored(&mut value)?, u64::from_be_bytes(rest.get(8..16)?.try_into().ok()?));
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            if stored.txn {
+                topic.txns.get_or_insert_default().restore(offset, &stored);
+            }
             let cost = topic.log.restore(offset, stored)?;
             broker.topics.stored += cost;
         }
@@ -61,6 +85,30 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
             topic.add_sub(subscription(name, &mut value)?);
+        }
+<<<<<<< HEAD
+        kind::GRANTS => {
+            let mut grants = Grants::new();
+            while !value.0.is_empty() {
+                let role = value.text()?;
+                grants.insert(role, value.text()?.split(',').filter_map(Action::named).collect());
+            }
+            broker.topics.grants.insert(name()?, grants);
+        }
+        kind::ADMINS => {
+            let mut roles = BTreeSet::new();
+            while !value.0.is_empty() {
+                roles.insert(value.text()?);
+            }
+            broker.topics.tenant_admins.insert(name()?, roles);
+=======
+        kind::COORDINATOR | kind::TRANSACTION => {
+            transactions::read(broker, kind, rest, &mut value, now)?;
+        }
+        kind::PENDING => {
+            let topic = broker.topics.get_mut(topic_key(rest)?)?;
+            transactions::read_pending(topic, rest.get(8..)?, value.0)?;
+>>>>>>> txn
         }
         _ => return None,
     }
@@ -88,6 +136,16 @@ fn policies(value: &mut Reader) -> Option<Policies> {
             },
         })
     };
+    let (mut schemas, mut kept) = ([None; 3], BTreeMap::new());
+    // Before there were more settings, no more were kept.
+    if !value.0.is_empty() {
+        for number in &mut schemas {
+            *number = value.number()?;
+        }
+    }
+    while !value.0.is_empty() {
+        kept.insert(value.text()?, value.text()?);
+    }
     let retention = || Some(Retention { minutes: n[3]?, megabytes: n[4]? });
     let delayed =
         || Some(DelayedDelivery { active: n[6]? != 0, tick_ms: n[7]? as u64, max_delay_ms: n[8]? as u64 });
@@ -107,6 +165,10 @@ fn policies(value: &mut Reader) -> Option<Policies> {
             allowed: allowed != 0,
             partitions: n[15].and_then(|count| u32::try_from(count).ok()),
         }),
+        schema_strategy: schemas[0].and_then(SchemaStrategy::of_number),
+        schema_validation_enforced: schemas[1].map(|on| on != 0),
+        allow_auto_update_schema: schemas[2].map(|on| on != 0),
+        kept,
         backlog_quota: quota(16),
         backlog_age_quota: quota(19),
     })
@@ -116,6 +178,7 @@ fn stored(value: &mut Reader) -> Option<Stored> {
     let (timestamp, index) = (value.u64()?, value.u64()?);
     let mut stored = Stored::new(&value.0, timestamp).ok()?;
     stored.index = index;
+    stored.txn = transactions::id_of(&stored).is_some();
     Some(stored)
 }
 

@@ -1,9 +1,13 @@
 //! The scripts. Each is a test of its name.
 
+mod admin;
 mod consumers;
+mod guarded;
 mod limits;
 mod producers;
+mod schemas;
 mod topics;
+mod transactions;
 
 use pulsewire_proto::wire::*;
 
