@@ -1,5 +1,5 @@
 // The console's view of the gateway. What the gateway says is made up in all tests but the last, which runs
-// `pulsewire dev`.
+// `pulsewire dev`, and alone counts for a row.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -23,7 +23,7 @@ const texts = (page: Page, column: number): Promise<string[]> =>
   page.locator(`#connections-rows td:nth-child(${column})`).allTextContents();
 
 export const gatewayTests: Record<string, (page: Page, url: string) => Promise<void>> = {
-  async n02_console_shows_the_gateway_s_connections_sorted_and_paged(page, url) {
+  async console_shows_the_gateway_s_connections_sorted_and_paged(page, url) {
     const admin = new FakeAdmin();
     await openView(page, url, admin);
     await rows(page).nth(49).waitFor();
@@ -47,7 +47,7 @@ export const gatewayTests: Record<string, (page: Page, url: string) => Promise<v
     expect((await page.textContent("#count-closed")) ?? "", "320", "closed ones");
   },
 
-  async n02_console_plots_the_gateway_s_figures(page, url) {
+  async console_plots_the_gateway_s_figures(page, url) {
     const admin = new FakeAdmin();
     await openView(page, url, admin);
     await page.locator("#rate-down", { hasText: "/s" }).waitFor();
@@ -58,7 +58,7 @@ export const gatewayTests: Record<string, (page: Page, url: string) => Promise<v
     await page.locator("#gateway-notice[data-kind=warn]", { hasText: "stopping" }).waitFor();
   },
 
-  async n02_console_s_view_of_the_gateway_is_used_by_keyboard(page, url) {
+  async console_s_view_of_the_gateway_is_used_by_keyboard(page, url) {
     await openView(page, url, new FakeAdmin());
     await rows(page).first().waitFor();
     await page.focus("#skip");
@@ -88,7 +88,7 @@ export const gatewayTests: Record<string, (page: Page, url: string) => Promise<v
     expect(unnamed.join(), "", "without a name");
   },
 
-  async n02_console_says_when_the_gateway_shows_nothing(page, url) {
+  async console_says_when_the_gateway_shows_nothing(page, url) {
     const admin = new FakeAdmin();
     admin.instead = "late";
     await openView(page, url, admin);
@@ -107,7 +107,7 @@ export const gatewayTests: Record<string, (page: Page, url: string) => Promise<v
     expect(await page.locator("#connections-empty").isVisible(), false, "the note");
   },
 
-  async n02_console_keeps_what_it_saw_of_a_gateway_that_is_gone(page, url) {
+  async console_keeps_what_it_saw_of_a_gateway_that_is_gone(page, url) {
     const admin = new FakeAdmin();
     await openView(page, url, admin);
     await rows(page).first().waitFor();
@@ -126,7 +126,7 @@ export const gatewayTests: Record<string, (page: Page, url: string) => Promise<v
     expect(await page.locator("#gateway-view[data-stale]").count(), 0, "stale");
   },
 
-  async n02_console_without_a_gateway_s_figures_says_how_to_get_them(page, url) {
+  async console_without_a_gateway_s_figures_says_how_to_get_them(page, url) {
     const asked: string[] = [];
     page.on("request", (request) => asked.push(new URL(request.url()).pathname));
     // One of another origin is none: this page's figures would be a stranger's.

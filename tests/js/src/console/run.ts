@@ -256,7 +256,11 @@ async function* all(subject: Subject, first: boolean): AsyncGenerator<Result> {
   if (!binary) return;
   const dev = await startDev(binary, join(root, "www/dist"));
   const name = n02_console_shows_a_gateway_that_runs.name;
-  yield await one(name, (page) => n02_console_shows_a_gateway_that_runs(page, dev), { ...subject, url: dev.url });
+  yield await one(name, (page) => n02_console_shows_a_gateway_that_runs(page, dev), {
+    ...subject,
+    witness: "pulsewire embedded broker",
+    url: dev.url,
+  });
   dev.stop("SIGKILL");
 }
 
