@@ -61,7 +61,8 @@ fn the_configuration_passes_the_check_and_serves_the_probes() {
     let text = configuration();
     let (_file, _key) = check(&text);
     // The same, at ports that are free here.
-    let (file, _key) = check(&text.replace("0.0.0.0:8081", "127.0.0.1:0").replace("0.0.0.0:9090", "127.0.0.1:0"));
+    let (file, _key) =
+        check(&text.replace("0.0.0.0:8081", "127.0.0.1:0").replace("0.0.0.0:9090", "127.0.0.1:0"));
     let mut process = Process::start(&["gateway", "--config", file.path()]);
     let admin = process.said("health");
     let container = container();
@@ -94,7 +95,8 @@ fn ports_and_files_are_those_of_the_configuration() {
 
     let container = container();
     let mounts = container["volumeMounts"].as_array().expect("mounts");
-    let mount = |name: &str| mounts.iter().find(|it| it["name"] == name).expect("a mount")["mountPath"].clone();
+    let mount =
+        |name: &str| mounts.iter().find(|it| it["name"] == name).expect("a mount")["mountPath"].clone();
     let config = format!("{}/gateway.toml", mount("config").as_str().expect("a path"));
     assert!(CONTAINERFILE.contains(&format!("CMD [\"gateway\", \"--config\", \"{config}\"]")), "{config}");
     assert!(KEYS.starts_with(&format!("{}/", mount("keys").as_str().expect("a path"))));
@@ -108,7 +110,8 @@ fn ports_and_files_are_those_of_the_configuration() {
 
 #[test]
 fn a_pod_has_the_time_that_its_lame_duck_takes() {
-    let seconds = |value: &str| value.strip_suffix('s').and_then(|it| it.parse::<u64>().ok()).expect("seconds");
+    let seconds =
+        |value: &str| value.strip_suffix('s').and_then(|it| it.parse::<u64>().ok()).expect("seconds");
     let table = table();
     let lame_duck = table["limits"]["lame_duck"].as_str().map(seconds).expect("a window");
     // Of `close_timeout`, by default.
@@ -150,8 +153,10 @@ fn a_pod_may_do_no_more_than_it_needs() {
 #[test]
 fn no_image_names_a_registry() {
     let image = container()["image"].clone();
-    let of = |line: &str| line.split_once("FROM ").or(line.split_once('=')).map(|(_, image)| image.to_owned());
-    let from = CONTAINERFILE.lines().filter(|it| it.starts_with("FROM ") || it.starts_with("ARG ")).filter_map(of);
+    let of =
+        |line: &str| line.split_once("FROM ").or(line.split_once('=')).map(|(_, image)| image.to_owned());
+    let from =
+        CONTAINERFILE.lines().filter(|it| it.starts_with("FROM ") || it.starts_with("ARG ")).filter_map(of);
     for image in from.chain(image.as_str().map(str::to_owned)) {
         let host = image.split_once('/').map_or("", |(host, _)| host);
         assert!(!host.contains(['.', ':']) && host != "localhost", "{image}");

@@ -122,7 +122,10 @@ fn the_page_is_given_the_gateway_s_connections_and_figures() {
     let began = Instant::now();
     let rows = loop {
         let (head, body) = get(&format!("{}connz?state=closed", dev.console), close);
-        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/json"), "{head}");
+        assert!(
+            head.starts_with("http/1.1 200") && head.contains("content-type: application/json"),
+            "{head}"
+        );
         assert!(!head.contains("access-control"), "{head}");
         let answer: Value = serde_json::from_str(&body).expect("JSON");
         match answer["connections"].as_array() {

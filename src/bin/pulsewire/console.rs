@@ -100,7 +100,9 @@ mod tests {
         for host in ["localhost", "localhost:5173", "127.0.0.1:80"] {
             assert!(named(&[host]), "{host}");
         }
-        for host in ["evil.example:5173", "localhost.evil.example", "127.0.0.1.evil.example:1", "10.0.0.1", ""] {
+        for host in
+            ["evil.example:5173", "localhost.evil.example", "127.0.0.1.evil.example:1", "10.0.0.1", ""]
+        {
             assert!(!named(&[host]), "{host}");
         }
         assert!(!named(&[]) && !named(&["localhost", "localhost"]));
