@@ -49,9 +49,11 @@ async fn run(parts: &[String]) -> String {
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|it| it == part);
     let mut text = format!(
         "# Gateway\n\nWritten by `cargo bench -p pulsewire-benches --bench gateway` on {}: {}.\n\
-         The gateway is a process of its own with two worker threads, on loopback; so are `socat` and `websockify`.\n",
+         The gateway is a process of its own with two worker threads, on loopback; so are `socat` and `websockify`.\n\
+         The load average was {} when it began: above one or two, what is said of time is said of the others, too.\n",
         results::date(),
-        results::machine()
+        results::machine(),
+        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default()
     );
     let echo = serve(echoing).await;
     let sink = serve(silent).await;

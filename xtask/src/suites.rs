@@ -19,6 +19,8 @@ pub enum Need {
     Python,
     /// `PULSEWIRE_WEBSOCKETS`, an interpreter that has the library `websockets`.
     WebSockets,
+    /// `PULSEWIRE_OPENAPI`, an interpreter that has `openapi-spec-validator`.
+    OpenApi,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
     Java,
     /// `PULSEWIRE_GO`, the script of the official Go client, built.
@@ -167,8 +169,8 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Libtest,
-        needs: &[Need::RealPulsar, Need::Python],
-        minutes: 5,
+        needs: &[Need::RealPulsar, Need::Python, Need::OpenApi],
+        minutes: 8,
     },
     Suite {
         name: "foreign clients, Go",

@@ -3,11 +3,9 @@
 use std::sync::OnceLock;
 
 use super::route::Route;
-<<<<<<< HEAD
-use super::{access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics};
-=======
-use super::{brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions};
->>>>>>> txn
+use super::{
+    access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions,
+};
 
 /// Every route, in the order of the description.
 pub(super) fn routes() -> &'static [Route] {

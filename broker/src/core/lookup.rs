@@ -94,14 +94,6 @@ impl Broker {
                 response.error = Some(ServerError::INVALID_TOPIC_NAME);
                 response.message = Some(message);
             }
-<<<<<<< HEAD
-=======
-            Ok(name) if self.has_namespace(&name).is_err() => {
-                response.response = Some(LookupResult::FAILED);
-                response.error = Some(ServerError::TOPIC_NOT_FOUND);
-                response.message = Some("Namespace not found".to_owned());
-            }
->>>>>>> txn
             Ok(_) if c.advertised_listener_name.as_ref().is_some_and(|name| !name.is_empty()) => {
                 let name = c.advertised_listener_name.as_deref().unwrap_or_default();
                 response.response = Some(LookupResult::FAILED);

@@ -9,12 +9,8 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::connection::{Abilities, ConnId, Connection, State};
-<<<<<<< HEAD
-use super::error::{DisconnectReason, Refusal};
-use super::notes::Note;
-=======
 use super::error::DisconnectReason;
->>>>>>> txn
+use super::notes::Note;
 use super::time::Now;
 
 /// What the broker calls itself in CONNECTED.
@@ -106,17 +102,7 @@ impl Broker {
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
             Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
-<<<<<<< HEAD
             Command::AuthResponse(c) => self.auth_response(id, &c, now),
-            Command::NewTxn(c) => self.no_transactions(id, c.request_id),
-            Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),
-            Command::AddSubscriptionToTxn(c) => self.no_transactions(id, c.request_id),
-            Command::EndTxn(c) => self.no_transactions(id, c.request_id),
-            Command::EndTxnOnPartition(c) => self.no_transactions(id, c.request_id),
-            Command::EndTxnOnSubscription(c) => self.no_transactions(id, c.request_id),
-            Command::TcClientConnectRequest(c) => self.no_transactions(id, c.request_id),
-=======
-            Command::AuthResponse(_) => {}
             Command::TcClientConnectRequest(c) => self.attach_to_coordinator(id, &c),
             Command::NewTxn(c) => self.new_txn(id, &c, now),
             Command::AddPartitionToTxn(c) => self.add_partition_to_txn(id, c),
@@ -124,7 +110,6 @@ impl Broker {
             Command::EndTxn(c) => self.end_txn(id, &c, now),
             Command::EndTxnOnPartition(c) => self.end_txn_on_partition(id, &c, now),
             Command::EndTxnOnSubscription(c) => self.end_txn_on_subscription(id, &c, now),
->>>>>>> txn
             // Of a later Pulsar, as this one sees it: not known, passed over.
             Command::Unknown(_)
             | Command::ScalableTopicLookup(_)

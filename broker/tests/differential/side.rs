@@ -184,16 +184,8 @@ impl Side {
         let dead = Arc::new(AtomicBool::new(false));
         let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
         std::thread::spawn(move || listen(reading, &tell, &silent));
-<<<<<<< HEAD
-        self.clients.push(Some(Client { stream, heard, dead }));
-        Who(self.clients.len() - 1)
-=======
         self.clients.push(Some(Client { stream, heard, early: VecDeque::new(), dead }));
-        let who = Who(self.clients.len() - 1);
-        self.say(who, connect);
-        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
-        who
->>>>>>> txn
+        Who(self.clients.len() - 1)
     }
 
     /// The client closes its socket.

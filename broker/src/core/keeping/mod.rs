@@ -60,14 +60,11 @@ pub(in crate::core) mod kind {
     pub(in crate::core) const SEQUENCES: u8 = b'9';
     pub(in crate::core) const SUBSCRIPTION: u8 = b'A';
     pub(in crate::core) const CLUSTER: u8 = b'C';
-<<<<<<< HEAD
     pub(in crate::core) const GRANTS: u8 = b'a';
     pub(in crate::core) const ADMINS: u8 = b'b';
-=======
     pub(in crate::core) const COORDINATOR: u8 = b'T';
     pub(in crate::core) const TRANSACTION: u8 = b'U';
     pub(in crate::core) const PENDING: u8 = b'V';
->>>>>>> txn
 }
 
 /// What may have changed since the host last asked.

@@ -86,7 +86,6 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> 
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
             topic.add_sub(subscription(name, &mut value)?);
         }
-<<<<<<< HEAD
         kind::GRANTS => {
             let mut grants = Grants::new();
             while !value.0.is_empty() {
@@ -101,14 +100,13 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> 
                 roles.insert(value.text()?);
             }
             broker.topics.tenant_admins.insert(name()?, roles);
-=======
+        }
         kind::COORDINATOR | kind::TRANSACTION => {
             transactions::read(broker, kind, rest, &mut value, now)?;
         }
         kind::PENDING => {
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
             transactions::read_pending(topic, rest.get(8..)?, value.0)?;
->>>>>>> txn
         }
         _ => return None,
     }
