@@ -265,3 +265,25 @@ fn all_that_is_wrong_is_said_at_once() {
     run(&clash).failed(2, &["--admin-port: 7001 is taken by --port"]);
     run(&["broker", "--port", "65535", "--admin-port", "0", "--brokers", "2"]).failed(2, &["beyond 65535"]);
 }
+
+#[test]
+fn certificates_are_asked_for() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let cert = Scratch::new("auth-cert.pem", made.cert.pem().as_bytes());
+    let key = Scratch::new("auth-key.pem", made.signing_key.serialize_pem().as_bytes());
+    let files = ["--tls-cert", cert.path(), "--tls-key", key.path(), "--tls-ca", cert.path()];
+    let ports = ["--tls-port", "0", "--tls-admin-port", "0", "--auth-tls", "--superuser", "boss"];
+    let mut broker = broker(&[&ports[..], &files].concat());
+    let web = broker.said("admin");
+    assert!(broker.said("admin-tls").starts_with("https://localhost:"));
+    let tls = broker.said("tls");
+    let plain = broker.said("broker");
+    for url in [&tls, &plain] {
+        let ran = run(&["produce", "t", "m", "--ca", cert.path(), "--url", url]);
+        ran.failed(1, &["Failed to authenticate"]);
+    }
+    assert_eq!(admin(&web, "GET /admin/v2/clusters", None).0, 401);
+    broker.signal(Signal::INT);
+    let log = broker.end().stderr;
+    assert!(log.contains("does not take the method") && log.contains("authentication=true"), "{log}");
+}

@@ -89,6 +89,7 @@ impl Broker {
         self.topics.touch_name(kind::NAMESPACE, name);
         self.topics.touch_name(kind::GRANTS, name);
         self.topics.grants.remove(name);
+        self.bundles.forget(name);
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
     }

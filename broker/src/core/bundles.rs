@@ -52,6 +52,13 @@ pub(super) struct Bundles {
     owners: BTreeMap<(String, u32), usize>,
 }
 
+impl Bundles {
+    /// A namespace is no more.
+    pub(super) fn forget(&mut self, namespace: &str) {
+        self.owners.retain(|(name, _), _| name != namespace);
+    }
+}
+
 /// The bundle of a topic: a range of the CRC32 of its whole name.
 fn bundle_of(name: &TopicName, bundles: u32) -> u32 {
     let hash = crc32(name.to_string().as_bytes());
