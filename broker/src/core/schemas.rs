@@ -126,6 +126,8 @@ impl Broker {
         let result = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))
             .and_then(|topic| match self.topics.key(&topic.to_string()) {
+                // Bytes of no schema: nothing to be registered.
+                Some(_) if c.schema.r#type == SchemaType::NONE => Ok(Bytes::new()),
                 Some(_) => self.register_schema(&topic, &c.schema),
                 None => {
                     let message = format!("Topic not found {topic}");

@@ -120,6 +120,10 @@ impl Recorder {
             _ => (name.to_owned(), format!("message {} of {producer}", own.sequence)),
         };
         let name = name.as_str();
+        // How much goes into a chunk depends on the length of the producer's name.
+        if around.contains("chunk ") && producer.starts_with('<') {
+            return self.line(name, format!("{which}: key {key:?} {properties} {flags:?} {around}"));
+        }
         let line = format!(
             "{which}: key {key:?} {properties} {flags:?} {around}, {} B {payload}",
             own.payload.len()
