@@ -22,7 +22,7 @@ async function kitchen(cook = async () => {}) {
 test("what is ordered is cooked once", async () => {
   const { broker, dishes, orders, close } = await kitchen();
   await orders.send("soup");
-  assert.equal((await dishes.receive({ timeout: 2000 })).text(), "soup");
+  assert.equal((await dishes.receive({ timeout: 5000 })).text(), "soup");
   await close();
   assert.throws(() => broker.topics(), { code: "AlreadyClosed" });
 });
@@ -35,7 +35,7 @@ test("what burns is cooked again", async () => {
     throw new Error("black");
   });
   await orders.send("steak");
-  assert.equal((await dishes.receive({ timeout: 2000 })).text(), "steak");
+  assert.equal((await dishes.receive({ timeout: 5000 })).text(), "steak");
   assert.deepEqual(
     broker.messages("dishes").map((message) => message.text()),
     ["steak"],
@@ -47,17 +47,17 @@ test("a dish whose announcement is refused is announced later", async () => {
   const { broker, dishes, orders, close } = await kitchen();
   broker.failNextSend({ topic: "dishes", error: "NotAllowed" });
   await orders.send("fish");
-  assert.equal((await dishes.receive({ timeout: 2000 })).text(), "fish");
+  assert.equal((await dishes.receive({ timeout: 5000 })).text(), "fish");
   await close();
 });
 
 test("the kitchen survives a broken network", async () => {
   const { broker, dishes, orders, close } = await kitchen();
   await orders.send("tea");
-  await dishes.receive({ timeout: 2000 });
+  await dishes.receive({ timeout: 5000 });
   assert.ok(broker.disconnect() > 0);
   await orders.send("cake");
   const served = new Set();
-  while (!served.has("cake")) served.add((await dishes.receive({ timeout: 2000 })).text());
+  while (!served.has("cake")) served.add((await dishes.receive({ timeout: 5000 })).text());
   await close();
 });

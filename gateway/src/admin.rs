@@ -106,18 +106,15 @@ fn page(query: &str) -> Result<Page, String> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let known = match key {
-            "state" => match value {
-                "open" => Some(page.of = Which::Open),
-                "closed" => Some(page.of = Which::Closed),
-                "all" => Some(page.of = Which::All),
-                _ => None,
-            },
+            "state" => [("open", Which::Open), ("closed", Which::Closed), ("all", Which::All)]
+                .iter()
+                .find(|(name, _)| *name == value)
+                .map(|(_, which)| page.of = *which),
             "sort" => Sort::NAMES.iter().find(|(name, _)| *name == value).map(|(_, sort)| page.sort = *sort),
-            "order" => match value {
-                "asc" => Some(page.descending = false),
-                "desc" => Some(page.descending = true),
-                _ => None,
-            },
+            "order" => [("asc", false), ("desc", true)]
+                .iter()
+                .find(|(name, _)| *name == value)
+                .map(|(_, descending)| page.descending = *descending),
             "offset" => value.parse().ok().map(|offset| page.offset = offset),
             "limit" => value.parse().ok().filter(|it| *it <= MAX_ROWS).map(|limit| page.limit = limit),
             _ => return Err("known are state, sort, order, offset and limit".to_owned()),

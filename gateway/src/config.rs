@@ -10,6 +10,7 @@ use crate::brokers::Brokers;
 use crate::error::ConfigErrors;
 use crate::limits::Limits;
 use crate::live::Live;
+use crate::narrow::Narrow;
 use crate::origin::Origin;
 use crate::resolve::Resolver;
 use crate::token::Tokens;
@@ -43,6 +44,9 @@ pub struct GatewayConfig {
     /// Tokens that clients have to show at the upgrade. None are demanded when `None`; the client's own Pulsar
     /// authentication is passed through then.
     pub tokens: Option<Tokens>,
+    /// What tokens and pages are narrowed to. The first that fits holds; where there are any, and none fits, nothing
+    /// is permitted. Without any, clients may do whatever Pulsar lets them.
+    pub narrow: Vec<Narrow>,
     /// Makes the public listener speak TLS (`wss://`).
     pub tls: Option<ListenTls>,
     /// Limits.
@@ -64,6 +68,7 @@ impl GatewayConfig {
             allow_origins: Vec::new(),
             allow_missing_origin: false,
             tokens: None,
+            narrow: Vec::new(),
             tls: None,
             limits: Limits::default(),
         }

@@ -49,6 +49,7 @@ use crate::config::Upstream;
 use crate::dial::Dial;
 use crate::drain::{Stage, stopping, turn};
 use crate::ending::{DialFailed, Ending};
+use crate::filter::Filter;
 use crate::first::{FirstFrame, rewrite};
 use crate::live::{Current, Live};
 use crate::metrics::Metrics;
@@ -228,10 +229,13 @@ pub(crate) async fn carry<W>(
     let revealed = live.upstream.as_ref().filter(|_| live.reveal_upstream).map(ToString::to_string);
     let limits = &live.limits;
     let checked = token.map_err(Ending::Token).and_then(|verified| {
+        let subject = verified.as_ref().map(|verified| verified.subject.as_str());
+        let permits = live.narrow.of(origin.as_deref(), subject).map_err(|()| Ending::NotNarrowed)?;
         let place = core.places.take(peer.ip(), origin.clone(), limits)?;
-        Ok((place, verified))
+        let filter = permits.map(|permits| Box::new(Filter::new(permits, Arc::clone(&core.metrics))));
+        Ok((place, verified, filter))
     });
-    let (_place, verified) = match checked {
+    let (_place, verified, mut filter) = match checked {
         Ok(checked) => checked,
         Err(ending) => {
             core.metrics.closed(ending.name());
@@ -249,7 +253,10 @@ pub(crate) async fn carry<W>(
     let mut turn = std::pin::pin!(turn(core.stage.subscribe()));
 
     let opening = async {
-        let (upstream, first, within) = choose(&live, &mut client, verified.as_ref()).await?;
+        let (upstream, mut first, within) = choose(&live, &mut client, verified.as_ref()).await?;
+        if let Some(filter) = &mut filter {
+            filter.push(&std::mem::take(&mut first))?;
+        }
         entry.set_upstream(upstream.to_string());
         let began = Instant::now();
         let dial = Dial {
@@ -280,7 +287,7 @@ pub(crate) async fn carry<W>(
                 .map(|until| Instant::now() + until.duration_since(SystemTime::now()).unwrap_or_default());
             let (metrics, counted) = (Arc::clone(&core.metrics), Arc::clone(&entry));
             let mut pump =
-                Pump::new(client, upstream, Joined { limits, entry: counted, metrics, first, until });
+                Pump::new(client, upstream, Joined { limits, entry: counted, metrics, first, until, filter });
             let ending = tokio::select! {
                 ending = pump.run() => ending,
                 () = &mut turn => Ending::Shutdown,

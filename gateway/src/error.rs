@@ -202,7 +202,9 @@ impl fmt::Display for Problem {
             Problem::Expected(what) => write!(f, "expected {what}"),
             Problem::Value { value, why } => write!(f, "{value:?}: {why}"),
             Problem::NotToml(why) => write!(f, "not TOML: {why}"),
-            Problem::EmptyGuard => f.write_str("an empty list lets nothing through; name what may pass"),
+            Problem::EmptyGuard => {
+                f.write_str("an empty list guards nothing and lets nothing through; name what may pass")
+            }
             Problem::NoTokenKeys => f.write_str("no keys: name secret_files, public_key_files or jwks_files"),
             Problem::BadKey { path, why } => write!(f, "{}: {why}", path.display()),
             Problem::Contradicts { value, other } => write!(f, "{value} contradicts {other}"),

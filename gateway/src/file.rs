@@ -29,6 +29,7 @@ use toml::{Table, Value};
 use crate::brokers::Brokers;
 use crate::config::{GatewayConfig, ListenTls, Pem, UpstreamTls};
 use crate::error::{ConfigError, ConfigErrors, Problem};
+use crate::narrow::Narrow;
 use crate::token::{PulsarToken, Tokens};
 
 impl GatewayConfig {
@@ -81,26 +82,28 @@ impl GatewayConfig {
             tls.end();
         }
         if let Some(mut brokers) = keys.table("brokers") {
-            let mut own = Brokers::default();
-            own.hosts = brokers.several("hosts").unwrap_or_default();
-            own.ports = brokers.ports("ports");
-            own.networks = brokers.several("networks").unwrap_or_default();
+            let mut own = Brokers {
+                hosts: brokers.several("hosts").unwrap_or_default(),
+                ports: brokers.ports("ports"),
+                networks: brokers.several("networks").unwrap_or_default(),
+                tls: false,
+            };
             brokers.flag("tls", &mut own.tls);
             brokers.end();
             self.brokers = Some(own);
         }
         if let Some(mut tokens) = keys.table("tokens") {
-            let mut own = Tokens::default();
-            own.from = tokens.several("from").unwrap_or_default();
-            own.secret_files = tokens.files("secret_files");
-            own.public_key_files = tokens.files("public_key_files");
-            own.jwks_files = tokens.files("jwks_files");
+            let mut own = Tokens {
+                from: tokens.several("from").unwrap_or_default(),
+                secret_files: tokens.files("secret_files"),
+                public_key_files: tokens.files("public_key_files"),
+                jwks_files: tokens.files("jwks_files"),
+                ..Tokens::default()
+            };
             for (key, into) in [("issuers", &mut own.issuers), ("audiences", &mut own.audiences)] {
                 if let Some(list) = tokens.several(key) {
                     *into = list;
-                    if into.is_empty() {
-                        tokens.wrong(key, Problem::EmptyGuard);
-                    }
+                    tokens.guard(key, into.is_empty());
                 }
             }
             let mut leeway = Duration::ZERO;
@@ -121,6 +124,24 @@ impl GatewayConfig {
             });
             tokens.end();
             self.tokens = Some(own);
+        }
+        let mut narrow = Vec::new();
+        keys.each("narrow", |rule| {
+            let mut own = Narrow::default();
+            if let Some(origins) = rule.several("origins") {
+                own.origins = origins;
+                rule.guard("origins", own.origins.is_empty());
+            }
+            if let Some(subjects) = rule.several("subjects") {
+                own.subjects = subjects;
+                rule.guard("subjects", own.subjects.is_empty());
+            }
+            own.produce = rule.several("produce").unwrap_or_default();
+            own.consume = rule.several("consume").unwrap_or_default();
+            narrow.push(own);
+        });
+        if !narrow.is_empty() {
+            self.narrow = narrow;
         }
         if let Some(mut limits) = keys.table("limits") {
             let own = &mut self.limits;
@@ -161,6 +182,13 @@ impl Keys<'_> {
 
     fn expected(&mut self, key: &str, what: &'static str) {
         self.wrong(key, Problem::Expected(what));
+    }
+
+    /// A list that guards is not empty by mistake.
+    fn guard(&mut self, key: &str, empty: bool) {
+        if empty {
+            self.wrong(key, Problem::EmptyGuard);
+        }
     }
 
     fn table(&mut self, key: &str) -> Option<Keys<'_>> {
@@ -247,6 +275,7 @@ impl Keys<'_> {
     fn each(&mut self, key: &str, mut read: impl FnMut(&mut Keys<'_>)) {
         let Some(value) = self.table.remove(key) else { return };
         let Value::Array(list) = value else { return self.expected(key, "a list of tables") };
+        self.guard(key, list.is_empty());
         for (number, value) in list.into_iter().enumerate() {
             let Value::Table(table) = value else {
                 self.expected(key, "a list of tables");
@@ -338,6 +367,30 @@ mod tests {
             reveal_upstream = true
             allow_origins = ["https://app.example", "https://b.example:8443"]
             allow_missing_origin = true
+            [brokers]
+            hosts = ["broker-*.pulsar.svc", "10.0.0.5"]
+            ports = [6650, 6651]
+            networks = ["10.0.0.0/8"]
+            tls = true
+            [tokens]
+            from = ["header", "cookie:session", "subprotocol", "query:token"]
+            secret_files = ["secret"]
+            public_key_files = ["rsa.pem"]
+            jwks_files = ["jwks.json"]
+            issuers = ["https://login.example"]
+            audiences = ["gateway"]
+            leeway = "5s"
+            outlive_expiry = true
+            [[tokens.pulsar]]
+            subject = "app-*"
+            file = "app.jwt"
+            [[narrow]]
+            origins = ["https://app.example"]
+            subjects = ["app-*"]
+            produce = ["orders-*"]
+            consume = ["persistent://acme/shop/in"]
+            [[narrow]]
+            consume = ["public/default/news"]
             [tls]
             certificates = "cert.pem"
             key = "/keys/key.pem"
@@ -353,6 +406,11 @@ mod tests {
             idle_timeout = "10m"
             slow_client_timeout = "1500ms"
             close_timeout = "3s"
+            lame_duck = "1m"
+            max_connections_per_address = 5
+            max_connections_per_origin = 6
+            bytes_per_second = 9000
+            over_rate = "close"
             "#,
         );
         assert_eq!(wrong, Vec::<String>::new());
@@ -370,7 +428,20 @@ mod tests {
         let ms = |d: Duration| d.as_millis();
         assert_eq!((ms(limits.handshake_timeout), ms(limits.connect_timeout)), (1000, 2000));
         assert_eq!((ms(limits.idle_timeout), ms(limits.close_timeout)), (600_000, 3000));
-        assert_eq!(ms(limits.slow_client_timeout), 1500);
+        assert_eq!((ms(limits.slow_client_timeout), ms(limits.lame_duck)), (1500, 60_000));
+        assert_eq!((limits.max_connections_per_address, limits.max_connections_per_origin), (5, Some(6)));
+        assert_eq!((limits.bytes_per_second, limits.over_rate), (Some(9000), crate::OverRate::Close));
+        let brokers = config.brokers.expect("brokers");
+        assert_eq!((brokers.hosts.len(), brokers.ports.len(), brokers.networks.len()), (2, 2, 1));
+        assert!(brokers.tls);
+        let tokens = config.tokens.expect("tokens");
+        assert_eq!((tokens.from.len(), tokens.issuers.len(), tokens.audiences.len()), (4, 1, 1));
+        assert_eq!(tokens.secret_files, [Path::new("/etc/pw/secret")]);
+        assert_eq!((tokens.public_key_files.len(), tokens.jwks_files.len()), (1, 1));
+        assert_eq!((tokens.leeway, tokens.outlive_expiry), (Some(Duration::from_secs(5)), true));
+        assert_eq!(tokens.pulsar[0].file, Path::new("/etc/pw/app.jwt"));
+        assert_eq!(config.narrow.len(), 2);
+        assert_eq!((config.narrow[0].produce.len(), config.narrow[1].produce.len()), (1, 0));
     }
 
     #[test]
@@ -388,6 +459,18 @@ mod tests {
             max_connections = -1
             idle_timeout = 10
             max_conections = 5
+            over_rate = "explode"
+            [brokers]
+            hosts = ["*"]
+            ports = [66500]
+            [tokens]
+            from = ["pocket"]
+            issuers = []
+            [[tokens.pulsar]]
+            subject = "x"
+            [[narrow]]
+            subjects = []
+            topics = ["a"]
             "#,
         );
         let expected = [
@@ -397,6 +480,14 @@ mod tests {
             "allow_origins: \"foo\": no scheme, expected https://host[:port]",
             "allow_origins: expected a list of texts",
             "tls.key: it is missing",
+            "brokers.hosts: \"*\": every host would match; the last label has to be written out, as in broker-*.example",
+            "brokers.ports: expected a list of ports",
+            "tokens.from: \"pocket\": expected \"header\", \"subprotocol\", \"cookie:NAME\" or \"query:NAME\"",
+            "tokens.issuers: an empty list guards nothing and lets nothing through; name what may pass",
+            "tokens.pulsar[0].file: it is missing",
+            "narrow[0].subjects: an empty list guards nothing and lets nothing through; name what may pass",
+            "narrow[0].topics: no such key",
+            "limits.over_rate: \"explode\": expected \"pace\" or \"close\"",
             "limits.max_connections: expected a whole number",
             "limits.idle_timeout: expected a duration, as \"500ms\", \"10s\", \"5m\" or \"1h\"",
             "limits.max_conections: no such key",

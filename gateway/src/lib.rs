@@ -85,10 +85,15 @@ mod drain;
 mod ending;
 mod error;
 mod file;
+mod filter;
 mod first;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod live;
 mod metrics;
+mod narrow;
 mod origin;
 mod places;
 mod pump;
@@ -105,6 +110,7 @@ pub use brokers::{Brokers, BrokersError, HostPattern, Network};
 pub use config::{GatewayConfig, ListenTls, Pem, Upstream, UpstreamError, UpstreamTls};
 pub use error::{ConfigError, ConfigErrors, GatewayError, Problem};
 pub use limits::{Limits, OverRate, OverRateError};
+pub use narrow::{Narrow, TopicPattern, TopicPatternError};
 pub use origin::{Origin, OriginError};
 pub use resolve::{Resolver, Resolving};
 pub use service::{Ends, GatewayService, Handle};

@@ -9,6 +9,7 @@ use crate::brokers::Brokers;
 use crate::config::{GatewayConfig, Upstream};
 use crate::error::{ConfigError, ConfigErrors, Problem};
 use crate::limits::Limits;
+use crate::narrow::NarrowRules;
 use crate::origin::OriginRule;
 use crate::resolve::Resolver;
 use crate::tls::{self, UpstreamConnector};
@@ -18,6 +19,7 @@ use crate::token::TokenCheck;
 pub(crate) struct Live {
     pub(crate) origins: OriginRule,
     pub(crate) tokens: Option<TokenCheck>,
+    pub(crate) narrow: NarrowRules,
     pub(crate) acceptor: Option<TlsAcceptor>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) brokers: Option<Brokers>,
@@ -54,6 +56,7 @@ impl Live {
             None
         };
         let tokens = config.tokens.as_ref().map(|tokens| TokenCheck::prepare(tokens, &mut errors));
+        let narrow = NarrowRules::prepare(&config.narrow, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
@@ -63,6 +66,7 @@ impl Live {
                 allow_missing: config.allow_missing_origin,
             },
             tokens,
+            narrow,
             acceptor,
             upstream: config.upstream.clone(),
             brokers: config.brokers.clone(),

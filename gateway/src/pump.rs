@@ -40,6 +40,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
 use crate::ending::Ending;
+use crate::filter::Filter;
 use crate::limits::{Limits, OverRate};
 use crate::metrics::Metrics;
 use crate::rate::Bucket;
@@ -69,7 +70,7 @@ pub(crate) fn websocket_config(limits: &Limits) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(CLIENT_READ)
         .write_buffer_size(limits.buffer_bytes)
-        .max_write_buffer_size(2 * limits.buffer_bytes + 4096)
+        .max_write_buffer_size(2 * limits.buffer_bytes + 256 * 1024)
         .max_frame_size(Some(limits.max_frame_bytes))
         .max_message_size(Some(limits.max_frame_bytes))
 }
@@ -84,6 +85,8 @@ pub(crate) struct Joined<'a> {
     pub(crate) first: Bytes,
     /// When the client's token expires.
     pub(crate) until: Option<Instant>,
+    /// What the client may do, if not everything; `first` has gone through it.
+    pub(crate) filter: Option<Box<Filter>>,
 }
 
 /// A direction's bytes a second, and until when it has none.
@@ -103,6 +106,7 @@ pub(crate) struct Pump {
     pending_up: Bytes,
     /// The upstream's stream holds bytes that it has not flushed.
     unflushed_up: bool,
+    filter: Option<Box<Filter>>,
     /// Whether the client's bytes go to the upstream, or nowhere.
     forward: bool,
 
@@ -136,7 +140,7 @@ pub(crate) struct Pump {
 
 impl Pump {
     pub(crate) fn new(client: ClientSocket, upstream: Stream, joined: Joined<'_>) -> Self {
-        let Joined { limits, entry, metrics, first, until } = joined;
+        let Joined { limits, entry, metrics, first, until, filter } = joined;
         let now = Instant::now();
         let pace = |most| Pace { bucket: Bucket::new(most, now), until: None };
         Pump {
@@ -146,6 +150,7 @@ impl Pump {
             metrics,
             pending_up: first,
             unflushed_up: false,
+            filter,
             forward: true,
             gathered: BytesMut::new(),
             unflushed_down: false,
@@ -205,8 +210,12 @@ impl Pump {
                     Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
                 }
             }
-            let next =
-                if self.is_paced(UP) { Poll::Pending } else { Pin::new(&mut self.client).poll_next(cx) };
+            if let Some(more) = self.filter.as_mut().and_then(|filter| filter.next()) {
+                self.pending_up = more;
+                continue;
+            }
+            let waits = self.is_paced(UP) || self.filter.as_ref().is_some_and(|filter| filter.is_full());
+            let next = if waits { Poll::Pending } else { Pin::new(&mut self.client).poll_next(cx) };
             let Poll::Ready(next) = next else {
                 if self.unflushed_up {
                     match ready!(Pin::new(&mut self.upstream).poll_flush(cx)) {
@@ -222,7 +231,18 @@ impl Pump {
                         if self.take(UP, bytes.len()) && self.close_over_rate {
                             return Poll::Ready(Ending::RateLimit);
                         }
-                        self.pending_up = bytes;
+                        match &mut self.filter {
+                            None => self.pending_up = bytes,
+                            Some(filter) => {
+                                if let Err(ending) = filter.push(&bytes) {
+                                    return Poll::Ready(ending);
+                                }
+                                if filter.has_replies() {
+                                    // The other direction may have had its turn.
+                                    cx.waker().wake_by_ref();
+                                }
+                            }
+                        }
                     }
                 }
                 Some(Ok(Message::Text(_))) if self.forward => return Poll::Ready(Ending::TextMessage),
@@ -249,6 +269,15 @@ impl Pump {
             if let Some(ending) = self.upstream_ended {
                 return Poll::Ready(ending);
             }
+            if let Some(replies) = self.filter.as_mut().and_then(|filter| filter.replies_now()) {
+                if let Err(error) = Pin::new(&mut self.client).start_send(Message::Binary(replies)) {
+                    return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
+                }
+                self.unflushed_down = true;
+                // The other direction may have waited for it.
+                cx.waker().wake_by_ref();
+                continue;
+            }
             if self.is_paced(DOWN) {
                 return Poll::Pending;
             }
@@ -263,8 +292,11 @@ impl Pump {
             self.entry.down.fetch_add(self.gathered.len() as u64, Ordering::Relaxed);
             self.metrics.down.inc_by(self.gathered.len() as u64);
             self.take(DOWN, self.gathered.len());
-            let message = Message::Binary(self.gathered.split().freeze());
-            if let Err(error) = Pin::new(&mut self.client).start_send(message) {
+            let mut bytes = self.gathered.split().freeze();
+            if let Some(filter) = &mut self.filter {
+                bytes = filter.with_replies(bytes);
+            }
+            if let Err(error) = Pin::new(&mut self.client).start_send(Message::Binary(bytes)) {
                 return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
             }
             self.unflushed_down = true;
@@ -374,6 +406,7 @@ impl Pump {
         self.paces = None;
         if !self.forward {
             self.pending_up = Bytes::new();
+            self.filter = None;
         }
         let mut in_order = ending == Ending::ClientClosed;
         if let Some(frame) = close
@@ -406,6 +439,7 @@ impl Pump {
                     self.forward = false;
                     self.unflushed_up = false;
                     self.pending_up = Bytes::new();
+                    self.filter = None;
                 }
                 // The client cannot be read any more (a frame too large, for one); it is still told.
                 Poll::Ready(Ending::ClientClosed) => return Poll::Ready(true),

@@ -414,7 +414,8 @@ impl TokenSource {
             TokenSource::Cookie(name) => one(texts(headers, header::COOKIE)?
                 .flat_map(|value| value.split(';'))
                 .filter_map(|pair| pair.trim().split_once('='))
-                .filter_map(|(own, value)| (own == name).then(|| value.trim_matches('"')))),
+                .filter(|(own, _)| own == name)
+                .map(|(_, value)| value.trim_matches('"'))),
             TokenSource::Subprotocol => {
                 let token = one(subprotocols(headers)?.filter_map(|it| it.strip_prefix(TOKEN_SUBPROTOCOL)))?;
                 // A server has to choose one that was offered, and that must not be the token.

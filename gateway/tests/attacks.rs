@@ -329,7 +329,7 @@ async fn header_smuggling() {
     for (what, head) in [
         (
             "two origins",
-            format!("host: gw\r\norigin: https://app.example\r\norigin: https://evil.example\r\n"),
+            "host: gw\r\norigin: https://app.example\r\norigin: https://evil.example\r\n".to_owned(),
         ),
         ("two hosts", format!("host: gw\r\n{good}")),
         (

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod dev;
+mod gateway;
 mod interrupts;
 mod messages;
 mod perf;

@@ -77,3 +77,32 @@ pub(crate) async fn k12_what_is_no_namespace_is_refused_at_once(env: Env) -> Out
     }
     client.close().await.map_err(text)
 }
+
+/// Whoever is on a topic that is deleted comes back to a new one of that name; others notice nothing.
+pub(crate) async fn p01_a_topic_deleted_while_used_harms_nobody_else(env: Env) -> Outcome {
+    let client = env.client()?;
+    let topics = [format!("{}-deleted", env.topic()), format!("{}-kept", env.topic())];
+    let mut handles = Vec::new();
+    for topic in &topics {
+        let consumer = from_earliest(&client, topic, "s").await?;
+        let producer =
+            client.producer(topic).send_timeout(Duration::from_secs(50)).create().await.map_err(text)?;
+        let id = producer.send("before").await.map_err(text)?;
+        same("id", next(&consumer).await?.id(), id)?;
+        handles.push((producer, consumer));
+    }
+    let path = topics[0].replacen("persistent://", "/admin/v2/persistent/", 1);
+    env.administer("DELETE", &format!("{path}?force=true"), None).await?;
+    for (producer, consumer) in &handles {
+        let id = producer.send("after").await.map_err(text)?;
+        let message = next(consumer).await?;
+        same("message", (message.id(), message.payload()), (id, &b"after"[..]))?;
+    }
+    let (producer, consumer) = &handles[1];
+    same(
+        "never disconnected",
+        (producer.last_disconnected_timestamp(), consumer.last_disconnected()),
+        (None, 0),
+    )?;
+    client.close().await.map_err(text)
+}

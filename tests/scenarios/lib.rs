@@ -352,6 +352,16 @@ scenarios! {
         c30_we_read_the_batches_of_python with Python,
         p05_java_reads_our_chunks with Java,
         p05_python_reads_our_chunks with Python,
+        p04_java_reads_our_batches_of_one with Java,
+        p04_python_reads_our_batches_of_one with Python,
+        c30_we_read_the_batches_of_one_of_java with Java,
+        c30_we_read_the_batches_of_one_of_python with Python,
+        p04_java_reads_our_batches_by_key with Java,
+        p04_python_reads_our_batches_by_key with Python,
+        c30_we_read_the_batches_by_key_of_java with Java,
+        c30_we_read_the_batches_by_key_of_python with Python,
+        p01_all_clients_have_the_same_limit with Java,
+        p13_delayed_messages_are_seen_alike with Java,
         c28_we_read_the_chunks_of_java with Java,
         c28_we_read_the_chunks_of_python with Python,
     }
@@ -375,6 +385,7 @@ scenarios! {
     }
     bad_input {
         p01_too_large_a_payload_fails_alone,
+        p01_a_topic_deleted_while_used_harms_nobody_else,
         k01_nobody_listens_is_a_timeout_with_its_reason,
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,

@@ -198,7 +198,9 @@ pub(crate) async fn p11_statistics_count_what_happened(env: Env) -> Outcome {
         rates.push((stats.send_msgs_rate, max));
         sleep(Duration::from_millis(150)).await;
     }
-    holds(&format!("rates {rates:?}"), rates.iter().any(|(rate, max)| *rate > 0.0 && *max > 0.0))?;
+    holds(&format!("rates {rates:?}"), rates.iter().any(|(rate, _)| *rate > 0.0))?;
+    // Of the interval in which the receipts came, which on a busy machine is a later one.
+    holds(&format!("latencies {rates:?}"), rates.iter().any(|(_, max)| *max > 0.0))?;
     client.close().await.map_err(text)
 }
 

@@ -129,8 +129,7 @@ pub(crate) async fn n09_sends_fail_and_connections_break_as_ordered(_: Env) -> O
     let broker = TestBroker::start().map_err(text)?;
     let quick = broker.client_builder().backoff(Duration::from_millis(10), Duration::from_millis(50));
     let client = quick.build().map_err(text)?;
-    let producer =
-        client.producer("t").send_timeout(Duration::from_millis(600)).create().await.map_err(text)?;
+    let producer = client.producer("t").send_timeout(Duration::from_secs(2)).create().await.map_err(text)?;
     let code =
         |sent: Result<_, pulsewire::Error>| sent.map_or_else(|e| e.code().to_owned(), |_| String::new());
 
@@ -243,7 +242,7 @@ pub(crate) async fn n09_bad_input_to_the_test_broker_is_refused(_: Env) -> Outco
     let unmade = client.producer("unmade").create().await.map(drop);
     same("topics do not come by themselves", code(unmade), "TopicNotFound".to_owned())?;
     client.consumer("t", "holds-them").subscribe().await.map_err(text)?;
-    let producer = client.producer("t").send_timeout(Duration::from_secs(1)).create().await.map_err(text)?;
+    let producer = client.producer("t").send_timeout(Duration::from_secs(20)).create().await.map_err(text)?;
     let mut sent = 0;
     let full = loop {
         match producer.send(vec![0; 8000]).await {

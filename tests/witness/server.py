@@ -52,11 +52,13 @@ def produce(client, request):
     options = {}
     if mode == "chunk":
         options["chunking_enabled"] = True
+    if mode == "keyed":
+        options["batching_type"] = pulsar.BatchingType.KeyBased
     producer = client.create_producer(
         request["topic"],
         compression_type=CODECS[request.get("codec", "NONE")],
-        batching_enabled=mode == "batch",
-        batching_max_messages=1000,
+        batching_enabled=mode in ("batch", "alone", "keyed"),
+        batching_max_messages=1 if mode == "alone" else 1000,
         batching_max_publish_delay_ms=20000,
         batching_max_allowed_size_in_bytes=1024 * 1024,
         block_if_queue_full=True,

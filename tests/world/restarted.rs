@@ -31,11 +31,7 @@ pub(crate) struct Restarted {
 pub(crate) async fn prepare(home: Option<PathBuf>) -> Result<Restarted> {
     let [broker, web, books] = ports()?;
     let name = if home.is_some() { "pulsar" } else { "embedded" };
-    let dir = std::env::temp_dir().join(format!("pulsewire-restarted-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
-    if let Some(home) = &home {
-        configure(home, &dir, broker, web)?;
-    }
+    let dir = std::env::temp_dir().join(format!("pulsewire-world-{}-{name}", std::process::id()));
     let door = TcpListener::bind(any()).await?;
     let http = door.local_addr()?;
     tokio::spawn(serve(door, Broker { process: None, home, broker, web, books, dir: Dir(dir) }));
@@ -106,6 +102,7 @@ impl Broker {
 
     fn launch(&self) -> Result<Child> {
         let dir = &self.dir.0;
+        std::fs::create_dir_all(dir)?;
         let out = std::fs::File::options().create(true).append(true).open(dir.join("output.log"))?;
         // Where the system can, it also ends when we are killed.
         let mut command = Command::new("sh");
@@ -113,6 +110,7 @@ impl Broker {
             r#"command -v setpriv >/dev/null && exec setpriv --pdeathsig KILL -- "$0" "$@"; exec "$0" "$@""#;
         command.args(["-c", run]);
         if let Some(home) = &self.home {
+            configure(home, dir, self.broker, self.web)?;
             command.arg(home.join("bin/pulsar")).args(["standalone", "-nfw", "-nss", "--metadata-dir"]);
             command.arg(dir.join("meta")).arg("--bookkeeper-dir").arg(dir.join("books"));
             command.args(["--bookkeeper-port", &self.books.to_string()]);

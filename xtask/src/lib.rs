@@ -37,6 +37,8 @@ pub mod python;
 pub mod setup;
 pub mod suites;
 pub mod test;
+#[cfg(test)]
+mod traps;
 pub mod util;
 pub mod wasm;
 pub mod world;

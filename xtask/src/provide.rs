@@ -70,6 +70,7 @@ impl Provider {
                 variables
             }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],
+            Need::WebSockets => vec![one("PULSEWIRE_WEBSOCKETS", python::websockets()?)],
             Need::Java => vec![("PULSEWIRE_JAVA".to_owned(), java::witness()?)],
             Need::Go => vec![one("PULSEWIRE_GO", crate::go::script()?)],
             Need::WasmTarget => {

@@ -1,4 +1,5 @@
-//! The official Python client (C++ inside), in a virtual environment that is kept between runs.
+//! Python packages, each in a virtual environment that is kept between runs: the official client (C++ inside), and a
+//! library for WebSockets.
 
 use crate::util::{cache_dir, run};
 use anyhow::{Context, Result};
@@ -11,22 +12,35 @@ pub const VERSION: &str = "3.13.0";
 /// How the witness is named in results.
 pub const WITNESS: &str = "pulsar-client (Python) 3.13.0";
 
+/// A library for WebSockets that we did not write, and its version.
+const WEBSOCKETS: &str = "15.0.1";
+
 /// A Python that can `import pulsar`.
 pub fn python() -> Result<PathBuf> {
-    let dir = cache_dir()?.join(format!("python-pulsar-client-{VERSION}"));
+    environment("pulsar-client", VERSION, "pulsar")
+}
+
+/// A Python that can `import websockets`.
+pub fn websockets() -> Result<PathBuf> {
+    environment("websockets", WEBSOCKETS, "websockets")
+}
+
+/// A Python that has one package and can `import` its module.
+fn environment(package: &str, version: &str, module: &str) -> Result<PathBuf> {
+    let dir = cache_dir()?.join(format!("python-{package}-{version}"));
     let python = dir.join("bin/python");
     let ready = dir.join("ready");
     if ready.is_file() && python.is_file() {
         return Ok(python);
     }
     let system = crate::setup::python()?;
-    println!("installing the Python package pulsar-client {VERSION}: the witness for interoperability");
+    println!("installing the Python package {package} {version}");
     let _ = std::fs::remove_dir_all(&dir);
     run(Command::new(system).args(["-m", "venv"]).arg(&dir))?;
-    let package = format!("pulsar-client=={VERSION}");
+    let package = format!("{package}=={version}");
     run(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check", &package]))
         .with_context(|| format!("mend it with: {} -m pip install {package}", python.display()))?;
-    run(Command::new(&python).args(["-c", "import pulsar"]))?;
-    std::fs::write(&ready, VERSION)?;
+    run(Command::new(&python).args(["-c", &format!("import {module}")]))?;
+    std::fs::write(&ready, version)?;
     Ok(python)
 }

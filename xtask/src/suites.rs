@@ -17,6 +17,8 @@ pub enum Need {
     OlderPulsar,
     /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
     Python,
+    /// `PULSEWIRE_WEBSOCKETS`, an interpreter that has the library `websockets`.
+    WebSockets,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
     Java,
     /// `PULSEWIRE_GO`, the script of the official Go client, built.
@@ -184,6 +186,17 @@ pub const SUITES: &[Suite] = &[
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Go],
+        minutes: 5,
+    },
+    // Ignored among the cargo tests, which have neither library.
+    Suite {
+        name: "foreign WebSockets",
+        run: Run::Command(
+            &["cargo", "test", "--package", "pulsewire-gateway", "--test", "foreign", "--", "--ignored"],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::WebSockets],
         minutes: 5,
     },
     Suite {

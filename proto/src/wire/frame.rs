@@ -39,7 +39,7 @@ const MAX_RESERVE: usize = 256 * 1024;
 const SPARES: usize = 64;
 /// The largest of them.
 const MAX_SPARE: usize = 160 * 1024;
-/// From this size on a frame gets a buffer of its own, or it would hold all else that was read with it.
+/// From this size on a frame gets a buffer of its own where it would hold much else that was read with it.
 const MIN_OWN: usize = 16 * 1024;
 /// Buffers are a multiple of this, so that they suit the next frame too.
 const ROUND: usize = 16 * 1024;
@@ -63,6 +63,8 @@ pub struct FrameDecoder {
     limit: usize,
     /// The bytes being cut; frames are slices of it.
     current: Bytes,
+    /// How many there were when they came.
+    read: usize,
     /// A frame that began in earlier bytes and is not whole yet.
     partial: BytesMut,
     /// Ends of earlier ones' buffers: each is free again once all who hold its frame have let go.
@@ -73,7 +75,7 @@ impl FrameDecoder {
     /// A decoder that refuses frames of more than `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, current: Bytes::new(), partial: BytesMut::new(), spares: VecDeque::new() }
+        Self { limit, current: Bytes::new(), read: 0, partial: BytesMut::new(), spares: VecDeque::new() }
     }
 
     /// Lets go of buffers that were kept.
@@ -89,6 +91,7 @@ impl FrameDecoder {
     /// Takes bytes of the stream. All frames of earlier bytes must have been taken out before:
     /// [`FrameDecoder::next_frame`] has answered `None`.
     pub fn push(&mut self, bytes: Bytes) {
+        self.read = bytes.len();
         if self.current.is_empty() && self.partial.is_empty() {
             self.current = bytes;
         } else {
@@ -169,7 +172,7 @@ impl FrameDecoder {
     /// Takes the entry of a frame that was peeked at, and passes over it.
     #[inline]
     pub(crate) fn take_entry(&mut self, peeked: Peeked) -> Bytes {
-        if (MIN_OWN..=MAX_SPARE).contains(&peeked.end) {
+        if (MIN_OWN..=MAX_SPARE).contains(&peeked.end) && peeked.end < self.read / 4 * 3 {
             return self.copy_entry(peeked);
         }
         let mut entry = self.current.split_to(peeked.end);

@@ -159,7 +159,12 @@ fn c23_permits_are_conserved_over_batches() {
     talk.quiet(conn);
     assert_eq!(talk.payloads(id), ["a", "b", "c", "d", "e"]);
     assert_eq!(permits(&mut talk, conn), 5);
-    // A batch of one is a batch.
+}
+
+#[test]
+fn c30_a_batch_of_one_is_a_batch() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.consumer_with(ConsumerConfig { receiver_queue_size: 1, ..small() });
     talk.say_bytes(conn, delivery(id, 1, &[], &batch(&texts(&["alone"]))));
     let alone = talk.receive(id).remove(0).expect("a message");
     assert_eq!((alone.id().batch_index, alone.id().batch_size), (0, 1));

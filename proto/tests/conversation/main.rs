@@ -24,3 +24,4 @@ mod producer;
 mod reading;
 mod receiving;
 mod redelivery;
+mod sending;

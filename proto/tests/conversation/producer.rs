@@ -189,6 +189,30 @@ fn p01_a_receipt_of_an_earlier_send_is_ignored() {
 }
 
 #[test]
+fn p01_a_receipt_of_a_producer_that_is_not_there_is_ignored() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.producer();
+    let token = talk.send(id, b"x");
+    talk.hear_send(conn);
+    for stranger in [id.0 + 1, u64::MAX] {
+        let stranger = ProducerId(stranger);
+        talk.receipt(conn, stranger, 0);
+        let error = CommandSendError {
+            producer_id: stranger.0,
+            sequence_id: 0,
+            error: ServerError::PERSISTENCE_ERROR,
+            message: "no".to_owned(),
+        };
+        talk.say(conn, error);
+        talk.say(conn, CommandCloseProducer { producer_id: stranger.0, ..Default::default() });
+    }
+    assert!(talk.is_open(conn));
+    assert_eq!(talk.outcome(), None);
+    talk.receipt(conn, id, 0);
+    assert_eq!(talk.outcome().map(|(token, end)| (token, end.is_ok())), Some((token, true)));
+}
+
+#[test]
 fn p01_a_receipt_ahead_of_its_turn_closes_the_connection_and_all_is_sent_again() {
     let mut talk = Talk::new();
     let (id, conn) = talk.producer();

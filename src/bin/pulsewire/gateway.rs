@@ -114,7 +114,7 @@ fn reload(handle: &Handle, config: &GatewayConfig) {
     match handle.reload(config) {
         Ok(()) => tracing::info!("reloaded"),
         Err(errors) => {
-            let wrong: Vec<String> = errors.iter().map(|error| flag_for(&error.key, error)).collect();
+            let wrong: Vec<String> = errors.iter().map(ToString::to_string).collect();
             note(&format!("nothing is reloaded: {}", Failure::configuration(&wrong).message()));
         }
     }
@@ -234,7 +234,12 @@ impl Arguments {
             checked.upstream = "pulsar+ssl://localhost".parse().ok();
         }
         if let Err(errors) = checked.validate() {
-            wrong.extend(errors.iter().map(|error| flag_for(&error.key, error)));
+            let from_file = file.is_some();
+            let told = |error: &pulsewire_gateway::ConfigError| match from_file {
+                true => error.to_string(),
+                false => flag_for(&error.key, error),
+            };
+            wrong.extend(errors.iter().map(told));
         }
         if wrong.is_empty() { Ok(config) } else { Err(Failure::configuration(&wrong)) }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pulsewire::{Client, CompressionType, InitialPosition, Message, MessageId};
+use pulsewire::{
+    BatcherBuilder, Client, CompressionType, InitialPosition, Message, MessageId, SubscriptionType,
+};
 use serde_json::{Value, json};
 
 use super::witness::{Language, hex, random, said};
@@ -26,6 +28,10 @@ pub(super) enum Mode {
     Single,
     Batch,
     Chunk,
+    /// Batches of one message each.
+    Alone,
+    /// Batches by key.
+    Keyed,
 }
 
 impl Mode {
@@ -34,6 +40,8 @@ impl Mode {
             Self::Single => "single",
             Self::Batch => "batch",
             Self::Chunk => "chunk",
+            Self::Alone => "alone",
+            Self::Keyed => "keyed",
         }
     }
 }
@@ -57,6 +65,14 @@ checks! {
     c30_we_read_the_batches_of_python: PYTHON, Mode::Batch => Party::Ours;
     p05_java_reads_our_chunks: Party::Ours, Mode::Chunk => JAVA;
     p05_python_reads_our_chunks: Party::Ours, Mode::Chunk => PYTHON;
+    p04_java_reads_our_batches_of_one: Party::Ours, Mode::Alone => JAVA;
+    p04_python_reads_our_batches_of_one: Party::Ours, Mode::Alone => PYTHON;
+    c30_we_read_the_batches_of_one_of_java: JAVA, Mode::Alone => Party::Ours;
+    c30_we_read_the_batches_of_one_of_python: PYTHON, Mode::Alone => Party::Ours;
+    p04_java_reads_our_batches_by_key: Party::Ours, Mode::Keyed => JAVA;
+    p04_python_reads_our_batches_by_key: Party::Ours, Mode::Keyed => PYTHON;
+    c30_we_read_the_batches_by_key_of_java: JAVA, Mode::Keyed => Party::Ours;
+    c30_we_read_the_batches_by_key_of_python: PYTHON, Mode::Keyed => Party::Ours;
     c28_we_read_the_chunks_of_java: JAVA, Mode::Chunk => Party::Ours;
     c28_we_read_the_chunks_of_python: PYTHON, Mode::Chunk => Party::Ours;
 }
@@ -79,7 +95,19 @@ async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party)
         _ => messages(writer != PYTHON && reader != PYTHON),
     };
     let sent = write(both, writer, &topic, mode, codec, &messages).await?;
-    let received = read(both, reader, &topic, messages.len()).await?;
+    let mut received = read(both, reader, &topic, messages.len()).await?;
+    if mode == Mode::Keyed {
+        // Key by key; of one key in the order of sending, as ids say.
+        let place = |id: &Value| sent.iter().position(|sent| sent["message_id"] == id["message_id"]);
+        let mut last = BTreeMap::new();
+        for message in &received {
+            let before = last.insert(message["key"].as_str().unwrap_or("").to_owned(), place(message));
+            if before.is_some_and(|before| before > place(message)) {
+                return Err(format!("{} came after a later message of its key", message["message_id"]));
+            }
+        }
+        received.sort_by_key(place);
+    }
     if received.len() != messages.len() || sent.len() != messages.len() {
         return Err(format!("{} sent, {} received", sent.len(), received.len()));
     }
@@ -103,6 +131,80 @@ async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party)
         compare(message, sent, received).map_err(|e| format!("message {at}: {e}"))?;
     }
     Ok(())
+}
+
+/// Just under the limit all clients send and read; just over it each refuses, and goes on.
+pub(crate) async fn p01_all_clients_have_the_same_limit(env: Env) -> Outcome {
+    let both = Both::new(env);
+    let limit = both.env.endpoint.max_message_size;
+    let sized = |size: usize| json!({ "payload": { "random": [size, size] } });
+    // Metadata counts too.
+    let messages = [sized(limit - 1024), sized(limit + 1), json!({ "payload": "01" })];
+    for writer in [Party::Ours, JAVA, PYTHON] {
+        let topic = both.topic(&format!("{writer:?}").replace(['(', ')'], ""));
+        let mut sent = Vec::new();
+        for message in &messages {
+            let one = write(&both, writer, &topic, Mode::Single, "NONE", std::slice::from_ref(message)).await;
+            // Ours fails as a whole, theirs for each message.
+            sent.push(
+                one.ok().and_then(|sent| sent.into_iter().next()).filter(|sent| sent.get("error").is_none()),
+            );
+        }
+        let [Some(under), None, Some(after)] = &sent[..] else {
+            return Err(format!("{writer:?}: {sent:?}"));
+        };
+        for reader in [Party::Ours, JAVA, PYTHON] {
+            let received = read(&both, reader, &topic, 2).await?;
+            if received.len() != 2 {
+                return Err(format!("{writer:?} to {reader:?}: {} came", received.len()));
+            }
+            compare(&messages[0], under, &received[0])
+                .map_err(|e| format!("{writer:?} to {reader:?}: {e}"))?;
+            compare(&messages[2], after, &received[1])
+                .map_err(|e| format!("{writer:?} to {reader:?}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whoever sends and whoever reads, a message that is put off comes when its time has come.
+pub(crate) async fn p13_delayed_messages_are_seen_alike(env: Env) -> Outcome {
+    const DELAY: u64 = 3_000;
+    let both = Both::new(env);
+    let client = both.client()?;
+    for writer in [Party::Ours, JAVA, PYTHON] {
+        let topic = both.topic(&format!("{writer:?}").replace(['(', ')'], ""));
+        let consumer = client.consumer(&topic, "ours").initial_position(InitialPosition::Earliest);
+        let consumer =
+            consumer.subscription_type(SubscriptionType::Shared).subscribe().await.map_err(text)?;
+        let handle = |language: Language| format!("{topic}-{language:?}");
+        for language in [Language::Java, Language::Python] {
+            let name = format!("{language:?}");
+            let request = json!({ "do": "subscribe", "topic": topic, "subscription": name, "type": "Shared", "handle": handle(language) });
+            both.ask(language, request).await?;
+        }
+        let messages = [json!({ "payload": "01", "deliver_after_ms": DELAY }), json!({ "payload": "02" })];
+        let sent = write(&both, writer, &topic, Mode::Single, "NONE", &messages).await?;
+        // The second overtakes the first.
+        for message in [1, 0] {
+            let ours = receive(&consumer).await?;
+            consumer.acknowledge(&ours).map_err(text)?;
+            compare(&messages[message], &sent[message], &as_said(&ours))
+                .map_err(|e| format!("{writer:?}: {e}"))?;
+        }
+        for language in [Language::Java, Language::Python] {
+            let request =
+                json!({ "do": "receive", "handle": handle(language), "count": 2, "timeout_ms": 15_000 });
+            let theirs = both.ask(language, request).await?;
+            for (at, message) in [1, 0].into_iter().enumerate() {
+                let theirs = &theirs["messages"][at];
+                compare(&messages[message], &sent[message], theirs)
+                    .map_err(|e| format!("{writer:?} to {language:?}: {e}"))?;
+            }
+            both.ask(language, json!({ "do": "close", "handle": handle(language) })).await?;
+        }
+    }
+    client.close().await.map_err(text)
 }
 
 /// Sends; the ids, in order.
@@ -208,7 +310,10 @@ async fn we_write(
     messages: &[Value],
 ) -> Result<Vec<Value>> {
     let client = both.client()?;
-    let builder = client.producer(topic).batching(mode == Mode::Batch);
+    let builder = client.producer(topic).batching(matches!(mode, Mode::Batch | Mode::Alone | Mode::Keyed));
+    let builder = if mode == Mode::Alone { builder.batching_max_messages(1) } else { builder };
+    let by = if mode == Mode::Keyed { BatcherBuilder::KeyBased } else { BatcherBuilder::Default };
+    let builder = builder.batcher_builder(by);
     let builder = builder.batching_max_publish_delay(Duration::from_secs(20)).batching_max_bytes(1024 * 1024);
     let builder = builder.chunking_enabled(mode == Mode::Chunk).compression_type(wire(codec));
     let producer = builder.create().await.map_err(text)?;
@@ -230,6 +335,9 @@ async fn we_write(
             }
             if let Some(time) = message["event_time"].as_u64() {
                 builder = builder.event_time(time);
+            }
+            if let Some(time) = message["deliver_after_ms"].as_u64() {
+                builder = builder.deliver_after(Duration::from_millis(time));
             }
             builder.send()
         })

@@ -4,7 +4,7 @@
 //!
 //! | `do` | with | answer |
 //! |---|---|---|
-//! | `produce` | `topic`, `mode` (`single`, `batch`, `chunk`), `codec`, `messages` | `sent`: ids, or an `error` each |
+//! | `produce` | `topic`, `mode` (`single`, `batch`, `chunk`, `alone`, `keyed`), `codec`, `messages` | `sent`: ids, or an `error` each |
 //! | `subscribe` | `topic`, `subscription`, `type`, `queue`, `handle`; Java also `retry`, `max_redeliver_count`, `nack_delay_ms` | |
 //! | `receive` | `handle`, `count`, `timeout_ms`, `acknowledge`; Java also `then` (`acknowledge`, `negative_acknowledge`, `reconsume_later` with `delay_ms`, `keep`) | `messages`: as many as came before the timeout |
 //! | `compare` | `ids`, serialised | `order`: their places, in the client's own order |

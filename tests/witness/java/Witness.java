@@ -19,6 +19,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import org.apache.pulsar.client.api.BatcherBuilder;
 import org.apache.pulsar.client.api.CompressionType;
 import org.apache.pulsar.client.api.Consumer;
 import org.apache.pulsar.client.api.ConsumerBuilder;
@@ -100,6 +101,10 @@ public final class Witness {
             case "batch" -> builder.enableBatching(true)
                     .batchingMaxMessages(1000)
                     .batchingMaxBytes(1024 * 1024)
+                    .batchingMaxPublishDelay(20, TimeUnit.SECONDS);
+            case "alone" -> builder.enableBatching(true).batchingMaxMessages(1);
+            case "keyed" -> builder.enableBatching(true)
+                    .batcherBuilder(BatcherBuilder.KEY_BASED)
                     .batchingMaxPublishDelay(20, TimeUnit.SECONDS);
             case "chunk" -> builder.enableChunking(true);
             default -> { }

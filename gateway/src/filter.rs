@@ -1,0 +1,401 @@
+//! Narrowing on the frames themselves.
+//!
+//! ```text
+//! head --command whole--> judged --passes--> passing (the rest of its frame, as it comes) --end of frame--> head
+//!   |                       |----replaced--> (what was understood goes on, not what came) --------------> head
+//!   |                       '----refused---> dropping (the rest of its frame); a Pulsar error goes back --> head
+//!   '--no frame, or a command that nobody knows--> broken: the connection is closed
+//! ```
+//!
+//! Two readers of one protocol can be made to disagree: a command that is one to us and another to the broker would
+//! go past every rule. So a command has to be written as all clients write it, type first and then its one body;
+//! and those that name topics are written anew from what was understood.
+//!
+//! Payloads are never held: what passes is a slice of what came.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use pulsewire_proto::wire::frame::encode_command;
+use pulsewire_proto::wire::{
+    Command, CommandAddPartitionToTxnResponse, CommandAddSubscriptionToTxnResponse, CommandError,
+    CommandGetOrCreateSchemaResponse, CommandGetSchemaResponse, CommandLookupTopicResponse,
+    CommandPartitionedTopicMetadataResponse, LookupResult, PartitionedMetadataResult, ServerError,
+    TopicsMode,
+};
+use tracing::debug;
+
+use crate::ending::Ending;
+use crate::metrics::Metrics;
+use crate::narrow::Permits;
+
+/// The largest command, without its payload: a schema, or very many acknowledgements.
+const MAX_COMMAND: usize = 1024 * 1024;
+/// Errors that wait for the client to read them; no more of its commands are read then.
+const MAX_REPLIES: usize = 64 * 1024;
+
+/// Commands that act on what was permitted before, or on nothing: they go on as they came.
+const HARMLESS: [i32; 18] = [2, 6, 10, 11, 12, 15, 16, 18, 19, 20, 25, 28, 29, 37, 50, 56, 62, 67];
+
+/// Decides about each frame of one connection.
+pub(crate) struct Filter {
+    permits: Arc<Permits>,
+    metrics: Arc<Metrics>,
+    state: State,
+    /// The beginning of a frame whose command is not whole.
+    begun: BytesMut,
+    /// What passed and is not sent yet.
+    passed: VecDeque<Bytes>,
+    replies: BytesMut,
+    down: Boundaries,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    Passing(usize),
+    Dropping(usize),
+}
+
+impl State {
+    fn passing(left: usize) -> Self {
+        if left == 0 { State::Head } else { State::Passing(left) }
+    }
+
+    fn dropping(left: usize) -> Self {
+        if left == 0 { State::Head } else { State::Dropping(left) }
+    }
+}
+
+enum Verdict {
+    Pass,
+    Replace(Command),
+    Refuse(&'static str, Command),
+}
+
+impl Filter {
+    pub(crate) fn new(permits: Arc<Permits>, metrics: Arc<Metrics>) -> Self {
+        Filter {
+            permits,
+            metrics,
+            state: State::Head,
+            begun: BytesMut::new(),
+            passed: VecDeque::new(),
+            replies: BytesMut::new(),
+            down: Boundaries::default(),
+        }
+    }
+
+    /// Takes bytes of the client.
+    pub(crate) fn push(&mut self, bytes: &Bytes) -> Result<(), Ending> {
+        // What lies between `run` and `at` passes, in one slice.
+        let (mut at, mut run) = (0, 0);
+        while at < bytes.len() {
+            let here = bytes.len() - at;
+            match self.state {
+                State::Passing(left) => {
+                    at += left.min(here);
+                    self.state = State::passing(left - left.min(here));
+                }
+                State::Dropping(left) => {
+                    self.pass(bytes, run, at);
+                    at += left.min(here);
+                    run = at;
+                    self.state = State::dropping(left - left.min(here));
+                }
+                State::Head if self.begun.is_empty() => match head(&bytes[at..])? {
+                    Some((command, rest)) if here >= 8 + command => {
+                        let verdict = self.judge(&bytes.slice(at + 8..at + 8 + command))?;
+                        if !matches!(verdict, Verdict::Pass) {
+                            self.pass(bytes, run, at);
+                            run = at + 8 + command;
+                        }
+                        at += 8 + command;
+                        self.settle(verdict, rest);
+                    }
+                    _ => {
+                        self.pass(bytes, run, at);
+                        self.begun.extend_from_slice(&bytes[at..]);
+                        (at, run) = (bytes.len(), bytes.len());
+                    }
+                },
+                State::Head => {
+                    let whole = head(&self.begun)?.map_or(8, |(command, _)| 8 + command);
+                    let take = (whole - self.begun.len()).min(here);
+                    self.begun.extend_from_slice(&bytes[at..at + take]);
+                    at += take;
+                    run = at;
+                    if let Some((command, rest)) = head(&self.begun)?
+                        && self.begun.len() == 8 + command
+                    {
+                        let frame = self.begun.split().freeze();
+                        let verdict = self.judge(&frame.slice(8..))?;
+                        if matches!(verdict, Verdict::Pass) {
+                            self.passed.push_back(frame);
+                        }
+                        self.settle(verdict, rest);
+                    }
+                }
+            }
+        }
+        self.pass(bytes, run, at);
+        Ok(())
+    }
+
+    fn pass(&mut self, bytes: &Bytes, from: usize, to: usize) {
+        if from < to {
+            self.passed.push_back(bytes.slice(from..to));
+        }
+    }
+
+    fn settle(&mut self, verdict: Verdict, rest: usize) {
+        self.state = match verdict {
+            Verdict::Pass => State::passing(rest),
+            Verdict::Replace(command) => {
+                let mut frame = BytesMut::new();
+                encode_command(&command, &mut frame);
+                self.passed.push_back(frame.freeze());
+                // Commands that name topics have nothing behind them.
+                State::dropping(rest)
+            }
+            Verdict::Refuse(name, reply) => {
+                self.metrics.command_refused(name);
+                debug!(command = name, "refused by narrowing");
+                encode_command(&reply, &mut self.replies);
+                State::dropping(rest)
+            }
+        };
+    }
+
+    /// The next piece for the upstream.
+    pub(crate) fn next(&mut self) -> Option<Bytes> {
+        self.passed.pop_front()
+    }
+
+    pub(crate) fn has_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    /// Whether the client has to read its errors before more of it is read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.replies.len() >= MAX_REPLIES
+    }
+
+    /// Our errors, if they can stand before whatever the upstream says next.
+    pub(crate) fn replies_now(&mut self) -> Option<Bytes> {
+        (self.has_replies() && self.down.between_frames()).then(|| self.replies.split().freeze())
+    }
+
+    /// What the upstream says, with our errors between two of its frames if there are any.
+    pub(crate) fn with_replies(&mut self, bytes: Bytes) -> Bytes {
+        match self.down.pass_over(&bytes) {
+            Some(at) if self.has_replies() => {
+                let replies = self.replies.split();
+                [&bytes[..at], &replies[..], &bytes[at..]].concat().into()
+            }
+            _ => bytes,
+        }
+    }
+
+    fn judge(&self, command: &Bytes) -> Result<Verdict, Ending> {
+        let number = canonical(command)?;
+        if HARMLESS.contains(&number) {
+            return Ok(Verdict::Pass);
+        }
+        let decoded = Command::decode(command).map_err(|_| Ending::BadFrame)?;
+        let name = decoded.name();
+        let refuse = |reply: Command| Ok(Verdict::Refuse(name, reply));
+        let error = Some(ServerError::AUTHORIZATION_ERROR);
+        let message = || "this gateway does not let this client do that".to_owned();
+        let plain = |request_id| {
+            let error = ServerError::AUTHORIZATION_ERROR;
+            CommandError { request_id, error, message: message() }.into()
+        };
+        let permits = &self.permits;
+        let either = |topic: &str| permits.produce(topic) || permits.consume(topic);
+        match &decoded {
+            Command::Producer(it) if !permits.produce(&it.topic) => refuse(plain(it.request_id)),
+            Command::Subscribe(it) if !permits.consume(&it.topic) => refuse(plain(it.request_id)),
+            Command::LookupTopic(it) if !either(&it.topic) => refuse(
+                CommandLookupTopicResponse {
+                    request_id: it.request_id,
+                    response: Some(LookupResult::FAILED),
+                    error,
+                    message: Some(message()),
+                    ..CommandLookupTopicResponse::default()
+                }
+                .into(),
+            ),
+            Command::PartitionedTopicMetadata(it) if !either(&it.topic) => refuse(
+                CommandPartitionedTopicMetadataResponse {
+                    request_id: it.request_id,
+                    response: Some(PartitionedMetadataResult::FAILED),
+                    error,
+                    message: Some(message()),
+                    ..CommandPartitionedTopicMetadataResponse::default()
+                }
+                .into(),
+            ),
+            Command::GetTopicsOfNamespace(it) => {
+                let mode = it.mode.unwrap_or(TopicsMode::PERSISTENT);
+                let (persistent, other) =
+                    (mode != TopicsMode::NON_PERSISTENT, mode != TopicsMode::PERSISTENT);
+                match permits.list(&it.namespace, persistent, other) {
+                    true => Ok(Verdict::Replace(decoded)),
+                    false => refuse(plain(it.request_id)),
+                }
+            }
+            Command::WatchTopicList(it) if !permits.list(&it.namespace, true, false) => {
+                refuse(plain(it.request_id))
+            }
+            Command::GetSchema(it) if !either(&it.topic) => refuse(
+                CommandGetSchemaResponse {
+                    request_id: it.request_id,
+                    error_code: error,
+                    error_message: Some(message()),
+                    ..CommandGetSchemaResponse::default()
+                }
+                .into(),
+            ),
+            // Schemas are made by producers, and by consumers that are the first of their topic.
+            Command::GetOrCreateSchema(it) if !either(&it.topic) => refuse(
+                CommandGetOrCreateSchemaResponse {
+                    request_id: it.request_id,
+                    error_code: error,
+                    error_message: Some(message()),
+                    ..CommandGetOrCreateSchemaResponse::default()
+                }
+                .into(),
+            ),
+            Command::AddPartitionToTxn(it) if !it.partitions.iter().all(|topic| permits.produce(topic)) => {
+                refuse(
+                    CommandAddPartitionToTxnResponse {
+                        request_id: it.request_id,
+                        txnid_least_bits: it.txnid_least_bits,
+                        txnid_most_bits: it.txnid_most_bits,
+                        error,
+                        message: Some(message()),
+                    }
+                    .into(),
+                )
+            }
+            Command::AddSubscriptionToTxn(it)
+                if !it.subscription.iter().all(|own| permits.consume(&own.topic)) =>
+            {
+                refuse(
+                    CommandAddSubscriptionToTxnResponse {
+                        request_id: it.request_id,
+                        txnid_least_bits: it.txnid_least_bits,
+                        txnid_most_bits: it.txnid_most_bits,
+                        error,
+                        message: Some(message()),
+                    }
+                    .into(),
+                )
+            }
+            Command::Producer(_)
+            | Command::Subscribe(_)
+            | Command::LookupTopic(_)
+            | Command::PartitionedTopicMetadata(_)
+            | Command::WatchTopicList(_)
+            | Command::GetSchema(_)
+            | Command::GetOrCreateSchema(_)
+            | Command::AddPartitionToTxn(_)
+            | Command::AddSubscriptionToTxn(_) => Ok(Verdict::Replace(decoded)),
+            // Between brokers and coordinators only.
+            Command::EndTxnOnPartition(it) => refuse(plain(it.request_id)),
+            Command::EndTxnOnSubscription(it) => refuse(plain(it.request_id)),
+            _ => Err(Ending::UnknownCommand),
+        }
+    }
+}
+
+/// Of a frame that begins here, the length of its command and of what follows that; `None` if eight bytes are not
+/// there yet.
+fn head(bytes: &[u8]) -> Result<Option<(usize, usize)>, Ending> {
+    if bytes.len() < 8 {
+        return Ok(None);
+    }
+    let mut bytes = bytes;
+    let (total, command) = (bytes.get_u32() as usize, bytes.get_u32() as usize);
+    if command > MAX_COMMAND {
+        return Err(Ending::BadFrame);
+    }
+    let rest = total.checked_sub(4).and_then(|total| total.checked_sub(command)).ok_or(Ending::BadFrame)?;
+    Ok(Some((command, rest)))
+}
+
+/// The number of a command that is written as all clients write it: its type, then its body, which is the one that
+/// belongs to the type, and nothing else.
+fn canonical(mut command: &[u8]) -> Result<i32, Ending> {
+    let mut byte = || {
+        let (first, rest) = command.split_first()?;
+        command = rest;
+        Some(*first)
+    };
+    let number = match (byte(), byte()) {
+        (Some(0x08), Some(number @ 0..0x80)) => number,
+        // Numbers over 127 are none that is known.
+        (Some(0x08), Some(_)) => return Err(Ending::UnknownCommand),
+        _ => return Err(Ending::BadFrame),
+    };
+    let tag = u32::from(number) << 3 | 2;
+    let same = if tag < 0x80 {
+        byte().map(u32::from) == Some(tag)
+    } else {
+        byte().map(u32::from) == Some(tag & 0x7f | 0x80) && byte().map(u32::from) == Some(tag >> 7)
+    };
+    let mut length = 0usize;
+    for shift in [0, 7, 14, 21] {
+        let Some(byte) = byte() else { break };
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            let well = same && length == command.len();
+            return if well { Ok(i32::from(number)) } else { Err(Ending::BadFrame) };
+        }
+    }
+    Err(Ending::BadFrame)
+}
+
+/// Where the upstream's frames begin and end.
+#[derive(Debug, Default)]
+struct Boundaries {
+    size: [u8; 4],
+    have: usize,
+    left: usize,
+}
+
+impl Boundaries {
+    fn between_frames(&self) -> bool {
+        self.have == 0 && self.left == 0
+    }
+
+    /// Goes over what the upstream says; the first place in it, its end included, that lies between two frames.
+    fn pass_over(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        let mut first = self.between_frames().then_some(0);
+        while at < bytes.len() {
+            if self.left > 0 {
+                let take = self.left.min(bytes.len() - at);
+                self.left -= take;
+                at += take;
+            } else {
+                self.size[self.have] = bytes[at];
+                self.have += 1;
+                at += 1;
+                if self.have == self.size.len() {
+                    self.have = 0;
+                    self.left = u32::from_be_bytes(self.size) as usize;
+                }
+            }
+            if self.between_frames() && first.is_none() {
+                first = Some(at);
+            }
+        }
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+use bytes::BufMut;
+use pulsewire_proto::wire::frame::{FrameDecoder, encode_with_entry};
+use pulsewire_proto::wire::*;
+
+use super::*;
+use crate::narrow::permits;
+
+fn filter() -> Filter {
+    Filter::new(permits(&["out-*"], &["in", "lists/all/*"]), Arc::new(Metrics::new()))
+}
+
+fn frame(command: impl Into<Command>) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    encode_command(&command.into(), &mut out);
+    out.to_vec()
+}
+
+fn frames(bytes: &[u8]) -> Vec<Command> {
+    let mut decoder = FrameDecoder::new(1 << 24);
+    decoder.push(Bytes::copy_from_slice(bytes));
+    let mut all = Vec::new();
+    while let Some(frame) = decoder.next_frame().expect("frames") {
+        all.push(frame.decode().expect("a command"));
+    }
+    all
+}
+
+fn passed(filter: &mut Filter) -> Vec<u8> {
+    std::iter::from_fn(|| filter.next()).collect::<Vec<_>>().concat()
+}
+
+/// What passes and what is answered.
+fn judged(command: impl Into<Command>) -> (Vec<Command>, Vec<Command>) {
+    let mut filter = filter();
+    filter.push(&frame(command).into()).expect("a frame");
+    let replies = filter.replies_now().unwrap_or_default();
+    (frames(&passed(&mut filter)), frames(&replies))
+}
+
+fn producer(topic: &str) -> CommandProducer {
+    CommandProducer { topic: topic.to_owned(), producer_id: 1, request_id: 7, ..Default::default() }
+}
+
+fn subscribe(topic: &str) -> CommandSubscribe {
+    CommandSubscribe { topic: topic.to_owned(), request_id: 7, ..Default::default() }
+}
+
+#[test]
+fn what_is_permitted_passes() {
+    for command in [
+        Command::from(producer("out-1")),
+        subscribe("persistent://public/default/in-partition-0").into(),
+        CommandLookupTopic { topic: "in".to_owned(), ..Default::default() }.into(),
+        CommandLookupTopic { topic: "out-x".to_owned(), ..Default::default() }.into(),
+        CommandPartitionedTopicMetadata { topic: "out-x".to_owned(), ..Default::default() }.into(),
+        CommandGetSchema { topic: "in".to_owned(), ..Default::default() }.into(),
+        CommandGetOrCreateSchema { topic: "out-x".to_owned(), ..Default::default() }.into(),
+        CommandGetTopicsOfNamespace { namespace: "lists/all".to_owned(), ..Default::default() }.into(),
+        CommandWatchTopicList { namespace: "lists/all".to_owned(), ..Default::default() }.into(),
+        CommandAddPartitionToTxn { partitions: vec!["out-1".to_owned()], ..Default::default() }.into(),
+        CommandSeek::default().into(),
+        CommandPing::default().into(),
+        CommandFlow::default().into(),
+        CommandNewTxn::default().into(),
+        CommandEndTxn::default().into(),
+        CommandConnect { client_version: "x".to_owned(), ..Default::default() }.into(),
+    ] {
+        assert_eq!(judged(command.clone()), (vec![command], vec![]));
+    }
+}
+
+#[test]
+fn what_is_not_gets_the_error_that_belongs_to_it() {
+    let text = Some("this gateway does not let this client do that".to_owned());
+    let error = Some(ServerError::AUTHORIZATION_ERROR);
+    let plain = |request_id| {
+        let (error, message) = (ServerError::AUTHORIZATION_ERROR, text.clone().unwrap_or_default());
+        Command::from(CommandError { request_id, error, message })
+    };
+    let topic = || "secret".to_owned();
+    let own = Subscription { topic: topic(), subscription: "s".to_owned() };
+    for (command, reply) in [
+        (Command::from(producer("in")), plain(7)),
+        (subscribe("out-1").into(), plain(7)),
+        (
+            CommandGetTopicsOfNamespace {
+                request_id: 7,
+                namespace: "public/default".to_owned(),
+                ..Default::default()
+            }
+            .into(),
+            plain(7),
+        ),
+        (
+            CommandGetTopicsOfNamespace {
+                request_id: 7,
+                namespace: "lists/all".to_owned(),
+                mode: Some(TopicsMode::ALL),
+                ..Default::default()
+            }
+            .into(),
+            plain(7),
+        ),
+        (
+            CommandWatchTopicList { request_id: 7, namespace: "a/b".to_owned(), ..Default::default() }.into(),
+            plain(7),
+        ),
+        (CommandEndTxnOnPartition { request_id: 7, ..Default::default() }.into(), plain(7)),
+        (
+            CommandLookupTopic { topic: topic(), request_id: 7, ..Default::default() }.into(),
+            CommandLookupTopicResponse {
+                request_id: 7,
+                response: Some(LookupResult::FAILED),
+                error,
+                message: text.clone(),
+                ..Default::default()
+            }
+            .into(),
+        ),
+        (
+            CommandPartitionedTopicMetadata { topic: topic(), request_id: 7, ..Default::default() }.into(),
+            CommandPartitionedTopicMetadataResponse {
+                request_id: 7,
+                response: Some(PartitionedMetadataResult::FAILED),
+                error,
+                message: text.clone(),
+                ..Default::default()
+            }
+            .into(),
+        ),
+        (
+            CommandGetSchema { topic: topic(), request_id: 7, ..Default::default() }.into(),
+            CommandGetSchemaResponse {
+                request_id: 7,
+                error_code: error,
+                error_message: text.clone(),
+                ..Default::default()
+            }
+            .into(),
+        ),
+        (
+            CommandGetOrCreateSchema { topic: topic(), request_id: 7, ..Default::default() }.into(),
+            CommandGetOrCreateSchemaResponse {
+                request_id: 7,
+                error_code: error,
+                error_message: text.clone(),
+                ..Default::default()
+            }
+            .into(),
+        ),
+        (
+            CommandAddPartitionToTxn {
+                request_id: 7,
+                txnid_most_bits: Some(3),
+                partitions: vec!["out-1".to_owned(), topic()],
+                ..Default::default()
+            }
+            .into(),
+            CommandAddPartitionToTxnResponse {
+                request_id: 7,
+                txnid_most_bits: Some(3),
+                error,
+                message: text.clone(),
+                ..Default::default()
+            }
+            .into(),
+        ),
+        (
+            CommandAddSubscriptionToTxn { request_id: 7, subscription: vec![own], ..Default::default() }
+                .into(),
+            CommandAddSubscriptionToTxnResponse {
+                request_id: 7,
+                error,
+                message: text.clone(),
+                ..Default::default()
+            }
+            .into(),
+        ),
+    ] {
+        assert_eq!(judged(command), (vec![], vec![reply]));
+    }
+}
+
+/// Any cut of the stream gives the same.
+#[test]
+fn however_it_is_cut() {
+    let mut stream = BytesMut::new();
+    stream.extend_from_slice(&frame(producer("out-1")));
+    for n in 0..4u8 {
+        let send = CommandSend { producer_id: 1, sequence_id: u64::from(n), ..Default::default() };
+        encode_with_entry(&send.into(), &[n; 300], &mut stream);
+        stream.extend_from_slice(&frame(producer("secret")));
+    }
+    let stream = stream.freeze();
+    let mut whole = filter();
+    whole.push(&stream).expect("frames");
+    let wanted = (passed(&mut whole), whole.replies_now().expect("replies"));
+    assert_eq!(frames(&wanted.1).len(), 4);
+    for size in 1..200 {
+        let mut filter = filter();
+        let mut got = Vec::new();
+        for piece in stream.chunks(size) {
+            filter.push(&Bytes::copy_from_slice(piece)).expect("frames");
+            got.extend(passed(&mut filter));
+        }
+        assert!(got == wanted.0, "{size}");
+        assert_eq!(filter.replies_now().expect("replies"), wanted.1, "{size}");
+    }
+}
+
+#[test]
+fn sends_are_not_copied() {
+    let mut stream = BytesMut::new();
+    for _ in 0..100 {
+        encode_with_entry(&CommandSend::default().into(), &[0; 1000], &mut stream);
+    }
+    let stream = stream.freeze();
+    let mut filter = filter();
+    filter.push(&stream).expect("frames");
+    let all = filter.next().expect("a piece");
+    assert_eq!((all.as_ptr(), all.len()), (stream.as_ptr(), stream.len()));
+    assert_eq!(filter.next(), None);
+}
+
+fn raw(command: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u32(command.len() as u32 + 4);
+    out.put_u32(command.len() as u32);
+    out.put_slice(command);
+    out.freeze()
+}
+
+/// What another reader might take for another command is none.
+#[test]
+fn commands_of_two_meanings() {
+    let mut body = BytesMut::new();
+    producer("secret").encode(&mut body);
+    let named = |number: u8, field: u8| {
+        let mut out = vec![0x08, number, field << 3 | 2, body.len() as u8];
+        out.extend_from_slice(&body);
+        out
+    };
+    let flow = [0x08, 11, 11 << 3 | 2, 0];
+    for (what, command) in [
+        ("two types", [&[0x08, 11][..], &named(5, 5)].concat()),
+        ("a second body", [&flow[..], &named(5, 5)].concat()),
+        ("the body of another", named(11, 5)),
+        ("a type of two bytes", [&[0x08, 0x85, 0x00][..], &named(5, 5)[2..]].concat()),
+        ("the body first", [&named(5, 5)[2..], &[0x08, 5][..]].concat()),
+        ("no type", named(5, 5)[2..].to_vec()),
+        ("no body", vec![0x08, 5]),
+        ("nothing", vec![]),
+        ("a long length", [&[0x08, 5, 42, body.len() as u8 | 0x80, 0x80, 0x80, 0x80, 0][..], &body].concat()),
+    ] {
+        let pushed = filter().push(&raw(&command));
+        assert!(matches!(pushed, Err(Ending::BadFrame | Ending::UnknownCommand)), "{what}: {pushed:?}");
+    }
+    // The last of two topics counts for every reader; what goes on has one.
+    let mut two = body.clone();
+    two.put_slice(&[10, 5]);
+    two.put_slice(b"out-1");
+    let mut command = vec![0x08, 5, 42, two.len() as u8];
+    command.extend_from_slice(&two);
+    let mut filter = filter();
+    filter.push(&raw(&command)).expect("a frame");
+    assert_eq!(passed(&mut filter), frame(producer("out-1")));
+}
+
+#[test]
+fn frames_that_are_none_and_commands_that_nobody_knows() {
+    for bytes in [&[0xff; 8][..], &[0, 0, 0, 3, 0, 0, 0, 0], &[0, 0, 0, 8, 0, 0, 0, 5], b"GET / HT"] {
+        assert_eq!(filter().push(&Bytes::copy_from_slice(bytes)), Err(Ending::BadFrame));
+    }
+    assert_eq!(filter().push(&frame(CommandSuccess::default()).into()), Err(Ending::UnknownCommand));
+    assert_eq!(filter().push(&raw(&[0x08, 47, 0xfa, 0x02, 0])), Err(Ending::UnknownCommand));
+}
+
+/// Our errors stand between two frames of the upstream, never within one.
+#[test]
+fn replies_stand_between_frames() {
+    let ping = frame(CommandPing::default());
+    let down = [ping.clone(), ping.clone(), ping.clone()].concat();
+    for cut in 0..=down.len() {
+        let mut filter = filter();
+        let mut out = Vec::new();
+        out.extend(filter.with_replies(Bytes::copy_from_slice(&down[..cut])));
+        filter.push(&frame(producer("secret")).into()).expect("a frame");
+        out.extend(filter.replies_now().unwrap_or_default());
+        out.extend(filter.with_replies(Bytes::copy_from_slice(&down[cut..])));
+        out.extend(filter.replies_now().unwrap_or_default());
+        let names: Vec<_> = frames(&out).iter().map(Command::name).collect();
+        assert_eq!(names.len(), 4, "{cut}");
+        assert_eq!(names.iter().filter(|name| **name == "Error").count(), 1, "{cut}");
+    }
+}
+
+#[test]
+fn replies_have_a_bound() {
+    let mut filter = filter();
+    let refused = Bytes::from(frame(producer("secret")));
+    let mut pushed = 0;
+    while !filter.is_full() {
+        filter.push(&refused).expect("a frame");
+        pushed += 1;
+        assert!(pushed < 10_000, "no bound");
+    }
+}

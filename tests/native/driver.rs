@@ -1,0 +1,157 @@
+//! One connection under load, through a relay that can stop taking bytes from the client.
+#![forbid(unsafe_code)]
+
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use pulsewire::{Client, Consumer, ErrorKind, InitialPosition};
+use pulsewire_broker::server::{Server, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+const TOPIC: &str = "persistent://public/default/t";
+const SOON: Duration = Duration::from_secs(20);
+
+fn any() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A broker, its address, and that of a relay in front of it; while the switch is on the relay takes nothing.
+async fn world() -> (String, String, watch::Sender<bool>) {
+    let relay = TcpListener::bind(any()).await.expect("a port");
+    let through = format!("pulsar://localhost:{}", relay.local_addr().expect("an address").port());
+    // Lookups answer with the relay.
+    let config =
+        ServerConfig { listen: any(), advertised_url: Some(through.clone()), ..ServerConfig::default() };
+    let server = Server::bind(config).await.expect("a broker");
+    let broker = server.local_addr();
+    tokio::spawn(server.run(pending()));
+    let (switch, stalled) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = relay.accept().await {
+            let mut stalled = stalled.clone();
+            tokio::spawn(async move {
+                let broker = TcpStream::connect(broker).await.expect("the broker");
+                let (client_in, mut client_out) = client.into_split();
+                let (mut broker_in, mut broker_out) = broker.into_split();
+                let forth = async move {
+                    let mut bytes = vec![0; 16 * 1024];
+                    loop {
+                        if stalled.wait_for(|stalled| !stalled).await.is_err() {
+                            return;
+                        }
+                        tokio::select! {
+                            () = async { drop(stalled.wait_for(|stalled| *stalled).await) } => {}
+                            ready = client_in.readable() => {
+                                if ready.is_err() {
+                                    return;
+                                }
+                                match client_in.try_read(&mut bytes) {
+                                    Ok(0) => return,
+                                    Ok(n) => broker_out.write_all(&bytes[..n]).await.expect("the broker takes them"),
+                                    Err(_) => {}
+                                }
+                            }
+                        }
+                    }
+                };
+                let back = tokio::io::copy(&mut broker_in, &mut client_out);
+                tokio::select! { () = forth => {}, _ = back => {} }
+            });
+        }
+    });
+    (format!("pulsar://localhost:{}", broker.port()), through, switch)
+}
+
+async fn consumer(client: &Client, topic: &str) -> Consumer {
+    let consumer = client.consumer(topic, "s").initial_position(InitialPosition::Earliest);
+    consumer.subscribe().await.expect("subscribed")
+}
+
+/// The socket takes nothing more, and all the same messages come in on it and timers fire; what was written in part goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p07_a_stalled_write_starves_neither_reads_nor_timers() {
+    let (_, through, switch) = world().await;
+    let other = Client::builder(&through).build().expect("a client");
+    let client = Client::builder(&through).build().expect("a client");
+    let consumer = consumer(&client, TOPIC).await;
+    let patient =
+        client.producer("persistent://public/default/big").batching(false).send_timeout(Duration::ZERO);
+    let patient = patient.create().await.expect("a producer");
+    let hasty =
+        client.producer(TOPIC).send_timeout(Duration::from_secs(2)).create().await.expect("a producer");
+    let feeder = other.producer(TOPIC).batching(false).create().await.expect("a producer");
+    // Delivered by the broker while the client's own bytes go nowhere: more than one socket's buffers of them.
+    let feed: Vec<_> = (0..50).map(|n| feeder.send(n.to_string())).collect();
+    for sent in feed {
+        sent.await.expect("sent");
+    }
+    switch.send(true).expect("the relay");
+    let stuck: Vec<_> = (0..40).map(|_| patient.send(vec![1; 500_000])).collect();
+    let late = hasty.send("late");
+    for n in 0..50 {
+        let message = timeout(SOON, consumer.receive()).await.expect("it comes").expect("a message");
+        assert_eq!(message.payload(), n.to_string().as_bytes());
+    }
+    let error = timeout(SOON, late).await.expect("its time is over").expect_err("nobody took it");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    // Whoever gives up waiting for a flush takes nothing with it.
+    assert!(timeout(Duration::from_millis(100), patient.flush()).await.is_err());
+    switch.send(false).expect("the relay");
+    for sent in stuck {
+        timeout(SOON, sent).await.expect("an end").expect("sent");
+    }
+    client.close().await.expect("closed");
+}
+
+/// A producer that never stops sending hears of its messages meanwhile, and others on the connection have their turns.
+#[tokio::test]
+async fn p01_receipts_are_heard_while_sends_go_on() {
+    let (_, through, _switch) = world().await;
+    let client = Client::builder(&through).build().expect("a client");
+    let flood =
+        client.producer(TOPIC).batching(false).max_pending_messages(2000).create().await.expect("a producer");
+    let calm = client.producer(TOPIC).batching(false).create().await.expect("a producer");
+    let consumer = consumer(&client, TOPIC).await;
+    let flooding = flood.clone();
+    let flooding = tokio::spawn(async move {
+        loop {
+            for _ in 0..200 {
+                // Refused when the queue is full, which ends when receipts are heard.
+                drop(flooding.send(vec![0; 100]));
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    for n in 0..20 {
+        timeout(SOON, calm.send(n.to_string())).await.expect("its receipt in between").expect("sent");
+        timeout(SOON, consumer.receive()).await.expect("a message in between").expect("a message");
+    }
+    assert!(!flooding.is_finished());
+    flooding.abort();
+    client.close().await.expect("closed");
+}
+
+/// A message that comes just as somebody begins to wait is not missed: who waits is enrolled before the queue is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c02_whoever_begins_to_wait_is_enrolled_before_the_queue_is_looked_at() {
+    let (_, through, _switch) = world().await;
+    let client = Client::builder(&through).build().expect("a client");
+    let consumer = consumer(&client, TOPIC).await;
+    let producer = client.producer(TOPIC).batching(false).create().await.expect("a producer");
+    for n in 0..300u64 {
+        let waiting = consumer.clone();
+        // Begins to wait at another moment each time, before, while and after the message comes.
+        let waiting = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_micros(n * 7 % 900)).await;
+            waiting.receive().await
+        });
+        producer.send(n.to_string()).await.expect("sent");
+        let message = timeout(SOON, waiting).await.expect("woken").expect("no panic").expect("a message");
+        assert_eq!(message.payload(), n.to_string().as_bytes());
+    }
+    client.close().await.expect("closed");
+}
