@@ -29,6 +29,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 /// Each takes two open files of the gateway, and of this program too: as many as fit into 20,000.
 const IDLE: usize = 9_000;
 const BUSY: usize = 900;
+/// Of one run of small messages.
+const MESSAGES: usize = 500_000;
+const SIZE: usize = 100;
 /// Bytes of one run of throughput.
 const VOLUME: usize = 2 << 30;
 
@@ -64,6 +67,16 @@ async fn run(parts: &[String]) -> String {
         let _ = writeln!(text, "\n| 2 GiB to one client | MB/s | CPU s/GB |\n|---|--:|--:|");
         for (name, figures) in throughput(flood).await {
             let _ = writeln!(text, "| {name} | {:.0} | {:.2} |", figures.0, figures.1);
+        }
+    }
+    if wanted("messages") {
+        let _ = writeln!(
+            text,
+            "\n| {MESSAGES} messages of {SIZE} B from a client, each a WebSocket message | 1000/s | 1000 a CPU second |\n|---|--:|--:|"
+        );
+        let counting = serve(counting).await;
+        for (name, figures) in messages(counting).await {
+            let _ = writeln!(text, "| {name} | {:.0} | {:.0} |", figures.0, figures.1);
         }
     }
     if wanted("latency") {
@@ -119,6 +132,22 @@ fn flooding(mut tcp: TcpStream) -> std::pin::Pin<Box<dyn Future<Output = ()> + S
         }
         let _ = tcp.shutdown().await;
         let _ = tcp.read(&mut [0]).await;
+    })
+}
+
+/// Answers with a byte when all messages are there.
+fn counting(mut tcp: TcpStream) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut left = MESSAGES * SIZE;
+        while left > 0 {
+            match tcp.read(&mut buffer).await {
+                Ok(n @ 1..) => left -= n,
+                _ => return,
+            }
+        }
+        let _ = tcp.write_all(&[1]).await;
+        let _ = tcp.read(&mut buffer).await;
     })
 }
 
@@ -309,6 +338,33 @@ async fn throughput(flood: SocketAddr) -> Vec<(String, (f64, f64))> {
     if let Some(process) = Process::spawn("websockify", &arguments, addr) {
         process.listening().await;
         all.push(("websockify".to_owned(), measured(process, true).await));
+    }
+    all
+}
+
+async fn messages(counting: SocketAddr) -> Vec<(String, (f64, f64))> {
+    let measured = |process: Process| async move {
+        let mut client = open(connected(process.addr).await, process.addr).await;
+        let before = process.cpu();
+        let began = Instant::now();
+        for n in 0..MESSAGES {
+            let message = Message::Binary(Bytes::from_static(&[1; SIZE]));
+            client.feed(message).await.expect("sent");
+            if n % 64 == 63 {
+                client.flush().await.expect("sent");
+            }
+        }
+        client.flush().await.expect("sent");
+        while !client.next().await.expect("an answer").expect("an answer").is_binary() {}
+        let all = MESSAGES as f64 / 1000.0;
+        (all / began.elapsed().as_secs_f64(), all / (process.cpu() - before).max(0.01))
+    };
+    let mut all = vec![("gateway".to_owned(), measured(gateway(counting, "", &[]).await).await)];
+    let addr = free_port().await;
+    let arguments = [addr.to_string(), counting.to_string()];
+    if let Some(process) = Process::spawn("websockify", &arguments, addr) {
+        process.listening().await;
+        all.push(("websockify".to_owned(), measured(process).await));
     }
     all
 }

@@ -9,6 +9,9 @@
 //! It is a development broker for one machine. Whoever outgrows it runs Apache Pulsar.
 #![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
 
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod auth;
 pub mod core;
 #[cfg(feature = "server")]
 pub mod server;

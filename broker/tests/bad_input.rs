@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use pulsewire_broker::BrokerConfig;
 use pulsewire_broker::core::DisconnectReason;
+use pulsewire_broker::{BrokerConfig, ConnId};
 use pulsewire_proto::wire::*;
 
 const TOPIC: &str = "persistent://public/default/t";
@@ -307,6 +307,105 @@ fn noise_never_hurts_the_broker() {
     }
     assert!(w.cut(good).is_none());
     w.publish(good, 1, 0, "still here");
+}
+
+#[test]
+fn a_client_that_asked_for_much_and_reads_nothing_is_cut_in_time() {
+    let mut w = World::with(BrokerConfig { connection_window: 10_000, ..BrokerConfig::default() });
+    let (p, c) = (w.client(), w.client());
+    w.produce(p, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::EXCLUSIVE);
+    w.deaf.push(c);
+    w.flow(c, 1, 1_000_000);
+    for n in 0..100 {
+        w.publish(p, 1, n, &"x".repeat(1000));
+    }
+    for _ in 0..61 {
+        w.pass(Duration::from_secs(1));
+        w.say(p, CommandPong::default());
+    }
+    assert_eq!(w.cut(c), Some(&DisconnectReason::NotReading));
+    assert!(w.cut(p).is_none());
+}
+
+/// What ill-behaved clients do, and what they are told; `None` is nothing, or a cut.
+#[test]
+fn nobody_else_notices() {
+    type Deed = fn(&mut World, pulsewire_broker::ConnId);
+    let deeds: &[(&str, Option<ServerError>, Deed)] = &[
+        ("a producer before CONNECT is over twice", None, |w, c| w.say(c, connect())),
+        ("SEND for a producer that is not open", None, |w, c| {
+            w.bytes(c, send_frame(77, 0, MessageMetadata::default(), b"x"));
+        }),
+        ("a name that is taken", Some(ServerError::PRODUCER_BUSY), |w, c| {
+            let taken = CommandProducer { producer_name: Some("good".to_owned()), ..producer_on(7, TOPIC) };
+            w.say(c, taken.clone());
+            // The one who has it shows that he lives.
+            while !w.silent(ConnId(1)) {
+                w.hear(ConnId(1));
+            }
+            w.say(ConnId(1), CommandPong::default());
+        }),
+        ("a place that is taken", Some(ServerError::CONSUMER_BUSY), |w, c| {
+            w.say(c, subscribe(7, TOPIC, "good", SubType::EXCLUSIVE));
+            while !w.silent(ConnId(1)) {
+                w.hear(ConnId(1));
+            }
+            w.say(ConnId(1), CommandPong::default());
+        }),
+        ("another type of subscription", Some(ServerError::CONSUMER_BUSY), |w, c| {
+            w.say(c, subscribe(7, TOPIC, "good", SubType::SHARED));
+        }),
+        ("no permits", None, |w, c| {
+            w.consume(c, 7, TOPIC, "own", SubType::SHARED);
+            w.flow(c, 7, u32::MAX);
+        }),
+        ("seeking with nobody", Some(ServerError::METADATA_ERROR), |w, c| {
+            w.say(
+                c,
+                CommandSeek {
+                    consumer_id: 5,
+                    request_id: 1,
+                    message_publish_time: Some(1),
+                    ..Default::default()
+                },
+            );
+        }),
+        ("seeking nowhere", Some(ServerError::METADATA_ERROR), |w, c| {
+            w.say(c, CommandSeek { consumer_id: 5, request_id: 1, ..Default::default() });
+        }),
+        ("words of brokers", None, |w, c| w.say(c, CommandConnected::default())),
+        ("half a frame", None, |w, c| w.bytes(c, [0, 0, 1])),
+        ("garbage", None, |w, c| w.bytes(c, [0xff; 64])),
+        ("acks of others' messages", None, |w, c| w.ack(c, 1, AckType::CUMULATIVE, &[id(0, 0)])),
+        ("a bad topic", Some(ServerError::INVALID_TOPIC_NAME), |w, c| w.say(c, producer_on(1, "a/b"))),
+        ("a bad access mode", Some(ServerError::UNKNOWN_ERROR), |w, c| {
+            w.say(
+                c,
+                CommandProducer { producer_access_mode: Some(ProducerAccessMode(9)), ..producer_on(1, "x") },
+            );
+        }),
+    ];
+    for (deed, told, act) in deeds {
+        let mut w = World::new();
+        let good = w.client();
+        assert_eq!(good, ConnId(1));
+        let named = CommandProducer { producer_name: Some("good".to_owned()), ..producer_on(1, TOPIC) };
+        assert!(matches!(w.ask(good, named), Command::ProducerSuccess(_)));
+        w.consume(good, 1, TOPIC, "good", SubType::EXCLUSIVE);
+        w.publish(good, 1, 0, "before");
+        let bad = w.client();
+        act(&mut w, bad);
+        match told {
+            Some(error) => assert_eq!(refusal(w.hear(bad)).0, *error, "{deed}"),
+            None => assert!(w.silent(bad), "{deed}: {:?}", w.hear(bad)),
+        }
+        assert!(w.silent(good), "{deed}: {:?}", w.hear(good));
+        w.publish(good, 1, 1, "after");
+        w.flow(good, 1, 10);
+        assert_eq!(w.payloads(good), ["before", "after"], "{deed}");
+        assert!(w.cut(good).is_none(), "{deed}");
+    }
 }
 
 /// A few bits of chance, the same every time.

@@ -659,6 +659,9 @@ fn topics_are_listed_filtered_and_watched() {
 #[test]
 fn schemas_are_kept_by_version() {
     let mut w = World::new();
+    let here = Scope::Namespace("public/default".to_owned());
+    let backward = Some(pulsewire_broker::core::SchemaStrategy::Backward);
+    w.broker.set_policies(&here, |policies| policies.schema_strategy = backward, w.now).unwrap();
     let c = w.client();
     let schema = |kind, data: &'static [u8]| Schema {
         name: "s".to_owned(),
@@ -667,23 +670,23 @@ fn schemas_are_kept_by_version() {
         properties: Vec::new(),
     };
     let with = |id, schema| CommandProducer { schema: Some(schema), ..producer_on(id, TOPIC) };
-    let Command::ProducerSuccess(first) = w.ask(c, with(1, schema(SchemaType::JSON, b"{}"))) else {
+    let Command::ProducerSuccess(first) = w.ask(c, with(1, schema(SchemaType::JSON, br#""int""#))) else {
         panic!()
     };
     assert_eq!(first.schema_version.as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 0][..]));
     let create = CommandGetOrCreateSchema {
         request_id: 1,
         topic: TOPIC.to_owned(),
-        schema: schema(SchemaType::JSON, b"{1}"),
+        schema: schema(SchemaType::JSON, br#""long""#),
         producer_name: None,
     };
     let Command::GetOrCreateSchemaResponse(second) = w.ask(c, create) else { panic!() };
     assert_eq!(second.schema_version.as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 1][..]));
     let get = |version| CommandGetSchema { request_id: 1, topic: TOPIC.to_owned(), schema_version: version };
     let Command::GetSchemaResponse(old) = w.ask(c, get(first.schema_version)) else { panic!() };
-    assert_eq!(&old.schema.unwrap().schema_data[..], b"{}");
+    assert_eq!(&old.schema.unwrap().schema_data[..], br#""int""#);
     let Command::GetSchemaResponse(new) = w.ask(c, get(None)) else { panic!() };
-    assert_eq!(&new.schema.unwrap().schema_data[..], b"{1}");
+    assert_eq!(&new.schema.unwrap().schema_data[..], br#""long""#);
     assert_eq!(
         refusal(w.ask(c, with(2, schema(SchemaType::INT32, b"")))).0,
         ServerError::INCOMPATIBLE_SCHEMA

@@ -16,14 +16,15 @@ fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/foreign")
 }
 
-/// A broker of its own: service URL and admin URL.
-fn embedded() -> (String, String) {
+/// A broker of its own, or several that share topics: service URL and admin URL.
+fn embedded(brokers: u16) -> (String, String) {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let any = ([127, 0, 0, 1], 0).into();
-            let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
+            let config =
+                ServerConfig { listen: any, admin_listen: Some(any), brokers, ..ServerConfig::default() };
             let server = Server::bind(config).await.unwrap();
             let admin = format!("http://{}", server.admin_addr().unwrap());
             tell.send((server.service_url().to_owned(), admin)).unwrap();
@@ -48,7 +49,7 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
         (Ok(service), Ok(admin)) => Some((service, admin)),
         _ => None,
     };
-    let (service, admin) = embedded();
+    let (service, admin) = embedded(1);
     let (said, live) = std::thread::scope(|scope| {
         let live = real.map(|(service, admin)| {
             scope.spawn({
@@ -67,6 +68,8 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
         same("the real broker and what it said once", &live, &kept);
     }
     same("the embedded broker and the real one", &said, &kept);
+    let (service, admin) = embedded(3);
+    same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
 }
 
 /// Fails with the lines that differ.
@@ -90,24 +93,43 @@ fn the_python_client_sees_the_same() {
     });
 }
 
-#[test]
-#[ignore = "run by the suite foreign clients, which has that client"]
-fn the_java_client_sees_the_same() {
+/// Compiles a program of the official Java libraries and compares what it says.
+fn java(name: &str, class: &str) {
     let home = std::env::var_os("PULSAR_HOME").expect("PULSAR_HOME is set");
-    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-java");
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{class}"));
     std::fs::create_dir_all(&classes).unwrap();
     let jars = format!("{}/lib/*", home.to_string_lossy());
-    let source = here().join("Client.java");
+    let source = here().join(format!("{class}.java"));
     let compiled =
         Command::new("javac").args(["-nowarn", "-cp", &jars, "-d"]).arg(&classes).arg(source).output();
     let compiled = compiled.unwrap();
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    compare("java", |service, admin| {
+    compare(name, |service, admin| {
         let mut command = Command::new("java");
         let path = format!("{}:{jars}", classes.display());
-        command.args(["-Xmx512m", "-cp", &path, "Client", service, admin]);
+        command.args(["-Xmx512m", "-cp", &path, class, service, admin]);
         command
     });
+}
+
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_sees_the_same() {
+    java("java", "Client");
+}
+
+/// Which schemas may follow one another, and what is read by which.
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn the_java_client_may_use_the_same_schemas() {
+    java("schemas", "Schemas");
+}
+
+/// The commands of `pulsar-admin`, in one process: what each prints.
+#[test]
+#[ignore = "run by the suite foreign clients, which has that client"]
+fn pulsar_admin_says_the_same() {
+    java("admin", "Admin");
 }
 
 #[test]

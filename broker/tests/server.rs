@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use common::*;
-use pulsewire_broker::core::BrokerConfig;
+use pulsewire_broker::auth::Methods;
+use pulsewire_broker::core::{Access, BrokerConfig};
 use pulsewire_broker::server::TlsConfig;
 use pulsewire_broker::{Server, ServerConfig};
 use pulsewire_proto::wire::entry::Entry;
@@ -109,6 +110,8 @@ async fn tls_carries_messages() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let tls = TlsConfig {
         listen: any_port(),
+        admin_listen: None,
+        client_ca_pem: None,
         cert_pem: made.cert.pem().into_bytes(),
         key_pem: made.signing_key.serialize_pem().into_bytes(),
     };
@@ -134,9 +137,115 @@ async fn tls_carries_messages() {
     serving.abort();
 }
 
+/// Connects over TLS, with a certificate or without.
+async fn over_tls(
+    addr: SocketAddr,
+    trust: &rcgen::Certificate,
+    shown: Option<(&rcgen::Certificate, &rcgen::KeyPair)>,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trust.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(vec![cert.der().clone()], key.serialize_der().try_into().unwrap())
+            .unwrap(),
+    };
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(addr).await.unwrap();
+    connector.connect("localhost".try_into().unwrap(), stream).await.unwrap()
+}
+
+#[tokio::test]
+async fn certificates_are_roles_on_both_ports() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let named = |name: &str| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::OrganizationName, "tests");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut params = named("authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap();
+    let issuer = Issuer::new(params, key);
+    let issue = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        (named(name).signed_by(&key, &issuer).unwrap(), key)
+    };
+    let (server_cert, server_key) = issue("localhost");
+    let (boss, joe) = (issue("boss"), issue("joe"));
+    let stranger_key = KeyPair::generate().unwrap();
+    let stranger = named("boss").self_signed(&stranger_key).unwrap();
+    let access = Access {
+        authenticator: Arc::new(Methods { tokens: None, certificates: true }),
+        superusers: Some(["boss".to_owned()].into()),
+        refresh_check: Duration::from_secs(60),
+    };
+    let tls = TlsConfig {
+        listen: any_port(),
+        admin_listen: Some(any_port()),
+        client_ca_pem: Some(ca.pem().into_bytes()),
+        cert_pem: server_cert.pem().into_bytes(),
+        key_pem: server_key.serialize_pem().into_bytes(),
+    };
+    let broker = BrokerConfig { access: Some(Arc::new(access)), ..BrokerConfig::default() };
+    let server =
+        Server::bind(ServerConfig { tls: Some(tls), broker, ..ServerConfig::default() }).await.unwrap();
+    let (addr, admin) = (server.tls_addr().unwrap(), server.tls_admin_addr().unwrap());
+    let serving = tokio::spawn(server.run(std::future::pending()));
+
+    let hello = || CommandConnect { auth_method_name: Some("tls".to_owned()), ..connect() };
+    let frames = || FrameDecoder::new(64 << 20);
+    for ((cert, key), status) in [(&boss, 200), (&joe, 401)] {
+        let mut client = Client { stream: over_tls(addr, &ca, Some((cert, key))).await, frames: frames() };
+        client.say(hello()).await;
+        assert!(matches!(client.hear().await, Command::Connected(_)));
+        if status == 200 {
+            client.round_trip(TOPIC, b"hello").await;
+        } else {
+            client.say(producer_on(1, TOPIC)).await;
+            assert_eq!(refusal(client.hear().await).0, ServerError::AUTHORIZATION_ERROR);
+        }
+        let mut stream = over_tls(admin, &ca, Some((cert, key))).await;
+        stream
+            .write_all(b"GET /admin/v2/tenants HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+    }
+    // Without a certificate TLS is fine, and nobody is let in.
+    let mut client = Client { stream: over_tls(addr, &ca, None).await, frames: frames() };
+    client.say(hello()).await;
+    assert_eq!(refusal(client.hear().await).0, ServerError::AUTHENTICATION_ERROR);
+    assert!(client.frame().await.is_none());
+    // One of somebody else's making does not get as far.
+    let mut client =
+        Client { stream: over_tls(addr, &ca, Some((&stranger, &stranger_key))).await, frames: frames() };
+    let mut out = BytesMut::new();
+    encode_command(&hello().into(), &mut out);
+    let _ = client.stream.write_all(&out).await;
+    assert!(client.frame().await.is_none());
+    serving.abort();
+}
+
 #[tokio::test]
 async fn a_bad_certificate_is_told_at_once() {
-    let tls = TlsConfig { listen: any_port(), cert_pem: b"x".to_vec(), key_pem: b"y".to_vec() };
+    let tls = TlsConfig {
+        listen: any_port(),
+        admin_listen: None,
+        client_ca_pem: None,
+        cert_pem: b"x".to_vec(),
+        key_pem: b"y".to_vec(),
+    };
     let error = Server::bind(ServerConfig { tls: Some(tls), ..ServerConfig::default() }).await.unwrap_err();
     assert!(error.to_string().contains("TLS"), "{error}");
 }
@@ -152,7 +261,7 @@ async fn the_admin_api_answers() {
         ("GET /admin/v2/brokers/health".to_owned(), 200, "ok"),
         ("GET /admin/v2/clusters".to_owned(), 200, r#"["standalone"]"#),
         ("GET /admin/v2/tenants".to_owned(), 200, r#"["public"]"#),
-        ("PUT /admin/v2/tenants/mine|{}".to_owned(), 204, ""),
+        ("PUT /admin/v2/tenants/mine|{\"allowedClusters\":[\"standalone\"]}".to_owned(), 204, ""),
         ("PUT /admin/v2/namespaces/mine/own".to_owned(), 204, ""),
         ("GET /admin/v2/namespaces/mine".to_owned(), 200, r#"["mine/own"]"#),
         (format!("PUT {topics}/parts/partitions|3"), 204, ""),
@@ -241,4 +350,80 @@ async fn shutdown_ends_everything() {
     serving.await.unwrap();
     assert!(client.frame().await.is_none());
     assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_bounded_and_cut_while_others_go_on() {
+    let broker = BrokerConfig {
+        connection_window: 64 * 1024,
+        keep_alive: Duration::from_millis(700),
+        ..BrokerConfig::default()
+    };
+    let admin_listen = Some(any_port());
+    let server =
+        Server::bind(ServerConfig { broker, admin_listen, ..ServerConfig::default() }).await.unwrap();
+    let (addr, admin) = (server.local_addr(), server.admin_addr().unwrap());
+    let serving = tokio::spawn(server.run(std::future::pending()));
+    let mut deaf = Client::new(TcpStream::connect(addr).await.unwrap()).await;
+    deaf.say(subscribe(1, TOPIC, "s", SubType::SHARED)).await;
+    assert!(matches!(deaf.hear().await, Command::Success(_)));
+    deaf.say(CommandFlow { consumer_id: 1, message_permits: 1_000_000 }).await;
+    let mut good = Client::new(TcpStream::connect(addr).await.unwrap()).await;
+    good.say(producer_on(1, TOPIC)).await;
+    good.hear().await;
+    // More than the sockets of both sides hold.
+    for n in 0..400 {
+        good.stream.write_all(&send_frame(1, n, MessageMetadata::default(), &[7; 50_000])).await.unwrap();
+        loop {
+            match good.hear().await {
+                Command::SendReceipt(_) => break,
+                Command::Ping(_) => good.say(CommandPong::default()).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let stats = || http(admin, "GET /admin/v2/persistent/public/default/t/stats");
+    let mut gone = false;
+    for _ in 0..60 {
+        good.say(CommandPing::default()).await;
+        loop {
+            match good.hear().await {
+                Command::Pong(_) => break,
+                Command::Ping(_) => good.say(CommandPong::default()).await,
+                other => panic!("{other:?}"),
+            }
+        }
+        gone = stats().await.1.contains(r#""consumers":[]"#);
+        if gone {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(gone, "{}", stats().await.1);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn old_messages_go_while_it_runs() {
+    let broker = BrokerConfig { upkeep_interval: Duration::from_millis(100), ..BrokerConfig::default() };
+    let admin_listen = Some(any_port());
+    let server =
+        Server::bind(ServerConfig { broker, admin_listen, ..ServerConfig::default() }).await.unwrap();
+    let (addr, admin) = (server.local_addr(), server.admin_addr().unwrap());
+    let serving = tokio::spawn(server.run(std::future::pending()));
+    let mut client = Client::new(TcpStream::connect(addr).await.unwrap()).await;
+    client.round_trip(TOPIC, b"old").await;
+    let topic = "/admin/v2/persistent/public/default/t";
+    assert_eq!(http(admin, &format!("POST {topic}/messageTTL?messageTTL=1")).await.0, 204);
+    let retention = r#"{"retentionTimeInMinutes":0,"retentionSizeInMB":0}"#;
+    assert_eq!(http(admin, &format!("POST {topic}/retention|{retention}")).await.0, 204);
+    for waited in 0.. {
+        let (_, stats) = http(admin, &format!("GET {topic}/stats")).await;
+        if stats.contains(r#""msgBacklog":0"#) && stats.contains(r#""storageSize":0"#) {
+            break;
+        }
+        assert!(waited < 80, "{stats}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    serving.abort();
 }

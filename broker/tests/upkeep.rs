@@ -110,3 +110,71 @@ fn what_retention_keeps_does_not_make_room() {
     w.send(c, 1, sequence, MessageMetadata::default(), "x");
     assert!(matches!(w.hear(c), Command::SendReceipt(_)));
 }
+
+/// Lets time pass, answering PING.
+fn wait(w: &mut World, c: pulsewire_broker::ConnId, seconds: u64) {
+    for _ in 0..seconds {
+        w.pass(Duration::from_secs(1));
+        while !w.silent(c) {
+            assert!(matches!(w.hear(c), Command::Ping(_)));
+            w.say(c, CommandPong::default());
+        }
+    }
+}
+
+fn stored(w: &World) -> u64 {
+    w.broker.internal_stats(&name()).unwrap().entries
+}
+
+#[test]
+fn what_is_consumed_goes_when_retention_ends_by_time_or_size() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    set(&mut w, |p| p.retention = Some(Retention { minutes: 2, megabytes: -1 }));
+    let ids: Vec<MessageIdData> = (0..5).map(|n| w.publish(c, 1, n, "m")).collect();
+    w.ack(c, 1, AckType::INDIVIDUAL, &ids[..3]);
+    wait(&mut w, c, 119);
+    assert_eq!(stored(&w), 5, "two minutes have not passed");
+    wait(&mut w, c, 121);
+    assert_eq!(stored(&w), 2, "what is not acknowledged stays");
+    w.ack(c, 1, AckType::INDIVIDUAL, &ids[3..]);
+    wait(&mut w, c, 61);
+    assert_eq!(stored(&w), 0);
+
+    set(&mut w, |p| p.retention = Some(Retention { minutes: -1, megabytes: 1 }));
+    let big = "x".repeat(400_000);
+    let ids: Vec<MessageIdData> = (5..10).map(|n| w.publish(c, 1, n, &big)).collect();
+    w.ack(c, 1, AckType::INDIVIDUAL, &ids);
+    wait(&mut w, c, 61);
+    assert_eq!(stored(&w), 2, "two fit into a megabyte");
+
+    set(&mut w, |p| p.retention = Some(Retention { minutes: 0, megabytes: 0 }));
+    wait(&mut w, c, 61);
+    assert_eq!(stored(&w), 0);
+    w.publish(c, 1, 10, "and on it goes");
+    w.flow(c, 1, 1);
+    assert_eq!(w.payloads(c), ["and on it goes"]);
+}
+
+#[test]
+fn a_producer_that_is_refused_for_want_of_room_stays_open() {
+    let mut w = World::with(BrokerConfig { max_stored_bytes: 20_000, ..BrokerConfig::default() });
+    let (c, other) = (w.client(), w.client());
+    w.produce(c, 1, TOPIC);
+    w.consume(other, 1, TOPIC, "s", SubType::SHARED);
+    w.flow(other, 1, 1000);
+    let payload = "x".repeat(1000);
+    let mut refused = 0;
+    for n in 0..40 {
+        w.send(c, 1, n, MessageMetadata::default(), &payload);
+        refused += usize::from(matches!(w.hear(c), Command::SendError(_)));
+    }
+    assert!(refused > 20 && w.cut(c).is_none());
+    let ids: Vec<MessageIdData> =
+        w.deliveries(other).into_iter().map(|(message, _)| message.message_id).collect();
+    w.ack(other, 1, AckType::INDIVIDUAL, &ids);
+    w.publish(c, 1, 99, &payload);
+    assert_eq!(w.payloads(other).len(), 1);
+}

@@ -2,12 +2,15 @@
 //!
 //! No released Pulsar broker or proxy speaks its binary protocol over WebSocket, and a browser speaks
 //! nothing else. The gateway stands between: one binary WebSocket at [`PATH`] is one TCP or TLS connection
-//! to the one configured [`Upstream`]. It carries bytes and does not look at them; the boundaries of
-//! WebSocket messages mean nothing.
+//! to the one configured [`Upstream`], or to one of the [`Brokers`] that are listed. It carries bytes and does not look at
+//! them, but for what it is told to: the client's CONNECT, where clients name brokers or the gateway puts in a Pulsar token,
+//! and all frames where clients are [narrowed](Narrow) to topics. The boundaries of WebSocket messages mean nothing.
 //!
-//! It denies by default. Without an upstream nothing is forwarded; a client never names a host; a page
+//! It denies by default. Without an upstream nothing is forwarded; a client names no host that is not listed; a page
 //! may connect only if its origin is the gateway's own or listed exactly; a request without an origin only
 //! if that is configured.
+//!
+//! `gateway/README.md` is the manual: the configuration file, security, sizing.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,11 +33,13 @@
 //! | status | name | why |
 //! |---|---|---|
 //! | 400 | `bad-request`, `bad-host`, `bad-upgrade` | not a proper WebSocket upgrade |
+//! | 401 | `token-missing`, `token-expired` and so on | a token is demanded, and this one is refused |
 //! | 403 | `origin-refused`, `origin-missing` | the page, or a program without a page, may not connect |
 //! | 404 | `not-found` | any path but [`PATH`] |
 //! | 405 | `method-not-allowed` | not GET |
 //! | 426 | `upgrade-required` | not an upgrade, or another version of WebSocket |
 //! | 503 | `no-upstream` | nothing is configured to forward to |
+//! | 503 | `stopping` | the gateway is mounted in another server, and stops |
 //!
 //! After it by close code and reason, `name: sentence`. The names are stable:
 //!
@@ -43,13 +48,22 @@
 //! | 1001 | `upstream-closed` | the upstream ended the connection in order |
 //! | 1001 | `idle-timeout` | nothing was carried either way for `idle_timeout` |
 //! | 1002 | `websocket-protocol` | the client broke RFC 6455 |
+//! | 1002 | `first-frame` | the first frame is no CONNECT, where the gateway has to read it |
+//! | 1002 | `bad-frame` | no frame of the Pulsar protocol, where they are narrowed |
 //! | 1003 | `text-message` | the client sent text |
 //! | 1008 | `slow-client` | the client did not take one buffer within `slow_client_timeout` |
+//! | 1008 | `rate-limit` | the client sent more than `bytes_per_second`, and `over_rate` is to close |
+//! | 1008 | `token-missing`, `token-ambiguous`, `token-malformed`, `token-algorithm`, `token-signature`, `token-expired`, `token-not-yet-valid`, `token-issuer`, `token-audience`, `token-unmapped` | the token of a page is refused, or has expired since |
+//! | 1008 | `not-permitted` | no rule of `narrow` is for this token and origin |
+//! | 1008 | `unknown-command` | a command that is not known here, where they are narrowed |
+//! | 1008 | `target-refused` | the broker that the client named is not listed, leads elsewhere, or none was named and there is no other |
+//! | 1008 | `first-frame-timeout` | no CONNECT within `handshake_timeout` |
 //! | 1009 | `message-too-large` | a message over `max_frame_bytes` |
 //! | 1011 | `upstream-lost` | the connection to the upstream broke |
 //! | 1011 | `upstream-tls` | TLS to the upstream failed |
 //! | 1012 | `gateway-shutdown` | the gateway stops |
 //! | 1013 | `too-many-connections` | all `max_connections` places are taken |
+//! | 1013 | `too-many-from-address`, `too-many-from-origin` | as many as one address, or one origin, may have |
 //! | 1013 | `upstream-refused`, `upstream-unreachable`, `upstream-timeout`, `upstream-unresolved` | the upstream cannot be reached |
 //! | 1013 | `upstream-stalled` | the upstream took nothing for `idle_timeout` |
 //!
@@ -215,7 +229,7 @@ impl Gateway {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 (slot, tcp, peer) = accept(&listener, &slots) => {
                     core.metrics.accepted.inc();
-                    let Some(knock) = core.places.knock(peer.ip()) else {
+                    let Some(knock) = core.places.knock(peer.ip(), &core.current.get().limits) else {
                         core.metrics.refused("handshakes-of-one-address");
                         debug!(%peer, "too many handshakes from one address");
                         continue;

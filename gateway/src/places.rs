@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::ending::Ending;
 use crate::limits::Limits;
 
-/// Connections from one address that have not become WebSockets, beside those that have.
+/// Connections from one address that have not become WebSockets, beside those that have. Of no meaning where one
+/// address may have all places: then there is a balancer, whose address everybody has.
 const HANDSHAKES_OF_ONE: usize = 128;
 
 /// The counts.
@@ -54,11 +55,12 @@ impl Places {
     }
 
     /// Lets a connection in to say what it wants, unless its address has too many that do.
-    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Knock> {
+    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Knock> {
         let address = counted_as(address);
+        let shared = limits.max_connections_per_address >= limits.max_connections;
         self.with(|counts| {
             let of = counts.by_address.entry(address).or_default();
-            let fits = of.handshaking < HANDSHAKES_OF_ONE;
+            let fits = shared || of.handshaking < HANDSHAKES_OF_ONE;
             of.handshaking += usize::from(fits);
             fits
         })
@@ -177,10 +179,14 @@ mod tests {
     #[test]
     fn handshakes_of_one_address_leave_room_for_others() {
         let places = Arc::new(Places::default());
-        let held: Vec<_> = std::iter::from_fn(|| places.knock(ip("10.0.0.1"))).collect();
+        let limits = Limits::default();
+        let held: Vec<_> = std::iter::from_fn(|| places.knock(ip("10.0.0.1"), &limits)).collect();
         assert_eq!(held.len(), HANDSHAKES_OF_ONE);
-        assert!(places.knock(ip("10.0.0.2")).is_some());
+        assert!(places.knock(ip("10.0.0.2"), &limits).is_some());
+        let mut balanced = limits.clone();
+        balanced.max_connections_per_address = balanced.max_connections;
+        assert!(places.knock(ip("10.0.0.1"), &balanced).is_some(), "a balancer's address");
         drop(held);
-        assert!(places.knock(ip("10.0.0.1")).is_some());
+        assert!(places.knock(ip("10.0.0.1"), &limits).is_some());
     }
 }

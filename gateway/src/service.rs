@@ -19,6 +19,7 @@ use crate::connection::{Core, carry, upgraded};
 use crate::drain::{Stage, Window};
 use crate::error::ConfigErrors;
 use crate::live::Live;
+use crate::upgrade::Refused;
 
 /// Who sent a request, and where it arrived: put it into the extensions of each request that a
 /// [`GatewayService`] is given. Without it all clients count as one address, and same-origin pages of this machine
@@ -99,10 +100,12 @@ impl<B: Body> Service<Request<B>> for GatewayService {
         let ends = self.ends.or_else(|| request.extensions().get::<Ends>().copied());
         let Ends { peer, local } = ends.unwrap_or(Ends { peer: unknown, local: unknown });
         if !matches!(*self.core.stage.borrow(), Stage::Serving) {
-            let text = "stopping: the gateway is stopping, connect again\n";
-            let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            return ready(Ok(response));
+            let refused = Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stopping",
+                "the gateway is stopping, connect again",
+            );
+            return ready(Ok(refused.response()));
         }
         let (id, span) = self.core.span(peer);
         let live = self.core.current.get();

@@ -44,7 +44,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, name: &'static str, sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, name: &'static str, sentence: impl Into<String>) -> Self {
         Refused { status, name, sentence: sentence.into() }
     }
 

@@ -22,7 +22,7 @@ async fn run(mut command: Command, script: &str, least: usize) {
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
     let cases = said.lines().filter(|line| line.starts_with("ok ")).count();
     assert!(cases >= least, "only {cases} cases ran:\n{said}");
-    print!("{said}");
+    eprint!("{said}");
     gateway.stop().await;
 }
 

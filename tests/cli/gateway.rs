@@ -79,6 +79,34 @@ key = "no-such-key.pem"
     run(&["gateway", "--check", "a", "--config", "b"]).failed(2, &["cannot be used with"]);
 }
 
+/// What `gateway/deploy` brings is right, as far as the gateway itself can say.
+#[test]
+fn the_manifest_s_configuration_is_right() {
+    let manifest = include_str!("../../gateway/deploy/kubernetes.yaml");
+    let (_, toml) = manifest.split_once("gateway.toml: |\n").expect("a configuration");
+    let (toml, _) = toml.split_once("\n---").expect("an end");
+    let file = Scratch::new("manifest.toml", toml.as_bytes());
+    run(&["gateway", "--check", file.path()]).quiet_success();
+    let seconds = manifest.split_once("terminationGracePeriodSeconds: ").expect("a period").1;
+    let seconds: u64 = seconds.lines().next().and_then(|it| it.parse().ok()).expect("seconds");
+    assert!(seconds > 30 + 5, "longer than lame_duck and close_timeout");
+}
+
+/// The README's file is one.
+#[test]
+fn the_manual_s_configuration_is_right() {
+    let manual = include_str!("../../gateway/README.md");
+    let (_, toml) = manual.split_once("```toml\n").expect("a configuration");
+    let (toml, _) = toml.split_once("```").expect("an end");
+    let file = Scratch::new("manual.toml", toml.as_bytes());
+    let ran = run(&["gateway", "--check", file.path()]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    // Its files are not here; nothing else is wrong.
+    for line in ran.stderr.lines().skip(1) {
+        assert!(line.contains("cannot read"), "{line}");
+    }
+}
+
 #[test]
 fn an_expired_certificate_is_refused_before_it_listens() {
     let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
@@ -247,4 +275,166 @@ fn connections_end_one_after_the_other_and_at_once_when_told_twice() {
     assert_eq!(gateway.process.end().code, Some(0));
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     drop(clients);
+}
+
+/// What a client has seen, by payload.
+#[derive(Default)]
+struct Seen {
+    receipted: std::collections::BTreeSet<String>,
+    received: std::collections::BTreeSet<String>,
+    acknowledged: std::collections::BTreeSet<String>,
+    again: Vec<String>,
+    /// While connections end, a message may be in the hands of one consumer and on its way to another: whoever
+    /// acknowledges it then has it seen again, gateway or not.
+    moving: bool,
+}
+
+const TOPICS: usize = 20;
+/// Producers, and consumers, of each topic: 200 clients in all.
+const EACH: usize = 5;
+
+/// A gateway stops under 200 clients that produce and consume, and another takes its place.
+#[test]
+fn a_lame_duck_loses_nothing_and_makes_no_herd() {
+    let broker = Broker::start();
+    // A port that both can have, one after the other.
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let text = format!(
+        "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:0\"\nupstream = \"{}\"\nallow_missing_origin = true\n\
+         [limits]\nlame_duck = \"3s\"\n",
+        broker.url
+    );
+    let file = Scratch::new("lame.toml", text.as_bytes());
+    let start = || {
+        let mut process = Process::start(&["gateway", "--config", file.path()]);
+        let admin = process.said("health");
+        (process, admin)
+    };
+    let (first, admin_of_first) = start();
+    let url = format!("ws://127.0.0.1:{port}/pulsar");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let opened = runtime.expect("a runtime").block_on(async {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Seen::default()));
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        let mut producing = tokio::task::JoinSet::new();
+        let mut consuming = tokio::task::JoinSet::new();
+        let ready = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        for n in 0..TOPICS * EACH {
+            let topic = format!("lame-{}", n % TOPICS);
+            let client = || pulsewire::Client::builder(&url).build().expect("a client");
+            let (consumer, kept, ready_too) = (client(), seen.clone(), ready.clone());
+            let of = topic.clone();
+            consuming.spawn(async move {
+                let consumer = consumer
+                    .consumer(&of, "s")
+                    .subscription_type(pulsewire::SubscriptionType::Shared)
+                    .ack_receipt_enabled(true)
+                    .initial_position(pulsewire::InitialPosition::Earliest)
+                    .subscribe()
+                    .await
+                    .expect("subscribed");
+                ready_too.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                loop {
+                    let message = consumer.receive().await.expect("a message");
+                    let payload = String::from_utf8_lossy(message.payload()).into_owned();
+                    {
+                        let mut seen = kept.lock().expect("a lock");
+                        if seen.acknowledged.contains(&payload) {
+                            seen.again.push(payload.clone());
+                        }
+                        seen.received.insert(payload.clone());
+                    }
+                    let moved = kept.lock().expect("a lock").moving;
+                    let confirmed = consumer.acknowledge_confirmed(&[message.id()]).await.is_ok();
+                    let mut seen = kept.lock().expect("a lock");
+                    if confirmed && !moved && !seen.moving {
+                        seen.acknowledged.insert(payload);
+                    }
+                }
+            });
+            let (producer, kept, stopping, ready_too) =
+                (client(), seen.clone(), stopping.clone(), ready.clone());
+            producing.spawn(async move {
+                let producer = producer.producer(&topic).create().await.expect("a producer");
+                ready_too.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                for m in 0.. {
+                    if *stopping.borrow() {
+                        return;
+                    }
+                    let payload = format!("{n}-{m}");
+                    producer.send(payload.clone()).await.expect("a receipt");
+                    kept.lock().expect("a lock").receipted.insert(payload);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            });
+        }
+        let patience = Instant::now() + crate::support::PATIENCE * 2;
+        while ready.load(std::sync::atomic::Ordering::SeqCst) < 2 * TOPICS * EACH {
+            assert!(Instant::now() < patience, "{ready:?} clients");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        seen.lock().expect("a lock").moving = true;
+        first.signal(Signal::TERM);
+        // The port is free as soon as the first one takes nobody any more.
+        while !admin(&admin_of_first, "/readyz").contains("stopping") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (second, admin_of_second) = start();
+        let ended = tokio::task::spawn_blocking(move || first.end()).await.expect("ended");
+        assert_eq!(ended.code, Some(0));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let before = {
+            let mut seen = seen.lock().expect("a lock");
+            seen.moving = false;
+            seen.acknowledged.len()
+        };
+        assert!(before > 100, "{before} were acknowledged before it all moved");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop.send_replace(true);
+        while let Some(ended) = producing.join_next().await {
+            ended.expect("every send got its receipt");
+        }
+        let (mut least, mut patience) = (usize::MAX, Instant::now());
+        loop {
+            let lacking = {
+                let seen = seen.lock().expect("a lock");
+                seen.receipted.difference(&seen.received).count()
+            };
+            if lacking == 0 {
+                break;
+            }
+            if lacking < least {
+                (least, patience) = (lacking, Instant::now() + crate::support::PATIENCE);
+            }
+            assert!(Instant::now() < patience, "{lacking} receipted messages never came");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Whatever would come again has the time for it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        consuming.shutdown().await;
+        let seen = seen.lock().expect("a lock");
+        assert!(seen.receipted.len() > 500, "{}", seen.receipted.len());
+        assert!(seen.receipted.is_subset(&seen.received), "nothing receipted is lost");
+        assert_eq!(seen.again, Vec::<String>::new(), "nothing acknowledged comes again");
+        let rows = connz(&admin_of_second, "state=all&limit=10000");
+        drop(second);
+        rows["connections"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .filter_map(|row| row["opened"].as_f64())
+            .collect::<Vec<_>>()
+    });
+    // They came one after the other: no fifth of the time had half of them.
+    assert!(opened.len() >= 2 * TOPICS * EACH, "{}", opened.len());
+    let begin = opened.iter().copied().fold(f64::MAX, f64::min);
+    let mut fifths = [0usize; 12];
+    for at in &opened {
+        fifths[(((at - begin) / 0.6) as usize).min(11)] += 1;
+    }
+    eprintln!("connections at the second gateway in each 0.6 s: {fifths:?}");
+    assert!(fifths.iter().all(|some| *some <= opened.len() / 2), "a herd: {fifths:?}");
 }

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
+mod broker;
 mod dev;
 mod gateway;
 mod interrupts;

@@ -210,6 +210,13 @@ impl Scratch {
         Self(path)
     }
 
+    /// A folder, not made yet.
+    pub(crate) fn folder(name: &str) -> Self {
+        let scratch = Self::new(name, b"");
+        std::fs::remove_file(&scratch.0).expect("it was made");
+        scratch
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("a path in UTF-8")
     }
@@ -218,5 +225,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

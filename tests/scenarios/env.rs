@@ -23,6 +23,8 @@ pub enum Kind {
     Older,
     /// A broker that can be killed and started again.
     Restarted,
+    /// Three brokers that share topics; `relay` is the service URL of another of them.
+    Several,
     /// A broker behind a relay that mixes unknown things into what it says.
     Strange,
 }

@@ -23,6 +23,7 @@ mod receiving;
 mod redelivering;
 mod restarts;
 mod service;
+mod several;
 mod strange;
 mod table_view;
 mod testing;
@@ -110,6 +111,7 @@ macro_rules! scenarios {
     };
     (@kind older) => { Kind::Older };
     (@kind restarts) => { Kind::Restarted };
+    (@kind several) => { Kind::Several };
     (@kind strange) => { Kind::Strange };
     (@kind $module:ident) => { Kind::Usual };
     (@with) => { None };
@@ -325,6 +327,9 @@ scenarios! {
     }
     restarts {
         p22_a_broker_that_was_killed_still_knows_repeats if one_way,
+    }
+    several {
+        k02_lookups_lead_to_the_owner_and_bundles_move,
     }
     strange {
         w01_the_broker_is_told_of_protocol_21_and_of_what_we_can,

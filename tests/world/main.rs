@@ -56,6 +56,7 @@ async fn main() -> Result<()> {
             endpoints.extend(world.restarted(witness, home).await?);
         }
     }
+    endpoints.extend(world.several().await?);
     // What the conformance cases of the browser's transport run against.
     let helper = conformance::server::Server::websocket().await?;
     let url = |target: &Target| format!("ws://{}:{}", target.host, target.port);
@@ -82,6 +83,8 @@ impl World {
             admin_listen: Some(any()),
             tls: Some(TlsConfig {
                 listen: any(),
+                admin_listen: None,
+                client_ca_pem: None,
                 cert_pem: self.cert_pem.clone().into_bytes(),
                 key_pem: self.key_pem.clone().into_bytes(),
             }),
@@ -130,6 +133,38 @@ impl World {
             proxied(endpoint(PROXY, "ws", self.gateway(&proxy_tls, Some(ca_pem.clone()), false).await?)),
         ];
         Ok([usual, strange].concat())
+    }
+
+    /// Three embedded brokers that share topics, and the ways to the first.
+    async fn several(&self) -> Result<Vec<Endpoint>> {
+        let server = Server::bind(ServerConfig {
+            listen: any(),
+            admin_listen: Some(any()),
+            tls: Some(TlsConfig {
+                listen: any(),
+                admin_listen: None,
+                client_ca_pem: None,
+                cert_pem: self.cert_pem.clone().into_bytes(),
+                key_pem: self.key_pem.clone().into_bytes(),
+            }),
+            brokers: 3,
+            ..ServerConfig::default()
+        })
+        .await?;
+        let nodes = server.nodes();
+        let [first, second, _] = nodes.as_slice() else { return Err("not three brokers".into()) };
+        let admin = server.admin_addr().ok_or("no admin address")?.to_string();
+        tokio::spawn(server.run(pending()));
+        let tls = |node: &pulsewire_broker::core::Node| node.service_url_tls.clone().unwrap_or_default();
+        let endpoint = |transport: &str, url: String, relay: String| Endpoint {
+            kind: Kind::Several,
+            relay,
+            ..endpoint(EMBEDDED, transport, url, &first.service_url, &admin)
+        };
+        Ok(vec![
+            endpoint("tcp", first.service_url.clone(), second.service_url.clone()),
+            Endpoint { ca_pem: Some(self.cert_pem.clone()), ..endpoint("tls", tls(first), tls(second)) },
+        ])
     }
 
     /// A broker that can be restarted, and the ways to it.

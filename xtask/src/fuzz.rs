@@ -1,4 +1,4 @@
-//! Three minutes of fuzzing: each target in `fuzz/` for its share, from seeds that are made out of the golden vectors.
+//! Some minutes of fuzzing: each target in `fuzz/` for its share, from seeds that are made out of the golden vectors.
 
 use crate::count::Tally;
 use crate::util::{describe, root, run, which};
@@ -19,6 +19,7 @@ const TARGETS: &[Target] = &[
     Target { name: "frames", seconds: 30, before: (&[7], &[0]) },
     Target { name: "client", seconds: 30, before: (&[0, 0], &[16, 0]) },
     Target { name: "broker", seconds: 120, before: (&[200], &[200]) },
+    Target { name: "gateway", seconds: 30, before: (&[30], &[30]) },
 ];
 
 /// Runs every target, and says which have found something.

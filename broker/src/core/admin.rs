@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pulsewire_proto::wire::MessageIdData;
+use pulsewire_proto::wire::{KeyValue, MessageIdData};
 
 use super::Broker;
 use super::compaction::compact;
@@ -10,6 +10,7 @@ use super::error::Refusal;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::positions::Target;
+use super::storage::Place;
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Producer, SubKey, Topic, TopicKey, Waiting};
@@ -37,6 +38,15 @@ impl From<Refusal> for AdminError {
     fn from(refusal: Refusal) -> Self {
         Self::new(409, refusal.message)
     }
+}
+
+/// Where a new subscription begins.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// At what comes next.
+    End,
+    /// At this message or, when it is not stored, at the next one.
+    At(MessageIdData),
 }
 
 /// Orders and questions of whoever runs the broker. After an order, poll as after a fact.
@@ -77,6 +87,9 @@ impl Broker {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
         }
         self.topics.touch_name(kind::NAMESPACE, name);
+        self.topics.touch_name(kind::GRANTS, name);
+        self.topics.grants.remove(name);
+        self.bundles.forget(name);
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
     }
@@ -151,6 +164,108 @@ impl Broker {
         Ok(())
     }
 
+    /// Takes a property from a topic without partitions, or from one partition.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn remove_property(&mut self, name: &TopicName, property: &str) -> Result<(), AdminError> {
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.properties.remove(property);
+        }
+        Ok(())
+    }
+
+    /// Properties of a subscription.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn subscription_properties(
+        &self,
+        name: &TopicName,
+        sub: &str,
+    ) -> Result<Vec<(String, String)>, AdminError> {
+        let found = self.find_subs(name, sub)?;
+        let sub = found.first().and_then(|(key, sub)| self.topics.get(*key)?.subs.get(sub));
+        let pairs = sub.map(|sub| sub.properties.as_slice()).unwrap_or_default();
+        Ok(pairs.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect())
+    }
+
+    /// Sets all properties of a subscription.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn set_subscription_properties(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        properties: &[(String, String)],
+    ) -> Result<(), AdminError> {
+        self.each_sub(name, sub, |sub| sub.properties = key_values(properties))
+    }
+
+    /// Whether a subscription is said to be replicated.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn is_replicated(&self, name: &TopicName, sub: &str) -> Result<bool, AdminError> {
+        let found = self.find_subs(name, sub)?;
+        let mut subs = found.iter().filter_map(|(key, sub)| self.topics.get(*key)?.subs.get(sub));
+        Ok(subs.any(|sub| sub.replicated))
+    }
+
+    /// Sets whether a subscription is said to be replicated.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn set_replicated(&mut self, name: &TopicName, sub: &str, on: bool) -> Result<(), AdminError> {
+        self.each_sub(name, sub, |sub| sub.replicated = on)
+    }
+
+    fn each_sub(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        change: impl Fn(&mut Subscription),
+    ) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(sub) = self.topics.get_mut(key).and_then(|topic| topic.subs.get_mut(&sub)) {
+                change(sub);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets all that a topic stores: its subscriptions go to its end.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn truncate(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        for sub in self.subscriptions(name)? {
+            self.skip_all(name, &sub, now)?;
+        }
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            let freed = topic.log.trim(topic.log.end());
+            self.topics.stored -= freed;
+        }
+        Ok(())
+    }
+
+    /// Forgets what all subscriptions have acknowledged and what need not be retained.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn trim(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            let consumed = topic.consumed().min(topic.retained(now.wall_ms));
+            let freed = topic.log.trim(consumed);
+            self.topics.stored -= freed;
+        }
+        Ok(())
+    }
+
     /// Makes a partitioned topic.
     ///
     /// # Errors
@@ -161,11 +276,13 @@ impl Broker {
         partitions: u32,
         now: Now,
     ) -> Result<(), AdminError> {
-        if self.topics.key(&name.to_string()).is_some() || self.topics.partitions(name).is_some() {
-            return Err(AdminError::new(409, "This topic already exists"));
-        }
         if partitions == 0 || name.partition().is_some() {
             return Err(AdminError::new(406, "Number of partitions should be more than 0"));
+        }
+        // The real broker does not see a topic that stores nothing.
+        let plain = name.persistent && self.topics.key(&name.to_string()).is_some();
+        if plain || self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(409, "This topic already exists"));
         }
         self.topics.set_partitions(name, partitions, &self.config)?;
         self.settle(now);
@@ -236,8 +353,11 @@ impl Broker {
             self.topics.remove(key);
         }
         self.topics.forget_partitioned(name);
-        self.schemas.forget(name);
-        self.topics.touch_name(kind::SCHEMAS, &name.base().to_string());
+        // Those of a partition are the whole topic's.
+        if name.partition().is_none() || self.topics.partitions(&name.base()).is_none() {
+            self.schemas.forget(name);
+            self.topics.touch_name(kind::SCHEMAS, &name.base().to_string());
+        }
         self.settle(now);
         Ok(())
     }
@@ -272,7 +392,9 @@ impl Broker {
         for producer in &producers {
             self.expel_producer(producer);
         }
-        let last = self.topics.get(key).map(|topic| topic.log.id_before(topic.log.end()));
+        // Of a ledger in which nothing is yet, it is -1.
+        let before = |next: MessageIdData| MessageIdData { entry_id: next.entry_id.wrapping_sub(1), ..next };
+        let last = self.topics.get(key).map(|topic| before(topic.log.id_at(topic.log.end())));
         self.settle(now);
         last.ok_or_else(|| AdminError::no_topic(name))
     }
@@ -319,7 +441,7 @@ impl Broker {
         Ok(parts.any(|topic| topic.compacted.is_some()))
     }
 
-    fn disconnect_topic(&mut self, key: TopicKey) {
+    pub(super) fn disconnect_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let waiting: Vec<_> = topic.waiting.drain(..).collect();
         let producers: Vec<_> = topic.producers.values().cloned().collect();
@@ -357,7 +479,7 @@ impl Broker {
         Ok(names)
     }
 
-    /// Makes a durable subscription, at the end of the topic or (`earliest`) at its start.
+    /// Makes a durable subscription.
     ///
     /// # Errors
     /// The topic is not there, or the subscription is already.
@@ -365,7 +487,8 @@ impl Broker {
         &mut self,
         name: &TopicName,
         sub: &str,
-        earliest: bool,
+        start: &Start,
+        properties: &[(String, String)],
         now: Now,
     ) -> Result<(), AdminError> {
         if self.parts(name).is_err() && self.topics.auto_creation(name, &self.config).0 {
@@ -376,8 +499,17 @@ impl Broker {
             if topic.sub(sub).is_some() {
                 return Err(AdminError::new(409, "Subscription already exists for topic"));
             }
-            let start = if earliest { topic.log.first() } else { topic.log.end() };
-            topic.add_sub(Subscription::new(sub.to_owned(), true, start, Vec::new()));
+            let log = &topic.log;
+            let place = match start {
+                Start::End => Place::After,
+                Start::At(id) => log.place_of(id),
+            };
+            let start = match place {
+                Place::Before => log.first(),
+                Place::At(offset) => offset.clamp(log.first(), log.end()),
+                Place::After => log.end(),
+            };
+            topic.add_sub(Subscription::new(sub.to_owned(), true, start, key_values(properties)));
         }
         Ok(())
     }
@@ -479,6 +611,34 @@ impl Broker {
         Ok(any)
     }
 
+    /// A subscription passes over all messages up to one.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn expire_to(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        id: MessageIdData,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                let offset = match log.place_of(&id) {
+                    Place::Before => log.first(),
+                    Place::At(offset) => offset.saturating_add(1).min(log.end()),
+                    Place::After => log.end(),
+                };
+                sub.expire(log, offset);
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
     /// Moves a subscription to the first entry that came at that time or later.
     ///
     /// # Errors
@@ -538,6 +698,11 @@ impl Broker {
         }
         Ok(found)
     }
+}
+
+/// Properties as the wire has them.
+fn key_values(pairs: &[(String, String)]) -> Vec<KeyValue> {
+    pairs.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
 /// The same subscription for another partition, at its start.

@@ -1,8 +1,12 @@
 //! What a broker is told when it is made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pulsewire_proto::wire::DEFAULT_MAX_MESSAGE_SIZE;
+
+use super::access::Access;
+use super::bundles::Node;
 
 /// Settings of a [`Broker`](super::Broker).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,12 @@ pub struct BrokerConfig {
     pub service_url: String,
     /// The same for clients that came by TLS: `pulsar+ssl://host:port`.
     pub service_url_tls: Option<String>,
+    /// Where it answers admin calls: `http://host:port`.
+    pub admin_url: Option<String>,
+    /// The same over TLS: `https://host:port`.
+    pub admin_url_tls: Option<String>,
+    /// More brokers that share all it has: topics are spread over them, and lookups lead to them.
+    pub more_brokers: Vec<Node>,
     /// The largest message, told to clients in CONNECTED.
     pub max_message_size: usize,
     /// Whether topics come into being when a client first uses them.
@@ -46,6 +56,8 @@ pub struct BrokerConfig {
     pub max_unacked_per_subscription: u64,
     /// Topics that may exist at a time.
     pub max_topics: usize,
+    /// Who may connect and do what; `None` lets everybody in.
+    pub access: Option<Arc<Access>>,
     /// For tests of clients: lookups that are not authoritative are redirected there.
     pub redirect_lookups: Option<String>,
 }
@@ -56,6 +68,9 @@ impl Default for BrokerConfig {
             cluster: "standalone".to_owned(),
             service_url: "pulsar://localhost:6650".to_owned(),
             service_url_tls: None,
+            admin_url: None,
+            admin_url_tls: None,
+            more_brokers: Vec::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             auto_create_topics: true,
             default_partitions: 0,
@@ -70,6 +85,7 @@ impl Default for BrokerConfig {
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,
             max_topics: 100_000,
+            access: None,
             redirect_lookups: None,
         }
     }

@@ -36,14 +36,23 @@ pub(super) enum State {
 pub(super) struct Abilities {
     pub(super) protocol_version: i32,
     pub(super) broker_entry_metadata: bool,
+    pub(super) auth_refresh: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) state: State,
+    /// What the client calls itself.
+    pub(super) client_version: Box<str>,
     pub(super) decoder: FrameDecoder,
     pub(super) outbox: Outbox,
     pub(super) can: Abilities,
+    /// To which of several brokers it came.
+    pub(super) broker: usize,
+    /// The name in the client's certificate.
+    pub(super) certified: Option<Box<str>>,
+    /// Who it is, where that is asked.
+    pub(super) known: Option<Box<super::access::Known>>,
     pub(super) producers: BTreeMap<u64, ProducerRef>,
     pub(super) consumers: BTreeMap<u64, ConsumerRef>,
     /// Those whose name or place another connection holds, which is being asked whether it lives.
@@ -68,9 +77,13 @@ impl Connection {
     pub(super) fn new(frame_limit: usize, next_check: Duration) -> Self {
         Self {
             state: State::Start,
+            client_version: Box::default(),
             decoder: FrameDecoder::new(frame_limit),
             outbox: Outbox::default(),
             can: Abilities::default(),
+            broker: 0,
+            certified: None,
+            known: None,
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
             opening_producers: BTreeSet::new(),

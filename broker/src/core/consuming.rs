@@ -64,7 +64,7 @@ impl Broker {
         c: &CommandSubscribe,
         now: Now,
     ) -> Result<ConsumerRef, (Refusal, Option<ConnId>)> {
-        let (topic_key, sub_key) = self.find_sub(c, now).map_err(|refusal| (refusal, None))?;
+        let (topic_key, sub_key) = self.find_sub(id, c, now).map_err(|refusal| (refusal, None))?;
         let gone = || (Refusal::topic_not_found(&c.topic), None);
         let topic = self.topics.get_mut(topic_key).ok_or_else(gone)?;
         let consumer = NewConsumer {
@@ -76,6 +76,7 @@ impl Broker {
             wall_ms: now.wall_ms,
             metadata: c.metadata.clone(),
             read_compacted: c.read_compacted == Some(true),
+            takes_any_schema: c.schema.as_ref().is_some_and(|s| s.r#type == SchemaType::AUTO_CONSUME),
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
@@ -94,9 +95,15 @@ impl Broker {
     }
 
     /// The subscription that a consumer asks for; makes it if it is not there.
-    fn find_sub(&mut self, c: &CommandSubscribe, now: Now) -> Result<(TopicKey, SubKey), Refusal> {
+    fn find_sub(
+        &mut self,
+        id: ConnId,
+        c: &CommandSubscribe,
+        now: Now,
+    ) -> Result<(TopicKey, SubKey), Refusal> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        self.is_served_here(id, &name)?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
         let single = c.sub_type == SubType::EXCLUSIVE || c.sub_type == SubType::FAILOVER;
         if !shared && !single {
@@ -112,13 +119,7 @@ impl Broker {
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
         let create = c.force_topic_creation.unwrap_or(true) && allowed;
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
-        if let Some(schema) = &c.schema
-            && schema.r#type != SchemaType::NONE
-            && schema.r#type != SchemaType::AUTO_CONSUME
-            && !self.schemas.has(&name)
-        {
-            self.register_schema(&name, schema)?;
-        }
+        self.consumer_schema(&name, topic_key, c, now)?;
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
         {
@@ -341,13 +342,15 @@ impl Broker {
             return;
         };
         let consumers: Vec<_> = subscription.consumers.iter().map(|c| (c.key, c.conn, c.id)).collect();
+        let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         for (key, conn, consumer_id) in consumers {
             if let Some(conn) = self.conns.out(conn) {
                 conn.consumers.remove(&consumer_id);
                 conn.send(CommandCloseConsumer {
                     consumer_id,
                     request_id: NO_REQUEST,
-                    ..CommandCloseConsumer::default()
+                    assigned_broker_service_url: assigned_broker_service_url.clone(),
+                    assigned_broker_service_url_tls: assigned_broker_service_url_tls.clone(),
                 });
             }
             if let Some(subscription) = self.topics.get_mut(topic).and_then(|t| t.subs.get_mut(&sub)) {

@@ -50,9 +50,14 @@ pub enum DisconnectReason {
     KeepAliveTimeout,
     /// A client that was asked whether it lives, because another wants what it holds.
     LivenessTimeout,
+    /// A client that is not who it says, or does not say it: why.
+    Authentication(String),
+    /// A client whose proof of who it is has expired, and which has no fresh one.
+    Expired,
     /// Whoever runs the broker wants it so.
     Ordered,
-    /// A client that sends but does not read: more waits to be written to it than is held.
+    /// A client that does not read what it asked for: more waits to be written to it than is held, or waits
+    /// for too long.
     NotReading,
 }
 
@@ -65,6 +70,8 @@ impl std::fmt::Display for DisconnectReason {
             Self::LivenessTimeout => {
                 f.write_str("the client did not answer when it was asked whether it lives")
             }
+            Self::Authentication(why) => write!(f, "the client is not let in: {why}"),
+            Self::Expired => f.write_str("the client's credentials have expired"),
             Self::Ordered => f.write_str("it was ordered to be cut"),
             Self::NotReading => f.write_str("the client does not read what it asked for"),
         }

@@ -9,6 +9,7 @@ use pulsewire_proto::wire::{
 use regex_lite::Regex;
 
 use super::Broker;
+use super::bundles::{Node, Served};
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::names::{TopicName, parse_namespace};
@@ -56,6 +57,7 @@ impl Broker {
         if self.topics.key(&name.to_string()).is_some() {
             return Ok(0);
         }
+        self.has_namespace(&name)?;
         let whole = name.partition().and_then(|index| Some((index, self.topics.partitions(&name.base())?)));
         let beyond = whole.is_some_and(|(index, count)| index >= count);
         let (allowed, count) = self.topics.auto_creation(&name, &self.config);
@@ -69,6 +71,13 @@ impl Broker {
             self.topics.set_partitions(&name, count, &self.config)?;
         }
         Ok(count)
+    }
+
+    fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
+        match self.topics.namespaces.contains_key(&name.namespace_name()) {
+            true => Ok(()),
+            false => Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, "Namespace not found")),
+        }
     }
 
     pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
@@ -86,23 +95,36 @@ impl Broker {
                 response.error = Some(ServerError::SERVICE_NOT_READY);
                 response.message = Some(format!("the broker do not have {name} listener"));
             }
-            Ok(_) => {
+            Ok(name) if self.has_namespace(&name).is_err() => {
+                response.response = Some(LookupResult::FAILED);
+                response.error = Some(ServerError::TOPIC_NOT_FOUND);
+                response.message = Some("Namespace not found".to_owned());
+            }
+            Ok(name) => {
                 let authoritative = c.authoritative.unwrap_or(false);
                 let elsewhere = self.config.redirect_lookups.clone().filter(|_| !authoritative);
-                let (result, url) = match elsewhere {
-                    Some(url) => (LookupResult::REDIRECT, url),
-                    None => (LookupResult::CONNECT, self.config.service_url.clone()),
+                let here = self.conns.get(id).map_or(0, |conn| conn.broker);
+                let (result, node, authoritative) = match (elsewhere, self.serves(&name, here, authoritative))
+                {
+                    (Some(url), _) => {
+                        (LookupResult::REDIRECT, Node { service_url: url, ..self.config.node(0) }, true)
+                    }
+                    (None, Served::By(broker)) => (LookupResult::CONNECT, self.config.node(broker), true),
+                    (None, Served::Ask(broker, takes)) => {
+                        (LookupResult::REDIRECT, self.config.node(broker), takes)
+                    }
                 };
                 response.response = Some(result);
-                if url.starts_with("pulsar+ssl:") {
-                    response.broker_service_url_tls = Some(url);
+                if node.service_url.starts_with("pulsar+ssl:") {
+                    response.broker_service_url_tls = Some(node.service_url);
                 } else {
-                    response.broker_service_url = Some(url);
-                    response.broker_service_url_tls.clone_from(&self.config.service_url_tls);
+                    response.broker_service_url = Some(node.service_url);
+                    response.broker_service_url_tls = node.service_url_tls;
                 }
-                response.authoritative = Some(true);
+                response.authoritative = Some(authoritative);
                 // As a standalone Pulsar says: whatever name the client knows us by is good.
-                response.proxy_through_service_url = Some(self.config.redirect_lookups.is_none());
+                let alone = self.config.redirect_lookups.is_none() && self.config.brokers() == 1;
+                response.proxy_through_service_url = Some(alone);
             }
         }
         self.reply(id, response);

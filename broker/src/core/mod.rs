@@ -4,14 +4,17 @@
 //! The same inputs give the same outputs, always: there is no clock, no thread and no unordered
 //! map in here.
 //!
-//! Where things are: `session` (handshake, keepalive, which command goes where), `lookup`,
+//! Where things are: `session` (handshake, keepalive, which command goes where), `access` (who may
+//! do what), `lookup`, `bundles` (several brokers in one),
 //! `producing`, `consuming`, `positions` (seek and the like), `liveness` (names held by the dead),
 //! `schemas`, `compaction`, `policies` and `upkeep` (what is set, and what follows from it with
 //! time), `admin` and `statistics` (what a host may ask and order), `keeping` (what outlives the
 //! broker), `testing` (what tests do to it); below them the state: `connection`, `topics`, `topic`, `storage`, `subscription`,
 //! `cursor`; and `dispatch`, which moves entries from logs to connections.
 
+mod access;
 mod admin;
+mod bundles;
 mod compaction;
 mod config;
 mod connection;
@@ -24,7 +27,10 @@ mod keeping;
 mod liveness;
 mod lookup;
 pub mod names;
+mod notes;
 mod outbox;
+mod peeking;
+mod places;
 mod policies;
 mod positions;
 mod producing;
@@ -47,20 +53,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 
-pub use admin::AdminError;
+pub use access::{Access, Action, Authenticator, Grants, Identity, Need, Proof};
+pub use admin::{AdminError, Start};
+pub use bundles::{BUNDLES, Node, bundle_boundaries, bundle_range};
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use error::DisconnectReason;
 pub use keeping::{Kept, Unreadable};
+pub use notes::Note;
+pub use peeking::{Backlog, Peeked};
+pub use places::Tenant;
 pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
 };
+pub use schemas::{RegisteredSchema, SchemaStrategy};
 pub use statistics::{
     ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };
 pub use testing::{ConnectionInfo, SendFailure, StoredMessage};
 pub use time::Now;
 
+use bundles::Bundles;
 use connection::{Connection, State};
 use connections::Connections;
 use dispatch::{Lane, dispatch};
@@ -77,6 +90,8 @@ const WINDOWS_UNTIL_CUT: usize = 16;
 enum Timer {
     /// See whether a connection is still there.
     Silence(ConnId),
+    /// See whether a client's proof of who it is has expired.
+    Refresh(ConnId),
     /// A connection that was asked whether it lives has not answered.
     Probe(ConnId),
     /// A failover subscription goes over to its new active consumer.
@@ -138,6 +153,11 @@ pub struct Broker {
     watching: BTreeSet<(ConnId, u64)>,
     /// Connections to be closed by the host.
     cuts: VecDeque<ConnId>,
+    bundles: Bundles,
+    /// Where the bundle that is being unloaded goes.
+    moving_to: Option<usize>,
+    /// What a host that logs has not seen yet.
+    notes: Option<Vec<Note>>,
     /// Sends that are to fail, for a test.
     failures: VecDeque<SendFailure>,
     next_producer: u64,
@@ -161,6 +181,9 @@ impl Broker {
             upkeep: false,
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
+            bundles: Bundles::default(),
+            moving_to: None,
+            notes: None,
             failures: VecDeque::new(),
             next_producer: 0,
             run: 0,
@@ -175,13 +198,18 @@ impl Broker {
 
     /// Fact: somebody connected. The host names the connection; names are not used twice.
     pub fn connected(&mut self, id: ConnId, now: Now) {
+        self.connected_to(id, 0, now);
+    }
+
+    /// Fact: somebody connected to that one of several brokers.
+    pub fn connected_to(&mut self, id: ConnId, broker: usize, now: Now) {
         if self.conns.contains(id) {
             return;
         }
         let next_check = now.mono + self.config.keep_alive;
         self.timers.insert((next_check, Timer::Silence(id)));
         let limit = self.config.max_message_size + FRAME_OVERHEAD;
-        self.conns.insert(id, Connection::new(limit, next_check));
+        self.conns.insert(id, Connection { broker, ..Connection::new(limit, next_check) });
     }
 
     /// Fact: bytes came, cut wherever the network cut them.
@@ -241,6 +269,7 @@ impl Broker {
             self.timers.pop_first();
             match timer {
                 Timer::Silence(id) => self.check_silence(id, now),
+                Timer::Refresh(id) => self.check_proof(id, now),
                 Timer::Upkeep => self.upkeep(now),
                 Timer::Probe(id) => self.shows_no_life(id, now),
                 Timer::Failover(topic, sub) => self.failover_settles(topic, sub),
@@ -291,6 +320,7 @@ impl Broker {
     }
 
     fn refuse(&mut self, id: ConnId, request_id: u64, refusal: Refusal) {
+        self.note(|_| Note::Refused { id, why: refusal.message.clone() });
         if let Some(conn) = self.conns.out(id) {
             conn.refuse(request_id, refusal);
         }
@@ -334,6 +364,7 @@ impl Broker {
             }
         }
         if !self.topics.changes.is_empty() {
+            self.note_changes();
             self.tell_watchers();
         }
     }

@@ -1,10 +1,13 @@
 //! What namespaces and topics are told to do otherwise than the broker.
 
+use std::collections::BTreeMap;
+
 use super::Broker;
 use super::admin::AdminError;
 use super::config::BrokerConfig;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
+use super::schemas::SchemaStrategy;
 use super::time::Now;
 use super::topic::TopicKey;
 
@@ -39,6 +42,14 @@ pub struct Policies {
     pub compaction_threshold: Option<u64>,
     /// Whether and how topics come into being when they are first used.
     pub auto_topic_creation: Option<AutoTopicCreation>,
+    /// What a new schema must be able to do.
+    pub schema_strategy: Option<SchemaStrategy>,
+    /// Whether producers without a schema are refused where there is one.
+    pub schema_validation_enforced: Option<bool>,
+    /// Whether clients bring new schemas by using them; of namespaces.
+    pub allow_auto_update_schema: Option<bool>,
+    /// Settings that are only kept: their names, and what they are in JSON.
+    pub kept: BTreeMap<String, String>,
     /// How much may be unacknowledged, in bytes.
     pub backlog_quota: Option<BacklogQuota>,
     /// How old the oldest unacknowledged message may be.
@@ -157,7 +168,7 @@ impl Rules {
 
     /// Whether somebody has to look after the topic from time to time.
     pub(super) fn need_upkeep(&self) -> bool {
-        self.message_ttl > 0 || self.quota.is_some() || self.age_quota.is_some()
+        self.message_ttl > 0 || self.quota.is_some() || self.age_quota.is_some() || self.retention.is_some()
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pulsewire_proto::wire::{
     CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
-    CommandSendReceipt, MessageIdData, ProducerAccessMode, SchemaType, ServerError,
+    CommandSendReceipt, MessageIdData, ProducerAccessMode, ServerError,
 };
 
 use super::Broker;
@@ -66,6 +66,7 @@ impl Broker {
     ) -> Result<CommandProducerSuccess, NotAdmitted> {
         let name = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
+        self.is_served_here(id, &name)?;
         let (create, _) = self.topics.auto_creation(&name, &self.config);
         let key = self.topics.resolve(&name, create, &self.config)?;
         if self.topics.is_full(self.config.max_stored_bytes) {
@@ -75,10 +76,7 @@ impl Broker {
             )
             .into());
         }
-        let schema_version = match &c.schema {
-            Some(schema) if schema.r#type != SchemaType::NONE => self.register_schema(&name, schema)?,
-            _ => Bytes::new(),
-        };
+        let schema_version = self.producer_schema(&name, c.schema.as_ref(), now)?;
         let given = c.producer_name.as_ref().filter(|name| !name.is_empty()).cloned();
         let producer_name = given.unwrap_or_else(|| {
             let generated = format!("{}-{}-{}", self.config.cluster, self.run, self.next_producer);
@@ -119,6 +117,7 @@ impl Broker {
             access: c.producer_access_mode.unwrap_or(ProducerAccessMode::SHARED),
             topic_epoch: c.topic_epoch,
             metadata: c.metadata.clone(),
+            connected_wall_ms: now.wall_ms,
             request_id: c.request_id,
         })?;
         let last_sequence = topic.last_sequence(&producer_name);
@@ -171,6 +170,7 @@ impl Broker {
 
     /// Closes a producer from the broker's side.
     pub(super) fn expel_producer(&mut self, producer: &Producer) {
+        let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         let Some(conn) = self.conns.out(producer.conn) else { return };
         if conn.producers.remove(&producer.id).is_none() {
             return;
@@ -182,7 +182,8 @@ impl Broker {
         conn.send(CommandCloseProducer {
             producer_id: producer.id,
             request_id: NO_REQUEST,
-            ..CommandCloseProducer::default()
+            assigned_broker_service_url,
+            assigned_broker_service_url_tls,
         });
     }
 

@@ -10,6 +10,7 @@ use pulsewire_proto::wire::{
 use super::Broker;
 use super::connection::{Abilities, ConnId, Connection, State};
 use super::error::{DisconnectReason, Refusal};
+use super::notes::Note;
 use super::time::Now;
 
 /// What the broker calls itself in CONNECTED.
@@ -29,24 +30,39 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(id) else { return };
         match (&conn.state, command) {
             (State::Cut(_), _) => {}
-            (State::Start, Command::Connect(connect)) => self.connect(id, &connect),
+            (State::Start, Command::Connect(connect)) => self.connect(id, &connect, now),
             (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
+            (State::Start, Command::AuthResponse(_)) => self.early_auth_response(id, now),
             (State::Start, command) => {
                 let what = format!("{} before CONNECT", command.name());
                 self.cut(id, DisconnectReason::Protocol(what), now);
             }
-            (State::Connected, command) => self.command(id, command, &frame.entry, now),
+            (State::Connected, command) => {
+                if self.config.access.is_none() || !self.deny(id, &command) {
+                    self.command(id, command, &frame.entry, now);
+                }
+            }
         }
     }
 
-    fn connect(&mut self, id: ConnId, c: &CommandConnect) {
+    fn connect(&mut self, id: ConnId, c: &CommandConnect, now: Now) {
         let max_message_size = self.config.max_message_size;
+        if !self.admit_client(id, c, now) {
+            return;
+        }
+        self.note(|broker| Note::Connected {
+            id,
+            client: c.client_version.clone(),
+            role: broker.role_of(id).to_owned(),
+        });
         let Some(conn) = self.conns.out(id) else { return };
         let flags = c.feature_flags.clone().unwrap_or_default();
         conn.can = Abilities {
             protocol_version: c.protocol_version.unwrap_or(0),
+            auth_refresh: flags.supports_auth_refresh == Some(true),
             broker_entry_metadata: flags.supports_broker_entry_metadata == Some(true),
         };
+        conn.client_version = c.client_version.as_str().into();
         conn.state = State::Connected;
         conn.decoder.set_limit(max_message_size + FRAME_OVERHEAD);
         let version = conn.can.protocol_version.min(PROTOCOL_VERSION);
@@ -85,8 +101,8 @@ impl Broker {
             Command::WatchTopicList(c) => self.watch_topics(id, c),
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
-            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c),
-            Command::AuthResponse(_) => {}
+            Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
+            Command::AuthResponse(c) => self.auth_response(id, &c, now),
             Command::NewTxn(c) => self.no_transactions(id, c.request_id),
             Command::AddPartitionToTxn(c) => self.no_transactions(id, c.request_id),
             Command::AddSubscriptionToTxn(c) => self.no_transactions(id, c.request_id),
@@ -122,11 +138,14 @@ impl Broker {
     /// Looks at the silence of a connection: asks, or cuts.
     pub(super) fn check_silence(&mut self, id: ConnId, now: Now) {
         let keep_alive = self.config.keep_alive;
+        let window = self.config.connection_window;
         let Some(conn) = self.conns.out(id) else { return };
         if conn.state == State::Start {
             self.cut(id, DisconnectReason::HandshakeTimeout, now);
         } else if conn.ping_out {
-            self.cut(id, DisconnectReason::KeepAliveTimeout, now);
+            let deaf = conn.outbox.unwritten() >= window;
+            let reason = if deaf { DisconnectReason::NotReading } else { DisconnectReason::KeepAliveTimeout };
+            self.cut(id, reason, now);
         } else {
             conn.ping_out = true;
             conn.send(CommandPing::default());
@@ -152,7 +171,10 @@ impl Broker {
     /// Takes from a connection all that it holds.
     pub(super) fn release(&mut self, id: ConnId, now: Now) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Connection { producers, consumers, watchers, next_check, .. } = conn;
+        let Connection { producers, consumers, watchers, next_check, known, .. } = conn;
+        if let Some(at) = known.as_mut().and_then(|known| known.next_check.take()) {
+            self.timers.remove(&(at, super::Timer::Refresh(id)));
+        }
         let (producers, consumers, watchers) =
             (std::mem::take(producers), std::mem::take(consumers), std::mem::take(watchers));
         self.timers.remove(&(*next_check, super::Timer::Silence(id)));

@@ -4,8 +4,11 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
 
 use super::Broker;
 use super::admin::AdminError;
+use super::connection::ConnId;
 use super::names::TopicName;
+use super::storage::Stored;
 use super::subscription::{Subscription, type_name};
+use super::topic::Topic;
 
 /// Statistics of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +17,11 @@ pub struct TopicStats {
     pub messages_in: u64,
     pub bytes_in: u64,
     pub storage_size: u64,
+    /// Bytes that the subscription furthest behind has not acknowledged.
+    pub backlog_size: u64,
+    pub waiting_publishers: u64,
+    /// Bytes and seconds that may be unacknowledged, where that is set.
+    pub quota: (Option<i64>, Option<i64>),
     pub deduplication: bool,
     pub publishers: Vec<PublisherStats>,
     pub subscriptions: Vec<SubscriptionStats>,
@@ -26,6 +34,9 @@ pub struct PublisherStats {
     pub name: String,
     pub id: u64,
     pub access: &'static str,
+    pub address: String,
+    pub connected_ms: u64,
+    pub client_version: String,
     pub metadata: Vec<(String, String)>,
 }
 
@@ -39,6 +50,14 @@ pub struct SubscriptionStats {
     pub replicated: bool,
     pub properties: Vec<(String, String)>,
     pub backlog: u64,
+    pub backlog_size: u64,
+    pub bytes_out: u64,
+    pub in_replay: u64,
+    /// Ranges acknowledged beyond the first open message.
+    pub ranges: u64,
+    pub out_of_order: bool,
+    /// Its consumers hold all that they may.
+    pub blocked: bool,
     pub unacked: u64,
     pub delayed: u64,
     pub messages_out: u64,
@@ -52,6 +71,11 @@ pub struct SubscriptionStats {
 pub struct ConsumerStats {
     pub name: String,
     pub permits: i64,
+    pub address: String,
+    pub connected_ms: u64,
+    pub client_version: String,
+    /// It holds all that it may.
+    pub blocked: bool,
     pub unacked: u64,
     pub messages_out: u64,
     pub bytes_out: u64,
@@ -65,8 +89,8 @@ pub struct InternalStats {
     pub entries: u64,
     pub bytes: u64,
     pub terminated: bool,
-    /// Ledgers and how many of their entries are stored.
-    pub ledgers: Vec<(u64, u64)>,
+    /// Ledgers, how many of their entries are stored, and their bytes.
+    pub ledgers: Vec<(u64, u64, u64)>,
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
@@ -82,6 +106,11 @@ pub struct CursorStats {
     /// Acknowledged beyond the mark: before the first, up to the last.
     pub acknowledged: Vec<((i64, i64), (i64, i64))>,
     pub properties: Vec<(String, u64)>,
+    /// It has consumers.
+    pub active: bool,
+    /// Entries that it has acknowledged, and entries from the first one that it has not.
+    pub consumed: u64,
+    pub waiting: u64,
 }
 
 impl Broker {
@@ -108,23 +137,31 @@ impl Broker {
                 .map(|&[start, end]| (place(log.id_before(start)), place(log.id_before(end))))
                 .collect(),
             properties: sub.mark_properties.iter().map(|p| (p.key.clone(), p.value)).collect(),
+            active: !sub.consumers.is_empty(),
+            consumed: sub.cursor.mark().saturating_sub(log.first()),
+            waiting: log.end().saturating_sub(sub.cursor.mark()),
         };
-        let mut ledgers: Vec<(u64, u64)> = Vec::new();
+        let mut ledgers: Vec<(u64, u64, u64)> = Vec::new();
         for offset in log.first()..log.end() {
             let ledger = log.id_at(offset).ledger_id;
+            let size = log.get(offset).map_or(0, stored_size);
             match ledgers.last_mut() {
-                Some((last, count)) if *last == ledger => *count += 1,
-                _ => ledgers.push((ledger, 1)),
+                Some((last, count, sum)) if *last == ledger => (*count, *sum) = (*count + 1, *sum + size),
+                _ => ledgers.push((ledger, 1, size)),
             }
         }
         Ok(InternalStats {
             entries: log.end() - log.first(),
-            bytes: log.bytes() as u64,
+            bytes: ledgers.iter().map(|(_, _, size)| size).sum(),
             terminated: log.terminated,
             ledgers,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
         })
+    }
+
+    fn client_version(&self, id: ConnId) -> String {
+        self.conns.get(id).map(|conn| conn.client_version.to_string()).unwrap_or_default()
     }
 
     /// Statistics of a topic without partitions, or of one partition.
@@ -141,6 +178,12 @@ impl Broker {
             replicated: sub.replicated,
             properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
+            backlog_size: size_since(topic, sub.cursor.mark()),
+            bytes_out: sub.consumers.iter().map(|consumer| consumer.bytes_out).sum(),
+            in_replay: sub.replay.ranges().map(|(start, end)| end - start).sum(),
+            ranges: sub.cursor.parts().1.len() as u64 / 2,
+            out_of_order: sub.out_of_order,
+            blocked: sub.is_shared() && sub.unacked() >= topic.rules.max_unacked_per_subscription,
             unacked: sub.unacked(),
             delayed: sub.delayed.len() as u64,
             messages_out: sub.messages_out,
@@ -151,6 +194,10 @@ impl Broker {
                 .map(|consumer| ConsumerStats {
                     name: consumer.name.clone(),
                     permits: consumer.permits,
+                    address: address(consumer.conn),
+                    connected_ms: consumer.connected_wall_ms,
+                    client_version: self.client_version(consumer.conn),
+                    blocked: sub.is_shared() && consumer.unacked >= topic.rules.max_unacked_per_consumer,
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
@@ -161,7 +208,18 @@ impl Broker {
         Ok(TopicStats {
             messages_in: topic.messages_in,
             bytes_in: topic.bytes_in,
-            storage_size: topic.log.bytes() as u64,
+            storage_size: size_since(topic, topic.log.first()),
+            backlog_size: topic
+                .subs
+                .values()
+                .map(|sub| sub.cursor.mark())
+                .min()
+                .map_or(0, |mark| size_since(topic, mark)),
+            waiting_publishers: topic.waiting.len() as u64,
+            quota: (
+                topic.rules.quota.map(|quota| quota.bytes),
+                topic.rules.age_quota.map(|quota| quota.seconds),
+            ),
             deduplication: topic.rules.deduplication,
             publishers: topic
                 .producers
@@ -170,12 +228,30 @@ impl Broker {
                     name: producer.name.clone(),
                     id: producer.id,
                     access: access_name(producer.access),
+                    address: address(producer.conn),
+                    connected_ms: producer.connected_wall_ms,
+                    client_version: self.client_version(producer.conn),
                     metadata: pairs(&producer.metadata),
                 })
                 .collect(),
             subscriptions: topic.subs.values().map(subscription).collect(),
         })
     }
+}
+
+/// What an entry is in a ledger: the broker writes its time and its number before it.
+pub(super) fn stored_size(stored: &Stored) -> u64 {
+    let varint = |number: u64| u64::from((70 - (number | 1).leading_zeros()) / 7);
+    stored.bytes.len() as u64 + 8 + varint(stored.timestamp) + varint(stored.index)
+}
+
+fn size_since(topic: &Topic, offset: u64) -> u64 {
+    (offset.max(topic.log.first())..topic.log.end()).filter_map(|at| topic.log.get(at)).map(stored_size).sum()
+}
+
+/// Where a client is: the core knows its connection only.
+fn address(conn: ConnId) -> String {
+    format!("connection {}", conn.0)
 }
 
 fn pairs(of: &[KeyValue]) -> Vec<(String, String)> {

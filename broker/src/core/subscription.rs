@@ -54,6 +54,8 @@ pub(super) struct Consumer {
     pub(super) metadata: Vec<KeyValue>,
     /// Takes of a compacted topic only what compaction left.
     pub(super) read_compacted: bool,
+    /// Came with the schema AUTO_CONSUME.
+    pub(super) takes_any_schema: bool,
     /// Has heard that nothing more will come.
     told_end: bool,
 }
@@ -184,6 +186,7 @@ impl Subscription {
             connected_wall_ms: consumer.wall_ms,
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
+            takes_any_schema: consumer.takes_any_schema,
             told_end: false,
         });
         Ok(key)
@@ -405,6 +408,7 @@ pub(super) struct NewConsumer {
     pub(super) wall_ms: u64,
     pub(super) metadata: Vec<KeyValue>,
     pub(super) read_compacted: bool,
+    pub(super) takes_any_schema: bool,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.

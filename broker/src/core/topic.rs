@@ -53,6 +53,7 @@ pub(super) struct Producer {
     pub(super) access: ProducerAccessMode,
     pub(super) topic_epoch: Option<u64>,
     pub(super) metadata: Vec<KeyValue>,
+    pub(super) connected_wall_ms: u64,
     /// Answered when a producer that waits gets its turn.
     pub(super) request_id: u64,
 }

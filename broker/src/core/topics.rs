@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::access::Grants;
 use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::keeping::{Touched, kind};
 use super::names::TopicName;
 use super::policies::{Policies, Rules};
+use super::time::Now;
 use super::topic::{Topic, TopicKey};
 
 /// A topic that came or went.
@@ -24,10 +26,17 @@ pub(super) struct Topics {
     /// Partitioned topics: how many partitions.
     partitioned: BTreeMap<String, u32>,
     pub(super) tenants: BTreeSet<String>,
+    /// Clusters that tenants may use, where that was said.
+    pub(super) tenant_clusters: BTreeMap<String, BTreeSet<String>>,
+    /// Clusters that were made known, and what was said of them.
+    pub(super) clusters: BTreeMap<String, String>,
     /// Namespaces and their settings.
     pub(super) namespaces: BTreeMap<String, Policies>,
     /// Settings of topics, by the name without the partition.
     pub(super) policies: BTreeMap<String, Policies>,
+    /// What roles may do in namespaces and with topics.
+    pub(super) grants: BTreeMap<String, Grants>,
+    pub(super) tenant_admins: BTreeMap<String, BTreeSet<String>>,
     next_key: u64,
     next_ledger: u64,
     /// Bytes of all logs.
@@ -271,6 +280,19 @@ impl Topics {
             self.full = self.stored > limit - limit / 16;
         }
         self.full
+    }
+
+    /// Forgets what all subscriptions have acknowledged and the topic's own retention does not keep. A topic
+    /// that says nothing of retention keeps it until memory is short.
+    pub(super) fn forget_beyond_retention(&mut self, key: TopicKey, now: Now) {
+        let Some(topic) = self.map.get_mut(&key).filter(|topic| topic.rules.retention.is_some()) else {
+            return;
+        };
+        let freed = topic.log.trim(topic.consumed().min(topic.retained(now.wall_ms)));
+        self.stored -= freed;
+        if freed > 0 {
+            self.touch(key);
+        }
     }
 
     fn forget_consumed(&mut self) {

@@ -61,6 +61,7 @@ impl Broker {
         for key in topics {
             self.expire(key, now);
             self.hold_quota(key, now);
+            self.topics.forget_beyond_retention(key, now);
         }
     }
 

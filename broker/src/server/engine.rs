@@ -10,8 +10,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::socket::Guest;
 use super::store::Store;
-use crate::core::{Broker, ConnId, Now};
+use crate::core::{Broker, ConnId, Note, Now};
 
 /// Events dealt with before what follows from them is written.
 const BURST: usize = 256;
@@ -26,7 +27,7 @@ type Reply = Box<dyn FnOnce() + Send>;
 
 /// What the engine hears of.
 pub(super) enum Event {
-    Connected(ConnId, Link),
+    Connected(Guest, Link),
     Received(ConnId, Bytes),
     Written(ConnId, usize),
     Closed(ConnId),
@@ -106,7 +107,10 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    pub(super) fn new(broker: Broker, store: Option<Store>, inbox: mpsc::Receiver<Event>) -> Self {
+    pub(super) fn new(mut broker: Broker, store: Option<Store>, inbox: mpsc::Receiver<Event>) -> Self {
+        if tracing::enabled!(tracing::Level::INFO) {
+            broker.take_notes();
+        }
         Self { broker, inbox, links: BTreeMap::new(), store, replies: Vec::new(), start: Instant::now() }
     }
 
@@ -167,8 +171,11 @@ impl Engine {
 
     fn event(&mut self, event: Event, now: Now) {
         match event {
-            Event::Connected(id, link) => {
-                self.broker.connected(id, now);
+            Event::Connected(Guest { id, broker, certified }, link) => {
+                self.broker.connected_to(id, broker, now);
+                if let Some(name) = certified {
+                    self.broker.certified(id, &name);
+                }
                 self.links.insert(id, link);
             }
             Event::Received(id, bytes) => {
@@ -208,6 +215,14 @@ impl Engine {
     }
 
     fn flush(&mut self) {
+        for note in self.broker.poll_notes() {
+            match note {
+                Note::Denied { .. } | Note::Refused { .. } | Note::Created(_) | Note::Deleted(_) => {
+                    tracing::info!("{note}");
+                }
+                note => tracing::debug!("{note}"),
+            }
+        }
         while let Some((id, segments)) = self.broker.poll_transmit() {
             if let Some(link) = self.links.get(&id)
                 && link.writes.try_send(segments).is_err()

@@ -12,6 +12,7 @@
 
 mod admin;
 mod engine;
+mod listeners;
 mod socket;
 mod store;
 mod tls;
@@ -20,16 +21,15 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::core::{Broker, BrokerConfig, Now};
+use crate::core::{Broker, BrokerConfig, Node, Now};
 use engine::{Engine, Handle, wall_ms};
+use listeners::Listeners;
 use store::Store;
 
 /// Events that may wait for the engine.
@@ -44,6 +44,9 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
     /// Where to listen for admin calls over HTTP.
     pub admin_listen: Option<SocketAddr>,
+    /// How many brokers to play; 0 is as 1. All share what is stored. The ports of the others follow those
+    /// of the first, or are free ones as well.
+    pub brokers: u16,
     /// The host that lookups answer with, beside the ports that were bound.
     pub advertised_host: String,
     /// What lookups answer instead, when clients reach the broker by another address.
@@ -63,6 +66,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: None,
             admin_listen: None,
+            brokers: 1,
             advertised_host: "localhost".to_owned(),
             advertised_url: None,
             advertised_url_tls: None,
@@ -87,10 +91,24 @@ pub struct DataConfig {
 pub struct TlsConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where to listen for admin calls over HTTPS.
+    pub admin_listen: Option<SocketAddr>,
+    /// Authorities (PEM) of certificates that clients may show. They need not show one.
+    pub client_ca_pem: Option<Vec<u8>>,
     /// The certificate chain, PEM.
     pub cert_pem: Vec<u8>,
     /// Its private key, PEM.
     pub key_pem: Vec<u8>,
+}
+
+impl TlsConfig {
+    /// What is wrong with certificate, key and authorities, if something is.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or they do not go together.
+    pub fn check(&self) -> io::Result<()> {
+        tls::acceptor(&self.cert_pem, &self.key_pem, self.client_ca_pem.as_deref()).map(drop)
+    }
 }
 
 impl std::fmt::Debug for TlsConfig {
@@ -103,21 +121,14 @@ impl std::fmt::Debug for TlsConfig {
 pub struct Server {
     broker: Broker,
     store: Option<Store>,
-    tcp: TcpListener,
-    tls: Option<(TcpListener, TlsAcceptor)>,
-    admin: Option<TcpListener>,
-    local_addr: SocketAddr,
-    tls_addr: Option<SocketAddr>,
-    admin_addr: Option<SocketAddr>,
+    acceptor: Option<TlsAcceptor>,
+    /// One for each broker that it plays, at least one.
+    listeners: Vec<Listeners>,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("local_addr", &self.local_addr)
-            .field("tls_addr", &self.tls_addr)
-            .field("admin_addr", &self.admin_addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("local_addr", &self.local_addr()).finish_non_exhaustive()
     }
 }
 
@@ -127,28 +138,22 @@ impl Server {
     /// # Errors
     /// A port is taken, certificate or key cannot be read, or what was kept cannot be.
     pub async fn bind(config: ServerConfig) -> io::Result<Self> {
-        let tcp = TcpListener::bind(config.listen).await?;
-        let local_addr = tcp.local_addr()?;
-        let (mut tls, mut tls_addr) = (None, None);
-        if let Some(settings) = &config.tls {
-            let acceptor = tls::acceptor(&settings.cert_pem, &settings.key_pem)?;
-            let listener = TcpListener::bind(settings.listen).await?;
-            tls_addr = Some(listener.local_addr()?);
-            tls = Some((listener, acceptor));
+        let acceptor = match &config.tls {
+            None => None,
+            Some(tls) => Some(tls::acceptor(&tls.cert_pem, &tls.key_pem, tls.client_ca_pem.as_deref())?),
+        };
+        let mut listeners = Vec::new();
+        for number in 0..config.brokers.max(1) {
+            listeners.push(Listeners::bind(&config, number).await?);
         }
-        let (mut admin, mut admin_addr) = (None, None);
-        if let Some(addr) = config.admin_listen {
-            let listener = TcpListener::bind(addr).await?;
-            admin_addr = Some(listener.local_addr()?);
-            admin = Some(listener);
-        }
-        let host = &config.advertised_host;
         let mut broker = config.broker;
-        broker.service_url =
-            config.advertised_url.unwrap_or_else(|| format!("pulsar://{host}:{}", local_addr.port()));
-        broker.service_url_tls = config
-            .advertised_url_tls
-            .or_else(|| tls_addr.map(|addr| format!("pulsar+ssl://{host}:{}", addr.port())));
+        let mut nodes = listeners.iter().map(|listeners| listeners.node(&config.advertised_host));
+        let first = nodes.next().unwrap_or_default();
+        broker.service_url = config.advertised_url.unwrap_or(first.service_url);
+        broker.service_url_tls = config.advertised_url_tls.or(first.service_url_tls);
+        broker.admin_url = first.admin_url;
+        broker.admin_url_tls = first.admin_url_tls;
+        broker.more_brokers = nodes.collect();
         let (broker, store) = match &config.data {
             None => (Broker::new(broker), None),
             Some(data) => {
@@ -158,25 +163,37 @@ impl Server {
                 (broker, Some(store))
             }
         };
-        Ok(Self { broker, store, tcp, tls, admin, local_addr, tls_addr, admin_addr })
+        Ok(Self { broker, store, acceptor, listeners })
     }
 
     /// Where it listens for `pulsar://`.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.listeners.first().map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |it| it.tcp.1)
     }
 
     /// Where it listens for `pulsar+ssl://`.
     #[must_use]
     pub fn tls_addr(&self) -> Option<SocketAddr> {
-        self.tls_addr
+        self.listeners.first()?.tls.as_ref().map(|(_, addr)| *addr)
     }
 
     /// Where it listens for admin calls.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin_addr
+        self.listeners.first()?.admin.as_ref().map(|(_, addr)| *addr)
+    }
+
+    /// Where it listens for admin calls over HTTPS.
+    #[must_use]
+    pub fn tls_admin_addr(&self) -> Option<SocketAddr> {
+        self.listeners.first()?.tls_admin.as_ref().map(|(_, addr)| *addr)
+    }
+
+    /// Where clients reach each of the brokers that it plays.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        (0..self.listeners.len()).map(|broker| self.broker.config().node(broker)).collect()
     }
 
     /// What lookups answer.
@@ -190,21 +207,33 @@ impl Server {
         let (events, inbox) = mpsc::channel(EVENTS);
         let handle = Handle::new(events);
         let mut tasks = JoinSet::new();
-        tasks.spawn(socket::accept(self.tcp, None, handle.clone()));
-        if let Some((listener, acceptor)) = self.tls {
-            tasks.spawn(socket::accept(listener, Some(acceptor), handle.clone()));
-        }
-        if let Some(listener) = self.admin {
-            let urls = Arc::new(admin::Urls {
-                cluster: self.broker.config().cluster.clone(),
-                service: self.broker.config().service_url.clone(),
-                service_tls: self.broker.config().service_url_tls.clone(),
-                admin: self.admin_addr.map(|addr| format!("http://localhost:{}", addr.port())),
-            });
-            tasks.spawn(admin::serve(listener, urls, handle.clone()));
+        for (broker, listeners) in self.listeners.into_iter().enumerate() {
+            let node = self.broker.config().node(broker);
+            tracing::info!(
+                broker = node.service_url,
+                tls = node.service_url_tls,
+                admin = node.admin_url,
+                tls_admin = node.admin_url_tls,
+                "listening"
+            );
+            tasks.spawn(socket::accept(listeners.tcp.0, None, broker, handle.clone()));
+            if let Some((listener, _)) = listeners.tls {
+                tasks.spawn(socket::accept(listener, self.acceptor.clone(), broker, handle.clone()));
+            }
+            if let Some((listener, _)) = listeners.admin {
+                tasks.spawn(admin::serve(listener, None, broker, handle.clone()));
+            }
+            if let Some((listener, _)) = listeners.tls_admin {
+                tasks.spawn(admin::serve(listener, self.acceptor.clone(), broker, handle.clone()));
+            }
         }
         drop(handle);
-        tracing::info!(address = %self.local_addr, tls = ?self.tls_addr, admin = ?self.admin_addr, "broker ready");
+        let access = self.broker.config().access.as_ref();
+        tracing::info!(
+            authentication = access.is_some(),
+            authorization = access.is_some_and(|access| access.superusers.is_some()),
+            "broker ready"
+        );
         let engine = Engine::new(self.broker, self.store, inbox);
         tokio::select! {
             () = engine.run() => {}

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use super::engine::{Event, Handle, Link};
+use super::tls::common_name;
 use crate::core::ConnId;
 
 /// Bytes read at a time.
@@ -23,16 +24,21 @@ const READS: usize = 4;
 const GATHER: usize = 64;
 
 /// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Takes connections in, for ever.
-pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, handle: Handle) {
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, broker: usize, handle: Handle) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let id = handle.next_id();
                 tracing::debug!(connection = id.0, %peer, "connected");
-                tokio::spawn(open(stream, tls.clone(), id, handle.clone()));
+                tokio::spawn(open(
+                    stream,
+                    tls.clone(),
+                    Guest { id, broker, certified: None },
+                    handle.clone(),
+                ));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others have to close first.
@@ -43,19 +49,30 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, hand
     }
 }
 
-async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, id: ConnId, handle: Handle) {
+/// Somebody who connects.
+pub(super) struct Guest {
+    pub(super) id: ConnId,
+    /// To which of several brokers.
+    pub(super) broker: usize,
+    /// The name in its certificate.
+    pub(super) certified: Option<String>,
+}
+
+async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, mut guest: Guest, handle: Handle) {
+    let id = guest.id;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(connection = id.0, %error, "cannot set TCP_NODELAY");
     }
     match tls {
         None => {
             let (read, write) = stream.into_split();
-            join(read, write, id, &handle).await;
+            join(read, write, guest, &handle).await;
         }
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
+                guest.certified = common_name(stream.get_ref().1.peer_certificates());
                 let (read, write) = tokio::io::split(stream);
-                join(read, write, id, &handle).await;
+                join(read, write, guest, &handle).await;
             }
             Ok(Err(error)) => tracing::info!(connection = id.0, %error, "TLS handshake failed"),
             Err(_) => tracing::info!(connection = id.0, "TLS handshake took too long"),
@@ -63,18 +80,19 @@ async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, id: ConnId, handle: H
     }
 }
 
-async fn join<R, W>(read: R, write: W, id: ConnId, handle: &Handle)
+async fn join<R, W>(read: R, write: W, guest: Guest, handle: &Handle)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
+    let id = guest.id;
     let (writes, queue) = mpsc::channel(4);
     // The reader starts without a permit: the engine must know the connection first.
     let reads = Arc::new(Semaphore::new(0));
     let reader = tokio::spawn(reader(read, reads.clone(), id, handle.clone())).abort_handle();
     let writer = tokio::spawn(writer(write, queue, id, handle.clone())).abort_handle();
     let link = Link { writes, reads: reads.clone(), owed: 0, reader: reader.clone(), writer: writer.clone() };
-    if handle.tell(Event::Connected(id, link)).await {
+    if handle.tell(Event::Connected(guest, link)).await {
         reads.add_permits(READS);
     } else {
         reader.abort();

@@ -1,26 +1,61 @@
-//! Who the broker is on TLS connections.
+//! Who the broker is on TLS connections, and who its clients are by their certificates.
 
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// Reads a certificate chain and its key.
-pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8]) -> io::Result<TlsAcceptor> {
+/// Reads a certificate chain and its key, and the authorities of clients' certificates. Clients need not
+/// have one.
+pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>) -> io::Result<TlsAcceptor> {
     let bad = |what: &str, error: &dyn std::fmt::Display| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{what}: {error}"))
     };
-    let certs = CertificateDer::pem_slice_iter(cert_pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad("the TLS certificate cannot be read", &error))?;
+    let certs = certificates(cert_pem).map_err(|error| bad("the TLS certificate cannot be read", &error))?;
     let key =
         PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| bad("the TLS key cannot be read", &error))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certs, key))
+        .map_err(|error| bad("TLS cannot be set up", &error))?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let wrong = |error: &dyn std::fmt::Display| bad("the TLS authorities cannot be read", error);
+            let mut roots = RootCertStore::empty();
+            let authorities = certificates(pem).map_err(|error| wrong(&error))?;
+            if authorities.is_empty() {
+                return Err(wrong(&"no certificate is in it"));
+            }
+            for authority in authorities {
+                roots.add(authority).map_err(|error| wrong(&error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| wrong(&error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let config = builder
+        .with_single_cert(certs, key)
         .map_err(|error| bad("the TLS certificate and key do not serve", &error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+    CertificateDer::pem_slice_iter(pem).collect()
+}
+
+/// The common name of a client's certificate, which rustls has verified. Of several the last, as Apache
+/// Pulsar takes it.
+pub(super) fn common_name(chain: Option<&[CertificateDer<'_>]>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(chain?.first()?).ok()?;
+    let name = certificate.subject().iter_common_name().last()?.as_str().ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }

@@ -42,11 +42,16 @@ impl World {
 
     /// A client that has connected and said nothing yet.
     pub fn stranger(&mut self) -> ConnId {
+        self.stranger_of(0)
+    }
+
+    /// The same, of that one of several brokers.
+    pub fn stranger_of(&mut self, broker: usize) -> ConnId {
         let id = ConnId(self.next);
         self.next += 1;
         let frames = Some(FrameDecoder::new(64 << 20));
         self.ears.insert(id, Ear { frames, ..Ear::default() });
-        self.broker.connected(id, self.now);
+        self.broker.connected_to(id, broker, self.now);
         self.settle();
         id
     }

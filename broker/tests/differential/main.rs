@@ -14,21 +14,43 @@ mod scripts;
 mod side;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use pulsewire_broker::{Server, ServerConfig};
+use pulsewire_broker::auth::{Methods, TokenKey};
+use pulsewire_broker::core::Access;
+use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
 use side::Side;
 
 /// Where this broker listens: one for all scripts.
 fn embedded() -> &'static (String, String) {
     static HERE: OnceLock<(String, String)> = OnceLock::new();
+    HERE.get_or_init(|| start(BrokerConfig::default()))
+}
+
+/// Where this broker listens and asks for tokens.
+fn guarded() -> &'static (String, String) {
+    static HERE: OnceLock<(String, String)> = OnceLock::new();
     HERE.get_or_init(|| {
+        let tokens = Some(TokenKey::secret(SECRET).unwrap());
+        let access = Access {
+            authenticator: Arc::new(Methods { tokens, certificates: false }),
+            superusers: Some(["admin".to_owned()].into()),
+            refresh_check: Duration::from_secs(2),
+        };
+        start(BrokerConfig { access: Some(Arc::new(access)), ..BrokerConfig::default() })
+    })
+}
+
+fn start(broker: BrokerConfig) -> (String, String) {
+    {
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let any = ([127, 0, 0, 1], 0).into();
-                let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
+                let config =
+                    ServerConfig { listen: any, admin_listen: Some(any), broker, ..ServerConfig::default() };
                 let server = Server::bind(config).await.unwrap();
                 tell.send((server.local_addr().to_string(), server.admin_addr().unwrap().to_string()))
                     .unwrap();
@@ -36,18 +58,31 @@ fn embedded() -> &'static (String, String) {
             });
         });
         told.recv().unwrap()
-    })
+    }
 }
 
+/// What signs tokens, here and there: `tokenSecretKey`.
+pub(crate) const SECRET: &[u8] = b"pulsewire-test-key-of-32-bytes!!";
+
 /// Where the real one listens, if it is there.
-fn real() -> Option<(String, String)> {
+fn real(names: [&str; 2]) -> Option<(String, String)> {
     let address =
         |name: &str| Some(std::env::var(name).ok()?.split_once("://")?.1.trim_matches('/').to_owned());
-    Some((address("PULSAR_BROKER_URL")?, address("PULSAR_WEB_URL")?))
+    Some((address(names[0])?, address(names[1])?))
 }
 
 /// Plays a script and compares.
 pub(crate) fn play(name: &str, script: fn(&mut Side)) {
+    compare(name, script, real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]), embedded());
+}
+
+/// The same with brokers that ask who is there: the real one with `authenticationRefreshCheckSeconds=2`,
+/// `superUserRoles=admin` and the key [`SECRET`].
+pub(crate) fn play_guarded(name: &str, script: fn(&mut Side)) {
+    compare(name, script, real(["PULSAR_GUARDED_BROKER_URL", "PULSAR_GUARDED_WEB_URL"]), guarded());
+}
+
+fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, embedded: &(String, String)) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/differential/heard")
         .join(format!("{name}.txt"));
@@ -59,7 +94,7 @@ pub(crate) fn play(name: &str, script: fn(&mut Side)) {
     let record = std::env::var_os("RECORD").is_some();
     let mut kept = std::fs::read_to_string(&file).unwrap_or_default();
     let mut theirs = None;
-    if let Some(real) = real() {
+    if let Some(real) = real {
         // It is slower at times than a script is patient.
         for _ in 0..if record { 1 } else { 3 } {
             let said = run(&real);
@@ -75,7 +110,7 @@ pub(crate) fn play(name: &str, script: fn(&mut Side)) {
         std::fs::write(&file, said).unwrap();
         kept.clone_from(said);
     }
-    let ours = run(embedded());
+    let ours = run(embedded);
     report(name, &kept, &ours, theirs.is_some());
     if ours != kept {
         panic!("{name}: this broker differs from what the real one said\n{}", difference(&kept, &ours));

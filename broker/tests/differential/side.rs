@@ -70,6 +70,8 @@ pub(crate) struct Side {
     lines: Vec<String>,
     ledgers: BTreeMap<u64, usize>,
     replace: Vec<(Regex, String)>,
+    /// Shown with admin calls.
+    pub(crate) token: Option<String>,
 }
 
 impl Side {
@@ -83,6 +85,7 @@ impl Side {
             lines: Vec::new(),
             ledgers: BTreeMap::new(),
             replace: Vec::new(),
+            token: None,
         };
         let unique = side.unique.clone();
         side.replace(&unique, "UNIQUE");
@@ -150,6 +153,14 @@ impl Side {
     }
 
     pub(crate) fn client_with(&mut self, connect: CommandConnect) -> Who {
+        let who = self.stranger();
+        self.say(who, connect);
+        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
+        who
+    }
+
+    /// A client that has connected and said nothing yet.
+    pub(crate) fn stranger(&mut self) -> Who {
         let stream = TcpStream::connect(&self.broker).unwrap();
         stream.set_nodelay(true).unwrap();
         let (tell, heard) = channel();
@@ -157,10 +168,7 @@ impl Side {
         let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
         std::thread::spawn(move || listen(reading, &tell, &silent));
         self.clients.push(Some(Client { stream, heard, dead }));
-        let who = Who(self.clients.len() - 1);
-        self.say(who, connect);
-        assert!(matches!(self.take(who, PATIENCE), Ok((Command::Connected(_), _))));
-        who
+        Who(self.clients.len() - 1)
     }
 
     /// The client closes its socket.
@@ -340,9 +348,35 @@ impl Side {
 
     /// An admin call; answers status and body.
     pub(crate) fn admin(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let (status, _, whole) = self.http(method, path, body);
+        (status, whole)
+    }
+
+    /// What peeking at a message answers: its headers and its payload.
+    pub(crate) fn headers(&mut self, path: &str) {
+        let (status, head, body) = self.http("GET", path, "");
+        self.note(format!("GET {path} -> {status} {body:?}"));
+        let mut lines: Vec<String> = head
+            .lines()
+            .filter(|line| line.to_ascii_lowercase().starts_with("x-pulsar"))
+            .map(|line| Regex::new(r"\d{4}-\d\d-\d\dT[\d:.]*Z").unwrap().replace(line, "WHEN").into_owned())
+            .map(|line| Regex::new(r": \d+:(\d+)").unwrap().replace(&line, ": LEDGER:$1").into_owned())
+            .map(|line| {
+                line.split_once(':').map_or(String::new(), |(name, value)| format!("  {}:{value}", name))
+            })
+            .collect();
+        lines.sort();
+        lines.into_iter().for_each(|line| self.note(line));
+    }
+
+    /// A call of the admin API, or of another path that begins with `/`: status, head, body.
+    fn http(&mut self, method: &str, path: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.web).unwrap();
+        let token = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
+        let token = token.unwrap_or_default();
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
         let request = format!(
-            "{method} /admin/v2/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-type: application/json\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         );
@@ -366,7 +400,7 @@ impl Side {
         } else {
             whole = text.to_owned();
         }
-        (status, whole)
+        (status, head.to_owned(), whole)
     }
 
     /// An admin call, of which the status is written down.
@@ -380,8 +414,16 @@ impl Side {
     pub(crate) fn inquire(&mut self, method: &str, path: &str, body: &str) {
         let (status, answer) = self.admin(method, path, body);
         let json: Result<serde_json::Value, _> = serde_json::from_str(&answer);
-        let answer = json.map_or(answer, |json| json.to_string());
+        let answer = json.map_or_else(|_| reason_of_page(&answer), |json| json.to_string());
         self.note(format!("{method} {path} {body} -> {status} {answer}"));
+    }
+
+    /// A list of texts, written down in order.
+    pub(crate) fn sorted(&mut self, path: &str) {
+        let (status, answer) = self.admin("GET", path, "");
+        let mut list: Vec<String> = serde_json::from_str(&answer).unwrap_or_default();
+        list.sort();
+        self.note(format!("GET {path} -> {status} {list:?}"));
     }
 
     /// Has a topic compacted.
@@ -411,6 +453,16 @@ impl Side {
             self.note(format!("  {part} = {found}"));
         }
     }
+}
+
+/// Where the real one answers with a page or a text, what it says there, as the reason that it is.
+fn reason_of_page(answer: &str) -> String {
+    let title = answer.split_once("<title>Error ").and_then(|(_, rest)| rest.split_once("</title>"));
+    let Some((title, _)) = title else { return answer.to_owned() };
+    let reason = title.split_once(' ').map_or(title, |(_, reason)| reason);
+    let reason =
+        reason.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    serde_json::json!({ "reason": reason }).to_string()
 }
 
 /// A command in one line, without what it does not say.

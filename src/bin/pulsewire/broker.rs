@@ -1,14 +1,18 @@
 //! `pulsewire broker`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use pulsewire_broker::auth::{Methods, TokenKey, read_key};
+use pulsewire_broker::core::Access;
 use pulsewire_broker::server::{DataConfig, TlsConfig};
 use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
 
-use crate::connect::unreadable;
 use crate::failure::{Ended, Failure};
 use crate::interrupt::Interrupts;
 use crate::output::say;
@@ -19,11 +23,13 @@ Examples:
   pulsewire broker
   pulsewire broker --port 0 --admin-port 0
   pulsewire broker --tls-port 6651 --tls-cert cert.pem --tls-key key.pem
-  pulsewire broker --data ./data
+  pulsewire broker --auth-token-secret-key secret.key --superuser admin
+  pulsewire broker --data ./data --sync
 
-It keeps everything in memory unless --data is given, and has no authentication: it is for development and
-tests on one machine.
-When it listens it prints its addresses on stdout. SIGINT and SIGTERM end it with 0.";
+It is a development broker for one machine: it keeps everything in memory unless --data is given, and lets
+everybody in unless --auth-... is. Whoever outgrows it runs Apache Pulsar and changes the service URL.
+When it listens it prints its addresses on stdout, the one for pulsar:// last. All that is wrong with the
+configuration is told at once, with exit code 2, before it listens. SIGINT and SIGTERM end it with 0.";
 
 /// Run the embedded development broker.
 #[derive(Args)]
@@ -36,14 +42,37 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 8080)]
     admin_port: u16,
     /// The port for pulsar+ssl://; 0 takes a free one. Without it there is none
-    #[arg(long, requires_all = ["tls_cert", "tls_key"])]
+    #[arg(long)]
     tls_port: Option<u16>,
-    /// The certificate chain for it (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_port")]
+    /// The port for admin calls over HTTPS; 0 takes a free one. Without it there is none
+    #[arg(long)]
+    tls_admin_port: Option<u16>,
+    /// The certificate chain for both (PEM)
+    #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_port")]
+    #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// The authorities of certificates that clients may show (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Let clients in who show a token (JWT) signed with this secret key: a file, a file: or data: URL, or
+    /// base64. The token's subject is the client's role
+    #[arg(long, value_name = "KEY")]
+    auth_token_secret_key: Option<String>,
+    /// The same with a public key, as DER or PEM; tokens are signed by RSA (RS256, ...) or ECDSA (ES256, ...)
+    #[arg(long, value_name = "KEY")]
+    auth_token_public_key: Option<String>,
+    /// Let clients in who show a certificate of --tls-ca; its common name is the client's role
+    #[arg(long)]
+    auth_tls: bool,
+    /// A role that may do everything; may be given several times. With one, others may do only what is granted
+    /// to them on a namespace or a topic; without, everybody who is let in may do everything
+    #[arg(long = "superuser", value_name = "ROLE")]
+    superusers: Vec<String>,
+    /// How often credentials are looked at for whether they have expired
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    auth_refresh_check: u64,
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     listen: IpAddr,
@@ -51,11 +80,15 @@ pub(crate) struct Arguments {
     /// is no loopback one
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
+    /// Play so many brokers, each with ports of its own (the numbers that follow, or free ones): topics are
+    /// spread over them by bundles, and lookups redirect
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    brokers: u16,
     /// Keep topics, subscriptions, schemas and settings in this folder. Without it they end with the broker
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Answer only when the disk has it: what was answered survives the end of the machine too
-    #[arg(long, requires = "data")]
+    #[arg(long)]
     sync: bool,
     /// Partitions of topics that come into being when they are first used; 0 makes them without
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -69,19 +102,31 @@ pub(crate) struct Arguments {
     /// Mebibytes of messages held in memory; then consumed ones go, and producers are refused
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: usize,
+    /// How often clients that are silent are asked whether they are there; twice in vain, and they are cut
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    keep_alive: u64,
+    /// How often old messages and large backlogs are looked for
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    upkeep: u64,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
     let mut interrupts = Interrupts::new()?;
-    let server = arguments.bind().await?;
-    let host = host(arguments.advertise.as_deref(), arguments.listen);
-    if let Some(admin) = server.admin_addr() {
-        say(&format!("admin   http://{host}:{}", admin.port()));
+    let server = bind(arguments.config()?).await?;
+    let mut nodes = server.nodes().into_iter();
+    let first = nodes.next().unwrap_or_default();
+    for (word, url) in
+        [("admin", first.admin_url), ("admin-tls", first.admin_url_tls), ("tls", first.service_url_tls)]
+    {
+        if let Some(url) = url {
+            say(&format!("{word:<9} {url}"));
+        }
     }
-    if let Some(tls) = server.tls_addr() {
-        say(&format!("tls     pulsar+ssl://{host}:{}", tls.port()));
+    for more in nodes {
+        let urls = [Some(more.service_url), more.service_url_tls, more.admin_url, more.admin_url_tls];
+        say(&format!("more      {}", urls.into_iter().flatten().collect::<Vec<_>>().join(" ")));
     }
-    say(&format!("broker  {}", server.service_url()));
+    say(&format!("broker    {}", first.service_url));
     server.run(interrupts.next()).await;
     Ok(Ended::Done)
 }
@@ -97,26 +142,42 @@ fn host(advertised: Option<&str>, listen: IpAddr) -> String {
 }
 
 impl Arguments {
-    async fn bind(&self) -> Result<Server, Failure> {
-        let read = |file: &Option<PathBuf>| match file {
-            Some(file) => std::fs::read(file).map_err(|error| unreadable(file, &error)),
-            None => Ok(Vec::new()),
-        };
-        let tls = match self.tls_port {
-            None => None,
-            Some(port) => Some(TlsConfig {
-                listen: SocketAddr::new(self.listen, port),
-                cert_pem: read(&self.tls_cert)?,
-                key_pem: read(&self.tls_key)?,
-            }),
-        };
-        if let Some(tls) = &tls {
-            ports::check(tls.listen, "--tls-port")?;
+    /// The configuration, or all that is wrong with it.
+    fn config(&self) -> Result<ServerConfig, Failure> {
+        let mut wrong = Vec::new();
+        let tls = self.tls(&mut wrong);
+        let access = self.access(&mut wrong);
+        if self.sync && self.data.is_none() {
+            wrong.push("--sync: there is no disk without --data".to_owned());
         }
-        let config = ServerConfig {
+        if let Some(folder) = self.data.as_deref().filter(|folder| folder.exists() && !folder.is_dir()) {
+            wrong.push(format!("--data: {} is not a folder", folder.display()));
+        }
+        for (flag, number) in [
+            ("--brokers", u64::from(self.brokers)),
+            ("--memory", self.memory as u64),
+            ("--keep-alive", self.keep_alive),
+            ("--upkeep", self.upkeep),
+            ("--auth-refresh-check", self.auth_refresh_check),
+        ] {
+            if number == 0 {
+                wrong.push(format!("{flag}: it must be above 0"));
+            }
+        }
+        self.check_ports(&mut wrong);
+        if self.advertise.as_ref().is_some_and(|host| host.is_empty() || host.contains(['/', ' '])) {
+            wrong.push(
+                "--advertise: it must be a host, as broker.example, without a scheme or a port".to_owned(),
+            );
+        }
+        if !wrong.is_empty() {
+            return Err(Failure::configuration(&wrong));
+        }
+        Ok(ServerConfig {
             listen: SocketAddr::new(self.listen, self.port),
             admin_listen: Some(SocketAddr::new(self.listen, self.admin_port)),
             tls,
+            brokers: self.brokers,
             advertised_host: host(self.advertise.as_deref(), self.listen),
             data: self.data.clone().map(|folder| DataConfig { folder, sync: self.sync }),
             broker: BrokerConfig {
@@ -124,22 +185,135 @@ impl Arguments {
                 default_partitions: self.partitions,
                 deduplication: self.deduplication,
                 max_stored_bytes: self.memory.saturating_mul(1 << 20),
+                keep_alive: Duration::from_secs(self.keep_alive),
+                upkeep_interval: Duration::from_secs(self.upkeep),
+                access,
                 ..BrokerConfig::default()
             },
             ..ServerConfig::default()
-        };
-        bind(config).await
+        })
     }
+
+    /// Ports that are named, and by which options. Each broker takes as many as there are.
+    fn check_ports(&self, wrong: &mut Vec<String>) {
+        let ports = [
+            ("--port", Some(self.port)),
+            ("--admin-port", Some(self.admin_port)),
+            ("--tls-port", self.tls_port),
+            ("--tls-admin-port", self.tls_admin_port),
+        ];
+        let named: Vec<(&str, u32)> = ports
+            .iter()
+            .filter_map(|(flag, port)| Some((*flag, u32::from(port.filter(|port| *port != 0)?))))
+            .collect();
+        let brokers = u32::from(self.brokers.max(1));
+        for (at, (flag, port)) in named.iter().enumerate() {
+            if port + brokers - 1 > u32::from(u16::MAX) {
+                wrong.push(format!("{flag}: the ports of {brokers} brokers go beyond 65535"));
+            }
+            for (other, taken) in named.iter().take(at) {
+                if port.abs_diff(*taken) < brokers {
+                    wrong.push(format!("{flag}: {port} is taken by {other}, with {brokers} of each"));
+                }
+            }
+        }
+    }
+
+    fn tls(&self, wrong: &mut Vec<String>) -> Option<TlsConfig> {
+        let before = wrong.len();
+        let wanted = self.tls_port.is_some() || self.tls_admin_port.is_some();
+        let files = [
+            ("--tls-cert", &self.tls_cert, wanted),
+            ("--tls-key", &self.tls_key, wanted),
+            ("--tls-ca", &self.tls_ca, false),
+        ];
+        let [cert_pem, key_pem, ca] = files.map(|(flag, file, needed)| match file {
+            Some(_) if !wanted => {
+                wrong.push(format!("{flag}: it is for nothing without --tls-port"));
+                None
+            }
+            Some(file) => read(flag, file, wrong),
+            None if needed => {
+                wrong.push(format!("{flag}: it is missing, beside --tls-port"));
+                None
+            }
+            None => None,
+        });
+        if self.tls_admin_port.is_some() && self.tls_port.is_none() {
+            wrong.push("--tls-port: it is missing, beside --tls-admin-port".to_owned());
+        }
+        let tls = TlsConfig {
+            listen: SocketAddr::new(self.listen, self.tls_port?),
+            admin_listen: self.tls_admin_port.map(|port| SocketAddr::new(self.listen, port)),
+            client_ca_pem: ca,
+            cert_pem: cert_pem?,
+            key_pem: key_pem?,
+        };
+        if wrong.len() == before
+            && let Err(error) = tls.check()
+        {
+            wrong.push(format!("--tls-cert, --tls-key, --tls-ca: {error}"));
+        }
+        Some(tls)
+    }
+
+    fn access(&self, wrong: &mut Vec<String>) -> Option<Arc<Access>> {
+        let mut key = |flag: &str, text: &Option<String>, make: fn(&[u8]) -> Result<TokenKey, _>| {
+            let key = read_key(text.as_ref()?).and_then(|key| make(&key));
+            key.map_err(|error| wrong.push(format!("{flag}: {error}"))).ok()
+        };
+        let secret = key("--auth-token-secret-key", &self.auth_token_secret_key, TokenKey::secret);
+        let public = key("--auth-token-public-key", &self.auth_token_public_key, TokenKey::public);
+        if self.auth_token_secret_key.is_some() && self.auth_token_public_key.is_some() {
+            wrong.push("--auth-token-public-key: there is --auth-token-secret-key already".to_owned());
+        }
+        if self.auth_tls && self.tls_ca.is_none() {
+            wrong.push("--auth-tls: --tls-ca is missing, which says whose certificates are good".to_owned());
+        }
+        let wanted =
+            self.auth_tls || self.auth_token_secret_key.is_some() || self.auth_token_public_key.is_some();
+        if !wanted && !self.superusers.is_empty() {
+            let ways = "--auth-token-secret-key, --auth-token-public-key or --auth-tls";
+            wrong.push(format!("--superuser: nobody has a role without {ways}"));
+        }
+        if self.superusers.iter().any(|role| role.trim().is_empty()) {
+            wrong.push("--superuser: the role is empty".to_owned());
+        }
+        let superusers: BTreeSet<String> = self.superusers.iter().cloned().collect();
+        wanted.then(|| {
+            Arc::new(Access {
+                authenticator: Arc::new(Methods { tokens: secret.or(public), certificates: self.auth_tls }),
+                superusers: Some(superusers).filter(|roles| !roles.is_empty()),
+                refresh_check: Duration::from_secs(self.auth_refresh_check),
+            })
+        })
+    }
+}
+
+fn read(flag: &str, file: &Path, wrong: &mut Vec<String>) -> Option<Vec<u8>> {
+    let read = std::fs::read(file);
+    read.map_err(|error| wrong.push(format!("{flag}: cannot read {}: {error}", file.display()))).ok()
 }
 
 /// Binds a broker, and says what cannot be had.
 pub(crate) async fn bind(config: ServerConfig) -> Result<Server, Failure> {
-    ports::check(config.listen, "--port")?;
-    if let Some(admin) = config.admin_listen {
-        ports::check(admin, "--admin-port")?;
+    let tls = config.tls.as_ref();
+    for number in 0..config.brokers.max(1) {
+        let check = |address: Option<SocketAddr>, flag| match address {
+            Some(mut address) if address.port() != 0 => {
+                address.set_port(address.port().saturating_add(number));
+                ports::check(address, flag)
+            }
+            Some(address) => ports::check(address, flag),
+            None => Ok(()),
+        };
+        check(Some(config.listen), "--port")?;
+        check(config.admin_listen, "--admin-port")?;
+        check(tls.map(|tls| tls.listen), "--tls-port")?;
+        check(tls.and_then(|tls| tls.admin_listen), "--tls-admin-port")?;
     }
     Server::bind(config).await.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => Failure::usage(format!("{error}.")),
-        _ => Failure::failed(format!("the broker cannot listen: {error}.")),
+        _ => Failure::failed(format!("the broker cannot start: {error}.")),
     })
 }

@@ -71,6 +71,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
     let mut interrupts = Interrupts::new()?;
     let mut hangups = Hangups::new()?;
+    take_open_files();
     let config = arguments.config()?;
     if let Some(file) = &arguments.check {
         say(&format!("{}: nothing is wrong", file.display()));
@@ -107,6 +108,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
                 Err(failure) => note(&format!("nothing is reloaded: {}", failure.message())),
             },
         }
+    }
+}
+
+/// Two for each connection: as many as the system allows this process, which is more than it begins with.
+fn take_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let now = getrlimit(Resource::Nofile);
+        // What cannot be had is missed when connections come, and said then.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
     }
 }
 

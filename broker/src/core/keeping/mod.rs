@@ -58,6 +58,9 @@ pub(in crate::core) mod kind {
     pub(in crate::core) const COMPACTED: u8 = b'8';
     pub(in crate::core) const SEQUENCES: u8 = b'9';
     pub(in crate::core) const SUBSCRIPTION: u8 = b'A';
+    pub(in crate::core) const CLUSTER: u8 = b'C';
+    pub(in crate::core) const GRANTS: u8 = b'a';
+    pub(in crate::core) const ADMINS: u8 = b'b';
 }
 
 /// What may have changed since the host last asked.

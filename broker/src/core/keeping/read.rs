@@ -1,15 +1,17 @@
 //! From keys and values to the broker. `None` is damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use pulsewire_proto::wire::{KeyLongValue, Schema};
 
 use super::super::Broker;
+use super::super::access::{Action, Grants};
 use super::super::names::TopicName;
 use super::super::policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention,
 };
+use super::super::schemas::{SchemaStrategy, Version};
 use super::super::storage::{Log, Stored};
 use super::super::subscription::Subscription;
 use super::super::topic::{Topic, TopicKey};
@@ -22,14 +24,31 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
     let name = || String::from_utf8(rest.to_vec()).ok();
     match kind {
         kind::RUN => broker.run = value.u64()?,
-        kind::TENANT => drop(broker.topics.tenants.insert(name()?)),
+        kind::TENANT => {
+            if !value.0.is_empty() {
+                let clusters = (0..value.u32()?).map(|_| value.text()).collect::<Option<_>>()?;
+                broker.topics.tenant_clusters.insert(name()?, clusters);
+            }
+            broker.topics.tenants.insert(name()?);
+        }
+        kind::CLUSTER => drop(broker.topics.clusters.insert(name()?, value.text()?)),
         kind::NAMESPACE => drop(broker.topics.namespaces.insert(name()?, policies(&mut value)?)),
         kind::SETTINGS => drop(broker.topics.policies.insert(name()?, policies(&mut value)?)),
         kind::PARTITIONED => broker.topics.restore_partitions(name()?, value.u32()?),
         kind::SCHEMAS => {
             let count = value.u32()?;
-            let schema = |_| Schema::decode(&value.bytes()?).ok();
-            broker.schemas.restore(name()?, (0..count).map(schema).collect::<Option<_>>()?);
+            let schema = |_| {
+                let schema = Schema::decode(&value.bytes()?).ok()?;
+                Some(Version { schema, timestamp: 0, deleted: false })
+            };
+            let mut versions = (0..count).map(schema).collect::<Option<Vec<_>>>()?;
+            // Before the registry had more, it kept no more.
+            if !value.0.is_empty() {
+                for version in &mut versions {
+                    (version.timestamp, version.deleted) = (value.u64()?, value.u8()? != 0);
+                }
+            }
+            broker.schemas.restore(name()?, versions);
         }
         kind::TOPIC => broker.topics.restore(topic_key(rest)?, topic(&mut value)?),
         kind::ENTRY => {
@@ -62,6 +81,21 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes) -> Option<()>
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
             topic.add_sub(subscription(name, &mut value)?);
         }
+        kind::GRANTS => {
+            let mut grants = Grants::new();
+            while !value.0.is_empty() {
+                let role = value.text()?;
+                grants.insert(role, value.text()?.split(',').filter_map(Action::named).collect());
+            }
+            broker.topics.grants.insert(name()?, grants);
+        }
+        kind::ADMINS => {
+            let mut roles = BTreeSet::new();
+            while !value.0.is_empty() {
+                roles.insert(value.text()?);
+            }
+            broker.topics.tenant_admins.insert(name()?, roles);
+        }
         _ => return None,
     }
     Some(())
@@ -88,6 +122,16 @@ fn policies(value: &mut Reader) -> Option<Policies> {
             },
         })
     };
+    let (mut schemas, mut kept) = ([None; 3], BTreeMap::new());
+    // Before there were more settings, no more were kept.
+    if !value.0.is_empty() {
+        for number in &mut schemas {
+            *number = value.number()?;
+        }
+    }
+    while !value.0.is_empty() {
+        kept.insert(value.text()?, value.text()?);
+    }
     let retention = || Some(Retention { minutes: n[3]?, megabytes: n[4]? });
     let delayed =
         || Some(DelayedDelivery { active: n[6]? != 0, tick_ms: n[7]? as u64, max_delay_ms: n[8]? as u64 });
@@ -107,6 +151,10 @@ fn policies(value: &mut Reader) -> Option<Policies> {
             allowed: allowed != 0,
             partitions: n[15].and_then(|count| u32::try_from(count).ok()),
         }),
+        schema_strategy: schemas[0].and_then(SchemaStrategy::of_number),
+        schema_validation_enforced: schemas[1].map(|on| on != 0),
+        allow_auto_update_schema: schemas[2].map(|on| on != 0),
+        kept,
         backlog_quota: quota(16),
         backlog_age_quota: quota(19),
     })

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::Broker;
 use super::super::policies::{BacklogQuota, Policies, QuotaPolicy};
+use super::super::schemas::SchemaStrategy;
 use super::super::storage::Stored;
 use super::super::subscription::Subscription;
 use super::super::topic::{Topic, TopicKey};
@@ -31,7 +32,16 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
             value.put_u64(broker.run);
             true
         }
-        kind::TENANT => topics.tenants.contains(name),
+        kind::TENANT => {
+            if let Some(clusters) = topics.tenant_clusters.get(name) {
+                value.put_u32(clusters.len() as u32);
+                clusters.iter().for_each(|name| codec::text(&mut value, name.as_bytes()));
+            }
+            topics.tenants.contains(name)
+        }
+        kind::CLUSTER => {
+            topics.clusters.get(name).map(|data| codec::text(&mut value, data.as_bytes())).is_some()
+        }
         kind::NAMESPACE => {
             topics.namespaces.get(name).map(|policies| self::policies(policies, &mut value)).is_some()
         }
@@ -39,13 +49,31 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
             topics.policies.get(name).map(|policies| self::policies(policies, &mut value)).is_some()
         }
         kind::PARTITIONED => topics.partitions_of(name).map(|count| value.put_u32(count)).is_some(),
+        kind::GRANTS => {
+            for (role, actions) in topics.grants.get(name).into_iter().flatten() {
+                codec::text(&mut value, role.as_bytes());
+                let names: Vec<&str> = actions.iter().map(|action| action.name()).collect();
+                codec::text(&mut value, names.join(",").as_bytes());
+            }
+            topics.grants.contains_key(name)
+        }
+        kind::ADMINS => {
+            for role in topics.tenant_admins.get(name).into_iter().flatten() {
+                codec::text(&mut value, role.as_bytes());
+            }
+            topics.tenant_admins.contains_key(name)
+        }
         _ => {
             let versions = broker.schemas.versions(name);
             value.put_u32(versions.len() as u32);
-            for schema in versions {
+            for version in versions {
                 let mut bytes = BytesMut::new();
-                schema.encode(&mut bytes);
+                version.schema.encode(&mut bytes);
                 codec::text(&mut value, &bytes);
+            }
+            for version in versions {
+                value.put_u64(version.timestamp);
+                value.put_u8(u8::from(version.deleted));
             }
             !versions.is_empty()
         }
@@ -88,6 +116,18 @@ fn policies(p: &Policies, out: &mut BytesMut) {
     ];
     for number in numbers.into_iter().chain(quota(p.backlog_quota)).chain(quota(p.backlog_age_quota)) {
         codec::number(out, number);
+    }
+    let schemas = [
+        p.schema_strategy.map(SchemaStrategy::number),
+        p.schema_validation_enforced.map(i64::from),
+        p.allow_auto_update_schema.map(i64::from),
+    ];
+    for number in schemas {
+        codec::number(out, number);
+    }
+    for (name, json) in &p.kept {
+        codec::text(out, name.as_bytes());
+        codec::text(out, json.as_bytes());
     }
 }
 

@@ -1,74 +1,36 @@
-//! The admin API over HTTP: the few calls that clients and their tests need.
+//! The admin API over HTTP. What is served and what it does is in [`crate::admin`].
 
-mod policies;
-mod routes;
-mod stats;
+mod spelling;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::header::{HeaderName, HeaderValue};
+use http::{Extensions, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsAcceptor;
 
 use super::engine::Handle;
+use super::socket::HANDSHAKE;
+use super::tls::common_name;
+use crate::admin::{self, Call};
 use crate::core::AdminError;
 
 /// The largest body that is read.
 const MAX_BODY: usize = 1 << 20;
 
-/// What calls answer of the broker's addresses.
-pub(super) struct Urls {
-    pub(super) cluster: String,
-    pub(super) service: String,
-    pub(super) service_tls: Option<String>,
-    pub(super) admin: Option<String>,
-}
+/// How long a body may take to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A call: what was asked, cut into its parts.
-struct Call {
-    method: Method,
-    /// Segments of the path, decoded.
-    path: Vec<String>,
-    query: Vec<(String, String)>,
-    body: Bytes,
-}
-
-impl Call {
-    fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.query(name) == Some("true")
-    }
-
-    fn json(&self) -> Result<Value, AdminError> {
-        if self.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| AdminError { status: 400, reason: format!("The body is not JSON: {error}") })
-    }
-}
-
-/// What a call answers.
-enum Answer {
-    Nothing,
-    /// Nothing, with the status of something.
-    Empty,
-    Text(&'static str),
-    Json(Value),
-}
-
-/// Serves, for ever.
-pub(super) async fn serve(listener: TcpListener, urls: Arc<Urls>, handle: Handle) {
+/// Serves, for ever, as one of the brokers.
+pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, broker: usize, handle: Handle) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -78,91 +40,95 @@ pub(super) async fn serve(listener: TcpListener, urls: Arc<Urls>, handle: Handle
                 continue;
             }
         };
-        let (urls, handle) = (urls.clone(), handle.clone());
+        let (tls, handle) = (tls.clone(), handle.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let (urls, handle) = (urls.clone(), handle.clone());
-                async move { Ok::<_, Infallible>(respond(request, &urls, &handle).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(30))
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an admin connection failed");
+            let Some(acceptor) = tls else { return talk(stream, None, broker, handle).await };
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let certified = common_name(stream.get_ref().1.peer_certificates());
+                    talk(stream, certified, broker, handle).await;
+                }
+                Ok(Err(error)) => tracing::info!(%error, "TLS handshake of an admin connection failed"),
+                Err(_) => tracing::info!("TLS handshake of an admin connection took too long"),
             }
         });
     }
 }
 
-async fn respond(request: Request<Incoming>, urls: &Urls, handle: &Handle) -> Response<Full<Bytes>> {
+/// Serves one connection.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certified: Option<String>,
+    broker: usize,
+    handle: Handle,
+) {
+    let service = service_fn(move |request| {
+        let (handle, certified) = (handle.clone(), certified.clone());
+        async move { Ok::<_, Infallible>(respond(request, certified, broker, &handle).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .preserve_header_case(true)
+        .header_read_timeout(Duration::from_secs(30))
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an admin connection failed");
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    certified: Option<String>,
+    broker: usize,
+    handle: &Handle,
+) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let result = match read(request).await {
-        Ok(call) => routes::route(&call, urls, handle).await,
-        Err(error) => Err(error),
+    let answer = match tokio::time::timeout(PATIENCE, read(request)).await {
+        Ok(Ok(call)) => {
+            let call = Call { broker, certified, ..call };
+            handle.ask(move |broker, now| admin::respond(broker, &call, now)).await
+        }
+        Ok(Err(error)) => Some(error.into()),
+        Err(_) => Some(error(408, "The body did not come in time").into()),
     };
-    let (status, kind, body) = match result {
-        Ok(Answer::Nothing) => (204, "application/json", String::new()),
-        Ok(Answer::Empty) => (200, "application/json", String::new()),
-        Ok(Answer::Text(text)) => (200, "text/plain", text.to_owned()),
-        Ok(Answer::Json(value)) => (200, "application/json", value.to_string()),
-        Err(error) => (error.status, "application/json", json!({ "reason": error.reason }).to_string()),
-    };
-    tracing::debug!(%method, path, status, "admin call");
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status != 204 {
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    let answer = answer.unwrap_or_else(|| error(503, "The broker is stopping").into());
+    if matches!(answer.status, 401 | 403) {
+        tracing::info!(%method, path, reason = %String::from_utf8_lossy(&answer.body), "admin call refused");
+    }
+    tracing::debug!(%method, path, status = answer.status, "admin call");
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if answer.headers.iter().any(|(name, _)| name.starts_with("x-pulsar-")) {
+        static SPELLING: OnceCell<Extensions> = OnceCell::const_new();
+        response.extensions_mut().extend(SPELLING.get_or_init(spelling::learn).await.clone());
+    }
+    let kind = Some((header::CONTENT_TYPE.as_str(), answer.content_type.to_owned()));
+    for (name, value) in kind.filter(|(_, kind)| !kind.is_empty()).into_iter().chain(answer.headers) {
+        // What a message says of itself need not be what a header can say.
+        let value: String =
+            value.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect();
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+        {
+            response.headers_mut().append(name, value);
+        }
     }
     response
 }
 
+fn error(status: u16, reason: impl Into<String>) -> AdminError {
+    AdminError { status, reason: reason.into() }
+}
+
 async fn read(request: Request<Incoming>) -> Result<Call, AdminError> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, MAX_BODY)
-        .collect()
-        .await
-        .map_err(|_| AdminError { status: 413, reason: format!("The body is larger than {MAX_BODY} bytes") })?
-        .to_bytes();
-    let path = head.uri.path().trim_matches('/').split('/').map(decode).collect();
-    let query = head.uri.query().unwrap_or_default();
-    let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key), decode(&value.replace('+', " ")))
-    };
-    let query = query.split('&').filter(|part| !part.is_empty()).map(pair).collect();
-    Ok(Call { method: head.method, path, query, body })
-}
-
-/// Decodes `%xx`; what is not that stays as it is.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(value) if byte == b'%' => {
-                out.push(value);
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decode;
-
-    #[test]
-    fn paths_are_decoded() {
-        assert_eq!(decode("a%2Fb%20c"), "a/b c");
-        assert_eq!(decode("100%"), "100%");
-        assert_eq!(decode("%zz%4"), "%zz%4");
-    }
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut call = Call::new(head.method.as_str(), target)?;
+    let kind = head.headers.get(header::CONTENT_TYPE);
+    let bearer = |value: &HeaderValue| value.as_bytes().strip_prefix(b"Bearer ").map(<[u8]>::to_vec);
+    call.token = head.headers.get(header::AUTHORIZATION).and_then(bearer);
+    call.content_type = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    call.body = body.map_err(|_| error(413, format!("The body is larger than {MAX_BODY} bytes")))?.to_bytes();
+    Ok(call)
 }

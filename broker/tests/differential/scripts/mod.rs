@@ -1,8 +1,11 @@
 //! The scripts. Each is a test of its name.
 
+mod admin;
 mod consumers;
+mod guarded;
 mod limits;
 mod producers;
+mod schemas;
 mod topics;
 
 use pulsewire_proto::wire::*;

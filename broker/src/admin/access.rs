@@ -1,0 +1,185 @@
+//! Who calls, whether he may, and the calls that say who may do what.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Route, Shape, route};
+use super::{Answer, Ask, Call, Result, error};
+use crate::core::names::TopicName;
+use crate::core::{Action, AdminError, Broker, Need, Now, Proof};
+
+const EITHER: &[Action] = &[Action::Produce, Action::Consume];
+const PRODUCE: &[Action] = &[Action::Produce];
+const CONSUME: &[Action] = &[Action::Consume];
+/// Only those who administer.
+const NOBODY: &[Action] = &[];
+
+/// Sees who calls, and refuses who may not.
+pub(super) fn check(broker: &Broker, call: &Call, now: Now) -> Result<()> {
+    if broker.config().access.is_none() {
+        return Ok(());
+    }
+    let wanted = Wanted::of(call);
+    let proof = match &call.token {
+        Some(token) => Proof { method: "token", data: token, certified: None },
+        None => Proof { method: "tls", data: &[], certified: call.certified.as_deref() },
+    };
+    let Ok(role) = broker.identify(proof, now) else { return Err(error(401, "Authentication required")) };
+    if broker.may(&role, wanted.need()) { Ok(()) } else { Err(wanted.refusal(&role)) }
+}
+
+/// What a call wants.
+enum Wanted {
+    /// What everybody may who is known.
+    Little,
+    Broker,
+    Tenant(String),
+    Namespace(String, &'static [Action]),
+    Topic(TopicName, &'static [Action]),
+}
+
+impl Wanted {
+    /// As Apache Pulsar divides them: looking is for those who produce or consume, subscriptions for those
+    /// who consume, the rest for who administers the tenant.
+    fn of(call: &Call) -> Self {
+        let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+        let get = call.method == "GET";
+        let topic = |domain: &str, tenant: &str, namespace: &str, local: &str, actions| {
+            match TopicName::from_parts(domain == "persistent", tenant, namespace, local) {
+                Some(name) => Self::Topic(name, actions),
+                // To be refused as what it is: no topic.
+                None => Self::Little,
+            }
+        };
+        match path.as_slice() {
+            ["openapi.json"]
+            | ["admin", "v2", "clusters"]
+            | ["admin", "v2", "brokers", "ready" | "version"]
+                if get =>
+            {
+                Self::Little
+            }
+            ["admin", "v2", "namespaces", tenant] => Self::Tenant((*tenant).to_owned()),
+            ["admin", "v2", "namespaces", tenant, namespace, rest @ ..] => {
+                let actions = if get && rest == ["topics"] { EITHER } else { NOBODY };
+                Self::Namespace(format!("{tenant}/{namespace}"), actions)
+            }
+            ["admin", "v2", "persistent" | "non-persistent", tenant, namespace]
+            | ["admin", "v2", "persistent" | "non-persistent", tenant, namespace, "partitioned"]
+                if get =>
+            {
+                Self::Namespace(format!("{tenant}/{namespace}"), EITHER)
+            }
+            [
+                "admin",
+                "v2",
+                domain @ ("persistent" | "non-persistent"),
+                tenant,
+                namespace,
+                local,
+                rest @ ..,
+            ] => {
+                let actions = match rest {
+                    ["partitions" | "stats" | "internalStats" | "partitioned-stats" | "properties"]
+                    | ["internal-info" | "partitioned-internalStats"]
+                        if get =>
+                    {
+                        EITHER
+                    }
+                    ["subscriptions"] | ["subscription" | "all_subscription", ..] => CONSUME,
+                    _ => NOBODY,
+                };
+                topic(domain, tenant, namespace, local, actions)
+            }
+            ["admin", "v2", "schemas", tenant, namespace, local, ..] => {
+                topic("persistent", tenant, namespace, local, if get { EITHER } else { PRODUCE })
+            }
+            ["lookup", "v2", "topic", domain, tenant, namespace, local @ ..] => {
+                topic(domain, tenant, namespace, &local.join("/"), EITHER)
+            }
+            _ => Self::Broker,
+        }
+    }
+
+    fn need(&self) -> Need<'_> {
+        match self {
+            Self::Little => Need::Anything,
+            Self::Broker => Need::Superuser,
+            Self::Tenant(tenant) => Need::TenantAdmin(tenant),
+            Self::Namespace(name, actions) => Need::InNamespace(name, actions),
+            Self::Topic(name, actions) => Need::OnTopic(name, actions),
+        }
+    }
+
+    fn refusal(&self, role: &str) -> AdminError {
+        let who = format!("originalPrincipal [null] and clientAppId [{role}]");
+        match self {
+            Self::Little | Self::Broker => {
+                error(401, format!("Unauthorized to validate superuser for {who}"))
+            }
+            Self::Tenant(tenant) => {
+                error(401, format!("Unauthorized to validateTenantOperation for {who} on tenant [{tenant}]"))
+            }
+            Self::Namespace(name, _) => error(
+                403,
+                format!("Unauthorized to validateNamespaceOperation on namespace [{name}] for {who}"),
+            ),
+            Self::Topic(name, []) => {
+                error(403, format!("Unauthorized to validateNamespaceOperation on topic [{name}] for {who}"))
+            }
+            Self::Topic(name, _) => {
+                error(401, format!("Unauthorized to validateTopicOperation on topic [{name}] for {who}"))
+            }
+        }
+    }
+}
+
+/// What roles may do in namespaces and with topics.
+pub(super) fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (base, group) in [
+        ("namespaces/{tenant}/{namespace}", "namespaces"),
+        ("{domain}/{tenant}/{namespace}/{topic}", "topics"),
+    ] {
+        let role = format!("{base}/permissions/{{role}}");
+        routes.extend([
+            route("GET", &format!("{base}/permissions"), group, "What roles may do.", |ask, broker, _| {
+                let names = |actions: BTreeSet<Action>| {
+                    actions.into_iter().map(Action::name).collect::<BTreeSet<_>>()
+                };
+                let grants = broker.grants(&place(ask, broker)?);
+                let roles: Map<String, Value> =
+                    grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect();
+                Ok(Answer::Json(Value::Object(roles)))
+            }),
+            route("POST", &role, group, "Lets a role do something.", |ask, broker, _| {
+                let (place, actions) = (place(ask, broker)?, actions(ask.call)?);
+                broker.grant(&place, ask.part("role"), actions);
+                Ok(Answer::Nothing)
+            })
+            .takes(Shape::Texts),
+            route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, _| {
+                let place = place(ask, broker)?;
+                broker.grant(&place, ask.part("role"), BTreeSet::new());
+                Ok(Answer::Nothing)
+            }),
+        ]);
+    }
+    routes
+}
+
+/// The whole name of a namespace that is there, or of a topic in one.
+fn place(ask: &Ask<'_>, broker: &Broker) -> Result<String> {
+    let namespace = ask.namespace()?;
+    broker.namespace(&namespace)?;
+    Ok(if ask.part("topic").is_empty() { namespace } else { ask.topic()?.to_string() })
+}
+
+/// A list of actions; those that are none mean nothing.
+fn actions(call: &Call) -> Result<BTreeSet<Action>> {
+    match call.json()? {
+        Value::Array(names) => Ok(names.iter().filter_map(Value::as_str).filter_map(Action::named).collect()),
+        _ => Err(error(400, "The body must be a list of actions")),
+    }
+}

@@ -1,0 +1,130 @@
+//! The broker itself, and where topics are served.
+
+use serde_json::{Value, json};
+
+use super::route::{Route, Shape, route};
+use super::{Answer, Ask, Result, error};
+use crate::core::{Broker, Now};
+
+const GROUP: &str = "brokers";
+const LOOKUP: &str = "lookup";
+
+pub(super) fn routes() -> Vec<Route> {
+    let get = |path, summary, run| route("GET", path, GROUP, summary, run);
+    let ok = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Text("ok".to_owned()));
+    let at = "/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}";
+    vec![
+        get("brokers/health", "Whether it works.", ok)
+            .asks(&[("topicVersion", Shape::Text, "Means nothing here.")])
+            .gives(Shape::Text),
+        get("brokers/ready", "Whether it works.", ok).gives(Shape::Text),
+        get("brokers", "Brokers that are there.", list).gives(Shape::Texts),
+        get("brokers/{cluster}", "Brokers of a cluster.", |ask, broker, now| {
+            is_ours(ask, broker)?;
+            list(ask, broker, now)
+        })
+        .gives(Shape::Texts),
+        get("brokers/leaderBroker", "The one that decides.", |_, broker, _| {
+            let leader = broker.config().node(0);
+            let service = leader.admin_url_tls.as_ref().or(leader.admin_url.as_ref());
+            Ok(Answer::Json(json!({ "serviceUrl": service, "brokerId": id(broker, 0) })))
+        }),
+        get("brokers/{cluster}/{broker}/ownedNamespaces", "Bundles that a broker serves.", owned),
+        get("brokers/version", "Its version.", |_, _, _| {
+            Ok(Answer::Text(env!("CARGO_PKG_VERSION").to_owned()))
+        })
+        .gives(Shape::Text),
+        get("brokers/internal-configuration", "Where it keeps what it knows.", |_, _, _| {
+            Ok(Answer::Json(
+                json!({ "metadataStoreUrl": "memory:local", "configurationMetadataStoreUrl": "memory:local" }),
+            ))
+        }),
+        get("brokers/configuration", "Settings that can be changed while it runs: none.", |_, _, _| {
+            Ok(Answer::Json(json!([])))
+        })
+        .gives(Shape::Texts),
+        get("brokers/configuration/values", "Settings that were changed while it runs: none.", |_, _, _| {
+            Ok(Answer::Json(json!({})))
+        }),
+        get("brokers/configuration/runtime", "Settings as they are.", |_, broker, _| {
+            Ok(Answer::Json(configuration(broker)))
+        }),
+        route("GET", at, LOOKUP, "Who serves a topic.", find),
+        route(
+            "GET",
+            &format!("{at}/bundle"),
+            LOOKUP,
+            "The bundle that a topic belongs to.",
+            |ask, broker, _| {
+                let name = ask.topic()?;
+                broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+                Ok(Answer::Text(broker.bundle_of(&name)))
+            },
+        )
+        .gives(Shape::Text),
+    ]
+}
+
+/// How one of several brokers is called: by host and port of its admin API.
+pub(super) fn id(broker: &Broker, at: usize) -> String {
+    let node = broker.config().node(at);
+    let url = node.admin_url.unwrap_or(node.service_url);
+    url.split_once("://").map_or(url.as_str(), |(_, id)| id).to_owned()
+}
+
+/// Ids of all brokers, in order.
+pub(super) fn ids(broker: &Broker) -> Vec<String> {
+    (0..=broker.config().more_brokers.len()).map(|at| id(broker, at)).collect()
+}
+
+fn owned(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    is_ours(ask, broker)?;
+    let id = ask.part("broker");
+    let at = ids(broker).iter().position(|it| it == id);
+    let at = at.ok_or_else(|| error(404, format!("Broker {id} not found")))?;
+    let state = json!({ "broker_assignment": "shared", "is_controlled": false, "is_active": true });
+    let owned = broker.owned_by(at).into_iter().map(|name| (name, state.clone()));
+    Ok(Answer::Json(Value::Object(owned.collect())))
+}
+
+fn is_ours(ask: &Ask<'_>, broker: &Broker) -> Result<()> {
+    if ask.part("cluster") == broker.config().cluster {
+        Ok(())
+    } else {
+        Err(error(404, "Cluster does not exist"))
+    }
+}
+
+fn list(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    Ok(Answer::Json(json!(ids(broker))))
+}
+
+fn configuration(broker: &Broker) -> Value {
+    let config = broker.config();
+    let texts = [
+        ("clusterName", config.cluster.clone()),
+        ("maxMessageSize", config.max_message_size.to_string()),
+        ("allowAutoTopicCreation", config.auto_create_topics.to_string()),
+        ("defaultNumPartitions", config.default_partitions.max(1).to_string()),
+        ("brokerDeduplicationEnabled", config.deduplication.to_string()),
+        ("acknowledgmentAtBatchIndexLevelEnabled", config.batch_index_ack.to_string()),
+        ("keepAliveIntervalSeconds", config.keep_alive.as_secs().to_string()),
+        ("maxUnackedMessagesPerConsumer", config.max_unacked_per_consumer.to_string()),
+        ("maxUnackedMessagesPerSubscription", config.max_unacked_per_subscription.to_string()),
+    ];
+    texts.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
+}
+
+fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let name = ask.topic()?;
+    broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    let node = broker.find(&name, ask.call.broker);
+    Ok(Answer::Json(json!({
+        "brokerUrl": node.service_url,
+        "brokerUrlTls": node.service_url_tls,
+        "httpUrl": node.admin_url,
+        "httpUrlTls": node.admin_url_tls,
+        "nativeUrl": node.service_url,
+        "brokerUrlSsl": node.service_url_tls.as_deref().unwrap_or(""),
+    })))
+}

@@ -1,0 +1,272 @@
+//! Namespaces, and what is done to all their topics.
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Parameter, Route, Shape, route};
+use super::{Answer, Ask, Call, Result, brokers, error, settings};
+use crate::core::names::TopicName;
+use crate::core::{AdminError, BUNDLES, Broker, Now, Policies, Scope, bundle_boundaries};
+
+const GROUP: &str = "namespaces";
+const MODE: &[Parameter] = &[
+    ("mode", Shape::Text, "PERSISTENT (the default), NON_PERSISTENT or ALL."),
+    ("includeSystemTopic", Shape::Boolean, "There are none."),
+];
+
+const DESTINATION: &[Parameter] =
+    &[("destinationBroker", Shape::Text, "Which of several brokers is to serve it.")];
+
+pub(super) fn routes() -> Vec<Route> {
+    let at = |method, rest: &str, summary, run| {
+        route(method, &format!("namespaces/{{tenant}}/{{namespace}}{rest}"), GROUP, summary, run)
+    };
+    vec![
+        route("GET", "namespaces/{tenant}", GROUP, "Namespaces of a tenant.", |ask, broker, _| {
+            let tenant = ask.part("tenant");
+            broker.tenant(tenant).ok_or_else(|| error(404, "Tenant not found"))?;
+            Ok(Answer::Json(json!(broker.namespaces(tenant))))
+        })
+        .gives(Shape::Texts),
+        at("GET", "", "Settings of a namespace.", |ask, broker, _| {
+            let name = ask.namespace()?;
+            Ok(Answer::Json(described(&broker.namespace(&name)?, broker, &name)))
+        }),
+        at("PUT", "", "Makes a namespace.", create).takes(Shape::Object),
+        at("DELETE", "", "Deletes a namespace without topics.", |ask, broker, now| {
+            let name = ask.namespace()?;
+            if broker.namespace(&name).is_err() {
+                return Err(error(404, format!("Namespace {name} does not exist.")));
+            }
+            match ask.call.flag("force") {
+                true => broker.delete_namespace_with_topics(&name, now)?,
+                false => broker.delete_namespace(&name)?,
+            }
+            Ok(Answer::Nothing)
+        })
+        .asks(&[("force", Shape::Boolean, "With its topics.")]),
+        at("GET", "/topics", "Topics of a namespace, partitions one by one.", topics)
+            .asks(MODE)
+            .gives(Shape::Texts),
+        at("GET", "/bundles", "Bundles of a namespace.", |ask, broker, _| {
+            let name = ask.namespace()?;
+            broker.namespace(&name)?;
+            Ok(Answer::Json(bundles(broker, &name)))
+        }),
+        at("PUT", "/unload", "Sends all clients of a namespace back to look their topics up.", unload)
+            .asks(DESTINATION),
+        at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", unload).asks(DESTINATION),
+        at(
+            "POST",
+            "/clearBacklog",
+            "All subscriptions of all topics pass over all messages.",
+            |ask, broker, now| {
+                each_topic(ask, broker, |broker, topic| {
+                    let subs = broker.subscriptions(topic)?;
+                    subs.iter().try_for_each(|sub| broker.skip_all(topic, sub, now))
+                })
+            },
+        ),
+        at(
+            "POST",
+            "/clearBacklog/{subscription}",
+            "Subscriptions of that name pass over all messages.",
+            |ask, broker, now| {
+                let sub = ask.part("subscription").to_owned();
+                each_topic(ask, broker, |broker, topic| broker.skip_all(topic, &sub, now))
+            },
+        ),
+        at(
+            "POST",
+            "/unsubscribe/{subscription}",
+            "Deletes subscriptions of that name.",
+            |ask, broker, now| {
+                let sub = ask.part("subscription").to_owned();
+                each_topic(ask, broker, |broker, topic| {
+                    match broker.delete_subscription(topic, &sub, false, now) {
+                        Err(error) if error.status == 404 => Ok(()),
+                        done => done,
+                    }
+                })
+            },
+        ),
+        at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
+            let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
+            Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
+                Some(value) => Answer::Text(value.to_owned()),
+                None => Answer::Nothing,
+            })
+        })
+        .gives(Shape::Text),
+        at("PUT", "/property/{key}/{value}", "Sets a property of a namespace.", |ask, broker, now| {
+            let scope = Scope::Namespace(ask.namespace()?);
+            let (key, value) = (ask.part("key").to_owned(), json!(ask.part("value")));
+            change(&scope, "properties", broker, now, |all| drop(all.insert(key, value)))
+        }),
+        at("DELETE", "/property/{key}", "Takes a property from a namespace.", |ask, broker, now| {
+            let scope = Scope::Namespace(ask.namespace()?);
+            change(&scope, "properties", broker, now, |all| drop(all.remove(ask.part("key"))))
+        }),
+    ]
+}
+
+fn change(
+    scope: &Scope,
+    name: &str,
+    broker: &mut Broker,
+    now: Now,
+    change: impl FnOnce(&mut Map<String, Value>),
+) -> Result<Answer> {
+    let mut all = match settings::kept(&broker.policies(scope)?, name, json!({})) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    change(&mut all);
+    let json = Value::Object(all).to_string();
+    broker.set_policies(scope, |policies| drop(policies.kept.insert(name.to_owned(), json)), now)?;
+    Ok(Answer::Nothing)
+}
+
+fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let name = ask.namespace()?;
+    let body = ask.call.json()?;
+    if !body.is_object() && !body.is_null() {
+        return Err(error(400, "The body must be the settings of a namespace"));
+    }
+    let tenant = broker.tenant(ask.part("tenant")).ok_or_else(|| error(404, "Tenant does not exist"))?;
+    let wanted: Vec<&str> = body
+        .get("replication_clusters")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let own = broker.config().cluster.clone();
+    let may = |cluster: &str| match &tenant.allowed_clusters {
+        Some(clusters) => clusters.contains(cluster),
+        None => cluster == own,
+    };
+    if let Some(cluster) = wanted.iter().find(|cluster| !may(cluster)) {
+        let tenant = ask.part("tenant");
+        return Err(error(
+            403,
+            format!("Cluster [{cluster}] is not in the list of allowed clusters list for tenant [{tenant}]"),
+        ));
+    }
+    let bundles = match body.get("bundles").and_then(|bundles| bundles.get("numBundles")) {
+        None | Some(Value::Null) => BUNDLES,
+        Some(count) => {
+            let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
+            let count = count.filter(|count| *count <= 128);
+            count.ok_or_else(|| {
+                error(412, "Invalid number of bundles. Number of bundles has to be in the range of (0, 2^7]")
+            })?
+        }
+    };
+    broker.make_namespace(&name, if bundles == 0 { BUNDLES } else { bundles })?;
+    settings::take_over(&body, &Scope::Namespace(name), broker, now)?;
+    Ok(Answer::Nothing)
+}
+
+fn unload(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let destination = match ask.call.query("destinationBroker") {
+        None => None,
+        Some(wanted) => {
+            let at = brokers::ids(broker).iter().position(|id| id == wanted);
+            let reason = "Not allowed unload namespace bundle to inactive destination broker";
+            Some(at.ok_or_else(|| error(400, reason))?)
+        }
+    };
+    let range = Some(ask.part("bundle")).filter(|range| !range.is_empty());
+    broker.unload_bundles(&ask.namespace()?, range, destination, now)?;
+    Ok(Answer::Nothing)
+}
+
+fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let name = ask.namespace()?;
+    broker.namespace(&name)?;
+    let mode = ask.call.query("mode").unwrap_or("PERSISTENT");
+    let mut list = Vec::new();
+    if mode != "NON_PERSISTENT" {
+        list.extend(broker.topics(&name, true));
+    }
+    if mode != "PERSISTENT" {
+        list.extend(broker.topics(&name, false));
+    }
+    Ok(Answer::Json(json!(list)))
+}
+
+/// Topics of a namespace, those of one bundle when the call names one.
+pub(super) fn listed(
+    call: &Call,
+    bundle: &str,
+    name: &str,
+    persistent: bool,
+    broker: &Broker,
+) -> Vec<String> {
+    let mut list = broker.topics(name, persistent);
+    let bundle = if bundle.is_empty() { call.query("bundle").unwrap_or_default() } else { bundle };
+    if !bundle.is_empty() {
+        let within =
+            |topic: &String| TopicName::parse(topic).is_ok_and(|topic| broker.bundle_of(&topic) == bundle);
+        list.retain(within);
+    }
+    list
+}
+
+fn each_topic(
+    ask: &Ask<'_>,
+    broker: &mut Broker,
+    mut order: impl FnMut(&mut Broker, &TopicName) -> std::result::Result<(), AdminError>,
+) -> Result<Answer> {
+    let name = ask.namespace()?;
+    broker.namespace(&name)?;
+    let bundle = ask.part("bundle");
+    let boundaries = bundle_boundaries(broker.bundles(&name));
+    if !bundle.is_empty() && !boundaries.windows(2).any(|pair| format!("{}_{}", pair[0], pair[1]) == bundle) {
+        return Err(error(412, format!("Invalid bundle range {bundle}")));
+    }
+    for persistent in [true, false] {
+        for topic in listed(ask.call, bundle, &name, persistent, broker) {
+            let Ok(topic) = TopicName::parse(&topic) else { continue };
+            match order(broker, &topic) {
+                // One that has not what is asked for is passed over.
+                Err(error) if error.status != 404 => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(Answer::Nothing)
+}
+
+fn bundles(broker: &Broker, name: &str) -> Value {
+    let boundaries = bundle_boundaries(broker.bundles(name));
+    json!({ "boundaries": boundaries, "numBundles": boundaries.len() - 1 })
+}
+
+/// All that is said of a namespace.
+fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
+    let cluster = &broker.config().cluster;
+    let mut all = json!({
+        "auth_policies": {
+            "namespace_auth": {},
+            "destination_auth": {},
+            "subscription_auth_roles": {},
+        },
+        "allowed_clusters": [],
+        "bundles": bundles(broker, name),
+        "clusterDispatchRate": {},
+        "clusterSubscribeRate": {},
+        "publishMaxMessageRate": {},
+        "latency_stats_sample_rate": {},
+        "topicDispatchRate": {},
+        "subscriptionDispatchRate": {},
+        "replicatorDispatchRate": {},
+        "deleted": false,
+        "migrated": false,
+        "clusterThatCanDeleteNamespace": cluster,
+        "offload_threshold_in_seconds": -1,
+    });
+    let Some(fields) = all.as_object_mut() else { return Value::Null };
+    settings::describe(policies, broker, fields);
+    all
+}

@@ -1,0 +1,196 @@
+//! Clusters and tenants.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Route, Shape, route};
+use super::{Answer, Ask, Result, error};
+use crate::core::names::is_entity;
+use crate::core::{Broker, Now, Tenant};
+
+const CLUSTERS: &str = "clusters";
+const TENANTS: &str = "tenants";
+
+pub(super) fn routes() -> Vec<Route> {
+    let cluster = |method, path, summary, run| route(method, path, CLUSTERS, summary, run);
+    let tenant = |method, summary, run| route(method, "tenants/{tenant}", TENANTS, summary, run);
+    let nothing = |ask: &Ask<'_>, broker: &mut Broker, _: Now| {
+        known_cluster(ask, broker)?;
+        Ok(Answer::Json(json!({})))
+    };
+    vec![
+        cluster("GET", "clusters", "Names of all clusters.", |_, broker, _| {
+            Ok(Answer::Json(json!(names(broker))))
+        })
+        .gives(Shape::Texts),
+        cluster("GET", "clusters/{cluster}", "A cluster's addresses.", |ask, broker, _| {
+            known_cluster(ask, broker).map(Answer::Json)
+        }),
+        cluster("PUT", "clusters/{cluster}", "Makes a cluster known.", create_cluster)
+            .takes(Shape::Object)
+            .gives(Shape::Text),
+        cluster("POST", "clusters/{cluster}", "Changes a cluster's addresses.", |ask, broker, _| {
+            known_cluster(ask, broker)?;
+            broker.set_cluster(ask.part("cluster"), Some(cluster_data(&ask.call.json()?)?.to_string()));
+            Ok(Answer::Empty)
+        })
+        .takes(Shape::Object)
+        .gives(Shape::Text),
+        cluster("DELETE", "clusters/{cluster}", "Forgets a cluster.", |ask, broker, _| {
+            known_cluster(ask, broker)?;
+            broker.set_cluster(ask.part("cluster"), None);
+            Ok(Answer::Nothing)
+        }),
+        cluster("GET", "clusters/{cluster}/failureDomains", "Failure domains: none.", nothing),
+        cluster("GET", "clusters/{cluster}/namespaceIsolationPolicies", "Isolation policies: none.", nothing),
+        cluster("GET", "clusters/{cluster}/peers", "Peer clusters: none.", |ask, broker, _| {
+            known_cluster(ask, broker)?;
+            Ok(Answer::Json(json!([])))
+        })
+        .gives(Shape::Texts),
+        route("GET", "tenants", TENANTS, "Names of all tenants.", |_, broker, _| {
+            Ok(Answer::Json(json!(broker.tenants())))
+        })
+        .gives(Shape::Texts),
+        tenant("GET", "Who administers a tenant, and where it may be.", |ask, broker, _| {
+            let tenant =
+                broker.tenant(ask.part("tenant")).ok_or_else(|| error(404, "Tenant does not exist"))?;
+            let clusters: Vec<String> = match &tenant.allowed_clusters {
+                Some(clusters) => clusters.iter().cloned().collect(),
+                None => vec![broker.config().cluster.clone()],
+            };
+            Ok(Answer::Json(json!({ "adminRoles": tenant.admin_roles, "allowedClusters": clusters })))
+        }),
+        tenant("PUT", "Makes a tenant.", |ask, broker, _| {
+            let name = ask.part("tenant");
+            let tenant = tenant_of(&ask.call.json()?, broker)?;
+            if !is_entity(name) {
+                return Err(error(412, "Tenant name is not valid"));
+            }
+            if broker.tenant(name).is_some() {
+                return Err(error(409, "Tenant already exist"));
+            }
+            broker.set_tenant(name, tenant);
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Object),
+        tenant("POST", "Changes a tenant.", |ask, broker, _| {
+            let name = ask.part("tenant");
+            let tenant = tenant_of(&ask.call.json()?, broker)?;
+            if broker.tenant(name).is_none() {
+                return Err(error(404, format!("Tenant {name} not found")));
+            }
+            broker.set_tenant(name, tenant);
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Object),
+        tenant("DELETE", "Deletes a tenant without namespaces.", |ask, broker, now| {
+            broker.delete_tenant(ask.part("tenant"), ask.call.flag("force"), now)?;
+            Ok(Answer::Nothing)
+        })
+        .asks(&[("force", Shape::Boolean, "With all that it has.")]),
+    ]
+}
+
+fn names(broker: &Broker) -> Vec<String> {
+    let mut names: Vec<String> = broker.clusters().keys().cloned().collect();
+    let own = broker.config().cluster.clone();
+    if !names.contains(&own) {
+        names.push(own);
+    }
+    names.sort();
+    names
+}
+
+/// What is said of a cluster that is known.
+fn known_cluster(ask: &Ask<'_>, broker: &Broker) -> Result<Value> {
+    let name = ask.part("cluster");
+    if let Some(said) = broker.clusters().get(name) {
+        return Ok(serde_json::from_str(said).unwrap_or_default());
+    }
+    let config = broker.config();
+    if name != config.cluster {
+        return Err(error(404, "Cluster does not exist"));
+    }
+    let mut data = json!({
+        "serviceUrl": config.admin_url,
+        "serviceUrlTls": config.admin_url_tls,
+        "brokerServiceUrl": config.service_url,
+        "brokerServiceUrlTls": config.service_url_tls,
+        "brokerClientTlsEnabled": false,
+        "tlsAllowInsecureConnection": false,
+        "brokerClientTlsEnabledWithKeyStore": false,
+        "brokerClientTlsTrustStoreType": "JKS",
+        "brokerClientTlsKeyStoreType": "JKS",
+        "brokerClientSslFactoryPlugin": "org.apache.pulsar.common.util.DefaultPulsarSslFactory",
+    });
+    if let Some(fields) = data.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    Ok(data)
+}
+
+fn create_cluster(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let name = ask.part("cluster");
+    let data = cluster_data(&ask.call.json()?)?;
+    if !is_entity(name) {
+        return Err(error(412, "Cluster name is not valid"));
+    }
+    if known_cluster(ask, broker).is_ok() {
+        return Err(error(409, "Cluster already exists"));
+    }
+    broker.set_cluster(name, Some(data.to_string()));
+    Ok(Answer::Empty)
+}
+
+fn cluster_data(body: &Value) -> Result<Value> {
+    const TEXTS: [&str; 7] = [
+        "serviceUrl",
+        "serviceUrlTls",
+        "brokerServiceUrl",
+        "brokerServiceUrlTls",
+        "proxyServiceUrl",
+        "authenticationPlugin",
+        "authenticationParameters",
+    ];
+    let fields = body.as_object().ok_or_else(|| error(400, "The body must be the data of a cluster"))?;
+    let mut data = Map::new();
+    for name in TEXTS {
+        match fields.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => drop(data.insert(name.to_owned(), json!(text))),
+            Some(_) => return Err(error(400, format!("{name} must be a text"))),
+        }
+    }
+    for name in ["brokerClientTlsEnabled", "brokerClientTlsEnabledWithKeyStore", "tlsAllowInsecureConnection"]
+    {
+        let on = fields.get(name).and_then(Value::as_bool).unwrap_or(false);
+        data.insert(name.to_owned(), json!(on));
+    }
+    Ok(Value::Object(data))
+}
+
+fn tenant_of(body: &Value, broker: &Broker) -> Result<Tenant> {
+    let texts = |name: &str| match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(list)) => {
+            let texts: Option<BTreeSet<String>> =
+                list.iter().map(|text| Some(text.as_str()?.to_owned())).collect();
+            texts.map(Some).ok_or_else(|| error(400, format!("{name} must be a list of texts")))
+        }
+        Some(_) => Err(error(400, format!("{name} must be a list of texts"))),
+    };
+    if !body.is_object() && !body.is_null() {
+        return Err(error(400, "The body must be the data of a tenant"));
+    }
+    let clusters = texts("allowedClusters")?.ok_or_else(|| error(412, "Clusters cannot be null"))?;
+    if clusters.is_empty() || clusters.iter().all(|cluster| cluster.trim().is_empty()) {
+        return Err(error(412, "Clusters cannot be empty or blank"));
+    }
+    let known = names(broker);
+    if clusters.iter().any(|cluster| cluster != "global" && !known.contains(cluster)) {
+        return Err(error(412, "Clusters do not exist"));
+    }
+    Ok(Tenant { admin_roles: texts("adminRoles")?.unwrap_or_default(), allowed_clusters: Some(clusters) })
+}

@@ -1,0 +1,457 @@
+//! Settings with an effect here, and the routes of all settings.
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Parameter, Route, Shape, route};
+use super::settings::{self, Kind, Setting, Unset, truth, whole};
+use super::{Answer, Ask, Result, error};
+use crate::core::{
+    AutoTopicCreation, BacklogQuota, Broker, DelayedDelivery, Now, Policies, QuotaPolicy, Retention,
+    SchemaStrategy, Scope,
+};
+
+/// Why a value is not taken.
+#[derive(Debug)]
+pub(super) enum Bad {
+    /// It must be something like that.
+    Shape(&'static str),
+    /// It cannot be that.
+    Value(&'static str),
+}
+
+type Written = std::result::Result<(), Bad>;
+
+/// A setting with an effect: where it is found, and how it is read and written. Null is unset.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) namespace: &'static str,
+    pub(super) topic: &'static str,
+    pub(super) field: &'static str,
+    pub(super) shape: Shape,
+    pub(super) method: &'static str,
+    pub(super) removable: bool,
+    /// What is answered when it is not set, in JSON.
+    pub(super) unset: &'static str,
+    pub(super) unset_is_204: bool,
+    pub(super) read: fn(&Policies) -> Value,
+    pub(super) write: fn(&mut Policies, &Value) -> Written,
+}
+
+const fn named(namespace: &'static str, topic: &'static str, field: &'static str, shape: Shape) -> Typed {
+    Typed {
+        namespace,
+        topic,
+        field,
+        shape,
+        method: "POST",
+        removable: true,
+        unset: "",
+        unset_is_204: false,
+        read: |_| Value::Null,
+        write: |_, _| Ok(()),
+    }
+}
+
+/// All of them.
+pub(super) const TYPED: &[Typed] = &[
+    Typed {
+        read: |p| json!(p.deduplication),
+        write: |p, value| boolean(value, &mut p.deduplication),
+        ..named("deduplication", "deduplicationEnabled", "deduplicationEnabled", Shape::Boolean)
+    },
+    Typed {
+        read: |p| json!(p.max_unacked_per_consumer),
+        write: |p, value| number(value, &mut p.max_unacked_per_consumer),
+        ..named(
+            "maxUnackedMessagesPerConsumer",
+            "maxUnackedMessagesOnConsumer",
+            "max_unacked_messages_per_consumer",
+            Shape::Number,
+        )
+    },
+    Typed {
+        read: |p| json!(p.max_unacked_per_subscription),
+        write: |p, value| number(value, &mut p.max_unacked_per_subscription),
+        ..named(
+            "maxUnackedMessagesPerSubscription",
+            "maxUnackedMessagesOnSubscription",
+            "max_unacked_messages_per_subscription",
+            Shape::Number,
+        )
+    },
+    Typed {
+        read: |p| json!(p.message_ttl),
+        write: |p, value| number(value, &mut p.message_ttl),
+        ..named("messageTTL", "messageTTL", "message_ttl_in_seconds", Shape::Number)
+    },
+    Typed {
+        read: |p| json!(p.max_producers),
+        write: |p, value| number(value, &mut p.max_producers),
+        ..named("maxProducersPerTopic", "maxProducers", "max_producers_per_topic", Shape::Number)
+    },
+    Typed {
+        read: |p| json!(p.max_consumers),
+        write: |p, value| number(value, &mut p.max_consumers),
+        ..named("maxConsumersPerTopic", "maxConsumers", "max_consumers_per_topic", Shape::Number)
+    },
+    Typed {
+        read: |p| json!(p.max_subscriptions),
+        write: |p, value| number(value, &mut p.max_subscriptions),
+        unset_is_204: true,
+        ..named(
+            "maxSubscriptionsPerTopic",
+            "maxSubscriptionsPerTopic",
+            "max_subscriptions_per_topic",
+            Shape::Number,
+        )
+    },
+    Typed {
+        read: |p| json!(p.max_message_size),
+        write: |p, value| number(value, &mut p.max_message_size),
+        unset_is_204: true,
+        ..named("", "maxMessageSize", "", Shape::Number)
+    },
+    Typed {
+        read: |p| json!(p.compaction_threshold),
+        write: |p, value| number(value, &mut p.compaction_threshold),
+        method: "PUT",
+        ..named("compactionThreshold", "compactionThreshold", "compaction_threshold", Shape::Number)
+    },
+    Typed {
+        read: |p| {
+            let json = |r: Retention| json!({ "retentionTimeInMinutes": r.minutes, "retentionSizeInMB": r.megabytes });
+            p.retention.map_or(Value::Null, json)
+        },
+        write: |p, value| {
+            p.retention = object(value, |field| {
+                Some(Retention {
+                    minutes: field("retentionTimeInMinutes").map_or(Some(0), |n| whole(&n))?,
+                    megabytes: field("retentionSizeInMB").map_or(Some(0), |n| whole(&n))?,
+                })
+            })
+            .ok_or(Bad::Shape("{\"retentionTimeInMinutes\": .., \"retentionSizeInMB\": ..}"))?;
+            Ok(())
+        },
+        ..named("retention", "retention", "retention_policies", Shape::Object)
+    },
+    Typed {
+        read: |p| {
+            let json = |d: DelayedDelivery| json!({ "active": d.active, "tickTime": d.tick_ms, "maxDeliveryDelayInMillis": d.max_delay_ms });
+            p.delayed_delivery.map_or(Value::Null, json)
+        },
+        write: |p, value| {
+            p.delayed_delivery = object(value, |field| {
+                Some(DelayedDelivery {
+                    active: field("active")?.as_bool()?,
+                    tick_ms: field("tickTime").and_then(|value| value.as_u64()).unwrap_or(1000),
+                    max_delay_ms: field("maxDeliveryDelayInMillis")
+                        .and_then(|value| value.as_u64())
+                        .unwrap_or(0),
+                })
+            })
+            .ok_or(Bad::Shape("{\"active\": .., \"tickTime\": ..}"))?;
+            Ok(())
+        },
+        ..named("delayedDelivery", "delayedDelivery", "delayed_delivery_policies", Shape::Object)
+    },
+    Typed {
+        read: |p| {
+            let json = |creation: AutoTopicCreation| {
+                json!({
+                    "allowAutoTopicCreation": creation.allowed,
+                    "topicType": if creation.partitions.is_some() { "partitioned" } else { "non-partitioned" },
+                    "defaultNumPartitions": creation.partitions,
+                })
+            };
+            p.auto_topic_creation.map_or(Value::Null, json)
+        },
+        write: |p, value| {
+            p.auto_topic_creation = object(value, |field| {
+                let partitioned = field("topicType").is_some_and(|kind| kind == "partitioned");
+                let count = field("defaultNumPartitions").and_then(|value| value.as_u64()).unwrap_or(1);
+                Some(AutoTopicCreation {
+                    allowed: field("allowAutoTopicCreation")?.as_bool()?,
+                    partitions: if partitioned { Some(u32::try_from(count).ok()?) } else { None },
+                })
+            })
+            .ok_or(Bad::Shape("{\"allowAutoTopicCreation\": .., \"topicType\": ..}"))?;
+            Ok(())
+        },
+        ..named("autoTopicCreation", "", "autoTopicCreationOverride", Shape::Object)
+    },
+    Typed {
+        read: |p| quotas(p),
+        write: |p, value| {
+            let read = |field: &dyn Fn(&str) -> Option<Value>| {
+                let policy = match field("policy")?.as_str()? {
+                    "producer_request_hold" => QuotaPolicy::ProducerRequestHold,
+                    "producer_exception" => QuotaPolicy::ProducerException,
+                    "consumer_backlog_eviction" => QuotaPolicy::ConsumerBacklogEviction,
+                    _ => return None,
+                };
+                let number = |name: &str| field(name).and_then(|value| value.as_i64()).unwrap_or(-1);
+                let by_age = field("backlogQuotaType").is_some_and(|kind| kind == "message_age");
+                Some((
+                    BacklogQuota { bytes: number("limitSize"), seconds: number("limitTime"), policy },
+                    by_age,
+                ))
+            };
+            let quota = object(value, read)
+                .ok_or(Bad::Shape("{\"limitSize\": .., \"limitTime\": .., \"policy\": ..}"))?;
+            match quota {
+                Some((quota, true)) => p.backlog_age_quota = Some(quota),
+                Some((quota, false)) => p.backlog_quota = Some(quota),
+                None => (p.backlog_quota, p.backlog_age_quota) = (None, None),
+            }
+            Ok(())
+        },
+        unset: "{}",
+        removable: false,
+        ..named("backlogQuotaMap", "backlogQuotaMap", "backlog_quota_map", Shape::Object)
+    },
+    Typed {
+        read: |p| {
+            json!(p.schema_strategy.filter(|s| *s != SchemaStrategy::Undefined).map(SchemaStrategy::name))
+        },
+        // What is none is as if none were said, as the real broker has it.
+        write: |p, value| {
+            p.schema_strategy = value.as_str().and_then(SchemaStrategy::parse);
+            if value.is_null() || value.is_string() {
+                Ok(())
+            } else {
+                Err(Bad::Shape("the name of a strategy"))
+            }
+        },
+        method: "PUT",
+        removable: false,
+        unset: "\"UNDEFINED\"",
+        ..named(
+            "schemaCompatibilityStrategy",
+            "schemaCompatibilityStrategy",
+            "schema_compatibility_strategy",
+            Shape::Text,
+        )
+    },
+    Typed {
+        read: |p| json!(p.allow_auto_update_schema),
+        write: |p, value| boolean(value, &mut p.allow_auto_update_schema),
+        removable: false,
+        unset: "true",
+        ..named("isAllowAutoUpdateSchema", "", "is_allow_auto_update_schema", Shape::Boolean)
+    },
+    Typed {
+        read: |p| json!(p.schema_validation_enforced),
+        write: |p, value| boolean(value, &mut p.schema_validation_enforced),
+        removable: false,
+        unset: "false",
+        ..named(
+            "schemaValidationEnforced",
+            "schemaValidationEnforced",
+            "schema_validation_enforced",
+            Shape::Boolean,
+        )
+    },
+];
+
+fn quotas(p: &Policies) -> Value {
+    let mut map = Map::new();
+    for (kind, quota) in [("destination_storage", p.backlog_quota), ("message_age", p.backlog_age_quota)] {
+        let Some(quota) = quota else { continue };
+        let policy = match quota.policy {
+            QuotaPolicy::ProducerRequestHold => "producer_request_hold",
+            QuotaPolicy::ProducerException => "producer_exception",
+            QuotaPolicy::ConsumerBacklogEviction => "consumer_backlog_eviction",
+        };
+        let (size, time) = (quota.bytes, quota.seconds);
+        map.insert(
+            kind.to_owned(),
+            json!({ "limit": size, "limitSize": size, "limitTime": time, "policy": policy }),
+        );
+    }
+    if map.is_empty() { Value::Null } else { Value::Object(map) }
+}
+
+/// Reads an object by its fields. Null is none; `None` when it is not what it should be.
+#[allow(clippy::option_option)]
+fn object<T>(
+    value: &Value,
+    read: impl FnOnce(&dyn Fn(&str) -> Option<Value>) -> Option<T>,
+) -> Option<Option<T>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Object(fields) => read(&|name| fields.get(name).cloned()).map(Some),
+        _ => None,
+    }
+}
+
+fn boolean(value: &Value, to: &mut Option<bool>) -> Written {
+    *to = match value {
+        Value::Null => None,
+        value => Some(truth(value).ok_or(Bad::Shape("true or false"))?),
+    };
+    Ok(())
+}
+
+fn number(value: &Value, to: &mut Option<u64>) -> Written {
+    *to = match value {
+        Value::Null => None,
+        value => {
+            let number = whole(value).ok_or(Bad::Shape("a number"))?;
+            Some(u64::try_from(number).map_err(|_| Bad::Value("Invalid value: it must be 0 or more"))?)
+        }
+    };
+    Ok(())
+}
+
+const GROUP_OF_NAMESPACES: &str = "settings of namespaces";
+const GROUP_OF_TOPICS: &str = "settings of topics";
+const APPLIED: &[Parameter] =
+    &[("applied", Shape::Boolean, "What holds: of the namespace when the topic has none.")];
+const QUOTA: &[Parameter] =
+    &[("backlogQuotaType", Shape::Text, "destination_storage (the default) or message_age.")];
+const TTL: &[Parameter] = &[("messageTTL", Shape::Number, "Seconds.")];
+
+/// Reading, writing and taking away of every setting.
+pub(super) fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for of_topic in [false, true] {
+        let (base, group) = match of_topic {
+            true => ("{domain}/{tenant}/{namespace}/{topic}", GROUP_OF_TOPICS),
+            false => ("namespaces/{tenant}/{namespace}", GROUP_OF_NAMESPACES),
+        };
+        for setting in settings::all() {
+            let Some(place) = setting.place(of_topic) else { continue };
+            let name = place.name;
+            let get = route("GET", &format!("{base}/{name}"), group, format!("What {name} is."), read);
+            routes.push(get.gives(setting.shape()).asks(if of_topic { APPLIED } else { &[] }));
+            // A map of quotas is changed one by one.
+            let to = if name == "backlogQuotaMap" { "backlogQuota" } else { name };
+            let query = match name {
+                "backlogQuotaMap" => QUOTA,
+                "messageTTL" if of_topic => TTL,
+                _ => &[],
+            };
+            let set = route(place.method, &format!("{base}/{to}"), group, format!("Sets {to}."), write);
+            routes.push(set.takes(setting.shape()).asks(query));
+            if place.removable || to == "backlogQuota" {
+                let unset = route("DELETE", &format!("{base}/{to}"), group, format!("Unsets {to}."), remove);
+                routes.push(unset.asks(if to == "backlogQuota" { QUOTA } else { &[] }));
+            }
+        }
+    }
+    let topic = "{domain}/{tenant}/{namespace}/{topic}/schemaCompatibilityStrategy";
+    routes.push(route("DELETE", topic, GROUP_OF_TOPICS, "Unsets schemaCompatibilityStrategy.", remove));
+    let older = "namespaces/{tenant}/{namespace}/schemaAutoUpdateCompatibilityStrategy";
+    routes.push(
+        route(
+            "GET",
+            older,
+            GROUP_OF_NAMESPACES,
+            "The older form of schemaCompatibilityStrategy: not set.",
+            |ask, broker, _| {
+                broker.namespace(&ask.namespace()?)?;
+                Ok(Answer::Nothing)
+            },
+        )
+        .gives(Shape::Text),
+    );
+    routes
+}
+
+fn scope(ask: &Ask<'_>) -> Result<Scope> {
+    Ok(if ask.part("topic").is_empty() {
+        Scope::Namespace(ask.namespace()?)
+    } else {
+        Scope::Topic(ask.topic()?)
+    })
+}
+
+/// The setting that a path ends with.
+fn setting(ask: &Ask<'_>) -> Result<(&'static Setting, bool)> {
+    let of_topic = !ask.part("topic").is_empty();
+    let name = ask.call.path.last().map_or("", String::as_str);
+    let name = if name == "backlogQuota" { "backlogQuotaMap" } else { name };
+    let found = settings::all().iter().find(|s| s.place(of_topic).is_some_and(|place| place.name == name));
+    Ok((found.ok_or_else(|| error(404, format!("There is no setting {name}")))?, of_topic))
+}
+
+fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let (setting, of_topic) = setting(ask)?;
+    let scope = scope(ask)?;
+    let mut value = setting.read(&broker.policies(&scope)?);
+    if value.is_null() && of_topic && ask.call.flag("applied") {
+        value = setting.read(&broker.namespace(&ask.namespace()?)?);
+    }
+    if value.is_null() && !of_topic && setting.field == "replication_clusters" {
+        value = json!([broker.config().cluster]);
+    }
+    let unset = setting.place(of_topic).map_or(&Unset::Empty, |place| &place.unset);
+    Ok(match (value, unset) {
+        (Value::Null, Unset::Empty) => Answer::Empty,
+        (Value::Null, Unset::Nothing) => Answer::Nothing,
+        (Value::Null, Unset::Value(value)) => Answer::Json(value.clone()),
+        (Value::String(text), _) if matches!(setting.kind, Kind::Text) => Answer::Text(text),
+        (value, _) => Answer::Json(value),
+    })
+}
+
+fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let (setting, of_topic) = setting(ask)?;
+    let value = match setting.kind {
+        // It is not JSON at the real broker.
+        Kind::Text => match ask.call.json() {
+            Ok(value @ Value::String(_)) => value,
+            _ => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
+        },
+        _ => {
+            let mut value = ask.call.json()?;
+            if let Some(seconds) = ask.call.number("messageTTL")? {
+                value = json!(seconds);
+            }
+            if let (Value::Object(fields), Some(kind)) = (&mut value, ask.call.query("backlogQuotaType")) {
+                fields.insert("backlogQuotaType".to_owned(), Value::from(kind));
+            }
+            value
+        }
+    };
+    let scope = scope(ask)?;
+    let mut policies = broker.policies(&scope)?;
+    setting.write(&mut policies, &value)?;
+    fits(&policies, of_topic)?;
+    broker.set_policies(&scope, |old| *old = policies, now)?;
+    let as_text = !of_topic && setting.field == "replication_clusters";
+    Ok(if as_text { Answer::Empty } else { Answer::Nothing })
+}
+
+/// What is retained must be more than what may wait.
+fn fits(policies: &Policies, of_topic: bool) -> Result<()> {
+    const DEFAULT_QUOTA: i64 = 10 << 30;
+    let quota = policies.backlog_quota.map(|quota| quota.bytes).or(of_topic.then_some(DEFAULT_QUOTA));
+    if let (Some(retention), Some(bytes)) = (policies.retention, quota)
+        && retention.megabytes > 0
+        && bytes > 0
+        && retention.megabytes.saturating_mul(1 << 20) <= bytes
+    {
+        let what = if of_topic { "topic" } else { "namespace" };
+        return Err(error(
+            412,
+            format!(
+                "Retention Quota must exceed configured backlog quota for {what}. Please increase retention quota and retry"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn remove(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let (setting, _) = setting(ask)?;
+    let scope = scope(ask)?;
+    let mut policies = broker.policies(&scope)?;
+    match ask.call.query("backlogQuotaType") {
+        Some("message_age") => policies.backlog_age_quota = None,
+        Some("destination_storage") => policies.backlog_quota = None,
+        _ => setting.write(&mut policies, &Value::Null)?,
+    }
+    broker.set_policies(&scope, |old| *old = policies, now)?;
+    Ok(Answer::Nothing)
+}

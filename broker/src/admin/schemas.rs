@@ -1,0 +1,103 @@
+//! The schema registry.
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Route, Shape, route};
+use super::{Answer, Ask, Result, error};
+use crate::core::names::TopicName;
+use crate::core::{Broker, RegisteredSchema};
+
+const GROUP: &str = "schemas";
+
+pub(super) fn routes() -> Vec<Route> {
+    let at = |method, rest: &str, summary, run| {
+        route(method, &format!("schemas/{{tenant}}/{{namespace}}/{{topic}}{rest}"), GROUP, summary, run)
+    };
+    vec![
+        at("GET", "/schema", "The last schema of a topic.", |ask, broker, _| {
+            let found = broker.schema(&topic(ask, broker)?, None);
+            found.map(|found| Answer::Json(described(&found))).ok_or_else(none)
+        }),
+        at("GET", "/schema/{version}", "A version of a topic's schema.", |ask, broker, _| {
+            let version =
+                ask.part("version").parse().map_err(|_| error(400, "The version must be a number"))?;
+            let found = broker.schema(&topic(ask, broker)?, Some(version));
+            found.map(|found| Answer::Json(described(&found))).ok_or_else(none)
+        }),
+        at("GET", "/schemas", "All versions of a topic's schema.", |ask, broker, _| {
+            let all: Vec<Value> = broker.schemas(&topic(ask, broker)?).iter().map(described).collect();
+            Ok(Answer::Json(json!({ "getSchemaResponses": all })))
+        }),
+        at("DELETE", "/schema", "From now on the topic has no schema.", |ask, broker, now| {
+            let name = topic(ask, broker)?;
+            Ok(Answer::Json(json!({ "version": broker.delete_schemas(&name, ask.call.flag("force"), now)? })))
+        })
+        .asks(&[("force", Shape::Boolean, "With all versions.")])
+        .gives(Shape::Object),
+        at("POST", "/schema", "Gives a topic a schema.", |ask, broker, now| {
+            let (name, (kind, text, properties)) = (topic(ask, broker)?, payload(ask)?);
+            let version = broker.post_schema(&name, &kind, &text, &properties, now)?;
+            Ok(Answer::Json(json!({ "version": { "version": version } })))
+        })
+        .takes(Shape::Object)
+        .gives(Shape::Object),
+        at("POST", "/compatibility", "Whether a topic can have a schema.", |ask, broker, _| {
+            let (name, (kind, text, properties)) = (topic(ask, broker)?, payload(ask)?);
+            let strategy = broker.fits_schema(&name, &kind, &text, &properties)?;
+            Ok(Answer::JsonAs(
+                202,
+                json!({ "compatibility": true, "schemaCompatibilityStrategy": strategy.name() }),
+            ))
+        })
+        .takes(Shape::Object)
+        .gives(Shape::Object),
+        at("POST", "/version", "The version that a schema has; -1 when it has none.", |ask, broker, _| {
+            let (name, (kind, text, properties)) = (topic(ask, broker)?, payload(ask)?);
+            let version = broker.version_of_schema(&name, &kind, &text, &properties)?;
+            Ok(Answer::Json(json!({ "version": version.map_or(-1, |version| version as i64) })))
+        })
+        .takes(Shape::Object)
+        .gives(Shape::Object),
+    ]
+}
+
+fn none() -> crate::core::AdminError {
+    error(404, "Schema not found")
+}
+
+fn topic(ask: &Ask<'_>, broker: &Broker) -> Result<TopicName> {
+    let name = ask.topic()?;
+    broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    Ok(name)
+}
+
+fn described(found: &RegisteredSchema) -> Value {
+    let properties: Map<String, Value> =
+        found.properties.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    json!({
+        "version": found.version,
+        "type": found.kind,
+        "timestamp": found.timestamp,
+        "data": found.text,
+        "properties": properties,
+    })
+}
+
+/// The type, the definition and the properties of a schema.
+type Payload = (String, String, Vec<(String, String)>);
+
+fn payload(ask: &Ask<'_>) -> Result<Payload> {
+    let body = ask.call.json()?;
+    let text = |name: &str| {
+        let text = body.get(name).and_then(Value::as_str).map(str::to_owned);
+        text.ok_or_else(|| error(422, format!("The body must have the text {name}")))
+    };
+    let properties = match body.get("properties") {
+        None | Some(Value::Null) => Map::new(),
+        Some(all) => {
+            super::settings::texts(all).ok_or_else(|| error(400, "properties must be an object of texts"))?
+        }
+    };
+    let pairs = properties.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())));
+    Ok((text("type")?, text("schema")?, pairs.collect()))
+}

@@ -1,0 +1,396 @@
+//! Statistics as JSON, in the field names of Apache Pulsar. What is not counted here is 0.
+
+use serde_json::{Map, Value, json};
+
+use crate::core::{
+    Backlog, ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
+};
+
+/// What a quota is where none is set.
+const DEFAULT_QUOTA: i64 = 10 << 30;
+
+/// A time of milliseconds since the Unix epoch, as ISO 8601 has it.
+pub(super) fn time(ms: u64) -> String {
+    let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
+    // Years that begin in March, in eras of 400.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let day = day - (153 * march + 2) / 5 + 1;
+    let (hours, minutes, seconds) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
+    let ms = match rest % 1000 {
+        0 => String::new(),
+        ms => format!(".{ms:03}"),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}{ms}Z")
+}
+
+fn map(pairs: &[(String, String)]) -> Map<String, Value> {
+    pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
+}
+
+/// Adds fields that are always 0.
+fn zeros(of: &mut Value, names: &[&str], rates: &[&str]) {
+    let Some(fields) = of.as_object_mut() else { return };
+    fields.extend(names.iter().map(|name| ((*name).to_owned(), json!(0))));
+    fields.extend(rates.iter().map(|name| ((*name).to_owned(), json!(0.0))));
+}
+
+pub(super) fn topic(stats: &TopicStats, persistent: bool, broker: &str) -> Value {
+    let subscriptions: Map<String, Value> =
+        stats.subscriptions.iter().map(|sub| (sub.name.clone(), subscription(sub))).collect();
+    let mut out = json!({
+        "publishers": stats.publishers.iter().map(publisher).collect::<Vec<_>>(),
+        "subscriptions": subscriptions,
+        "ownerBroker": broker,
+    });
+    totals(&mut out, &[stats]);
+    if persistent {
+        out["deduplicationStatus"] = json!(if stats.deduplication { "Enabled" } else { "Disabled" });
+        return out;
+    }
+    // Nothing is dropped here: messages wait in memory until they are handed out.
+    let dropped = |of: &mut Value| of["msgDropRate"] = json!(0.0);
+    out["publishers"].as_array_mut().into_iter().flatten().for_each(dropped);
+    out["subscriptions"].as_object_mut().into_iter().flat_map(Map::values_mut).for_each(dropped);
+    dropped(&mut out);
+    out
+}
+
+/// What is counted of one topic, or of several.
+fn totals(out: &mut Value, all: &[&TopicStats]) {
+    let sum = |of: fn(&TopicStats) -> u64| all.iter().map(|stats| of(stats)).sum::<u64>();
+    let out_sum = |of: fn(&SubscriptionStats) -> u64| {
+        all.iter().flat_map(|stats| &stats.subscriptions).map(of).sum::<u64>()
+    };
+    zeros(
+        out,
+        &[
+            "systemTopicBytesInCounter",
+            "bytesOutInternalCounter",
+            "publishRateLimitedTimes",
+            "earliestMsgPublishTimeInBacklogs",
+            "offloadedStorageSize",
+            "lastOffloadLedgerId",
+            "lastOffloadSuccessTimeStamp",
+            "lastOffloadFailureTimeStamp",
+            "ongoingTxnCount",
+            "abortedTxnCount",
+            "committedTxnCount",
+            "nonContiguousDeletedMessagesRanges",
+            "nonContiguousDeletedMessagesRangesSerializedSize",
+            "delayedMessageIndexSizeInBytes",
+        ],
+        &["msgRateIn", "msgThroughputIn", "msgRateOut", "msgThroughputOut", "averageMsgSize"],
+    );
+    let quota = all.first().map(|stats| stats.quota).unwrap_or_default();
+    let fields = json!({
+        "bytesInCounter": sum(|stats| stats.bytes_in),
+        "msgInCounter": sum(|stats| stats.messages_in),
+        "bytesOutCounter": out_sum(|sub| sub.bytes_out),
+        "msgOutCounter": out_sum(|sub| sub.messages_out),
+        "storageSize": sum(|stats| stats.storage_size),
+        "backlogSize": sum(|stats| stats.backlog_size),
+        "backlogQuotaLimitSize": quota.0.unwrap_or(DEFAULT_QUOTA),
+        "backlogQuotaLimitTime": quota.1.unwrap_or(-1),
+        "oldestBacklogMessageAgeSeconds": -1,
+        "msgChunkPublished": false,
+        "waitingPublishers": sum(|stats| stats.waiting_publishers),
+        "replication": {},
+        "compaction": {
+            "lastCompactionRemovedEventCount": 0,
+            "lastCompactionSucceedTimestamp": 0,
+            "lastCompactionFailedTimestamp": 0,
+            "lastCompactionDurationTimeInMills": 0,
+        },
+    });
+    if let (Some(out), Value::Object(fields)) = (out.as_object_mut(), fields) {
+        out.extend(fields);
+    }
+}
+
+fn publisher(publisher: &PublisherStats) -> Value {
+    let mut out = json!({
+        "accessMode": publisher.access,
+        "producerId": publisher.id,
+        "producerName": publisher.name,
+        "supportsPartialProducer": false,
+        "address": publisher.address,
+        "connectedSince": time(publisher.connected_ms),
+        "clientVersion": publisher.client_version,
+        "metadata": map(&publisher.metadata),
+    });
+    zeros(&mut out, &[], &["msgRateIn", "msgThroughputIn", "averageMsgSize", "chunkedMessageRate"]);
+    out
+}
+
+const RATES: &[&str] =
+    &["msgRateOut", "msgThroughputOut", "msgRateRedeliver", "messageAckRate", "chunkedMessageRate"];
+const HASHES: &[&str] =
+    &["drainingHashesCount", "drainingHashesClearedTotal", "drainingHashesUnackedMessages"];
+
+fn subscription(stats: &SubscriptionStats) -> Value {
+    let mut out = json!({
+        "bytesOutCounter": stats.bytes_out,
+        "msgOutCounter": stats.messages_out,
+        "msgBacklog": stats.backlog,
+        "msgBacklogNoDelayed": stats.backlog.saturating_sub(stats.delayed),
+        "backlogSize": stats.backlog_size,
+        "blockedSubscriptionOnUnackedMsgs": stats.blocked,
+        "msgDelayed": stats.delayed,
+        "msgInReplay": stats.in_replay,
+        "unackedMessages": stats.unacked,
+        "type": stats.kind,
+        "consumers": stats.consumers.iter().map(consumer).collect::<Vec<_>>(),
+        "isDurable": stats.durable,
+        "isReplicated": stats.replicated,
+        "durable": stats.durable,
+        "replicated": stats.replicated,
+        "allowOutOfOrderDelivery": stats.out_of_order,
+        "consumersAfterMarkDeletePosition": {},
+        "nonContiguousDeletedMessagesRanges": stats.ranges,
+        "subscriptionProperties": map(&stats.properties),
+    });
+    if let Some(active) = &stats.active {
+        out["activeConsumerName"] = json!(active);
+    }
+    if stats.kind == "Key_Shared" {
+        out["keySharedMode"] = json!("AUTO_SPLIT");
+    }
+    zeros(
+        &mut out,
+        &[
+            "earliestMsgPublishTimeInBacklog",
+            "totalMsgExpired",
+            "lastExpireTimestamp",
+            "lastConsumedFlowTimestamp",
+            "lastConsumedTimestamp",
+            "lastAckedTimestamp",
+            "lastMarkDeleteAdvancedTimestamp",
+            "nonContiguousDeletedMessagesRangesSerializedSize",
+            "delayedMessageIndexSizeInBytes",
+            "filterProcessedMsgCount",
+            "filterAcceptedMsgCount",
+            "filterRejectedMsgCount",
+            "filterRescheduledMsgCount",
+            "dispatchThrottledMsgEventsBySubscriptionLimit",
+            "dispatchThrottledBytesEventsBySubscriptionLimit",
+            "dispatchThrottledMsgEventsByTopicLimit",
+            "dispatchThrottledBytesEventsByTopicLimit",
+            "dispatchThrottledMsgEventsByBrokerLimit",
+            "dispatchThrottledBytesEventsByBrokerLimit",
+        ],
+        RATES,
+    );
+    zeros(&mut out, HASHES, &["msgRateExpired"]);
+    out
+}
+
+fn consumer(stats: &ConsumerStats) -> Value {
+    let mut out = json!({
+        "bytesOutCounter": stats.bytes_out,
+        "msgOutCounter": stats.messages_out,
+        "consumerName": stats.name,
+        "availablePermits": stats.permits,
+        "unackedMessages": stats.unacked,
+        "avgMessagesPerEntry": 1,
+        "blockedConsumerOnUnackedMsgs": stats.blocked,
+        "address": stats.address,
+        "connectedSince": time(stats.connected_ms),
+        "clientVersion": stats.client_version,
+        "metadata": map(&stats.metadata),
+        "lastAckedTime": time(0),
+        "lastConsumedTime": time(0),
+    });
+    zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp", "lastConsumedFlowTimestamp"], RATES);
+    zeros(&mut out, HASHES, &[]);
+    out
+}
+
+fn place((ledger, entry): (i64, i64)) -> String {
+    format!("{ledger}:{entry}")
+}
+
+fn ledger(id: i64, entries: i64, size: i64) -> Value {
+    json!({ "ledgerId": id, "entries": entries, "size": size, "offloaded": false, "underReplicated": false })
+}
+
+pub(super) fn internal(stats: &InternalStats) -> Value {
+    let cursor = |cursor: &CursorStats| {
+        let ranges: Vec<String> = cursor
+            .acknowledged
+            .iter()
+            .map(|(start, end)| format!("({}..{}]", place(*start), place(*end)))
+            .collect();
+        let properties: Map<String, Value> =
+            cursor.properties.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        json!({
+            "markDeletePosition": place(cursor.mark),
+            "readPosition": place(cursor.read),
+            "waitingReadOp": cursor.active,
+            "pendingReadOps": 0,
+            "messagesConsumedCounter": cursor.consumed,
+            "cursorLedger": -1,
+            "cursorLedgerLastEntry": -1,
+            "individuallyDeletedMessages": format!("[{}]", ranges.join(",")),
+            "lastLedgerSwitchTimestamp": time(0),
+            "state": "NoLedger",
+            "active": cursor.active,
+            "numberOfEntriesSinceFirstNotAckedMessage": cursor.waiting + 1,
+            "totalNonContiguousDeletedMessagesRange": cursor.acknowledged.len(),
+            "subscriptionHavePendingRead": cursor.active,
+            "subscriptionHavePendingReplayRead": false,
+            "properties": properties,
+        })
+    };
+    let cursors: Map<String, Value> =
+        stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
+    let ledgers: Vec<Value> = stats
+        .ledgers
+        .iter()
+        .map(|(id, entries, size)| ledger(*id as i64, *entries as i64, *size as i64))
+        .collect();
+    let current = stats.ledgers.last().copied().unwrap_or_default();
+    json!({
+        "entriesAddedCounter": stats.entries,
+        "numberOfEntries": stats.entries,
+        "totalSize": stats.bytes,
+        "currentLedgerEntries": current.1,
+        "currentLedgerSize": current.2,
+        "lastLedgerCreatedTimestamp": time(0),
+        "waitingCursorsCount": stats.cursors.iter().filter(|cursor| cursor.active).count(),
+        "pendingAddEntriesCount": 0,
+        "lastConfirmedEntry": place(stats.last),
+        "state": if stats.terminated { "Terminated" } else { "LedgerOpened" },
+        "ledgers": ledgers,
+        "cursors": cursors,
+        "schemaLedgers": [],
+        "compactedLedger": ledger(-1, -1, -1),
+    })
+}
+
+/// What is kept of a topic.
+pub(super) fn internal_info(stats: &InternalStats) -> Value {
+    let ledgers: Vec<Value> = stats
+        .ledgers
+        .iter()
+        .map(|(id, ..)| json!({ "ledgerId": id, "timestamp": 0, "isOffloaded": false }))
+        .collect();
+    let cursor = |cursor: &CursorStats| {
+        let (ledger, entry) = cursor.mark;
+        json!({
+            "version": 0,
+            "creationDate": time(0),
+            "modificationDate": time(0),
+            "cursorsLedgerId": -1,
+            "markDelete": { "ledgerId": ledger, "entryId": entry },
+        })
+    };
+    let cursors: Map<String, Value> =
+        stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
+    json!({
+        "version": 1,
+        "creationDate": time(0),
+        "modificationDate": time(0),
+        "ledgers": ledgers,
+        "cursors": cursors,
+        "properties": {},
+    })
+}
+
+/// The sum over partitions, and each of them when that is asked for.
+pub(super) fn partitioned(count: u32, parts: &[(String, TopicStats)], each: bool, broker: &str) -> Value {
+    let all: Vec<&TopicStats> = parts.iter().map(|(_, stats)| stats).collect();
+    let mut subscriptions: Map<String, Value> = Map::new();
+    for sub in all.iter().flat_map(|stats| &stats.subscriptions) {
+        match subscriptions.get_mut(&sub.name) {
+            None => drop(subscriptions.insert(sub.name.clone(), subscription(sub))),
+            Some(before) => add(before, &subscription(sub)),
+        }
+    }
+    // Who sends and who receives is told in short.
+    for consumer in subscriptions.values_mut().filter_map(|sub| sub["consumers"].as_array_mut()).flatten() {
+        if let Some(fields) = consumer.as_object_mut() {
+            fields.retain(|name, _| {
+                !["address", "connectedSince", "clientVersion", "metadata"].contains(&name.as_str())
+            });
+        }
+    }
+    let publishers: Vec<Value> = all
+        .iter()
+        .flat_map(|stats| &stats.publishers)
+        .map(|each| {
+            let mut out = publisher(each);
+            if let Some(fields) = out.as_object_mut() {
+                let told =
+                    ["msgRateIn", "msgThroughputIn", "averageMsgSize", "chunkedMessageRate", "producerId"];
+                fields.retain(|name, _| told.contains(&name.as_str()) || name == "supportsPartialProducer");
+            }
+            out
+        })
+        .collect();
+    let partitions: Map<String, Value> = match each {
+        true => parts
+            .iter()
+            .map(|(name, stats)| (name.clone(), topic(stats, !name.starts_with("non-"), broker)))
+            .collect(),
+        false => Map::new(),
+    };
+    let mut out = json!({
+        "metadata": { "partitions": count, "deleted": false },
+        "publishers": publishers,
+        "subscriptions": subscriptions,
+        "partitions": partitions,
+    });
+    totals(&mut out, &all);
+    out
+}
+
+/// Adds the counters of a subscription to those of another partition's.
+fn add(to: &mut Value, other: &Value) {
+    let (Some(to), Some(other)) = (to.as_object_mut(), other.as_object()) else { return };
+    for (name, value) in other {
+        match (to.get_mut(name), value) {
+            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more.iter().cloned()),
+            (Some(sum), Value::Number(number)) => {
+                if let (Some(a), Some(b)) = (sum.as_u64(), number.as_u64()) {
+                    *sum = json!(a + b);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn backlog(found: &Backlog) -> Value {
+    let mut out = json!({
+        "entries": found.entries,
+        "messages": found.messages,
+        "filterRejectedEntries": 0,
+        "filterAcceptedEntries": found.entries,
+        "filterRescheduledEntries": 0,
+        "filterRejectedMessages": 0,
+        "filterAcceptedMessages": found.messages,
+        "filterRescheduledMessages": 0,
+        "aborted": false,
+    });
+    if let Some((first, last)) = found.ends {
+        out["firstMessageId"] = json!(place(first));
+        out["lastMessageId"] = json!(place(last));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(super::time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(super::time(951_782_400_123), "2000-02-29T00:00:00.123Z");
+        assert_eq!(super::time(1_795_247_387_495), "2026-11-21T07:49:47.495Z");
+    }
+}

@@ -1,0 +1,25 @@
+//! All that is served.
+
+use std::sync::OnceLock;
+
+use super::route::Route;
+use super::{access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics};
+
+/// Every route, in the order of the description.
+pub(super) fn routes() -> &'static [Route] {
+    static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
+    ROUTES.get_or_init(|| {
+        [
+            openapi::routes(),
+            brokers::routes(),
+            access::routes(),
+            places::routes(),
+            namespaces::routes(),
+            topics::routes(),
+            subscriptions::routes(),
+            schemas::routes(),
+            policies::routes(),
+        ]
+        .concat()
+    })
+}

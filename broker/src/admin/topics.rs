@@ -1,0 +1,326 @@
+//! Topics with and without partitions.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Route, Shape, route};
+use super::settings::{texts, whole};
+use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions};
+use crate::core::names::TopicName;
+use crate::core::{Broker, Now, Peeked};
+
+const GROUP: &str = "topics";
+const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when it is in use.")];
+
+pub(super) fn routes() -> Vec<Route> {
+    let below = |method, rest: &str, summary, run| {
+        route(method, &format!("{{domain}}/{{tenant}}/{{namespace}}{rest}"), GROUP, summary, run)
+    };
+    let at = |method, rest: &str, summary, run| below(method, &format!("/{{topic}}{rest}"), summary, run);
+    vec![
+        below("GET", "", "Topics of a namespace, partitions one by one.", |ask, broker, _| list(ask, broker))
+            .asks(&[("bundle", Shape::Text, "Only those of a bundle.")])
+            .gives(Shape::Texts),
+        below("GET", "/partitioned", "Partitioned topics of a namespace.", |ask, broker, _| {
+            let name = ask.namespace()?;
+            broker.namespace(&name).map_err(|_| error(404, "Namespace does not exist"))?;
+            Ok(Answer::Json(json!(broker.partitioned_topics(&name, ask.is_persistent()))))
+        })
+        .gives(Shape::Texts),
+        route(
+            "GET",
+            "non-persistent/{tenant}/{namespace}/{bundle}",
+            GROUP,
+            "Topics of a bundle, as `0x00000000_0x40000000`, that store nothing.",
+            |ask, broker, _| {
+                let name = ask.namespace()?;
+                broker.namespace(&name).map_err(|_| error(404, "Namespace does not exist"))?;
+                let bundle = ask.part("bundle");
+                Ok(Answer::Json(json!(namespaces::listed(ask.call, bundle, &name, false, broker))))
+            },
+        )
+        .gives(Shape::Texts),
+        at("PUT", "", "Makes a topic without partitions; the body is its properties.", |ask, broker, now| {
+            let name = ask.topic()?;
+            let properties = properties(&ask.call.json()?)?;
+            has_namespace(&name, broker)?;
+            if let Some(whole) = name.partition().map(|_| name.base())
+                && broker.partitions(&whole) == 0
+            {
+                return Err(error(412, format!(
+                    "Can't create topic {} with \"-partition-\" followed by numeric value if there isn't a partitioned topic {} created.",
+                    name.local, whole.local
+                )));
+            }
+            broker.create_topic(&name, properties, now)?;
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Object),
+        at("DELETE", "", "Deletes a topic without partitions.", |ask, broker, now| {
+            let name = ask.topic()?;
+            if broker.partitions(&name) > 0 {
+                return Err(error(409, format!(
+                    "{name} is a partitioned topic, instead of calling delete topic, please call delete-partitioned-topic."
+                )));
+            }
+            match broker.delete_topic(&name, ask.call.flag("force"), now) {
+                // One that stores nothing and is not there is gone.
+                Err(error) if error.status == 404 && !name.persistent => {}
+                done => done?,
+            }
+            Ok(Answer::Nothing)
+        })
+        .asks(FORCE),
+        at("PUT", "/partitions", "Makes a partitioned topic.", |ask, broker, now| {
+            let name = ask.topic()?;
+            let count = partitions(ask)?;
+            has_namespace(&name, broker)?;
+            broker.create_partitioned_topic(&name, count, now)?;
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Number),
+        at("POST", "/partitions", "Adds partitions to a topic.", |ask, broker, now| {
+            let name = ask.topic()?;
+            broker.update_partitions(&name, partitions(ask)?, now)?;
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Number),
+        at("GET", "/partitions", "How many partitions a topic has.", count)
+            .asks(&[("checkAllowAutoCreation", Shape::Boolean, "Answers 0 for one that would be made by using it.")]),
+        at("DELETE", "/partitions", "Deletes a partitioned topic.", |ask, broker, now| {
+            let name = ask.topic()?;
+            if broker.partitions(&name) == 0 {
+                return Err(error(404, format!("Topic {name} not found.")));
+            }
+            broker.delete_topic(&name, ask.call.flag("force"), now)?;
+            Ok(Answer::Nothing)
+        })
+        .asks(FORCE),
+        at("POST", "/createMissedPartitions", "Makes partitions that are not there.", |ask, broker, now| {
+            let name = ask.topic()?;
+            let count = broker.partitions(&name);
+            if count == 0 {
+                return Err(error(404, format!("Topic {name} not found.")));
+            }
+            broker.update_partitions(&name, count, now)?;
+            Ok(Answer::Nothing)
+        }),
+        at("GET", "/properties", "Properties of a topic.", |ask, broker, _| {
+            Ok(Answer::Json(json!(broker.properties(&ask.topic()?)?)))
+        }),
+        at("PUT", "/properties", "Sets properties of a topic; others stay.", |ask, broker, _| {
+            broker.set_properties(&ask.topic()?, properties(&ask.call.json()?)?)?;
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Object),
+        at("DELETE", "/properties", "Takes a property from a topic.", |ask, broker, _| {
+            broker.remove_property(&ask.topic()?, ask.call.query("key").unwrap_or_default())?;
+            Ok(Answer::Nothing)
+        })
+        .asks(&[("key", Shape::Text, "Which one.")]),
+        at("PUT", "/unload", "Sends all clients of a topic back to look it up.", |ask, broker, now| {
+            broker.unload_topic(&ask.topic()?, now)?;
+            Ok(Answer::Nothing)
+        }),
+        at("POST", "/terminate", "Ends a topic: nothing more can be sent to it.", |ask, broker, now| {
+            let last = broker.terminate(&ask.topic()?, now)?;
+            Ok(Answer::Json(id((last.ledger_id as i64, last.entry_id as i64), -1)))
+        })
+        .gives(Shape::Object),
+        at("POST", "/terminate/partitions", "Ends all partitions of a topic.", |ask, broker, now| {
+            let name = ask.topic()?;
+            let count = broker.partitions(&name);
+            if count == 0 {
+                let reason = "Termination of a non-partitioned topic is not allowed using partitioned-terminate, \
+                              please use terminate commands";
+                return Err(error(405, reason));
+            }
+            let mut all = Map::new();
+            for index in 0..count {
+                let last = broker.terminate(&name.with_partition(index), now)?;
+                all.insert(index.to_string(), id((last.ledger_id as i64, last.entry_id as i64), -1));
+            }
+            Ok(Answer::Json(Value::Object(all)))
+        })
+        .gives(Shape::Object),
+        at("PUT", "/compaction", "Compacts a topic.", |ask, broker, _| {
+            broker.compact(&ask.topic()?)?;
+            Ok(Answer::Nothing)
+        }),
+        at("GET", "/compaction", "Whether a topic was compacted.", |ask, broker, _| {
+            let done = broker.is_compacted(&ask.topic()?)?;
+            Ok(Answer::Json(json!({ "status": if done { "SUCCESS" } else { "NOT_RUN" }, "lastError": "" })))
+        }),
+        at("GET", "/stats", "Statistics of a topic.", |ask, broker, _| {
+            let name = ask.topic()?;
+            Ok(Answer::Json(stats::topic(&broker.stats(&name)?, name.persistent, &super::brokers::id(broker, ask.call.broker))))
+        }),
+        at("GET", "/internalStats", "What a topic stores, and where its subscriptions are.", |ask, broker, _| {
+            let name = ask.topic()?;
+            let found = broker.internal_stats(&name).map_err(|missing| match name.persistent {
+                true => missing,
+                false => error(404, "Topic not found"),
+            })?;
+            Ok(Answer::Json(stats::internal(&found)))
+        }),
+        at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
+            Ok(Answer::Json(stats::internal_info(&broker.internal_stats(&ask.topic()?)?)))
+        }),
+        at("GET", "/partitioned-stats", "Statistics of a partitioned topic.", |ask, broker, _| {
+            let (name, parts) = parts(ask, broker)?;
+            let of = |part: &TopicName| Some((part.to_string(), broker.stats(part).ok()?));
+            let found: Vec<_> = parts.iter().filter_map(of).collect();
+            let each = ask.call.query("perPartition") != Some("false");
+            Ok(Answer::Json(stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker))))
+        })
+        .asks(&[("perPartition", Shape::Boolean, "Also of each partition: so unless it is false.")]),
+        at("GET", "/partitioned-internalStats", "What the partitions of a topic store.", |ask, broker, _| {
+            let (name, parts) = parts(ask, broker)?;
+            let of = |part: &TopicName| Some((part.to_string(), stats::internal(&broker.internal_stats(part).ok()?)));
+            let found: Map<String, Value> = parts.iter().filter_map(of).collect();
+            let count = broker.partitions(&name);
+            Ok(Answer::Json(json!({ "metadata": { "partitions": count, "deleted": false }, "partitions": found })))
+        }),
+        at("GET", "/lastMessageId", "The id of the last message.", |ask, broker, _| {
+            let name = ask.topic()?;
+            let last = broker.last_id(&name)?;
+            Ok(Answer::Json(id(last, name.partition().map_or(-1, i64::from))))
+        }),
+        at("GET", "/messageid/{timestamp}", "The id of the first message of that time or later.", |ask, broker, _| {
+            let name = ask.topic()?;
+            let time = u64::try_from(ask.number::<i64>("timestamp")?).unwrap_or(0);
+            Ok(Answer::Json(id(broker.id_by_time(&name, time)?, name.partition().map_or(-1, i64::from))))
+        }),
+        at("GET", "/examinemessage", "A message by its place.", |ask, broker, _| {
+            let from_start = ask.call.query("initialPosition") == Some("earliest");
+            let position = ask.call.number("messagePosition")?.unwrap_or(1);
+            Ok(message(&broker.examine(&ask.topic()?, from_start, u64::try_from(position).unwrap_or(1))?))
+        })
+        .asks(&[
+            ("initialPosition", Shape::Text, "Counted from: earliest, or latest."),
+            ("messagePosition", Shape::Number, "From 1."),
+        ])
+        .gives(Shape::Bytes),
+        at("GET", "/ledger/{ledger}/entry/{entry}", "A message by its id.", |ask, broker, _| {
+            let (ledger, entry) = (ask.number::<i64>("ledger")?, ask.number::<i64>("entry")?);
+            Ok(message(&broker.entry(&ask.topic()?, ledger as u64, entry as u64)?))
+        })
+        .gives(Shape::Bytes),
+        at("PUT", "/backlogSize", "How many bytes are stored from a message id on.", |ask, broker, _| {
+            let (id, _) = subscriptions::message_id(&ask.call.json()?)?
+                .ok_or_else(|| error(400, "The body must be a message id"))?;
+            Ok(Answer::Json(json!(broker.backlog_size(&ask.topic()?, id.ledger_id, id.entry_id)?)))
+        })
+        .takes(Shape::Object)
+        .gives(Shape::Number),
+        at("DELETE", "/truncate", "Forgets all that is stored; subscriptions go to the end.", |ask, broker, now| {
+            broker.truncate(&ask.topic()?, now)?;
+            Ok(Answer::Nothing)
+        }),
+        at("POST", "/trim", "Forgets what all subscriptions have acknowledged and is not retained.", |ask, broker, now| {
+            broker.trim(&ask.topic()?, now)?;
+            Ok(Answer::Nothing)
+        }),
+    ]
+}
+
+fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
+    broker.namespace(&name.namespace_name()).map(drop).map_err(|_| error(404, "Namespace not found"))
+}
+
+fn list(ask: &Ask<'_>, broker: &Broker) -> Result<Answer> {
+    let name = ask.namespace()?;
+    broker.namespace(&name).map_err(|_| error(404, "Namespace does not exist"))?;
+    Ok(Answer::Json(json!(namespaces::listed(ask.call, "", &name, ask.is_persistent(), broker))))
+}
+
+/// A partitioned topic and its partitions.
+fn parts(ask: &Ask<'_>, broker: &Broker) -> Result<(TopicName, Vec<TopicName>)> {
+    let name = ask.topic()?;
+    let count = broker.partitions(&name);
+    if count == 0 {
+        return Err(error(
+            404,
+            match name.persistent {
+                true => format!("Partitioned Topic {name} not found"),
+                false => format!("Partitioned topic not found {name}"),
+            },
+        ));
+    }
+    let parts = (0..count).map(|index| name.with_partition(index)).collect();
+    Ok((name, parts))
+}
+
+fn count(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let name = ask.topic()?;
+    let count = broker.partitions(&name);
+    let lenient = ask.call.flag("checkAllowAutoCreation") && broker.config().auto_create_topics;
+    has_namespace(&name, broker)?;
+    if count == 0 && !lenient && name.partition().is_none() && broker.stats(&name).is_err() {
+        return Err(error(404, format!("Topic {name} not found")));
+    }
+    Ok(Answer::Json(json!({ "partitions": count, "deleted": false })))
+}
+
+fn properties(body: &Value) -> Result<BTreeMap<String, String>> {
+    if body.is_null() {
+        return Ok(BTreeMap::new());
+    }
+    let all = texts(body).ok_or_else(|| error(400, "The body must be an object of texts"))?;
+    Ok(all.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect())
+}
+
+fn partitions(ask: &Ask<'_>) -> Result<u32> {
+    let count = match ask.call.json()? {
+        Value::Number(number) => whole(&Value::Number(number)),
+        _ => None,
+    };
+    let count = count.and_then(|count| i32::try_from(count).ok());
+    let count = count.ok_or_else(|| error(400, "The body must be the number of partitions"))?;
+    u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))
+}
+
+/// A message id, as JSON.
+fn id((ledger, entry): (i64, i64), partition: i64) -> Value {
+    json!({ "ledgerId": ledger, "entryId": entry, "partitionIndex": partition, "batchIndex": -1, "batchSize": 0 })
+}
+
+/// A message, with what is said of it in the headers.
+pub(super) fn message(peeked: &Peeked) -> Answer {
+    let metadata = &peeked.metadata;
+    let mut headers = vec![("x-pulsar-message-id", format!("{}:{}", peeked.id.0, peeked.id.1))];
+    let all: Map<String, Value> =
+        metadata.properties.iter().map(|pair| (pair.key.clone(), json!(pair.value))).collect();
+    headers.push(("x-pulsar-property", Value::Object(all).to_string()));
+    headers.push(("x-pulsar-broker-entry-metadata-timestamp", stats::time(peeked.timestamp)));
+    headers.push(("x-pulsar-broker-entry-metadata-index", peeked.index.to_string()));
+    headers.push(("x-pulsar-publish-time", stats::time(metadata.publish_time)));
+    headers.push(("x-pulsar-is-encrypted", (!metadata.encryption_keys.is_empty()).to_string()));
+    headers.push(("x-pulsar-txn-uncommitted", "false".to_owned()));
+    if let Some(time) = metadata.event_time.filter(|time| *time > 0) {
+        headers.push(("x-pulsar-event-time", stats::time(time)));
+    }
+    if let Some(time) = metadata.deliver_at_time.and_then(|time| u64::try_from(time).ok()) {
+        headers.push(("x-pulsar-deliver-at-time", stats::time(time)));
+    }
+    if let Some(count) = metadata.num_messages_in_batch {
+        headers.push(("x-pulsar-num-batch-message", count.to_string()));
+        headers.push(("x-pulsar-batch-size", peeked.size.to_string()));
+    }
+    let texts = [
+        ("x-pulsar-producer-name", Some(metadata.producer_name.clone()).filter(|name| !name.is_empty())),
+        ("x-pulsar-sequence-id", Some(metadata.sequence_id.to_string())),
+        ("x-pulsar-partition-key", metadata.partition_key.clone()),
+        ("x-pulsar-replicated-from", metadata.replicated_from.clone()),
+        ("x-pulsar-uuid", metadata.uuid.clone()),
+        ("x-pulsar-null-value", metadata.null_value.map(|null| null.to_string())),
+        ("x-pulsar-null-partition-key", metadata.null_partition_key.map(|null| null.to_string())),
+        ("x-pulsar-partition-key-b64-encoded", metadata.partition_key_b64_encoded.map(|on| on.to_string())),
+        ("x-pulsar-chunk-id", metadata.chunk_id.map(|id| id.to_string())),
+        ("x-pulsar-num-chunks-from-msg", metadata.num_chunks_from_msg.map(|count| count.to_string())),
+        ("x-pulsar-total-chunk-msg-size", metadata.total_chunk_msg_size.map(|size| size.to_string())),
+    ];
+    headers.extend(texts.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    Answer::Message(headers, peeked.payload.clone())
+}

@@ -1,0 +1,36 @@
+//! How clients show who they are: by tokens (JWT), by certificates of their TLS connection.
+//!
+//! [`Methods`] is what the broker's core is given as its [`Authenticator`].
+
+mod keys;
+mod tokens;
+
+pub use keys::{KeyError, read_key};
+pub use tokens::TokenKey;
+
+use crate::core::{Authenticator, Identity, Proof};
+
+/// The ways to show who one is that a broker takes.
+#[derive(Debug, Clone, Default)]
+pub struct Methods {
+    /// Method `token`: tokens that this key has signed.
+    pub tokens: Option<TokenKey>,
+    /// Method `tls`: the common name of the client's certificate is its role.
+    pub certificates: bool,
+}
+
+impl Authenticator for Methods {
+    fn identify(&self, proof: Proof<'_>, wall_ms: u64) -> Result<Identity, String> {
+        match (proof.method, &self.tokens) {
+            ("token", Some(key)) => {
+                let token = std::str::from_utf8(proof.data).map_err(|_| "the token is no text".to_owned())?;
+                key.identify(token.trim_end(), wall_ms)
+            }
+            ("tls", _) if self.certificates => {
+                let role = proof.certified.ok_or("it showed no certificate with a common name")?;
+                Ok(Identity { role: role.to_owned(), expires_ms: None })
+            }
+            (method, _) => Err(format!("this broker does not take the method {method:?}")),
+        }
+    }
+}

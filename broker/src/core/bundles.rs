@@ -1,0 +1,308 @@
+//! Several brokers in one, and who serves what.
+//!
+//! Topics of a namespace belong to bundles, by the CRC32 of their names; a bundle is served by one broker
+//! at a time. All of them share what is stored, so a bundle that moves takes nothing along.
+//! ```text
+//!              LOOKUP that is not authoritative               unload
+//!   nobody's ---------------------------------> owned by a --------> owned by another
+//!      | asked at another broker: redirected to the first, which chooses the one with the fewest
+//!      | bundles and redirects to it with an authoritative lookup: whoever gets that takes it
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::Broker;
+use super::admin::AdminError;
+use super::config::BrokerConfig;
+use super::connection::ConnId;
+use super::error::Refusal;
+use super::names::TopicName;
+use super::time::Now;
+use super::topic::TopicKey;
+use pulsewire_proto::wire::ServerError;
+
+/// Bundles of a namespace, unless it is made with another number.
+pub const BUNDLES: u32 = 4;
+
+/// Where one of several brokers is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `pulsar://host:port`.
+    pub service_url: String,
+    /// `pulsar+ssl://host:port`.
+    pub service_url_tls: Option<String>,
+    /// `http://host:port`.
+    pub admin_url: Option<String>,
+    /// `https://host:port`.
+    pub admin_url_tls: Option<String>,
+}
+
+/// Which broker serves a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// This one.
+    By(usize),
+    /// Ask that one, which decides (`true`: takes it).
+    Ask(usize, bool),
+}
+
+/// Which broker has which bundle of which namespace.
+#[derive(Debug, Default)]
+pub(super) struct Bundles {
+    owners: BTreeMap<(String, u32), usize>,
+}
+
+impl Bundles {
+    /// A namespace is no more.
+    pub(super) fn forget(&mut self, namespace: &str) {
+        self.owners.retain(|(name, _), _| name != namespace);
+    }
+}
+
+/// The bundle of a topic: a range of the CRC32 of its whole name.
+fn bundle_of(name: &TopicName, bundles: u32) -> u32 {
+    let hash = crc32(name.to_string().as_bytes());
+    (1..bundles.max(1)).take_while(|bundle| begin(*bundle, bundles) <= hash).last().unwrap_or(0)
+}
+
+/// Where a bundle begins, of so many.
+fn begin(bundle: u32, bundles: u32) -> u32 {
+    let bundles = bundles.max(1);
+    match bundle {
+        last if last >= bundles => u32::MAX,
+        _ if bundles.is_power_of_two() => ((u64::from(bundle) << 32) / u64::from(bundles)) as u32,
+        _ => bundle * (u32::MAX / bundles),
+    }
+}
+
+/// The CRC32 of zlib.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// Where so many bundles begin, and where the last one ends.
+#[must_use]
+pub fn bundle_boundaries(bundles: u32) -> Vec<String> {
+    (0..=bundles.max(1)).map(|bundle| format!("0x{:08x}", begin(bundle, bundles))).collect()
+}
+
+/// `0x40000000_0x80000000`.
+fn range(bundle: u32, bundles: u32) -> String {
+    format!("0x{:08x}_0x{:08x}", begin(bundle, bundles), begin(bundle + 1, bundles))
+}
+
+/// The range of the bundle that a topic belongs to, of so many.
+#[must_use]
+pub fn bundle_range(topic: &TopicName, bundles: u32) -> String {
+    range(bundle_of(topic, bundles), bundles)
+}
+
+impl BrokerConfig {
+    /// How many brokers there are.
+    pub(super) fn brokers(&self) -> usize {
+        1 + self.more_brokers.len()
+    }
+
+    /// Where one of them is reached.
+    #[must_use]
+    pub fn node(&self, broker: usize) -> Node {
+        match broker.checked_sub(1) {
+            Some(more) => self.more_brokers.get(more).cloned().unwrap_or_default(),
+            None => Node {
+                service_url: self.service_url.clone(),
+                service_url_tls: self.service_url_tls.clone(),
+                admin_url: self.admin_url.clone(),
+                admin_url_tls: self.admin_url_tls.clone(),
+            },
+        }
+    }
+}
+
+impl Broker {
+    /// Which broker serves a topic, as `here` knows it. An authoritative question makes it this one.
+    pub(super) fn serves(&mut self, name: &TopicName, here: usize, authoritative: bool) -> Served {
+        let brokers = self.config.brokers();
+        if brokers == 1 {
+            return Served::By(0);
+        }
+        let namespace = name.namespace_name();
+        let bundle = bundle_of(name, self.bundles(&namespace));
+        let key = (namespace, bundle);
+        let owners = &mut self.bundles.owners;
+        if let Some(owner) = owners.get(&key) {
+            return Served::By(*owner);
+        }
+        let fewest = |broker: &usize| owners.values().filter(|owner| *owner == broker).count();
+        let taker = match (authoritative, here) {
+            (true, here) => here,
+            (false, 0) => (0..brokers).min_by_key(fewest).unwrap_or(0),
+            (false, _) => return Served::Ask(0, false),
+        };
+        if taker != here {
+            return Served::Ask(taker, true);
+        }
+        owners.insert(key, here);
+        Served::By(here)
+    }
+
+    /// Whether a connection has come to the broker that serves a topic.
+    pub(super) fn is_served_here(&self, id: ConnId, name: &TopicName) -> Result<(), Refusal> {
+        if self.config.more_brokers.is_empty() {
+            return Ok(());
+        }
+        let here = self.conns.get(id).map_or(0, |conn| conn.broker);
+        let bundles = self.bundles(&name.namespace_name());
+        let bundle = bundle_of(name, bundles);
+        if self.bundles.owners.get(&(name.namespace_name(), bundle)) == Some(&here) {
+            return Ok(());
+        }
+        let instance = self.config.node(here).service_url;
+        let message = format!(
+            "Namespace bundle ({}/{}) for topic ({name}) not served by this instance:{}. Please redo the lookup.",
+            name.namespace_name(),
+            range(bundle, bundles),
+            instance.rsplit('/').next().unwrap_or_default(),
+        );
+        Err(Refusal::service(ServerError::SERVICE_NOT_READY, "ServiceUnitNotReadyException", message))
+    }
+
+    /// Where a topic is served, as the broker `here` answers over HTTP. It makes that sure, if nobody
+    /// served it.
+    pub fn find(&mut self, topic: &TopicName, here: usize) -> Node {
+        let mut served = self.serves(topic, here, false);
+        while let Served::Ask(broker, authoritative) = served {
+            served = self.serves(topic, broker, authoritative);
+        }
+        let Served::By(broker) = served else { return Node::default() };
+        self.config.node(broker)
+    }
+
+    /// Bundles (`tenant/namespace/range`) that one of several brokers serves.
+    #[must_use]
+    pub fn owned_by(&self, broker: usize) -> Vec<String> {
+        let owned = self.bundles.owners.iter().filter(|(_, owner)| **owner == broker);
+        owned
+            .map(|((namespace, bundle), _)| {
+                format!("{namespace}/{}", range(*bundle, self.bundles(namespace)))
+            })
+            .collect()
+    }
+
+    /// Unloads bundles of a namespace: the one of that range, or all. Their clients are sent away and
+    /// come back; with several brokers to `destination`, or the one after the last.
+    ///
+    /// # Errors
+    /// There is no such namespace, range or broker.
+    pub fn unload_bundles(
+        &mut self,
+        namespace: &str,
+        wanted: Option<&str>,
+        destination: Option<usize>,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if !self.topics.namespaces.contains_key(namespace) {
+            return Err(AdminError::new(404, "Namespace not found"));
+        }
+        let count = self.bundles(namespace);
+        let bundles = match wanted {
+            None => 0..count,
+            Some(wanted) => {
+                let at = find_range(namespace, wanted, count)?;
+                at..at + 1
+            }
+        };
+        let brokers = self.config.brokers();
+        if destination.is_some_and(|destination| destination >= brokers) {
+            let reason = "Not allowed unload namespace bundle to inactive destination broker";
+            return Err(AdminError::new(400, reason));
+        }
+        for bundle in bundles {
+            let owner = self.bundles.owners.get_mut(&(namespace.to_owned(), bundle));
+            if let Some(owner) = owner {
+                *owner = destination.unwrap_or((*owner + 1) % brokers);
+                self.moving_to = Some(*owner);
+            }
+            let inside =
+                |name: &TopicName| name.namespace_name() == namespace && bundle_of(name, count) == bundle;
+            let topics: Vec<TopicKey> = self.topics.keys_where(inside);
+            for topic in topics {
+                self.disconnect_topic(topic);
+                self.topics.roll(topic);
+            }
+            self.moving_to = None;
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Where clients that are sent away find their topic, when that is known: plain, and over TLS.
+    pub(super) fn assigned(&self) -> (Option<String>, Option<String>) {
+        match self.moving_to {
+            Some(broker) if self.config.brokers() > 1 => {
+                let node = self.config.node(broker);
+                (Some(node.service_url), node.service_url_tls)
+            }
+            _ => (None, None),
+        }
+    }
+}
+
+fn find_range(namespace: &str, wanted: &str, bundles: u32) -> Result<u32, AdminError> {
+    let number = |text: &str| {
+        let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+        u32::from_str_radix(hex, 16).ok()
+    };
+    let (lower, upper) = wanted
+        .split_once('_')
+        .and_then(|(lower, upper)| Some((number(lower)?, number(upper)?)))
+        .ok_or_else(|| AdminError::new(400, "Invalid bundle range"))?;
+    let found = (0..bundles).find(|bundle| range(*bundle, bundles).starts_with(&format!("0x{lower:08x}_")));
+    let wrong = |side: &str, expected: &str| {
+        AdminError::new(
+            412,
+            format!("Invalid {side} boundary for bundle {namespace}/{wanted}. Expected {expected}"),
+        )
+    };
+    let bundle = found.ok_or_else(|| wrong("lower", "one of the namespace's boundaries"))?;
+    if !range(bundle, bundles).ends_with(&format!("_0x{upper:08x}")) {
+        return Err(wrong("upper", &format!("upper boundary of {namespace}/{}", range(bundle, bundles))));
+    }
+    Ok(bundle)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// As Apache Pulsar 4.0.8 answered for these names.
+    #[test]
+    fn topics_belong_to_the_bundles_that_pulsar_puts_them_in() {
+        for (name, bundle) in [
+            ("persistent://public/default/abc", "0x40000000_0x80000000"),
+            ("persistent://public/default/abd", "0xc0000000_0xffffffff"),
+            ("non-persistent://public/default/abd-partition-3", "0x40000000_0x80000000"),
+        ] {
+            assert_eq!(bundle_range(&TopicName::parse(name).unwrap(), 4), bundle, "{name}");
+        }
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(
+            bundle_boundaries(4),
+            ["0x00000000", "0x40000000", "0x80000000", "0xc0000000", "0xffffffff"]
+        );
+        assert_eq!(bundle_boundaries(3), ["0x00000000", "0x55555555", "0xaaaaaaaa", "0xffffffff"]);
+    }
+
+    #[test]
+    fn ranges_are_those_of_bundles() {
+        assert_eq!(find_range("a/b", "0x40000000_0x80000000", 4), Ok(1));
+        assert_eq!(find_range("a/b", "0xc0000000_0xffffffff", 4), Ok(3));
+        for (bad, status) in
+            [("bad", 400), ("0x0_1", 400), ("0x00000000_0x30000000", 412), ("0x1_0x40000000", 412)]
+        {
+            assert_eq!(find_range("a/b", bad, 4).unwrap_err().status, status, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Looking at what is stored without consuming it.
+
+use bytes::Bytes;
+use pulsewire_proto::wire::{MessageIdData, MessageMetadata};
+
+use super::Broker;
+use super::admin::AdminError;
+use super::names::TopicName;
+use super::statistics::stored_size;
+use super::storage::Place;
+use super::topic::Topic;
+
+/// An entry that somebody looks at.
+#[derive(Debug, Clone)]
+pub struct Peeked {
+    /// Its ledger and its number in it.
+    pub id: (i64, i64),
+    /// When it came: milliseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Number of its last message, counted over the topic.
+    pub index: u64,
+    /// What its producer said of it.
+    pub metadata: MessageMetadata,
+    /// How much of what is stored of it is not metadata of the producer's.
+    pub size: u64,
+    /// As it was sent: packed, when the producer packs.
+    pub payload: Bytes,
+}
+
+/// What a subscription has not acknowledged.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog {
+    /// Entries that wait.
+    pub entries: u64,
+    /// Messages in them.
+    pub messages: u64,
+    /// The first and the last of them.
+    pub ends: Option<((i64, i64), (i64, i64))>,
+}
+
+fn place((ledger, entry): (u64, u64)) -> (i64, i64) {
+    (ledger as i64, entry as i64)
+}
+
+fn peek(topic: &Topic, offset: u64) -> Option<Peeked> {
+    let stored = topic.log.get(offset)?;
+    let id = topic.log.id_at(offset);
+    Some(Peeked {
+        id: place((id.ledger_id, id.entry_id)),
+        timestamp: stored.timestamp,
+        index: stored.index,
+        size: stored_size(stored).saturating_sub(stored.metadata().len() as u64),
+        metadata: MessageMetadata::decode(&Bytes::copy_from_slice(stored.metadata())).ok()?,
+        payload: Bytes::copy_from_slice(stored.payload()),
+    })
+}
+
+/// Questions of whoever runs the broker.
+impl Broker {
+    fn single(&self, name: &TopicName) -> Result<&Topic, AdminError> {
+        let key = self.topics.key(&name.to_string());
+        key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))
+    }
+
+    /// The entry that a subscription gets as the `position`th, from 1; of no subscription, of the topic.
+    ///
+    /// # Errors
+    /// The topic is not there, or has not so many.
+    pub fn peek(&self, name: &TopicName, sub: &str, position: u64) -> Result<Peeked, AdminError> {
+        let topic = self.single(name)?;
+        let none = || AdminError::new(404, "Message not found");
+        let skip = position.max(1) - 1;
+        let offset = match topic.sub(sub) {
+            None => topic.log.first().checked_add(skip).ok_or_else(none)?,
+            Some((_, sub)) => {
+                let mut offset = sub.cursor.next_open(sub.cursor.mark());
+                for _ in 0..skip.min(topic.log.end()) {
+                    offset = sub.cursor.next_open(offset + 1);
+                }
+                offset
+            }
+        };
+        peek(topic, offset).ok_or_else(none)
+    }
+
+    /// The `position`th entry of a topic, from 1, from its start or its end.
+    ///
+    /// # Errors
+    /// The topic is not there, or has not so many.
+    pub fn examine(&self, name: &TopicName, from_start: bool, position: u64) -> Result<Peeked, AdminError> {
+        let topic = self.single(name)?;
+        let (first, end) = (topic.log.first(), topic.log.end());
+        let position = position.max(1);
+        let offset = if from_start { first.checked_add(position - 1) } else { end.checked_sub(position) };
+        let stored = offset.filter(|offset| *offset >= first).and_then(|offset| peek(topic, offset));
+        stored.ok_or_else(|| {
+            AdminError::new(412, "Could not examine messages due to the total message is zero")
+        })
+    }
+
+    /// The entry of that id.
+    ///
+    /// # Errors
+    /// The topic is not there, or has none of that id.
+    pub fn entry(&self, name: &TopicName, ledger: u64, entry: u64) -> Result<Peeked, AdminError> {
+        let topic = self.single(name)?;
+        let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
+        let stored = topic.log.offset_of(&id).and_then(|offset| peek(topic, offset));
+        stored.ok_or_else(|| AdminError::new(404, format!("There is no message {ledger}:{entry}")))
+    }
+
+    /// The id of a topic's last entry.
+    ///
+    /// # Errors
+    /// The topic is not there.
+    pub fn last_id(&self, name: &TopicName) -> Result<(i64, i64), AdminError> {
+        let topic = self.single(name)?;
+        let id = topic.log.id_before(topic.log.end());
+        Ok(place((id.ledger_id, id.entry_id)))
+    }
+
+    /// The id of the first entry that came at that time or later.
+    ///
+    /// # Errors
+    /// The topic is not there.
+    pub fn id_by_time(&self, name: &TopicName, wall_ms: u64) -> Result<(i64, i64), AdminError> {
+        let topic = self.single(name)?;
+        let id = topic.log.id_at(topic.log.first_since(wall_ms));
+        Ok(place((id.ledger_id, id.entry_id)))
+    }
+
+    /// How many bytes are stored from an id on.
+    ///
+    /// # Errors
+    /// The topic is not there.
+    pub fn backlog_size(&self, name: &TopicName, ledger: u64, entry: u64) -> Result<u64, AdminError> {
+        let topic = self.single(name)?;
+        let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
+        Ok(match topic.log.place_of(&id) {
+            Place::Before => topic.log.bytes_since(0),
+            Place::At(offset) => topic.log.bytes_since(offset),
+            Place::After => 0,
+        })
+    }
+
+    /// What a subscription has not acknowledged.
+    ///
+    /// # Errors
+    /// The topic or the subscription is not there.
+    pub fn backlog(&self, name: &TopicName, sub: &str) -> Result<Backlog, AdminError> {
+        let topic = self.single(name)?;
+        let missing = || AdminError::new(404, format!("Subscription {sub} not found for topic {name}"));
+        let (_, sub) = topic.sub(sub).ok_or_else(missing)?;
+        let mut found = Backlog::default();
+        let mut offset = sub.cursor.next_open(sub.cursor.mark());
+        while let Some(stored) = topic.log.get(offset) {
+            let id = topic.log.id_at(offset);
+            let id = place((id.ledger_id, id.entry_id));
+            found.ends = Some((found.ends.map_or(id, |(first, _)| first), id));
+            found.entries += 1;
+            found.messages += sub.cursor.open_messages(offset, stored.messages);
+            offset = sub.cursor.next_open(offset + 1);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,236 @@
+//! The admin API: its description, and what it makes of calls that are wrong.
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "server")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use pulsewire_broker::{Server, ServerConfig};
+use serde_json::Value;
+
+/// A broker of its own: where its admin API is.
+fn broker() -> String {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let any = ([127, 0, 0, 1], 0).into();
+            let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
+            let server = Server::bind(config).await.unwrap();
+            tell.send(server.admin_addr().unwrap().to_string()).unwrap();
+            server.run(std::future::pending()).await;
+        });
+    });
+    told.recv().unwrap()
+}
+
+struct Heard {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Heard {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    fn reason(&self) -> String {
+        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn send(at: &str, bytes: &[u8]) -> Heard {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // What is refused early need not be read to its end.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Heard { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+fn call_as(at: &str, method: &str, path: &str, kind: &str, body: &str) -> Heard {
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{kind}content-length: {length}\r\n\r\n"
+    );
+    send(at, format!("{head}{body}").as_bytes())
+}
+
+fn call(at: &str, method: &str, path: &str, body: &str) -> Heard {
+    call_as(at, method, path, "content-type: application/json\r\n", body)
+}
+
+/// Every path of the description with its methods.
+fn described(at: &str) -> Vec<(String, String)> {
+    let description = call(at, "GET", "/openapi.json", "");
+    assert_eq!(description.status, 200);
+    let description = description.json();
+    let paths = description["paths"].as_object().unwrap().clone();
+    let all = paths.into_iter().flat_map(|(path, methods)| {
+        let methods: Vec<String> = methods.as_object().unwrap().keys().cloned().collect();
+        methods.into_iter().map(move |method| (path.clone(), method.to_uppercase()))
+    });
+    all.collect()
+}
+
+fn filled(path: &str) -> String {
+    let segment = |segment: &str| {
+        match segment {
+            "{domain}" => "persistent",
+            "{tenant}" => "public",
+            "{namespace}" => "default",
+            "{topic}" => "t",
+            "{cluster}" => "standalone",
+            "{bundle}" => "0x00000000_0x40000000",
+            "{subscription}" => "s",
+            place if place.starts_with('{') => "1",
+            word => word,
+        }
+        .to_owned()
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn every_call_that_is_described_answers() {
+    let at = broker();
+    let all = described(&at);
+    assert!(all.len() > 200, "{}", all.len());
+    for (path, method) in &all {
+        let heard = call(&at, method, &filled(path), "");
+        let served = heard.status >= 200 && !heard.reason().starts_with("No such call");
+        let allowed = heard.status != 405 || !heard.head.contains("\r\nallow:");
+        assert!(served && allowed && heard.status != 500, "{method} {path}: {} {}", heard.status, heard.body);
+    }
+}
+
+#[test]
+fn what_is_served_is_described() {
+    let at = broker();
+    let all = described(&at);
+    for path in all.iter().map(|(path, _)| path) {
+        let mut methods: Vec<&str> = all
+            .iter()
+            .filter(|(other, _)| filled(other) == filled(path))
+            .map(|(_, method)| &**method)
+            .collect();
+        methods.sort_unstable();
+        methods.dedup();
+        // A path is asked what it serves; several descriptions may stand for the same one.
+        let heard = call(&at, "OPTIONS", &filled(path), "");
+        let told: Vec<&str> = heard.body.split(", ").collect();
+        assert_eq!(heard.status, 200, "{path}");
+        assert!(methods.iter().all(|method| told.contains(method)), "{path}: {methods:?} {told:?}");
+        let matching = |method: &&str| {
+            let of = all.iter().filter(|(_, other)| other == *method).map(|(path, _)| path);
+            of.into_iter().any(|other| fits(other, &filled(path)))
+        };
+        assert!(told.iter().all(matching), "{path}: {told:?}");
+    }
+    for path in ["/", "/admin", "/admin/v2", "/admin/v2/nothing", "/admin/v3/transactions", "/metrics"] {
+        assert_eq!(call(&at, "GET", path, "").status, 404, "{path}");
+    }
+}
+
+/// Whether a described path stands for a real one.
+fn fits(described: &str, path: &str) -> bool {
+    let (a, b): (Vec<&str>, Vec<&str>) = (described.split('/').collect(), path.split('/').collect());
+    a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.starts_with('{') || a == b)
+}
+
+#[test]
+fn wrong_calls_are_refused_with_a_reason_and_others_do_not_notice() {
+    let at = broker();
+    let topic = "/admin/v2/persistent/public/default/t";
+    assert_eq!(call(&at, "PUT", topic, "").status, 204);
+    let deep = "[".repeat(100_000);
+    let long = "x".repeat(200_000);
+    for (method, path, body, status) in [
+        ("PUT", "/admin/v2/tenants/a", "{bad", 400),
+        ("PUT", "/admin/v2/tenants/a", "[]", 400),
+        ("PUT", "/admin/v2/tenants/a", r#"{"allowedClusters":[1]}"#, 400),
+        ("PUT", "/admin/v2/tenants/a", r#"{"allowedClusters":"standalone"}"#, 400),
+        ("PUT", "/admin/v2/tenants/a", &deep, 400),
+        ("PUT", "/admin/v2/namespaces/public/n", "7", 400),
+        ("PUT", "/admin/v2/namespaces/public/n", r#"{"bundles":{"numBundles":4000000000}}"#, 412),
+        ("PUT", "/admin/v2/persistent/public/default/p/partitions", "\"x\"", 400),
+        ("PUT", "/admin/v2/persistent/public/default/p/partitions", "99999999999999", 400),
+        ("PUT", "/admin/v2/persistent/public/default/p/partitions", "2000000000", 409),
+        ("PUT", "/admin/v2/persistent/public/default/p/partitions", "", 400),
+        ("PUT", "/admin/v2/persistent/public/default/q", "[1]", 400),
+        ("POST", "/admin/v2/persistent/public/default/t/retention", "true", 400),
+        ("POST", "/admin/v2/persistent/public/default/t/persistence", r#"{"bookkeeperEnsemble":"x"}"#, 400),
+        ("POST", "/admin/v2/persistent/public/default/t/maxProducers", "-1", 412),
+        ("POST", "/admin/v2/namespaces/public/default/subscriptionAuthMode", "\"Some\"", 400),
+        ("POST", "/admin/v2/namespaces/public/default/permissions/r", "\"produce\"", 400),
+        ("POST", "/admin/v2/schemas/public/default/t/schema", "", 422),
+        ("POST", "/admin/v2/schemas/public/default/t/schema", "{", 400),
+        ("POST", "/admin/v2/schemas/public/default/t/schema", r#"{"type":"NOTHING","schema":""}"#, 422),
+        ("POST", "/admin/v2/schemas/public/default/t/schema", r#"{"type":"AVRO","schema":"{"}"#, 422),
+        ("POST", "/admin/v2/schemas/public/default/t/schema", r#"{"type":"KEY_VALUE","schema":"x"}"#, 422),
+        ("GET", "/admin/v2/schemas/public/default/t/schema/x", "", 400),
+        ("GET", "/admin/v2/schemas/public/default/t/schema/18446744073709551615", "", 404),
+        ("GET", "/admin/v2/persistent/public/default/%zz/stats", "", 400),
+        ("GET", "/admin/v2/persistent/public/default/%ff/stats", "", 400),
+        ("GET", "/admin/v2/persistent/public/default/t%", "", 400),
+        ("GET", "/admin/v2/persistent/public/default/t/examinemessage?messagePosition=x", "", 404),
+        (
+            "GET",
+            "/admin/v2/persistent/public/default/t/subscription/s/position/99999999999999999999",
+            "",
+            404,
+        ),
+        ("GET", "/admin/v2/persistent/public/default/t/ledger/-1/entry/-1", "", 404),
+        ("POST", "/admin/v2/persistent/public/default/t/subscription/s/skip/x", "", 404),
+        ("GET", "/admin/v2/persistent/a%20b/c", "", 412),
+        ("GET", "/admin/v2/persistent/public/default/%2F/stats", "", 412),
+        ("GET", "/admin/v2/sideways/public/default/t/stats", "", 404),
+        ("PATCH", topic, "", 405),
+        ("BREW", topic, "", 405),
+    ] {
+        let heard = call(&at, method, path, body);
+        assert_eq!(heard.status, status, "{method} {path} {:.80}: {}", body, heard.body);
+        assert!(!heard.reason().is_empty(), "{method} {path}: {}", heard.body);
+    }
+    assert!(call(&at, "PATCH", topic, "").head.contains("allow: delete, put"));
+    assert_eq!(call(&at, "GET", &format!("/{long}"), "").status, 414);
+    let form = call_as(
+        &at,
+        "PUT",
+        "/admin/v2/tenants/a",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "a=b",
+    );
+    assert_eq!((form.status, form.reason().is_empty()), (415, false));
+    let quiet = call_as(&at, "PUT", "/admin/v2/tenants/a", "", r#"{"allowedClusters":["standalone"]}"#);
+    assert_eq!(quiet.status, 204, "a client that does not say what it sends");
+    assert_eq!(call(&at, "GET", topic, "").status, 405);
+    assert_eq!(call(&at, "GET", "/admin/v2/persistent/public/default/t/subscriptions", "").body, "[]");
+}
+
+#[test]
+fn huge_bodies_and_what_is_no_http_are_refused() {
+    let at = broker();
+    let huge = vec![b'1'; 3 << 20];
+    let head = "PUT /admin/v2/persistent/public/default/t HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
+                content-type: application/json\r\n";
+    let whole = [format!("{head}content-length: {}\r\n\r\n", huge.len()).as_bytes(), &huge].concat();
+    let heard = send(&at, &whole);
+    assert_eq!((heard.status, heard.reason().is_empty()), (413, false));
+    for nonsense in [&b"\0\0\0\x10hello"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0xff; 4096]] {
+        let heard = send(&at, &[nonsense, b"\r\n\r\n"].concat());
+        assert!(heard.status == 0 || heard.status == 400, "{}", heard.status);
+    }
+    // Half a call and silence holds nobody up.
+    let mut silent = TcpStream::connect(&at).unwrap();
+    silent.write_all(format!("{head}content-length: 100\r\n\r\n{{").as_bytes()).unwrap();
+    assert_eq!(call(&at, "GET", "/admin/v2/brokers/health", "").body, "ok");
+    let answers = call(&at, "HEAD", "/admin/v2/clusters", "");
+    assert_eq!((answers.status, answers.body.as_str()), (200, ""));
+}

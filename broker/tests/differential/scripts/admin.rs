@@ -1,0 +1,554 @@
+//! Admin calls: tenants, namespaces, topics, subscriptions, settings.
+
+use pulsewire_proto::wire::*;
+
+use super::scripts;
+use crate::common::{batch, producer_on, subscribe};
+use crate::side::Side;
+
+/// What differs and does not matter.
+fn quiet(s: &mut Side) {
+    s.replace(r#""(ledgerId|cursorLedger|cursorsLedgerId)":\d+"#, r#""$1":LEDGER"#);
+    s.replace(r#""\d+:(-?\d+)""#, r#""LEDGER:$1""#);
+    // The real one counts messages there.
+    s.replace(r#","index":"-?\d+""#, "");
+    // What its parser says.
+    s.replace(r"(?s) -> 400 \S.*", " -> 400");
+    // A set, in any order.
+    s.replace(r#"\["consume","produce"\]"#, r#"["produce","consume"]"#);
+    s.replace(r"localhost:\d+", "HERE");
+    s.replace(r"0x[0-9a-f]{8}_0x[0-9a-f]{8}", "BUNDLE");
+}
+
+/// The names and kinds of all parts of a JSON answer.
+fn shape(value: &serde_json::Value, at: &str, out: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| shape(value, &format!("{at}.{key}"), out));
+            if fields.is_empty() {
+                out.push(format!("{at}: nothing"));
+            }
+        }
+        serde_json::Value::Array(items) => match items.first() {
+            Some(first) => shape(first, &format!("{at}[]"), out),
+            None => out.push(format!("{at}: none")),
+        },
+        serde_json::Value::String(_) => out.push(format!("{at}: text")),
+        serde_json::Value::Number(_) => out.push(format!("{at}: number")),
+        serde_json::Value::Bool(_) => out.push(format!("{at}: boolean")),
+        serde_json::Value::Null => out.push(format!("{at}: null")),
+    }
+}
+
+/// TLS is left out: one of the two has it, the other not.
+fn shape_of(s: &mut Side, path: &str) {
+    let (status, answer) = s.admin("GET", path, "");
+    s.note(format!("GET {path} -> {status}"));
+    let value: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let mut lines = Vec::new();
+    shape(&value, "", &mut lines);
+    let tls = [".brokerServiceUrlTls: text", ".serviceUrlTls: text"];
+    lines
+        .into_iter()
+        .filter(|line| !tls.contains(&line.as_str()))
+        .for_each(|line| s.note(format!("  {line}")));
+}
+
+scripts! {
+    fn admin_tenants_and_clusters(s) {
+        quiet(s);
+        let tenant = s.short();
+        let path = format!("tenants/{tenant}");
+        s.inquire("GET", &path, "");
+        s.inquire("PUT", &path, "{\"adminRoles\":[\"a\"],\"allowedClusters\":[\"standalone\"]}");
+        s.inquire("PUT", &path, "{\"adminRoles\":[\"a\"],\"allowedClusters\":[\"standalone\"]}");
+        s.inquire("GET", &path, "");
+        s.inquire("POST", &path, "{\"adminRoles\":[\"b\",\"c\"],\"allowedClusters\":[\"standalone\"]}");
+        s.inquire("GET", &path, "");
+        s.inquire("PUT", &format!("{path}-2"), "{}");
+        s.inquire("PUT", &format!("{path}-2"), "{\"allowedClusters\":[\"nowhere\"]}");
+        s.inquire("PUT", &format!("{path}-2"), "{\"allowedClusters\":[]}");
+        s.inquire("PUT", "tenants/bad%20name", "{\"allowedClusters\":[\"standalone\"]}");
+        s.inquire("POST", &format!("{path}-none"), "{\"allowedClusters\":[\"standalone\"]}");
+        s.inquire("PUT", &format!("namespaces/{tenant}/n"), "");
+        s.inquire("PUT", &format!("namespaces/{tenant}/n"), "");
+        s.inquire("PUT", &format!("namespaces/{tenant}/n2"), "{\"replication_clusters\":[\"nowhere\"]}");
+        s.inquire("PUT", &format!("namespaces/{tenant}/n2"), "{\"bundles\":{\"numBundles\":3},\"replication_clusters\":[\"standalone\"]}");
+        s.inquire("GET", &format!("namespaces/{tenant}/n2/bundles"), "");
+        s.inquire("PUT", &format!("namespaces/{tenant}-none/n"), "");
+        s.inquire("PUT", &format!("namespaces/{tenant}/bad%20name"), "");
+        s.inquire("GET", &format!("namespaces/{tenant}"), "");
+        s.inquire("GET", &format!("namespaces/{tenant}-none"), "");
+        s.inquire("GET", &format!("namespaces/{tenant}/n"), "");
+        s.inquire("GET", &format!("namespaces/{tenant}/none"), "");
+        s.inquire("DELETE", &path, "");
+        s.inquire("PUT", &format!("persistent/{tenant}/n/t"), "");
+        s.inquire("GET", &format!("namespaces/{tenant}/n/topics"), "");
+        s.inquire("GET", &format!("namespaces/{tenant}/none/topics"), "");
+        s.inquire("DELETE", &format!("namespaces/{tenant}/n"), "");
+        s.inquire("DELETE", &format!("namespaces/{tenant}/none"), "");
+        s.inquire("PUT", &format!("persistent/{tenant}/none/t"), "");
+        s.inquire("PUT", &format!("persistent/{tenant}/none/t/partitions"), "2");
+        s.inquire("PUT", &format!("persistent/{tenant}-none/n/t"), "");
+        s.inquire("GET", &format!("persistent/{tenant}/none"), "");
+        s.inquire("GET", &format!("persistent/{tenant}/n"), "");
+        s.inquire("GET", &format!("persistent/{tenant}/n/partitioned"), "");
+        s.inquire("GET", &format!("non-persistent/{tenant}/n"), "");
+        s.order("DELETE", &format!("persistent/{tenant}/n/t"), "");
+        s.inquire("DELETE", &format!("namespaces/{tenant}/n"), "");
+        s.inquire("DELETE", &format!("namespaces/{tenant}/n2"), "");
+        s.inquire("DELETE", &path, "");
+        s.inquire("DELETE", &path, "");
+        s.inquire("GET", "clusters/standalone-none", "");
+        shape_of(s, "clusters/standalone");
+        let cluster = format!("clusters/c{tenant}");
+        s.inquire("PUT", &cluster, "{\"serviceUrl\":\"http://a:1\",\"brokerServiceUrl\":\"pulsar://a:2\"}");
+        s.inquire("PUT", &cluster, "{\"serviceUrl\":\"http://a:1\",\"brokerServiceUrl\":\"pulsar://a:2\"}");
+        s.inquire("GET", &cluster, "");
+        s.inquire("POST", &cluster, "{\"serviceUrl\":\"http://b:1\"}");
+        s.inquire("GET", &cluster, "");
+        s.inquire("PUT", "clusters/bad%20name", "{\"serviceUrl\":\"http://a:1\"}");
+        s.inquire("DELETE", &cluster, "");
+        s.inquire("DELETE", &cluster, "");
+        s.inquire("GET", "brokers", "");
+        s.inquire("GET", "brokers/standalone", "");
+        shape_of(s, "brokers/leaderBroker");
+        s.order("GET", "brokers/version", "");
+        s.inquire("GET", "brokers/health", "");
+        s.inquire("GET", "brokers/ready", "");
+    }
+
+    fn admin_client_of_an_unknown_tenant(s) {
+        quiet(s);
+        let tenant = s.short();
+        let a = s.client();
+        s.ask(a, CommandPartitionedTopicMetadata { topic: format!("persistent://{tenant}/none/t"), request_id: 1, ..CommandPartitionedTopicMetadata::default() });
+        s.ask(a, CommandLookupTopic { topic: format!("persistent://{tenant}/none/t"), request_id: 1, ..CommandLookupTopic::default() });
+    }
+
+    fn admin_topics(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        let a = s.client();
+        for domain in ["persistent", "non-persistent"] {
+            let path = format!("{domain}/public/default/{unique}");
+            s.inquire("PUT", &path, "");
+            s.inquire("PUT", &path, "");
+            s.inquire("GET", &format!("{path}/partitions"), "");
+            s.inquire("GET", &format!("{path}-none/partitions"), "");
+            s.inquire("GET", &format!("{path}-none/partitions?checkAllowAutoCreation=true"), "");
+            s.inquire("PUT", &format!("{path}/partitions"), "2");
+            s.inquire("PUT", &format!("{path}-p/partitions"), "2");
+            s.inquire("PUT", &format!("{path}-p/partitions"), "2");
+            s.inquire("PUT", &format!("{path}-p"), "");
+            s.inquire("PUT", &format!("{path}-q/partitions"), "0");
+            s.inquire("PUT", &format!("{path}-q/partitions"), "-1");
+            s.inquire("PUT", &format!("{path}-q/partitions"), "{\"partitions\":2,\"properties\":{\"a\":\"b\"}}");
+            s.inquire("PUT", &format!("{path}-r-partition-0"), "");
+            s.inquire("POST", &format!("{path}-p/partitions"), "3");
+            s.inquire("POST", &format!("{path}-p/partitions"), "2");
+            s.inquire("POST", &format!("{path}/partitions"), "2");
+            s.inquire("POST", &format!("{path}-none/partitions"), "2");
+            s.inquire("GET", &format!("{path}-p/partitions"), "");
+            s.inquire("GET", &format!("{path}-none/stats"), "");
+            s.inquire("GET", &format!("{path}-none/internalStats"), "");
+            s.inquire("GET", &format!("{path}-none/partitioned-stats"), "");
+            s.inquire("GET", &format!("{path}-none/subscriptions"), "");
+            s.inquire("PUT", &format!("{path}-none/unload"), "");
+            s.inquire("PUT", &format!("{path}/unload"), "");
+            s.inquire("PUT", &format!("{path}-p/unload"), "");
+            s.inquire("GET", &format!("{path}-p/stats"), "");
+            s.inquire("DELETE", &format!("{path}-p"), "");
+            s.inquire("DELETE", &format!("{path}-none"), "");
+            s.inquire("DELETE", &format!("{path}-none/partitions"), "");
+            s.inquire("DELETE", &path, "");
+            s.inquire("DELETE", &format!("{path}-p/partitions"), "");
+        }
+        let path = format!("persistent/public/default/{unique}-properties");
+        s.inquire("PUT", &path, "{\"a\":\"1\",\"b\":\"2\"}");
+        s.inquire("GET", &format!("{path}/properties"), "");
+        s.inquire("PUT", &format!("{path}/properties"), "{\"b\":\"3\",\"c\":\"4\"}");
+        s.inquire("DELETE", &format!("{path}/properties?key=a"), "");
+        s.inquire("GET", &format!("{path}/properties"), "");
+        s.inquire("GET", &format!("{path}-none/properties"), "");
+        s.inquire("GET", &format!("{path}/permissions"), "");
+        s.inquire("POST", &format!("{path}/terminate/partitions"), "");
+        s.inquire("POST", &format!("{path}-none/terminate"), "");
+        s.inquire("POST", &format!("{path}/terminate"), "");
+        s.inquire("POST", &format!("{path}/terminate"), "");
+        s.ask(a, producer_on(1, &format!("persistent://public/default/{unique}-properties")));
+        s.inquire("PUT", &format!("{path}-p/partitions"), "2");
+        s.inquire("POST", &format!("{path}-p/terminate"), "");
+        s.inquire("POST", &format!("{path}-p/terminate/partitions"), "");
+        s.inquire("PUT", &format!("{path}-p/compaction"), "");
+        s.inquire("GET", &format!("{path}-none/compaction"), "");
+        s.inquire("PUT", &format!("{path}-none/compaction"), "");
+        s.order("DELETE", &format!("{path}-p/partitions?force=true"), "");
+    }
+
+    fn admin_subscriptions(s) {
+        quiet(s);
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let a = s.client();
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        s.inquire("PUT", &format!("{path}/subscription/early"), "{\"ledgerId\":-1,\"entryId\":-1}");
+        for n in 0..4 {
+            s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"));
+        }
+        s.inquire("PUT", &format!("{path}/subscription/early"), "");
+        s.inquire("PUT", &format!("{path}/subscription/late"), "");
+        s.inquire("PUT", &format!("{path}/subscription/latest"), "{\"ledgerId\":9223372036854775807,\"entryId\":9223372036854775807,\"partitionIndex\":-1}");
+        s.inquire("PUT", &format!("{path}/subscription/earliest"), "{\"ledgerId\":-1,\"entryId\":-1,\"partitionIndex\":-1,\"properties\":{\"a\":\"b\"}}");
+        s.inquire("GET", &format!("{path}/subscription/earliest/properties"), "");
+        s.inquire("PUT", &format!("{path}/subscription/earliest/properties"), "{\"c\":\"d\"}");
+        s.inquire("GET", &format!("{path}/subscription/earliest/properties"), "");
+        s.inquire("GET", &format!("{path}/subscription/none/properties"), "");
+        s.sorted(&format!("{path}/subscriptions"));
+        let backlog = |s: &mut Side| s.look(&format!("{path}/stats"), &["subscriptions.early.msgBacklog", "subscriptions.late.msgBacklog", "subscriptions.latest.msgBacklog", "subscriptions.earliest.msgBacklog"]);
+        backlog(s);
+        s.inquire("POST", &format!("{path}/subscription/early/skip/1"), "");
+        s.inquire("POST", &format!("{path}/subscription/none/skip/1"), "");
+        s.inquire("POST", &format!("{path}/subscription/none/skip_all"), "");
+        s.inquire("POST", &format!("{path}-none/subscription/none/skip_all"), "");
+        backlog(s);
+        s.inquire("POST", &format!("{path}/subscription/early/resetcursor/0"), "");
+        backlog(s);
+        s.inquire("POST", &format!("{path}/subscription/none/resetcursor/0"), "");
+        s.inquire("POST", &format!("{path}/subscription/early/skip_all"), "");
+        backlog(s);
+        s.inquire("POST", &format!("{path}/subscription/early/resetcursor"), "{\"ledgerId\":-1,\"entryId\":-1,\"partitionIndex\":-1}");
+        backlog(s);
+        s.inquire("POST", &format!("{path}/subscription/none/resetcursor"), "{\"ledgerId\":-1,\"entryId\":-1,\"partitionIndex\":-1}");
+        s.inquire("POST", &format!("{path}/subscription/early/expireMessages/3600"), "");
+        s.inquire("POST", &format!("{path}/subscription/late/expireMessages/1"), "");
+        s.inquire("POST", &format!("{path}/subscription/none/expireMessages/1"), "");
+        s.inquire("POST", &format!("{path}/all_subscription/expireMessages/3600"), "");
+        s.inquire("GET", &format!("{path}/subscription/early/position/1"), "");
+        s.inquire("GET", &format!("{path}/subscription/early/position/4"), "");
+        s.inquire("GET", &format!("{path}/subscription/early/position/5"), "");
+        s.inquire("GET", &format!("{path}/examinemessage?initialPosition=latest&messagePosition=1"), "");
+        s.inquire("GET", &format!("{path}/examinemessage?initialPosition=earliest&messagePosition=2"), "");
+        s.inquire("GET", &format!("{path}/examinemessage?initialPosition=nowhere&messagePosition=2"), "");
+        s.inquire("GET", &format!("{path}/lastMessageId"), "");
+        s.inquire("GET", &format!("{path}-none/lastMessageId"), "");
+        s.inquire("GET", &format!("{path}/messageid/0"), "");
+        s.inquire("POST", &format!("{path}/subscription/early/analyzeBacklog"), "");
+        s.inquire("GET", &format!("{path}/subscription/early/replicatedSubscriptionStatus"), "");
+        s.ask(a, subscribe(1, &topic, "early", SubType::SHARED));
+        s.inquire("DELETE", &format!("{path}/subscription/early"), "");
+        s.inquire("DELETE", &format!("{path}/subscription/none"), "");
+        s.inquire("DELETE", &format!("{path}/subscription/early?force=true"), "");
+        s.hear_all(a);
+        s.inquire("DELETE", &format!("{path}/subscription/late"), "");
+        s.sorted(&format!("{path}/subscriptions"));
+        s.inquire("PUT", &format!("{path}-p/partitions"), "2");
+        s.inquire("PUT", &format!("{path}-p/subscription/s"), "");
+        s.inquire("GET", &format!("{path}-p/subscriptions"), "");
+        s.inquire("POST", &format!("{path}-p/subscription/s/skip/1"), "");
+        s.inquire("POST", &format!("{path}-p/subscription/s/skip_all"), "");
+        s.inquire("POST", &format!("{path}-p/subscription/s/resetcursor/0"), "");
+        s.inquire("DELETE", &format!("{path}-p/subscription/s"), "");
+        s.inquire("GET", &format!("{path}-p/subscriptions"), "");
+        s.order("DELETE", &format!("{path}-p/partitions?force=true"), "");
+    }
+
+    fn admin_messages_that_are_peeked(s) {
+        quiet(s);
+        let topic = s.topic();
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        let a = s.client();
+        s.find(a, &topic);
+        s.ask(a, CommandProducer { producer_name: Some("p".to_owned()), ..producer_on(1, &topic) });
+        s.order("PUT", &format!("{path}/subscription/s"), "{\"ledgerId\":-1,\"entryId\":-1}");
+        let property = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: value.to_owned() };
+        s.publish(a, 1, 0, MessageMetadata {
+            properties: vec![property("k", "v"), property("l", "w")],
+            partition_key: Some("key".to_owned()),
+            event_time: Some(1_000_000),
+            producer_name: "p".to_owned(),
+            ..MessageMetadata::default()
+        }, "hello");
+        let (metadata, payload) = batch(&[(Some("a"), "one"), (None, "two")]);
+        let command = CommandSend { producer_id: 1, sequence_id: 1, highest_sequence_id: Some(2), num_messages: Some(2), ..CommandSend::default() };
+        s.send_as(a, command, metadata, &payload);
+        s.hear(a);
+        for n in 1..=2 {
+            s.headers(&format!("{path}/subscription/s/position/{n}"));
+        }
+        s.headers(&format!("{path}/examinemessage?initialPosition=earliest&messagePosition=1"));
+        let (_, last) = s.admin("GET", &format!("{path}/lastMessageId"), "");
+        let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+        let ledger = last["ledgerId"].as_i64().unwrap();
+        s.replace(&format!("ledger/{ledger}/"), "ledger/LEDGER/");
+        s.headers(&format!("{path}/ledger/{ledger}/entry/0"));
+        s.headers(&format!("{path}/ledger/{ledger}/entry/1"));
+    }
+
+    fn admin_statistics(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{unique}");
+        let a = s.client();
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        s.publish(a, 1, 0, MessageMetadata::default(), "m");
+        s.flow(a, 1, 10);
+        s.hear_all(a);
+        s.replace(r"subscriptions\.s\.", "subscriptions.S.");
+        shape_of(s, &format!("{path}/stats"));
+        shape_of(s, &format!("{path}/internalStats"));
+        s.look(&format!("{path}/stats"), &[
+            "msgInCounter", "msgOutCounter", "publishers.0.accessMode", "subscriptions.s.msgBacklog", "subscriptions.s.type",
+            "subscriptions.s.unackedMessages", "subscriptions.s.consumers.0.availablePermits", "subscriptions.s.consumers.0.unackedMessages",
+            "subscriptions.s.isDurable", "deduplicationStatus", "bytesInCounter", "storageSize", "backlogSize",
+        ]);
+        s.look(&format!("{path}/internalStats"), &["entriesAddedCounter", "numberOfEntries", "totalSize", "state", "currentLedgerEntries"]);
+        let parts = format!("{path}-p");
+        s.order("PUT", &format!("{parts}/partitions"), "1");
+        s.find(a, &format!("{topic}-p-partition-0"));
+        s.ask(a, producer_on(2, &format!("{topic}-p-partition-0")));
+        s.ask(a, subscribe(2, &format!("{topic}-p-partition-0"), "s", SubType::SHARED));
+        shape_of(s, &format!("{parts}/partitioned-stats?perPartition=false"));
+        let loose = format!("non-{topic}");
+        s.find(a, &loose);
+        s.ask(a, producer_on(3, &loose));
+        s.ask(a, subscribe(3, &loose, "s", SubType::SHARED));
+        shape_of(s, &format!("non-{path}/stats"));
+    }
+
+    fn admin_settings_of_namespaces(s) {
+        quiet(s);
+        let path = format!("namespaces/public/{}", s.short());
+        s.order("PUT", &path, "");
+        for (name, method, body, unset) in NAMESPACE_SETTINGS {
+            s.inquire("GET", &format!("{path}/{name}"), "");
+            let elsewhere = body.strip_prefix('/').and_then(|rest| rest.split_once(' '));
+            let (to, body) = elsewhere.unwrap_or((*name, *body));
+            s.inquire(method, &format!("{path}/{to}"), body);
+            s.inquire("GET", &format!("{path}/{name}"), "");
+            if *unset {
+                s.inquire("DELETE", &format!("{path}/{to}"), "");
+                s.inquire("GET", &format!("{path}/{name}"), "");
+            }
+        }
+        s.replace(r#""offload_policies":\{[^}]*\{\}[^}]*\},"#, "");
+        s.inquire("GET", &path, "");
+        s.order("GET", &format!("{path}-none/retention"), "");
+        s.order("POST", &format!("{path}-none/retention"), "{\"retentionTimeInMinutes\":1,\"retentionSizeInMB\":1}");
+        s.order("DELETE", &path, "");
+    }
+
+    fn admin_settings_of_topics(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        s.order("PUT", &path, "");
+        for (name, method, body) in TOPIC_SETTINGS {
+            s.inquire("GET", &format!("{path}/{name}"), "");
+            let to = if *name == "backlogQuotaMap" { "backlogQuota" } else { name };
+            s.inquire(method, &format!("{path}/{to}"), body);
+            s.pause(150);
+            s.inquire("GET", &format!("{path}/{name}"), "");
+            s.inquire("DELETE", &format!("{path}/{to}"), "");
+            s.pause(150);
+            s.inquire("GET", &format!("{path}/{name}"), "");
+        }
+        s.order("POST", &format!("{path}-none/retention"), "{\"retentionTimeInMinutes\":1,\"retentionSizeInMB\":1}");
+        s.order("GET", &format!("{path}-none/retention"), "");
+        s.order("DELETE", &path, "");
+    }
+
+    fn admin_calls_that_are_malformed(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        let path = format!("persistent/public/default/{unique}");
+        s.order("PUT", &path, "");
+        let namespace = format!("namespaces/public/{unique}");
+        s.order("PUT", &namespace, "");
+        s.order("PUT", &format!("tenants/{unique}"), "{bad");
+        s.order("PUT", &format!("tenants/{unique}"), "[1]");
+        s.order("PUT", &format!("tenants/{unique}"), "");
+        s.order("PUT", &format!("{path}-p/partitions"), "\"x\"");
+        s.order("PUT", &format!("{path}-p/partitions"), "");
+        s.order("PUT", &format!("{path}-p/partitions"), "[");
+        s.order("PUT", &format!("{path}-p/partitions"), "1.5");
+        s.order("PATCH", &path, "");
+        s.order("POST", &path, "");
+        s.order("DELETE", &format!("{path}/stats"), "");
+        s.order("GET", "nonsense", "");
+        s.order("GET", "persistent/public", "");
+        s.order("GET", &format!("{path}/nonsense"), "");
+        s.order("GET", &format!("{path}/stats/more"), "");
+        s.order("GET", "persistent/public/default/%zz/stats", "");
+        s.order("GET", "persistent/public/default/a%2Fb/stats", "");
+        s.order("GET", "persistent/pub%20lic/default/a/stats", "");
+        s.order("GET", "sideways/public/default/a/stats", "");
+        s.order("POST", &format!("{path}/subscription/s/skip/x"), "");
+        s.order("POST", &format!("{path}/subscription/s/skip/-1"), "");
+        s.order("POST", &format!("{path}/subscription/s/resetcursor/x"), "");
+        s.order("POST", &format!("{path}/subscription/s/resetcursor"), "{}");
+        s.order("POST", &format!("{path}/subscription/s/resetcursor"), "[]");
+        s.order("GET", &format!("{path}/subscription/s/position/x"), "");
+        s.order("GET", &format!("{path}/ledger/x/entry/0"), "");
+        s.order("PUT", &path, "[]");
+        s.order("PUT", &format!("{path}-2"), "[]");
+        s.order("PUT", &format!("{path}-2"), "{\"a\":1}");
+        s.order("POST", &format!("{path}/retention"), "1");
+        s.order("POST", &format!("{path}/retention"), "{\"retentionTimeInMinutes\":\"x\"}");
+        s.order("POST", &format!("{path}/messageTTL?messageTTL=x"), "");
+        s.order("POST", &format!("{namespace}/messageTTL"), "\"x\"");
+        s.order("POST", &format!("{namespace}/messageTTL"), "-5");
+        s.order("POST", &format!("{namespace}/deduplication"), "3");
+        s.order("POST", &format!("{namespace}/retention"), "[]");
+        s.order("DELETE", &path, "");
+        s.order("DELETE", &namespace, "");
+    }
+
+    fn admin_lookup_over_http(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        s.replace(r#""(brokerUrlTls|httpUrlTls|httpUrl|brokerUrlSsl)":("[^"]*"|null),?"#, "");
+        s.inquire("GET", &format!("/lookup/v2/topic/persistent/public/default/{unique}"), "");
+        s.inquire("GET", &format!("/lookup/v2/topic/non-persistent/public/default/{unique}"), "");
+        s.inquire("GET", &format!("/lookup/v2/topic/persistent/public/default/{unique}/bundle"), "");
+        s.order("GET", &format!("/lookup/v2/topic/persistent/public/{unique}-none/t"), "");
+        s.order("GET", "/lookup/v2/topic/persistent/public/default", "");
+        s.order("GET", "/lookup/v2/nonsense", "");
+    }
+}
+
+/// A setting's name, the method, a value (`/other value` for another path), and whether it can be unset.
+const NAMESPACE_SETTINGS: &[(&str, &str, &str, bool)] = &[
+    ("retention", "POST", r#"{"retentionTimeInMinutes":5,"retentionSizeInMB":10}"#, true),
+    ("messageTTL", "POST", "60", true),
+    (
+        "backlogQuotaMap",
+        "POST",
+        r#"/backlogQuota {"limitSize":1000,"limitTime":-1,"policy":"producer_exception"}"#,
+        true,
+    ),
+    ("deduplication", "POST", "true", true),
+    (
+        "autoTopicCreation",
+        "POST",
+        r#"{"allowAutoTopicCreation":true,"topicType":"partitioned","defaultNumPartitions":3}"#,
+        true,
+    ),
+    ("autoSubscriptionCreation", "POST", r#"{"allowAutoSubscriptionCreation":false}"#, true),
+    (
+        "persistence",
+        "POST",
+        r#"{"bookkeeperEnsemble":1,"bookkeeperWriteQuorum":1,"bookkeeperAckQuorum":1,"managedLedgerMaxMarkDeleteRate":0.0}"#,
+        true,
+    ),
+    ("delayedDelivery", "POST", r#"{"active":true,"tickTime":2000,"maxDeliveryDelayInMillis":0}"#, true),
+    ("compactionThreshold", "PUT", "1000", true),
+    (
+        "inactiveTopicPolicies",
+        "POST",
+        r#"{"inactiveTopicDeleteMode":"delete_when_no_subscriptions","maxInactiveDurationSeconds":60,"deleteWhileInactive":true}"#,
+        true,
+    ),
+    ("maxProducersPerTopic", "POST", "5", true),
+    ("maxConsumersPerTopic", "POST", "6", true),
+    ("maxConsumersPerSubscription", "POST", "7", true),
+    ("maxSubscriptionsPerTopic", "POST", "8", true),
+    ("maxUnackedMessagesPerConsumer", "POST", "9", true),
+    ("maxUnackedMessagesPerSubscription", "POST", "10", true),
+    ("maxTopicsPerNamespace", "POST", "1000", true),
+    ("subscriptionExpirationTime", "POST", "30", true),
+    (
+        "dispatchRate",
+        "POST",
+        r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":20,"ratePeriodInSecond":1,"relativeToPublishRate":false}"#,
+        true,
+    ),
+    (
+        "subscriptionDispatchRate",
+        "POST",
+        r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":20,"ratePeriodInSecond":1,"relativeToPublishRate":false}"#,
+        true,
+    ),
+    (
+        "replicatorDispatchRate",
+        "POST",
+        r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":20,"ratePeriodInSecond":1,"relativeToPublishRate":false}"#,
+        true,
+    ),
+    ("subscribeRate", "POST", r#"{"subscribeThrottlingRatePerConsumer":1000,"ratePeriodInSecond":30}"#, true),
+    (
+        "publishRate",
+        "POST",
+        r#"{"publishThrottlingRateInMsg":1000,"publishThrottlingRateInByte":100000}"#,
+        true,
+    ),
+    ("schemaCompatibilityStrategy", "PUT", "\"BACKWARD\"", false),
+    ("isAllowAutoUpdateSchema", "POST", "false", false),
+    ("schemaValidationEnforced", "POST", "true", false),
+    ("encryptionRequired", "POST", "true", false),
+    ("subscriptionAuthMode", "POST", "\"Prefix\"", false),
+    ("subscriptionTypesEnabled", "POST", "[\"Exclusive\",\"Shared\"]", true),
+    ("deduplicationSnapshotInterval", "POST", "100", false),
+    ("offloadThreshold", "PUT", "-1", false),
+    ("replication", "POST", "[\"standalone\"]", false),
+    ("permissions", "POST", "/permissions/role [\"produce\",\"consume\"]", true),
+    ("properties", "PUT", r#"{"a":"b"}"#, true),
+    ("antiAffinity", "POST", "group", true),
+    ("entryFilters", "GET", "", false),
+    ("resourcegroup", "GET", "", false),
+];
+
+/// The same of topics; all can be unset.
+const TOPIC_SETTINGS: &[(&str, &str, &str)] = &[
+    ("retention", "POST", r#"{"retentionTimeInMinutes":5,"retentionSizeInMB":20000}"#),
+    ("messageTTL?messageTTL=60", "POST", ""),
+    ("backlogQuotaMap", "POST", r#"{"limitSize":1000,"limitTime":-1,"policy":"producer_exception"}"#),
+    ("deduplicationEnabled", "POST", "true"),
+    (
+        "persistence",
+        "POST",
+        r#"{"bookkeeperEnsemble":1,"bookkeeperWriteQuorum":1,"bookkeeperAckQuorum":1,"managedLedgerMaxMarkDeleteRate":0.0}"#,
+    ),
+    ("delayedDelivery", "POST", r#"{"active":true,"tickTime":2000,"maxDeliveryDelayInMillis":0}"#),
+    ("compactionThreshold", "POST", "1000"),
+    (
+        "inactiveTopicPolicies",
+        "POST",
+        r#"{"inactiveTopicDeleteMode":"delete_when_no_subscriptions","maxInactiveDurationSeconds":60,"deleteWhileInactive":true}"#,
+    ),
+    ("maxProducers", "POST", "5"),
+    ("maxConsumers", "POST", "6"),
+    ("maxConsumersPerSubscription", "POST", "7"),
+    ("maxSubscriptionsPerTopic", "POST", "8"),
+    ("maxUnackedMessagesOnConsumer", "POST", "9"),
+    ("maxUnackedMessagesOnSubscription", "POST", "10"),
+    ("maxMessageSize", "POST", "1000"),
+    (
+        "dispatchRate",
+        "POST",
+        r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":20,"ratePeriodInSecond":1,"relativeToPublishRate":false}"#,
+    ),
+    (
+        "subscriptionDispatchRate",
+        "POST",
+        r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":20,"ratePeriodInSecond":1,"relativeToPublishRate":false}"#,
+    ),
+    (
+        "replicatorDispatchRate",
+        "POST",
+        r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":20,"ratePeriodInSecond":1,"relativeToPublishRate":false}"#,
+    ),
+    ("subscribeRate", "POST", r#"{"subscribeThrottlingRatePerConsumer":1000,"ratePeriodInSecond":30}"#),
+    ("publishRate", "POST", r#"{"publishThrottlingRateInMsg":1000,"publishThrottlingRateInByte":100000}"#),
+    ("schemaCompatibilityStrategy", "PUT", "\"BACKWARD\""),
+    ("subscriptionTypesEnabled", "POST", "[\"Exclusive\",\"Shared\"]"),
+    ("deduplicationSnapshotInterval", "POST", "100"),
+    ("autoSubscriptionCreation", "POST", r#"{"allowAutoSubscriptionCreation":false}"#),
+    ("replication", "POST", "[\"standalone\"]"),
+];

@@ -1,0 +1,239 @@
+//! Brokers that ask who is there: tokens, their refresh, and what roles may do.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use pulsewire_proto::wire::*;
+use serde_json::json;
+
+use crate::SECRET;
+use crate::common::{connect, producer_on, subscribe};
+use crate::side::{Side, Who};
+
+/// Declares scripts as tests.
+macro_rules! scripts {
+    ($(fn $name:ident($side:ident) $body:block)*) => {$(
+        #[test]
+        fn $name() {
+            fn script($side: &mut Side) $body
+            crate::play_guarded(stringify!($name), script);
+        }
+    )*};
+}
+
+/// A token of that role, for so many seconds from now, or for ever.
+fn token(role: Option<&str>, seconds: Option<i64>, key: &[u8]) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let mut claims = serde_json::Map::new();
+    claims.extend(role.map(|role| ("sub".to_owned(), json!(role))));
+    claims.extend(seconds.map(|seconds| ("exp".to_owned(), json!(now + seconds))));
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(key)).unwrap()
+}
+
+fn good(role: &str) -> String {
+    token(Some(role), None, SECRET)
+}
+
+fn connect_with(method: Option<&str>, data: &str, refreshes: bool) -> CommandConnect {
+    CommandConnect {
+        auth_method_name: method.map(str::to_owned),
+        auth_data: Some(Bytes::copy_from_slice(data.as_bytes())),
+        feature_flags: Some(FeatureFlags {
+            supports_auth_refresh: Some(refreshes),
+            ..FeatureFlags::default()
+        }),
+        ..connect()
+    }
+}
+
+fn answer(token: &str) -> CommandAuthResponse {
+    CommandAuthResponse {
+        client_version: Some("test".to_owned()),
+        protocol_version: Some(21),
+        response: Some(AuthData {
+            auth_method_name: Some("token".to_owned()),
+            auth_data: Some(Bytes::copy_from_slice(token.as_bytes())),
+        }),
+    }
+}
+
+/// A client that says so and writes down what it hears.
+fn client(s: &mut Side, connect: CommandConnect) -> Who {
+    let who = s.stranger();
+    s.say(who, connect);
+    s.hear(who);
+    who
+}
+
+fn masks(s: &mut Side) {
+    s.replace(r#"server_version: (Some\()?"[^"]*""#, "server_version: ${1}VERSION");
+}
+
+scripts! {
+    fn proofs_that_do_not_hold(s) {
+        masks(s);
+        let expired = token(Some("admin"), Some(-10), SECRET);
+        let forged = token(Some("admin"), None, b"another-key-that-has-32-bytes!!!");
+        for (method, data) in [
+            (None, ""),
+            (Some("none"), ""),
+            (Some("token"), ""),
+            (Some("token"), "nonsense"),
+            (Some("token"), &expired),
+            (Some("token"), &forged),
+            (Some("dance"), "x"),
+            (Some("tls"), ""),
+        ] {
+            let who = client(s, connect_with(method, data, true));
+            s.hear(who);
+        }
+        let who = s.stranger();
+        s.ask(who, answer(&good("admin")));
+        let who = s.stranger();
+        s.ask(who, producer_on(1, "persistent://public/default/x"));
+        client(s, connect_with(Some("token"), &good("admin"), true));
+    }
+
+    fn tokens_are_refreshed_in_band(s) {
+        masks(s);
+        let (a, b) = (
+            client(s, connect_with(Some("token"), &token(Some("admin"), Some(3), SECRET), true)),
+            client(s, connect_with(Some("token"), &token(Some("admin"), Some(3), SECRET), false)),
+        );
+        s.hear(a);
+        s.hear(b);
+        s.ask(a, answer(&token(Some("admin"), Some(3), SECRET)).clone());
+        let topic = s.topic();
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        // Nobody answers this time.
+        s.hear(a);
+    }
+
+    fn wrong_answers_to_a_challenge(s) {
+        masks(s);
+        for wrong in [
+            answer(&token(Some("admin"), Some(-5), SECRET)),
+            answer("nonsense"),
+            answer(&good("joe")),
+            CommandAuthResponse { response: None, ..answer("") },
+        ] {
+            let who = client(s, connect_with(Some("token"), &token(Some("admin"), Some(1), SECRET), true));
+            s.hear(who);
+            s.ask(who, wrong);
+            s.hear(who);
+        }
+    }
+
+    fn an_answer_that_nobody_asked_for(s) {
+        masks(s);
+        let who = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.say(who, answer(&good("admin")));
+        let topic = s.topic();
+        s.find(who, &topic);
+        s.ask(who, producer_on(1, &topic));
+        s.ask(who, answer(&good("joe")));
+    }
+
+    fn roles_may_do_what_they_are_granted(s) {
+        masks(s);
+        s.replace(r" for originalPrincipal \[null\] and clientAppId \[joe\]", "");
+        let topic = s.topic();
+        let boss = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.find(boss, &topic);
+        let joe = client(s, connect_with(Some("token"), &good("joe"), true));
+        let questions: [fn(&str) -> Command; 4] = [
+            |topic| CommandLookupTopic { topic: topic.to_owned(), request_id: 1, ..Default::default() }.into(),
+            |topic| {
+                CommandPartitionedTopicMetadata { topic: topic.to_owned(), request_id: 2, ..Default::default() }
+                    .into()
+            },
+            |topic| producer_on(3, topic).into(),
+            |topic| subscribe(4, topic, "s", SubType::SHARED).into(),
+        ];
+        let lists = || CommandGetTopicsOfNamespace {
+            request_id: 5,
+            namespace: "public/default".to_owned(),
+            topics_pattern: Some("public/default/none".to_owned()),
+            ..CommandGetTopicsOfNamespace::default()
+        };
+        s.replace(r#"broker_service_url\w*: Some\("[^"]*"\),? ?"#, "");
+        s.replace(r#"topics_hash: [^,}]*"#, "HASH");
+        let path = format!("persistent/public/default/{}/permissions/joe", s.unique());
+        s.token = Some(good("admin"));
+        s.order("PUT", &format!("persistent/public/default/{}", s.unique().to_owned()), "");
+        for granted in ["", r#"["produce"]"#, r#"["consume"]"#] {
+            if !granted.is_empty() {
+                s.order("POST", &path, granted);
+                s.pause(500);
+            }
+            for question in questions {
+                s.ask(joe, question(&topic));
+            }
+            s.ask(joe, lists());
+            s.say(joe, super::close_producer(3));
+            s.say(joe, super::close_consumer(4));
+            s.hear_all(joe);
+        }
+        s.order("DELETE", &path, "");
+        s.pause(500);
+        s.ask(joe, questions[0](&topic));
+    }
+
+    fn admin_calls_are_for_those_who_may(s) {
+        let namespace = format!("public/{}", s.short());
+        s.token = Some(good("admin"));
+        s.order("PUT", &format!("namespaces/{namespace}"), "");
+        for token in [None, Some("nonsense".to_owned()), Some(good("joe")), Some(good("admin"))] {
+            s.note(format!("-- {}", token.as_ref().map_or(0, String::len)));
+            s.token = token;
+            for (method, path) in [
+                ("GET", "brokers/health"),
+                ("GET", "brokers/ready"),
+                ("GET", "clusters"),
+                ("GET", "tenants"),
+                ("GET", "namespaces/public"),
+                ("GET", &format!("namespaces/{namespace}/topics")),
+                ("GET", &format!("namespaces/{namespace}/permissions")),
+                ("PUT", &format!("persistent/{namespace}/made")),
+                ("GET", &format!("persistent/{namespace}/made/subscriptions")),
+                ("GET", &format!("persistent/{namespace}/made/stats")),
+                ("DELETE", &format!("persistent/{namespace}/made")),
+            ] {
+                s.order(method, path, "");
+            }
+        }
+        s.order("POST", &format!("namespaces/{namespace}/permissions/joe"), r#"["produce","consume"]"#);
+        s.inquire("GET", &format!("namespaces/{namespace}/permissions"), "");
+        s.order("PUT", &format!("persistent/{namespace}/made"), "");
+        s.pause(500);
+        s.token = Some(good("joe"));
+        for (method, path) in [
+            ("GET", "namespaces/public"),
+            ("GET", &format!("namespaces/{namespace}/topics")),
+            ("GET", &format!("persistent/{namespace}/made/subscriptions")),
+            ("GET", &format!("persistent/{namespace}/made/stats")),
+            ("PUT", &format!("persistent/{namespace}/made/subscription/s")),
+            ("PUT", &format!("persistent/{namespace}/more")),
+            ("DELETE", &format!("persistent/{namespace}/made")),
+        ] {
+            s.order(method, path, "");
+        }
+        s.token = Some(good("admin"));
+        s.order("DELETE", &format!("namespaces/{namespace}/permissions/joe"), "");
+        s.inquire("GET", &format!("namespaces/{namespace}/permissions"), "");
+    }
+}
+
+#[test]
+fn an_answer_to_a_broker_that_asks_nobody() {
+    fn script(s: &mut Side) {
+        let who = s.client();
+        s.ask(who, answer("x"));
+        s.hear(who);
+        let who = s.stranger();
+        s.ask(who, answer("x"));
+    }
+    crate::play("an_answer_to_a_broker_that_asks_nobody", script);
+}

@@ -1,0 +1,289 @@
+//! The options of `pulsewire broker`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{PATIENCE, Process, Scratch, run};
+
+const FREE: [&str; 5] = ["broker", "--port", "0", "--admin-port", "0"];
+
+fn broker(more: &[&str]) -> Process {
+    Process::start(&[&FREE[..], more].concat())
+}
+
+/// An admin call with that token; status and body.
+fn admin(url: &str, call: &str, token: Option<&str>) -> (u16, String) {
+    let host = url.strip_prefix("http://").expect("HTTP");
+    let (call, body) = call.split_once('|').unwrap_or((call, ""));
+    let (method, path) = call.split_once(' ').expect("method and path");
+    let port = host.rsplit_once(':').expect("a port").1;
+    let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let length = body.len();
+    write!(
+        socket,
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{token}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("it answers");
+    let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// Tokens of the roles `admin` and `joe` by the key of 32 times `k`, made by `pulsar tokens create`.
+const ADMIN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.m4xUDSAEUABKTDOlwv2Fc3nslBNmavQr8pxkyq25o8U";
+const JOE: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqb2UifQ.254HsGMqK00UxIdDuTFNuHoU_lLaYCs-V-cwy3fKVf0";
+
+#[test]
+fn the_ready_line_is_last_and_health_answers() {
+    let mut broker = broker(&[]);
+    let admin_line = broker.line();
+    let url = admin_line.strip_prefix("admin").expect("the admin line first").trim().to_owned();
+    assert!(broker.line().starts_with("broker    pulsar://localhost:"));
+    assert_eq!(admin(&url, "GET /admin/v2/brokers/health", None), (200, "ok".to_owned()));
+}
+
+#[test]
+fn tokens_are_asked_for_everywhere() {
+    let key = Scratch::new("secret.key", &[b'k'; 32]);
+    let mut broker = broker(&["--auth-token-secret-key", key.path(), "--superuser", "admin"]);
+    let web = broker.said("admin");
+    let url = broker.said("broker");
+    let wrong = format!("{}x", &ADMIN[..ADMIN.len() - 4]);
+    for token in [None, Some(wrong.as_str())] {
+        let mut arguments = vec!["produce", "t", "m", "--url", &url];
+        arguments.extend(token.iter().flat_map(|token| ["--token", token]));
+        let ran = run(&arguments);
+        ran.failed(1, &["Failed to authenticate", "token"]);
+        let (status, body) = admin(&web, "GET /admin/v2/brokers/health", token);
+        assert!(status == 401 && body.contains("Authentication required"), "{status} {body}");
+    }
+    run(&["produce", "t", "m", "--url", &url, "--token", ADMIN]).quiet_success();
+    let joe = ["--url", &url, "--token", JOE];
+    run(&[&["produce", "t", "m"], &joe[..]].concat()).failed(1, &["not authorized"]);
+    run(&[&["consume", "t", "-s", "s"], &joe[..]].concat()).failed(1, &["not authorized"]);
+    let permissions = "/admin/v2/namespaces/public/default/permissions";
+    assert_eq!(admin(&web, &format!("POST {permissions}/joe|[\"consume\"]"), Some(JOE)).0, 403);
+    assert_eq!(admin(&web, &format!("POST {permissions}/joe|[\"consume\"]"), Some(ADMIN)).0, 204);
+    assert_eq!(
+        admin(&web, &format!("GET {permissions}"), Some(ADMIN)),
+        (200, r#"{"joe":["consume"]}"#.to_owned())
+    );
+    let read = run(&[&["consume", "t", "-s", "s"], &joe[..]].concat());
+    assert_eq!(read.quiet_success().text(), "m\n");
+    run(&[&["produce", "t", "m"], &joe[..]].concat()).failed(1, &["not authorized"]);
+    assert_eq!(admin(&web, &format!("DELETE {permissions}/joe"), Some(ADMIN)).0, 204);
+    run(&[&["consume", "t", "-s", "s"], &joe[..]].concat()).failed(1, &["not authorized"]);
+    for (call, status) in [
+        ("GET /admin/v2/brokers/health", 401),
+        ("GET /admin/v2/clusters", 200),
+        ("GET /admin/v2/tenants", 401),
+        ("PUT /admin/v2/namespaces/public/joes", 403),
+        ("DELETE /admin/v2/persistent/public/default/t", 403),
+        ("GET /admin/v2/persistent/public/default/t/stats", 401),
+        ("GET /lookup/v2/topic/persistent/public/default/t", 401),
+    ] {
+        assert_eq!(admin(&web, call, Some(JOE)).0, status, "{call}");
+    }
+    assert_eq!(admin(&web, "GET /admin/v2/brokers/health", Some(ADMIN)), (200, "ok".to_owned()));
+    broker.signal(Signal::INT);
+    let log = broker.end().stderr;
+    for word in ["Failed", "may not do this: Producer", "admin call refused", "topic created", "signature"] {
+        assert!(word == "Failed" || log.contains(word), "{word} is not in {log}");
+    }
+    for secret in [ADMIN, JOE, &wrong, "kkkk"] {
+        assert!(!log.contains(secret), "a secret is in {log}");
+    }
+}
+
+#[test]
+fn a_public_key_checks_what_the_private_one_signed() {
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/broker/tests/keys/rsa.der");
+    let url = format!("file://{key}");
+    let mut broker = broker(&["--auth-token-public-key", &url]);
+    let url = broker.said("broker");
+    let token = include_str!("../../broker/tests/keys/joe.rs256.jwt");
+    run(&["produce", "t", "m", "--url", &url, "--token", token]).quiet_success();
+    run(&["produce", "t", "m", "--url", &url, "--token", JOE]).failed(1, &["Failed to authenticate"]);
+}
+
+#[test]
+fn several_brokers_share_the_topics() {
+    let mut broker = broker(&["--brokers", "3"]);
+    let web = broker.said("admin");
+    let more: Vec<String> = (0..2).map(|_| broker.said("more")).collect();
+    let first = broker.said("broker");
+    let urls: Vec<&str> =
+        more.iter().map(|line| line.split(' ').next().expect("a URL")).chain([first.as_str()]).collect();
+    for n in 0..6 {
+        let topic = format!("spread-{n}");
+        run(&["produce", &topic, "m", "--url", urls[n % 3]]).quiet_success();
+        let read = run(&["consume", &topic, "-s", "s", "--url", urls[(n + 1) % 3]]);
+        assert_eq!(read.quiet_success().text(), "m\n");
+    }
+    let (_, ids) = admin(&web, "GET /admin/v2/brokers/standalone", None);
+    let ids: Vec<String> = serde_json::from_str(&ids).expect("a list");
+    assert_eq!(ids.len(), 3);
+    let owns =
+        |id: &String| admin(&web, &format!("GET /admin/v2/brokers/standalone/{id}/ownedNamespaces"), None).1;
+    assert!(ids.iter().filter(|id| owns(id).contains("public/default/0x")).count() > 1, "not spread");
+    assert_eq!(admin(&web, "PUT /admin/v2/namespaces/public/default/unload", None).0, 204);
+    run(&["produce", "spread-0", "again", "--url", &first]).quiet_success();
+}
+
+#[test]
+fn ports_that_are_named_are_counted_up() {
+    // Somewhere there are four in a row.
+    for base in (20_000..60_000).step_by(997) {
+        let free = (base..base + 4).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+        if !free {
+            continue;
+        }
+        let (port, web) = (base.to_string(), (base + 2).to_string());
+        let mut broker = Process::start(&["broker", "--port", &port, "--admin-port", &web, "--brokers", "2"]);
+        assert_eq!(broker.said("admin"), format!("http://localhost:{web}"));
+        let more = broker.said("more");
+        assert_eq!(more, format!("pulsar://localhost:{} http://localhost:{}", base + 1, base + 3));
+        return;
+    }
+    panic!("no free ports");
+}
+
+#[test]
+fn a_silent_stranger_is_cut_when_the_keep_alive_says_so() {
+    let mut broker = broker(&["--keep-alive", "1"]);
+    let url = broker.said("broker");
+    let port = url.rsplit_once(':').expect("a port").1;
+    let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    // Half a frame.
+    socket.write_all(&[0, 0, 0, 40, 0, 0]).expect("it reads");
+    assert_eq!(socket.read_to_end(&mut Vec::new()).expect("an end"), 0);
+    std::thread::sleep(Duration::from_millis(100));
+    broker.signal(Signal::INT);
+    let log = broker.end().stderr;
+    assert!(log.contains("did not say CONNECT in time"), "{log}");
+}
+
+#[test]
+fn what_is_kept_is_there_again() {
+    let folder = Scratch::folder("data");
+    for expected in ["one\n", "two\n"] {
+        let mut broker = broker(&["--data", folder.path(), "--sync"]);
+        let url = broker.said("broker");
+        run(&["produce", "t", expected.trim(), "--url", &url]).quiet_success();
+        assert_eq!(run(&["consume", "t", "-s", "s", "--url", &url]).quiet_success().text(), expected);
+        broker.signal(Signal::KILL);
+        broker.end();
+    }
+}
+
+#[test]
+fn topics_are_made_as_it_is_told() {
+    let mut strict = broker(&["--no-auto-create"]);
+    let url = strict.said("broker");
+    run(&["produce", "t", "m", "--url", &url]).failed(1, &["does not make topics on demand"]);
+    let mut parted = broker(&["--partitions", "2", "--deduplication", "--upkeep", "1", "--memory", "16"]);
+    let web = parted.said("admin");
+    let url = parted.said("broker");
+    run(&["produce", "t", "m", "--url", &url]).quiet_success();
+    let (_, found) = admin(&web, "GET /admin/v2/persistent/public/default/t/partitions", None);
+    assert!(found.contains("\"partitions\":2"), "{found}");
+    let (_, stats) = admin(&web, "GET /admin/v2/persistent/public/default/t-partition-0/stats", None);
+    assert!(stats.contains("\"deduplicationStatus\":\"Enabled\""), "{stats}");
+}
+
+#[test]
+fn the_host_that_clients_are_told() {
+    let mut broker = broker(&["--advertise", "broker.example", "--listen", "127.0.0.1"]);
+    assert!(broker.said("admin").starts_with("http://broker.example:"));
+    assert!(broker.said("broker").starts_with("pulsar://broker.example:"));
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let short = Scratch::new("short.key", b"short");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let cert = Scratch::new("broker-cert.pem", made.cert.pem().as_bytes());
+    let arguments = [
+        "broker",
+        "--sync",
+        "--brokers",
+        "0",
+        "--keep-alive",
+        "0",
+        "--upkeep",
+        "0",
+        "--memory",
+        "0",
+        "--auth-token-secret-key",
+        short.path(),
+        "--auth-token-public-key",
+        "!",
+        "--auth-tls",
+        "--superuser",
+        " ",
+        "--tls-cert",
+        cert.path(),
+    ];
+    let ran = run(&arguments).failed(2, &["11 things are wrong"]);
+    for flag in [
+        "--sync",
+        "--brokers",
+        "--keep-alive",
+        "--upkeep",
+        "--memory",
+        "--auth-token-secret-key",
+        "--auth-token-public-key",
+        "--auth-tls",
+        "--superuser",
+        "--tls-cert",
+    ] {
+        assert!(ran.stderr.contains(&format!("\n  {flag}: ")), "{flag} is not in {}", ran.stderr);
+    }
+    assert!(ran.stderr.contains("40 bits") && !ran.stderr.contains("short\""), "{}", ran.stderr);
+
+    let wrong = |more: &[&str], words: &[&str]| {
+        run(&[&FREE[..], more].concat()).failed(2, words);
+    };
+    wrong(&["--tls-port", "0"], &["--tls-cert: it is missing", "--tls-key: it is missing"]);
+    wrong(&["--tls-admin-port", "0"], &["--tls-port: it is missing", "--tls-cert: it is missing"]);
+    let no = ["--tls-port", "0", "--tls-cert", "no such file", "--tls-key", "nor this"];
+    wrong(&no, &["2 things are wrong", "cannot read no such file", "cannot read nor this"]);
+    wrong(&["--superuser", "admin"], &["--superuser: nobody has a role"]);
+    wrong(&["--auth-token-secret-key", "no/such.key"], &["no such file"]);
+    wrong(&["--auth-token-public-key", short.path()], &["neither of RSA nor of an elliptic curve"]);
+    wrong(&["--data", cert.path()], &["is not a folder"]);
+    wrong(&["--advertise", "pulsar://x"], &["--advertise", "without a scheme"]);
+    wrong(&["--data-less"], &["--data-less"]);
+    let clash = ["broker", "--port", "7000", "--admin-port", "7001", "--brokers", "2"];
+    run(&clash).failed(2, &["--admin-port: 7001 is taken by --port"]);
+    run(&["broker", "--port", "65535", "--admin-port", "0", "--brokers", "2"]).failed(2, &["beyond 65535"]);
+}
+
+#[test]
+fn certificates_are_asked_for() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let cert = Scratch::new("auth-cert.pem", made.cert.pem().as_bytes());
+    let key = Scratch::new("auth-key.pem", made.signing_key.serialize_pem().as_bytes());
+    let files = ["--tls-cert", cert.path(), "--tls-key", key.path(), "--tls-ca", cert.path()];
+    let ports = ["--tls-port", "0", "--tls-admin-port", "0", "--auth-tls", "--superuser", "boss"];
+    let mut broker = broker(&[&ports[..], &files].concat());
+    let web = broker.said("admin");
+    assert!(broker.said("admin-tls").starts_with("https://localhost:"));
+    let tls = broker.said("tls");
+    let plain = broker.said("broker");
+    for url in [&tls, &plain] {
+        let ran = run(&["produce", "t", "m", "--ca", cert.path(), "--url", url]);
+        ran.failed(1, &["Failed to authenticate"]);
+    }
+    assert_eq!(admin(&web, "GET /admin/v2/clusters", None).0, 401);
+    broker.signal(Signal::INT);
+    let log = broker.end().stderr;
+    assert!(log.contains("does not take the method") && log.contains("authentication=true"), "{log}");
+}
