@@ -69,8 +69,11 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
         same("the real broker and what it said once", &live, &kept);
     }
     same("the embedded broker and the real one", &said, &kept);
-    let (service, admin) = embedded(3);
-    same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
+    // What is asked of an administrator tells how many there are.
+    if ["python", "java"].contains(&name) {
+        let (service, admin) = embedded(3);
+        same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
+    }
 }
 
 /// Fails with the lines that differ.
@@ -137,7 +140,7 @@ fn the_java_client_may_use_the_same_schemas() {
 #[ignore = "run by the suite foreign clients, which has the validator"]
 fn the_description_of_the_admin_api_is_valid() {
     let python = std::env::var_os("PULSEWIRE_OPENAPI").expect("PULSEWIRE_OPENAPI is set");
-    let (_, admin) = embedded(0);
+    let (_, admin) = embedded(1);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi.json");
     let fetch =
         "import sys, urllib.request as u; open(sys.argv[2], 'wb').write(u.urlopen(sys.argv[1]).read())";
