@@ -86,6 +86,7 @@ impl Provider {
                 artifacts::console()?;
                 Vec::new()
             }
+            Need::Binary => vec![one("PULSEWIRE_BINARY", artifacts::binary()?)],
             Need::World => {
                 let world = World::start(self.pulsar.as_ref(), self.older.as_ref())?;
                 let variables = vec![one("PULSEWIRE_WORLD", world.file().to_owned())];

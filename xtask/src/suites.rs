@@ -31,6 +31,8 @@ pub enum Need {
     Package,
     /// The console, built.
     Console,
+    /// `PULSEWIRE_BINARY`, the native binary `pulsewire`.
+    Binary,
     /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] and [`Need::OlderPulsar`] before it.
     World,
     /// The scenarios as a WebAssembly module.
@@ -276,7 +278,7 @@ pub const SUITES: &[Suite] = &[
         name: "console",
         run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:console"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Console, Need::Python, Need::Chromium],
+        needs: &[Need::RealPulsar, Need::World, Need::Console, Need::Binary, Need::Python, Need::Chromium],
         minutes: 10,
     },
     // Last: it reads what the others have written.
