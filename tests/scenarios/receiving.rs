@@ -155,7 +155,7 @@ pub(crate) async fn c03_batches_of_a_full_queue_and_of_a_small_one(env: Env) -> 
     small.close().await.map_err(text)?;
     // With one, the queue is made as large as that: as Java's.
     let policy = BatchReceivePolicy { max_num_messages: Some(20), max_num_bytes: None, timeout: None };
-    let raised = client.consumer(&env.topic(), "raised").initial_position(InitialPosition::Earliest);
+    let raised = client.consumer(env.topic(), "raised").initial_position(InitialPosition::Earliest);
     let raised =
         raised.receiver_queue_size(7).batch_receive_policy(policy).subscribe().await.map_err(text)?;
     for first in [0, 20, 40] {
