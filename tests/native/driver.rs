@@ -5,7 +5,7 @@ use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use pulsewire::{Client, Consumer, ErrorKind, InitialPosition};
+use pulsewire::{Client, Consumer, DeadLetterPolicy, ErrorKind, InitialPosition};
 use pulsewire_broker::server::{Server, ServerConfig};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -154,4 +154,21 @@ async fn c02_whoever_begins_to_wait_is_enrolled_before_the_queue_is_looked_at() 
         assert_eq!(message.payload(), n.to_string().as_bytes());
     }
     client.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn c12_code_that_changes_producers_of_letters_may_use_the_client_and_may_panic() {
+    let server =
+        Server::bind(ServerConfig { listen: any(), ..ServerConfig::default() }).await.expect("a broker");
+    let url = format!("pulsar://localhost:{}", server.local_addr().port());
+    tokio::spawn(server.run(pending()));
+    let client = Client::builder(url).build().expect("options");
+    let producer = client.producer(TOPIC).create().await.expect("a producer");
+    let policy = DeadLetterPolicy::new(1).dead_letter_producer(move |_| drop(producer.stats()));
+    let consumer = client.consumer(TOPIC, "s").dead_letter_policy(policy).subscribe();
+    timeout(SOON, consumer).await.expect("it waits for nobody").expect("a consumer");
+    let policy = DeadLetterPolicy::new(1).retry_letter_producer(|_| panic!("no such option"));
+    let refused = client.consumer(TOPIC, "t").dead_letter_policy(policy).subscribe().await;
+    assert_eq!(refused.map(drop).map_err(|error| error.kind()), Err(ErrorKind::InvalidOption));
+    client.consumer(TOPIC, "t").subscribe().await.expect("the client goes on");
 }
