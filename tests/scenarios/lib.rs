@@ -14,6 +14,7 @@ mod env;
 mod interop;
 mod many;
 mod older;
+mod options;
 mod positions;
 mod producer_states;
 mod producing;
@@ -395,6 +396,12 @@ scenarios! {
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,
         k12_what_is_no_namespace_is_refused_at_once,
+    }
+    options {
+        k05_every_option_out_of_range_is_named,
+        k05_options_of_several_topics_are_checked_for_all,
+        k05_names_and_options_that_are_wrong_are_told_together,
+        k05_a_sequence_id_that_brokers_cannot_have_is_refused,
     }
     testing {
         n09_the_test_broker_tells_what_the_endpoint_tells,
