@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 
 use super::route::Route;
-use super::{access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions};
+use super::{
+    access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions,
+};
 
 /// Every route, in the order of the description.
 pub(super) fn routes() -> &'static [Route] {
