@@ -5,6 +5,8 @@
 //! `cargo build --release --features cli`, and 20,000 open files (`ulimit -n`). `socat` and `websockify` are left
 //! out where they are not installed. Writes its section of RESULTS.md when all parts ran.
 
+#![allow(clippy::print_stdout)]
+
 mod results;
 
 use std::fmt::Write as _;

@@ -110,6 +110,45 @@ fn the_page_is_served_with_its_configuration() {
     let _ = std::fs::remove_dir_all(page);
 }
 
+/// The page sees what the gateway does, on its own origin; nobody else does.
+#[test]
+fn the_page_is_given_the_gateway_s_connections_and_figures() {
+    let dev = dev(&ALL_FREE);
+    let close = "Connection: close\r\n";
+    let (_, config) = get(&format!("{}config.json", dev.console), close);
+    assert!(config.contains(r#""admin":"./""#), "{config}");
+    run(&["produce", "t", "m", "--url", &dev.gateway]).quiet_success();
+
+    let began = Instant::now();
+    let rows = loop {
+        let (head, body) = get(&format!("{}connz?state=closed", dev.console), close);
+        assert!(
+            head.starts_with("http/1.1 200") && head.contains("content-type: application/json"),
+            "{head}"
+        );
+        assert!(!head.contains("access-control"), "{head}");
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        match answer["connections"].as_array() {
+            Some(rows) if !rows.is_empty() => break rows.clone(),
+            _ => assert!(began.elapsed() < PATIENCE, "{answer}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(rows[0]["state"], "closed");
+    assert!(rows[0]["up"].as_u64() > Some(0), "{rows:?}");
+    let (_, metrics) = get(&format!("{}metrics", dev.console), close);
+    assert!(metrics.contains("pulsewire_gateway_connections_open 0"), "{metrics}");
+    let (head, _) = get(&format!("{}connz?sort=token", dev.console), close);
+    assert!(head.starts_with("http/1.1 400"), "{head}");
+
+    // A page of elsewhere whose name was made to point here.
+    let rebound = dev.console.replace("localhost", "evil.example");
+    for path in ["connz", "metrics"] {
+        let (head, body) = get(&format!("{rebound}{path}"), close);
+        assert!(head.starts_with("http/1.1 403") && !body.contains("pulsewire"), "{head} {body}");
+    }
+}
+
 #[test]
 fn only_the_console_s_own_pages_reach_the_gateway() {
     let dev = dev(&[&ALL_FREE[..], &["--allow-origin", "http://localhost:3"]].concat());

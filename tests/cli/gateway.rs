@@ -19,6 +19,16 @@ fn admin(address: &str, path: &str) -> String {
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
+/// What a path of the admin listener is answered with.
+pub(crate) fn status(address: &str, path: &str) -> u16 {
+    let host = address.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    let mut tcp = TcpStream::connect(host).expect("the admin listener");
+    write!(tcp, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).expect("an answer");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+}
+
 fn connz(address: &str, query: &str) -> Value {
     serde_json::from_str(&admin(address, &format!("/connz?{query}"))).expect("JSON")
 }
@@ -77,19 +87,6 @@ key = "no-such-key.pem"
     let broken = Scratch::new("broken.toml", b"listen = \n");
     run(&["gateway", "--check", broken.path()]).failed(2, &["not TOML"]);
     run(&["gateway", "--check", "a", "--config", "b"]).failed(2, &["cannot be used with"]);
-}
-
-/// What `gateway/deploy` brings is right, as far as the gateway itself can say.
-#[test]
-fn the_manifest_s_configuration_is_right() {
-    let manifest = include_str!("../../gateway/deploy/kubernetes.yaml");
-    let (_, toml) = manifest.split_once("gateway.toml: |\n").expect("a configuration");
-    let (toml, _) = toml.split_once("\n---").expect("an end");
-    let file = Scratch::new("manifest.toml", toml.as_bytes());
-    run(&["gateway", "--check", file.path()]).quiet_success();
-    let seconds = manifest.split_once("terminationGracePeriodSeconds: ").expect("a period").1;
-    let seconds: u64 = seconds.lines().next().and_then(|it| it.parse().ok()).expect("seconds");
-    assert!(seconds > 30 + 5, "longer than lame_duck and close_timeout");
 }
 
 /// The README's file is one.

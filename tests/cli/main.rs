@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod deploy;
 mod dev;
 mod gateway;
 mod interrupts;

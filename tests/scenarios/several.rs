@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::env::{Env, Outcome, from_earliest, next, same, silence, text};
 
-/// Topics, so that each broker has some.
-const TOPICS: usize = 8;
+/// Topics, so many that at least three of the four bundles have some.
+const TOPICS: usize = 16;
 
 /// Messages sent to a topic between two moves.
-const MESSAGES: usize = 20;
+const MESSAGES: usize = 10;
 
 /// Which brokers own bundles of a namespace.
 async fn owners(env: &Env, namespace: &str) -> Result<BTreeSet<String>, String> {

@@ -1,5 +1,5 @@
 // Builds the console over the fake core and takes its picture, wide and narrow, light and dark, in the states that a
-// person meets. For looking at: node www/dev/screens.mjs <directory>
+// person meets. For looking at, after `npm run build -w tests/js`: node www/dev/screens.mjs <directory>
 
 import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +7,8 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { build, preview } from "vite";
+import { FakeAdmin } from "../../tests/js/out/console/fake-admin.js";
+import { openView } from "../../tests/js/out/console/gateway.js";
 
 const www = fileURLToPath(new URL("..", import.meta.url));
 const into = resolve(process.argv[2] ?? join(tmpdir(), "pulsewire-screens"));
@@ -52,6 +54,32 @@ for (const colorScheme of ["light", "dark"]) {
     await page.click("#connect");
     await page.waitForSelector("#notice:not([hidden])");
     await shot("error");
+
+    const admin = new FakeAdmin();
+    await openView(page, origin, admin);
+    await page.waitForTimeout(9000);
+    await shot("gateway");
+    await page.click("label:has(input[value=closed])");
+    await page.click("th:nth-child(9) button");
+    await page.waitForSelector("tr[data-state=closed]");
+    admin.lameDuck = true;
+    await page.waitForTimeout(1500);
+    await shot("gateway-closed-lame-duck");
+    admin.instead = "cut";
+    await page.waitForSelector("#gateway-view[data-stale]");
+    await shot("gateway-away");
+    admin.instead = "late";
+    await page.reload();
+    await page.waitForTimeout(500);
+    await shot("gateway-loading");
+    Object.assign(admin, { instead: undefined, open: 0, closed: 0, lameDuck: false });
+    await page.reload();
+    await page.waitForTimeout(2500);
+    await shot("gateway-empty");
+    await page.unroute("**/config.json");
+    await page.reload();
+    await page.waitForTimeout(500);
+    await shot("gateway-absent");
     await page.close();
   }
 }

@@ -3,6 +3,7 @@ import { Client, type Consumer, type MessageId, type Producer, type StateEvent }
 import { advise } from "./advice.js";
 import { count, element, make } from "./dom.js";
 import { Feed } from "./feed.js";
+import { GatewayView } from "./gateway.js";
 import { Throughput } from "./plot.js";
 import { type Draft, setUpPublish } from "./publish.js";
 import { setUpTheme } from "./theme.js";
@@ -15,6 +16,8 @@ interface Config {
   namespace?: string;
   /** Opened at once. */
   topic?: string;
+  /** Below which the gateway's `connz` and `metrics` are, from the page. */
+  admin?: string;
 }
 
 /** Sends that wait for their receipts at the same time, when many copies are published. */
@@ -31,6 +34,7 @@ const result = element("result");
 
 const feed = new Feed();
 const throughput = new Throughput();
+const gatewayView = new GatewayView();
 let config: Config = {};
 let client: Client | undefined;
 /** The client whose state is shown: `client`, or the one that is trying to become it. */
@@ -231,7 +235,7 @@ async function openTopic(): Promise<void> {
   }
   feed.clear();
   result.textContent = "";
-  document.title = `${short(producer.topic)} · pulsewire console`;
+  refreshTitle();
   remember();
   void watch(consumer);
   topics = await using.topics(namespace()).catch(() => topics);
@@ -285,6 +289,32 @@ async function publish(draft: Draft): Promise<void> {
   }
 }
 
+/** Shows the topic or the gateway, as the address says. */
+function showView(): void {
+  const gateway = location.hash === "#gateway-view";
+  // Other fragments are places within a view.
+  if (!gateway && location.hash !== "" && location.hash !== "#topic-view") return;
+  element("topic-view").hidden = gateway;
+  gatewayView.show(gateway);
+  for (const [id, current] of [
+    ["show-topic", !gateway],
+    ["show-gateway", gateway],
+  ] as const) {
+    if (current) element(id).setAttribute("aria-current", "page");
+    else element(id).removeAttribute("aria-current");
+  }
+  const skip = element<HTMLAnchorElement>("skip");
+  skip.href = gateway ? "#connections-scroll" : "#feed";
+  skip.textContent = gateway ? "Skip to connections" : "Skip to messages";
+  refreshTitle();
+}
+
+function refreshTitle(): void {
+  const gateway = !element("gateway-view").hidden;
+  const what = gateway ? "Gateway" : producer && short(producer.topic);
+  document.title = what ? `${what} · pulsewire console` : "pulsewire console";
+}
+
 async function readConfig(): Promise<Config> {
   try {
     const response = await fetch("config.json", { cache: "no-store" });
@@ -311,7 +341,11 @@ topicField.addEventListener("focus", async () => {
 });
 element("notice-close").addEventListener("click", settle);
 setUpPublish(publish);
-setUpTheme(() => throughput.draw());
+setUpTheme(() => {
+  throughput.draw();
+  gatewayView.draw();
+});
+addEventListener("hashchange", showView);
 addEventListener("pagehide", () => void disconnect().catch(() => {}));
 addEventListener("pageshow", (event) => {
   // From the back-forward cache: the sockets are gone.
@@ -319,7 +353,9 @@ addEventListener("pageshow", (event) => {
 });
 
 refresh();
+showView();
 config = await readConfig();
+gatewayView.from(config.admin);
 const asked = new URLSearchParams(location.search);
 const here = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`;
 gatewayField.value = asked.get("gateway") ?? config.gateway ?? here;

@@ -70,6 +70,7 @@ impl Provider {
                 variables
             }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],
+            Need::OpenApi => vec![one("PULSEWIRE_OPENAPI", python::validator()?)],
             Need::WebSockets => vec![one("PULSEWIRE_WEBSOCKETS", python::websockets()?)],
             Need::Java => vec![("PULSEWIRE_JAVA".to_owned(), java::witness()?)],
             Need::Go => vec![one("PULSEWIRE_GO", crate::go::script()?)],
@@ -85,6 +86,7 @@ impl Provider {
                 artifacts::console()?;
                 Vec::new()
             }
+            Need::Binary => vec![one("PULSEWIRE_BINARY", artifacts::binary()?)],
             Need::World => {
                 let world = World::start(self.pulsar.as_ref(), self.older.as_ref())?;
                 let variables = vec![one("PULSEWIRE_WORLD", world.file().to_owned())];

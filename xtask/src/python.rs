@@ -1,5 +1,5 @@
-//! Python packages, each in a virtual environment that is kept between runs: the official client (C++ inside), and a
-//! library for WebSockets.
+//! Python packages, each in a virtual environment that is kept between runs: the official client (C++ inside), a
+//! library for WebSockets, a validator of OpenAPI descriptions.
 
 use crate::util::{cache_dir, run};
 use anyhow::{Context, Result};
@@ -8,6 +8,9 @@ use std::process::Command;
 
 /// The witness's version.
 pub const VERSION: &str = "3.13.0";
+
+/// What says whether a description of an API is one, and its version.
+const VALIDATOR: &str = "0.9.0";
 
 /// How the witness is named in results.
 pub const WITNESS: &str = "pulsar-client (Python) 3.13.0";
@@ -23,6 +26,11 @@ pub fn python() -> Result<PathBuf> {
 /// A Python that can `import websockets`.
 pub fn websockets() -> Result<PathBuf> {
     environment("websockets", WEBSOCKETS, "websockets")
+}
+
+/// A Python that can `import openapi_spec_validator`.
+pub fn validator() -> Result<PathBuf> {
+    environment("openapi-spec-validator", VALIDATOR, "openapi_spec_validator")
 }
 
 /// A Python that has one package and can `import` its module.

@@ -19,6 +19,8 @@ pub enum Need {
     Python,
     /// `PULSEWIRE_WEBSOCKETS`, an interpreter that has the library `websockets`.
     WebSockets,
+    /// `PULSEWIRE_OPENAPI`, an interpreter that has `openapi-spec-validator`.
+    OpenApi,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
     Java,
     /// `PULSEWIRE_GO`, the script of the official Go client, built.
@@ -29,6 +31,8 @@ pub enum Need {
     Package,
     /// The console, built.
     Console,
+    /// `PULSEWIRE_BINARY`, the native binary `pulsewire`.
+    Binary,
     /// `PULSEWIRE_WORLD`, a file that says where brokers and gateways are. Wants [`Need::RealPulsar`] and [`Need::OlderPulsar`] before it.
     World,
     /// The scenarios as a WebAssembly module.
@@ -165,8 +169,8 @@ pub const SUITES: &[Suite] = &[
             &[],
         ),
         count: Count::Libtest,
-        needs: &[Need::RealPulsar, Need::Python],
-        minutes: 5,
+        needs: &[Need::RealPulsar, Need::Python, Need::OpenApi],
+        minutes: 8,
     },
     Suite {
         name: "foreign clients, Go",
@@ -274,7 +278,7 @@ pub const SUITES: &[Suite] = &[
         name: "console",
         run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:console"], &[]),
         count: Count::Summary,
-        needs: &[Need::RealPulsar, Need::World, Need::Console, Need::Python, Need::Chromium],
+        needs: &[Need::RealPulsar, Need::World, Need::Console, Need::Binary, Need::Python, Need::Chromium],
         minutes: 10,
     },
     // Last: it reads what the others have written.

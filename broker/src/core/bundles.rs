@@ -6,7 +6,7 @@
 //!              LOOKUP that is not authoritative               unload
 //!   nobody's ---------------------------------> owned by a --------> owned by another
 //!      | asked at another broker: redirected to the first, which chooses the one with the fewest
-//!      | bundles and redirects to it with an authoritative lookup: whoever gets that takes it
+//!      | of the namespace and redirects to it with an authoritative lookup: whoever gets that takes it
 //! ```
 
 use std::collections::BTreeMap;
@@ -134,7 +134,11 @@ impl Broker {
         if let Some(owner) = owners.get(&key) {
             return Served::By(*owner);
         }
-        let fewest = |broker: &usize| owners.values().filter(|owner| *owner == broker).count();
+        // As Pulsar's load manager: first of all spread over the namespace.
+        let fewest = |broker: &usize| {
+            let owned = owners.iter().filter(|(_, owner)| *owner == broker);
+            (owned.clone().filter(|((namespace, _), _)| *namespace == key.0).count(), owned.count())
+        };
         let taker = match (authoritative, here) {
             (true, here) => here,
             (false, 0) => (0..brokers).min_by_key(fewest).unwrap_or(0),

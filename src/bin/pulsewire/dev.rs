@@ -211,6 +211,7 @@ impl Running {
             gateway_url: gateway_url.clone(),
             broker_url: broker_url.clone(),
             upstream: broker.is_none(),
+            admin: "./",
             witness: format!("pulsewire consume TOPIC -s witness --follow --url {broker_url}"),
         };
         let mut addresses = Vec::new();
@@ -221,7 +222,7 @@ impl Running {
         let whose = if broker.is_some() { "" } else { " (yours)" };
         addresses.push(format!("  broker   {broker_url}{whose}"));
         addresses.push(format!("  console  http://localhost:{page_port}/"));
-        let page = console::router(checked.console.as_deref(), &page);
+        let page = console::router(checked.console.as_deref(), &page, &gateway.handle());
         Ok(Self { broker, gateway, console, page, addresses })
     }
 

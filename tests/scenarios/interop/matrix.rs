@@ -101,8 +101,8 @@ async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party)
         let place = |id: &Value| sent.iter().position(|sent| sent["message_id"] == id["message_id"]);
         let mut last = BTreeMap::new();
         for message in &received {
-            // As it was sent: some readers cannot tell an empty key from none.
-            let key = place(message).map(|at| messages[at]["key"].to_string());
+            // An empty key is another one than none.
+            let key = (message["key"].to_string(), message["ordering_key"].to_string());
             let before = last.insert(key, place(message));
             if before.is_some_and(|before| before > place(message)) {
                 return Err(format!("{} came after a later message of its key", message["message_id"]));

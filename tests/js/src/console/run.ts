@@ -9,6 +9,8 @@
 // has it; or by the shell command PULSEWIRE_WITNESS_PUBLISH, which is given PULSAR_BROKER_URL, TOPIC (the full name),
 // PAYLOAD, KEY and PROPERTY (name=value) in its environment.
 //
+// PULSEWIRE_BINARY names the binary `pulsewire`, whose gateway the page shows then.
+//
 // Without any cluster the page is built over the fake core: its own working is tested then, nothing else.
 
 import { spawn } from "node:child_process";
@@ -22,6 +24,7 @@ import { launch } from "../chromium.js";
 import { world } from "../endpoints.js";
 import type { Result } from "../harness.js";
 import { type Site, serve } from "../server.js";
+import { gatewayTests, n02_console_shows_a_gateway_that_runs, startDev } from "./gateway.js";
 
 const root = resolve(fileURLToPath(new URL("../../../..", import.meta.url)));
 const { values } = parseArgs({
@@ -221,10 +224,11 @@ function run(shell: string, env: Record<string, string>): Promise<void> {
 const browser = await launch();
 let passed = 0;
 let failed = 0;
+let first = true;
 for await (const subject of subjects()) {
   const lines: string[] = [];
-  for (const [name, test] of Object.entries(tests)) {
-    const result = await one(name, test, subject);
+  for await (const result of all(subject, first)) {
+    const { name } = result;
     if (result.status === "passed") passed += 1;
     else failed += 1;
     lines.push(`${JSON.stringify(result)}\n`);
@@ -232,6 +236,7 @@ for await (const subject of subjects()) {
     console.log(`${mark} ${name} (console, ${subject.name}, ${result.seconds.toFixed(2)} s)`);
     if (result.detail) console.log(`     ${result.detail}`);
   }
+  first = false;
   await subject.site?.close();
   if (subject.name === FAKE) continue;
   mkdirSync(values.results, { recursive: true });
@@ -240,6 +245,24 @@ for await (const subject of subjects()) {
 await browser.close();
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
+
+/** All tests; those of what no cluster has a part in only once. */
+async function* all(subject: Subject, first: boolean): AsyncGenerator<Result> {
+  for (const [name, test] of Object.entries(tests)) yield await one(name, test, subject);
+  if (!first) return;
+  for (const [name, test] of Object.entries(gatewayTests))
+    yield await one(name, (page, { url }) => test(page, url), subject);
+  const binary = process.env.PULSEWIRE_BINARY;
+  if (!binary) return;
+  const dev = await startDev(binary, join(root, "www/dist"));
+  const name = n02_console_shows_a_gateway_that_runs.name;
+  yield await one(name, (page) => n02_console_shows_a_gateway_that_runs(page, dev), {
+    ...subject,
+    witness: "pulsewire embedded broker",
+    url: dev.url,
+  });
+  dev.stop("SIGKILL");
+}
 
 async function one(name: string, test: (typeof tests)[string], subject: Subject): Promise<Result> {
   const context = await browser.newContext();
