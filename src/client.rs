@@ -38,6 +38,7 @@ impl Client {
         ClientBuilder {
             service_url: service_url.into(),
             settings: Vec::new(),
+            wrong: Vec::new(),
             #[cfg(feature = "testing")]
             network: None,
             #[cfg(not(target_family = "wasm"))]
@@ -187,6 +188,8 @@ type BuildOver = Box<dyn FnOnce(ClientBuilder) -> Result<Client, Error> + Send>;
 pub struct ClientBuilder {
     service_url: String,
     settings: Vec<Setting>,
+    /// What is known to be wrong before the options are looked at.
+    wrong: Vec<Error>,
     /// In place of sockets.
     #[cfg(feature = "testing")]
     network: Option<pulsewire_transport::memory::MemoryConnector>,
@@ -238,13 +241,15 @@ impl ClientBuilder {
         self.set(move |c| c.memory_limit = bytes)
     }
 
-    /// The advertised listener to ask brokers for, as Java's `listenerName`.
+    /// The advertised listener to ask brokers for. Default: none, so that they name the one they choose, as
+    /// Java's `listenerName`.
     pub fn listener_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.set(move |c| c.listener_name = Some(name))
     }
 
-    /// A token (JWT) that the broker is to check, as Java's `AuthenticationToken`.
+    /// A token (JWT) that the broker is to check. Default: none, the client does not authenticate; as Java's
+    /// `authentication` with an `AuthenticationToken`.
     pub fn token(self, token: impl Into<String>) -> Self {
         let data = token.into().into();
         self.set(move |c| c.authentication = Some(proto::Authentication { method: "token".to_owned(), data }))
@@ -307,7 +312,9 @@ impl ClientBuilder {
             return self.build_with(network, Clock::new());
         }
         let tls = std::mem::take(&mut self.tls);
-        tls.check().map_err(|e| Error::new(ErrorKind::InvalidOption, format!("TLS: {}", e.message())))?;
+        if let Err(e) = tls.check() {
+            self.wrong.push(Error::new(ErrorKind::InvalidOption, format!("TLS: {}", e.message())));
+        }
         let mut connector = runtime::default_connector(tls);
         for (name, value) in self.headers.drain(..) {
             connector = connector.websocket_header(&name, &value);
@@ -343,8 +350,14 @@ impl ClientBuilder {
     }
 
     fn config(self) -> Result<ClientConfig, Error> {
-        let mut config = ClientConfig::new(ServiceUrl::parse(&self.service_url)?);
+        let url = ServiceUrl::parse(&self.service_url);
+        let mut config = match &url {
+            Ok(url) => ClientConfig::new(url.clone()),
+            Err(_) => ClientConfig::new(ServiceUrl::parse("pulsar://none")?),
+        };
         self.settings.into_iter().for_each(|set| set(&mut config));
+        let wrong = url.err().into_iter().chain(self.wrong).chain(config.validate().err());
+        Error::together(wrong)?;
         Ok(config)
     }
 }

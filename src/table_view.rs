@@ -380,14 +380,15 @@ impl TableViewBuilder {
     }
 
     /// How often it is asked whether the topic has more partitions, which belong to the table then too.
-    /// Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 s.
+    /// Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 ms, where Java has whole
+    /// seconds.
     pub fn auto_update_partitions_interval(mut self, interval: Duration) -> Self {
         self.auto_update_partitions_interval = Some(interval);
         self
     }
 
-    /// How many bytes the view may take: keys, values and 128 bytes for each. Default: 64 MiB; Java's
-    /// has no limit.
+    /// How many bytes the view may take: keys, values and 128 bytes for each; at least 1.
+    /// Default: 64 MiB; Java's has no limit.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
@@ -397,11 +398,14 @@ impl TableViewBuilder {
     /// where the client runs.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `InvalidOption`, what the broker says, `Timeout`, or `MemoryLimitExceeded`.
+    /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, `Timeout`, or `MemoryLimitExceeded`.
     pub async fn create(self) -> Result<TableView, Error> {
-        let topic = TopicName::parse(&self.topic)?;
-        let persistent = topic.as_str().starts_with("persistent:");
-        let mut reader = self.client.reader(topic.as_str()).start_message_id(MessageId::EARLIEST);
+        let topic = TopicName::parse(&self.topic);
+        let persistent = topic.as_ref().is_ok_and(|topic| topic.as_str().starts_with("persistent:"));
+        let why = "memory_limit is at least 1 byte";
+        let wrong = (self.memory_limit == 0).then(|| Error::new(ErrorKind::InvalidOption, why));
+        let reader = self.client.reader(self.topic).start_message_id(MessageId::EARLIEST);
+        let mut reader = reader.wrong(wrong);
         if let Some(subscription) = self.subscription {
             reader = reader.subscription(subscription);
         }
@@ -409,6 +413,7 @@ impl TableViewBuilder {
             reader = reader.auto_update_partitions_interval(interval);
         }
         let reader = reader.read_compacted(persistent).create().await?;
+        let topic = topic?;
         let state = State {
             table: proto::TableView::new(self.memory_limit),
             reader: Some(reader.clone()),

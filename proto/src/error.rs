@@ -69,6 +69,22 @@ impl Error {
         Self { kind, message: message.into() }
     }
 
+    /// One error of all: a single one is told as it is, more of them as `InvalidOption` that lists them.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn together(errors: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let mut errors: Vec<Self> = errors.into_iter().collect();
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => {
+                let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                Err(Self::new(ErrorKind::InvalidOption, all.join("; ")))
+            }
+        }
+    }
+
     pub(crate) fn broker(error: ServerError, message: &str) -> Self {
         let name = error.name().unwrap_or("unknown error");
         let message = if message.is_empty() {

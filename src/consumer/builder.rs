@@ -48,12 +48,13 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How the subscription shares its messages. Default: exclusive.
+    /// How the subscription shares its messages. Default: exclusive, as Java's `subscriptionType`.
     pub fn subscription_type(self, subscription_type: SubscriptionType) -> Self {
         self.set(move |c| c.subscription_type = subscription_type)
     }
 
-    /// Where a subscription begins that is not there yet. Default: latest.
+    /// Where a subscription begins that is not there yet. Default: latest, as Java's
+    /// `subscriptionInitialPosition`.
     pub fn initial_position(self, position: InitialPosition) -> Self {
         self.set(move |c| c.initial_position = position)
     }
@@ -65,7 +66,8 @@ impl ConsumerBuilder {
     }
 
     /// Where a non-durable subscription begins: after this message, or at [`MessageId::EARLIEST`] or
-    /// [`MessageId::LATEST`].
+    /// [`MessageId::LATEST`]. Default: as [`initial_position`](Self::initial_position) says; Java's
+    /// `startMessageId` is an option of readers.
     pub fn start_message_id(self, id: MessageId) -> Self {
         self.set(move |c| c.start_message_id = Some(id))
     }
@@ -82,14 +84,14 @@ impl ConsumerBuilder {
         self.set(move |c| c.start_message_rollback = duration)
     }
 
-    /// The consumer's name. Default: a random one.
+    /// The consumer's name, which is not blank. Default: a random one, as Java's `consumerName`.
     pub fn name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.set(move |c| c.name = Some(name))
     }
 
-    /// Hands all messages to this function, one after another, as Java's `messageListener`. Natively it runs
-    /// on the client's tokio runtime: what takes long belongs into a task or behind [`Consumer::messages`].
+    /// Hands all messages to this function, one after another. Default: none, as Java's `messageListener`;
+    /// messages are received. Natively it runs on the client's tokio runtime: what takes long belongs into a task or behind [`Consumer::messages`].
     /// Calls that receive are refused then. A panic in it is told by [`ConsumerEvent::Panicked`], and the next
     /// message is handed to it. Dropping the last handle of the consumer ends it.
     ///
@@ -113,7 +115,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Tells this function what happens to the consumer beside its messages, as Java's
+    /// Tells this function what happens to the consumer beside its messages. Default: none, as Java's
     /// `consumerEventListener` and its listener's `reachedEndOfTopic`. It is called where a
     /// [`message_listener`](Self::message_listener) is, and never at the same time. Of events that it does not
     /// come to, the last 1000 wait.
@@ -125,7 +127,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Adds an interceptor, after those that were added before, as Java's `intercept`.
+    /// Adds an interceptor, after those that were added before. Default: none, as Java's `intercept`.
     pub fn intercept(mut self, interceptor: impl ConsumerInterceptor) -> Self {
         self.hooks.interceptors.push(Arc::new(interceptor));
         self.set(|c| c.tells_redelivery = true)
@@ -140,7 +142,7 @@ impl ConsumerBuilder {
 
     /// Whether the receiver queue begins small and doubles, up to its size, whenever it ran empty after it had
     /// been full; and halves when the client's [memory limit](crate::ClientBuilder::memory_limit) is near.
-    /// Default: no, as Java's `autoScaledReceiverQueueSizeEnabled`.
+    /// Not with a size of 0. Default: no, as Java's `autoScaledReceiverQueueSizeEnabled`.
     pub fn auto_scaled_receiver_queue_size(self, enabled: bool) -> Self {
         self.set(move |c| c.auto_scaled_receiver_queue_size = enabled)
     }
@@ -148,7 +150,8 @@ impl ConsumerBuilder {
     /// Bytes of payload that may wait to be received, beside the limit on messages. The broker counts
     /// messages only, so it is asked for as many as this has room for by what the last ones took: it may be
     /// exceeded by those on their way when messages suddenly grow. Partitions and topics have equal shares of it, and
-    /// each asks for one message at least. Default: no limit. Java has none.
+    /// each asks for one message at least. Not beside a [`receiver_queue_size`](Self::receiver_queue_size) of 0.
+    /// Default: no limit. Java has none.
     pub fn receiver_queue_bytes(self, bytes: usize) -> Self {
         self.set(move |c| c.receiver_queue_bytes = Some(bytes))
     }
@@ -262,7 +265,8 @@ impl ConsumerBuilder {
         self.set(move |c| c.enable_retry = enabled)
     }
 
-    /// Who is served first in a shared subscription; 0 is the highest. Default: 0.
+    /// Who is served first in a shared subscription, or is active in a failover one; 0 is the highest, and it is
+    /// not negative. Default: 0, as Java's `priorityLevel`.
     pub fn priority_level(self, level: i32) -> Self {
         self.set(move |c| c.priority_level = level)
     }
@@ -287,14 +291,15 @@ impl ConsumerBuilder {
     }
 
     /// Adds a property that is kept with a durable subscription. The consumer that creates the
-    /// subscription sets them; those of later ones are for a subscription that has none. As Java's
-    /// `subscriptionProperties`.
+    /// subscription sets them; those of later ones are for a subscription that has none. Default: none, as
+    /// Java's `subscriptionProperties`.
     pub fn subscription_property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let property = (name.into(), value.into());
         self.set(move |c| c.subscription_properties.push(property))
     }
 
-    /// Adds a property that the broker's statistics show.
+    /// Adds a property that the broker's statistics show; its name is not blank. Default: none, as Java's
+    /// `property`.
     pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let property = (name.into(), value.into());
         self.set(move |c| c.properties.push(property))
@@ -343,13 +348,13 @@ impl ConsumerBuilder {
     }
 
     /// How often it is asked whether there are more partitions. Default: 60 s, as Java's
-    /// `autoUpdatePartitionsInterval`; at least 1 ms.
+    /// `autoUpdatePartitionsInterval`; at least 1 ms, where Java has whole seconds.
     pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
         self.set(move |c| c.auto_update_partitions_interval = interval)
     }
 
     /// How often topics are listed anew for a pattern; where the broker tells of new ones by itself this
-    /// is a safety net. Default: 60 s, as Java's `patternAutoDiscoveryPeriod`; at least 1 ms.
+    /// is a safety net. Default: 60 s, as Java's `patternAutoDiscoveryPeriod`; at least 1 ms, where Java has whole seconds.
     pub fn pattern_auto_discovery_period(self, period: Duration) -> Self {
         self.set(move |c| c.pattern_auto_discovery_period = period)
     }
@@ -363,35 +368,15 @@ impl ConsumerBuilder {
     /// Opens the consumer: of a list of topics all of them, or none; of a pattern those that there are now.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `InvalidOption`, what the broker says (`ConsumerBusy` on an exclusive
-    /// subscription that has its consumer), or `Timeout`.
+    /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says (`ConsumerBusy` on an
+    /// exclusive subscription that has its consumer), or `Timeout`.
     pub async fn subscribe(self) -> Result<Consumer, Error> {
-        let mut names = Vec::new();
-        let mut pattern = None;
+        let Checked { names, pattern, config } =
+            Checked::new(&self.topics, self.mode, &self.subscription, self.settings)?;
         let topic = match &self.topics {
-            Topics::One(name) => {
-                names.push(TopicName::parse(name)?);
-                names[0].to_string()
-            }
-            Topics::Several(topics) => {
-                for name in topics {
-                    names.push(TopicName::parse(name)?);
-                }
-                names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",")
-            }
-            Topics::Pattern(text) => {
-                pattern = Some(TopicsPattern::parse(text)?);
-                text.clone()
-            }
+            Topics::Pattern(text) => text.clone(),
+            _ => names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(","),
         };
-        let first = match names.first() {
-            Some(name) => name.clone(),
-            None => TopicName::parse("none")?,
-        };
-        let mut config = ConsumerConfig::new(first, self.subscription.clone());
-        self.settings.into_iter().for_each(|set| set(&mut config));
-        // Code of the user's, which is not to be called under the lock.
-        config.make_letter_producers()?;
         let (listener, events) = (self.listener, self.events);
         let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
         let mut hooks = self.hooks;
@@ -415,5 +400,54 @@ impl ConsumerBuilder {
             consumer.handle.client.inner.spawner.spawn(attendant.attend());
         }
         Ok(consumer)
+    }
+}
+
+/// What is to be opened, all of it in its range.
+struct Checked {
+    names: Vec<TopicName>,
+    pattern: Option<TopicsPattern>,
+    config: ConsumerConfig,
+}
+
+impl Checked {
+    /// One error has all that is wrong, with the topics and with the options.
+    fn new(
+        topics: &Topics,
+        mode: RegexSubscriptionMode,
+        subscription: &str,
+        settings: Vec<Setting>,
+    ) -> Result<Self, Error> {
+        let (mut names, mut wrong, mut pattern) = (Vec::new(), Vec::new(), None);
+        let mut parse = |name: &str| match TopicName::parse(name) {
+            Ok(name) => names.push(name),
+            Err(error) => wrong.push(error),
+        };
+        match topics {
+            Topics::One(name) => parse(name),
+            Topics::Several(topics) => topics.iter().for_each(|name| parse(name)),
+            Topics::Pattern(text) => match TopicsPattern::parse(text) {
+                Ok(parsed) => pattern = Some(parsed),
+                Err(error) => wrong.push(error),
+            },
+        }
+        let first = match names.first() {
+            Some(name) => name.clone(),
+            None => TopicName::parse("none")?,
+        };
+        let mut config = ConsumerConfig::new(first, subscription);
+        settings.into_iter().for_each(|set| set(&mut config));
+        // Code of the user's, which is not to be called under the lock.
+        wrong.extend(config.make_letter_producers().err());
+        let options = match topics {
+            Topics::One(_) => config.validate(),
+            Topics::Several(_) if names.is_empty() && !wrong.is_empty() => {
+                config.validate_topics(std::slice::from_ref(&config.topic))
+            }
+            Topics::Several(_) => config.validate_topics(&names),
+            Topics::Pattern(_) => config.validate_pattern(mode),
+        };
+        Error::together(wrong.into_iter().chain(options.err()))?;
+        Ok(Self { names, pattern, config })
     }
 }

@@ -35,7 +35,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// The producer's name. Default: the broker gives one.
+    /// The producer's name, which is not blank. Default: the broker gives one, as Java's `producerName`.
     pub fn name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.set(move |c| c.name = Some(name))
@@ -48,12 +48,13 @@ impl ProducerBuilder {
     }
 
     /// The sequence id before the first message's, which gets this + 1, as Java's
-    /// `initialSequenceId`. Default: the broker's last one.
+    /// `initialSequenceId`. Default: the broker's last one; at most 2^63 - 1.
     pub fn initial_sequence_id(self, sequence_id: u64) -> Self {
         self.set(move |c| c.initial_sequence_id = Some(sequence_id))
     }
 
-    /// Adds a property that the broker's statistics show.
+    /// Adds a property that the broker's statistics show; its name is not blank. Default: none, as Java's
+    /// `property`.
     pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let property = (name.into(), value.into());
         self.set(move |c| c.properties.push(property))
@@ -127,14 +128,15 @@ impl ProducerBuilder {
     }
 
     /// A durable subscription that is made, at the first message, where this producer is the first that comes to
-    /// the topic. Default: none, as Java's `initialSubscriptionName`.
+    /// the topic; not blank. Default: none, as Java's `initialSubscriptionName`.
     pub fn initial_subscription_name(self, subscription: impl Into<String>) -> Self {
         let subscription = subscription.into();
         self.set(move |c| c.initial_subscription_name = Some(subscription))
     }
 
     /// How messages are spread over the partitions of a topic: in turn, or all to one; with a key, by its
-    /// hash. Default: in turn, as Java's `messageRoutingMode`.
+    /// hash. Default: in turn, as Java's `messageRoutingMode`. `CustomPartition` is said by
+    /// [`message_router`](Self::message_router), and means nothing without it: it is refused then.
     ///
     /// Many small producers need not be open on all partitions each:
     /// ```
@@ -151,7 +153,8 @@ impl ProducerBuilder {
     }
 
     /// Chooses the partition of each message, as Java's `messageRouter`: given the message and the number
-    /// of partitions, which may grow, it names one from 0 on. What it names in vain fails the send.
+    /// of partitions, which may grow, it names one from 0 on. What it names in vain fails the send. Default: none, the
+    /// [routing mode](Self::message_routing_mode) says where messages go.
     ///
     /// ```
     /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
@@ -195,7 +198,7 @@ impl ProducerBuilder {
     }
 
     /// How often it is asked whether there are more partitions. Default: 60 s, as Java's
-    /// `autoUpdatePartitionsInterval`; at least 1 ms.
+    /// `autoUpdatePartitionsInterval`; at least 1 ms, where Java has whole seconds.
     pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
         self.set(move |c| c.auto_update_partitions_interval = interval)
     }
@@ -230,27 +233,25 @@ impl ProducerBuilder {
         self.set(move |c| c.max_pending_messages_across_partitions = messages)
     }
 
-    /// Adds an interceptor behind those that are there, as Java's `intercept`.
+    /// Adds an interceptor behind those that are there. Default: none, as Java's `intercept`.
     pub fn interceptor(mut self, interceptor: impl ProducerInterceptor + 'static) -> Self {
         self.interceptors.push(Box::new(interceptor));
         self
     }
 
     /// All options, or all that is wrong with them.
-    fn config(settings: Vec<Setting>, name: &str) -> Result<ProducerConfig, Error> {
+    fn config(settings: Vec<Setting>, name: &str, routes: bool) -> Result<ProducerConfig, Error> {
         let topic = TopicName::parse(name);
         let mut config = match &topic {
             Ok(topic) => ProducerConfig::new(topic.clone()),
             Err(_) => ProducerConfig::new(TopicName::parse("none")?),
         };
         settings.into_iter().for_each(|set| set(&mut config));
-        match (topic, config.validate()) {
-            (Ok(_), Ok(())) => Ok(config),
-            (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
-            (Err(topic), Err(options)) => {
-                Err(Error::new(ErrorKind::InvalidOption, format!("{topic}; {options}")))
-            }
-        }
+        let custom = config.message_routing_mode == MessageRoutingMode::CustomPartition;
+        let why = "message_routing_mode is CustomPartition where there is a message_router, and only there";
+        let router = (custom != routes).then(|| Error::new(ErrorKind::InvalidOption, why));
+        Error::together(topic.err().into_iter().chain(config.validate().err()).chain(router))?;
+        Ok(config)
     }
 
     /// Opens the producer.
@@ -258,7 +259,7 @@ impl ProducerBuilder {
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Producer, Error> {
-        let config = Self::config(self.settings, &self.topic)?;
+        let config = Self::config(self.settings, &self.topic, self.router.is_some())?;
         let topic = config.topic.clone();
         let chain = self.interceptors;
         let interceptors = (!chain.is_empty()).then(|| Arc::new(Interceptors::new(topic.as_str(), chain)));

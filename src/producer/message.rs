@@ -184,7 +184,8 @@ impl MessageBuilder {
         self
     }
 
-    /// The message's own sequence id, for deduplication; it must grow from message to message.
+    /// The message's own sequence id, for deduplication; it must grow from message to message, and is at most
+    /// 2^63 - 1: a larger one is refused. Default: the one before it + 1, as Java's `sequenceId`.
     pub fn sequence_id(mut self, sequence_id: u64) -> Self {
         self.message.sequence_id = Some(sequence_id);
         self

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use pulsewire_proto::{Error, ErrorKind, MessageId, ReaderConfig, TopicName};
+use pulsewire_proto::{Error, MessageId, ReaderConfig, TopicName};
 
 use super::Reader;
 use crate::client::Client;
@@ -15,13 +15,15 @@ pub struct ReaderBuilder {
     client: Client,
     topics: Vec<String>,
     settings: Vec<Setting>,
+    /// What is known to be wrong before the options are looked at.
+    wrong: Option<Error>,
 }
 
 type Setting = Box<dyn FnOnce(&mut ReaderConfig) + Send>;
 
 impl ReaderBuilder {
     pub(crate) fn new(client: Client, topics: Vec<String>) -> Self {
-        Self { client, topics, settings: Vec::new() }
+        Self { client, topics, settings: Vec::new(), wrong: None }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ReaderConfig) + Send + 'static) -> Self {
@@ -31,7 +33,8 @@ impl ReaderBuilder {
 
     /// Starts after this message, or at [`MessageId::EARLIEST`] or [`MessageId::LATEST`]; with several
     /// topics or partitions at one of those two. This or
-    /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both.
+    /// [`start_message_rollback`](Self::start_message_rollback) must be set, and not both. No default, as Java's
+    /// `startMessageId`.
     pub fn start_message_id(self, id: MessageId) -> Self {
         self.set(move |c| c.start_message_id = Some(id))
     }
@@ -67,7 +70,8 @@ impl ReaderBuilder {
         self.set(move |c| c.subscription_role_prefix = Some(prefix))
     }
 
-    /// Messages that may wait to be read. Default: 1000; at least 1.
+    /// Messages that may wait to be read. Default: 1000, as Java's `receiverQueueSize`. With 0 the broker is
+    /// asked for one message when one is to be read; several topics or partitions need 1 at least.
     pub fn receiver_queue_size(self, messages: u32) -> Self {
         self.set(move |c| c.receiver_queue_size = messages)
     }
@@ -85,16 +89,54 @@ impl ReaderBuilder {
         self.set(move |c| c.key_hash_ranges = ranges)
     }
 
-    /// Adds a property that the broker's statistics show.
+    /// Adds a property that the broker's statistics show; its name is not blank. Default: none; Java's readers
+    /// have none.
     pub fn property(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let property = (name.into(), value.into());
         self.set(move |c| c.properties.push(property))
     }
 
     /// How often it is asked whether a topic has more partitions, which are read then too, from their
-    /// beginning. Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 s.
+    /// beginning. Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 ms, where Java has whole
+    /// seconds.
     pub fn auto_update_partitions_interval(self, interval: Duration) -> Self {
         self.set(move |c| c.auto_update_partitions_interval = interval)
+    }
+
+    /// One error has this, too, beside all that is wrong with the options.
+    pub(crate) fn wrong(mut self, wrong: Option<Error>) -> Self {
+        self.wrong = wrong;
+        self
+    }
+
+    /// The topics and all options, or all that is wrong with them.
+    fn config(
+        topics: &[String],
+        settings: Vec<Setting>,
+        wrong: Option<Error>,
+    ) -> Result<(Vec<TopicName>, ReaderConfig), Error> {
+        let mut wrong: Vec<Error> = wrong.into_iter().collect();
+        let mut names = Vec::new();
+        for name in topics {
+            match TopicName::parse(name) {
+                Ok(name) => names.push(name),
+                Err(error) => wrong.push(error),
+            }
+        }
+        let first = match names.first() {
+            Some(name) => name.clone(),
+            None => TopicName::parse("none")?,
+        };
+        let mut config = ReaderConfig::new(first);
+        settings.into_iter().for_each(|set| set(&mut config));
+        let options = match topics {
+            [] => config.validate_topics(&[]),
+            [_] => config.validate(),
+            _ if names.is_empty() => config.validate_topics(std::slice::from_ref(&config.topic)),
+            _ => config.validate_topics(&names),
+        };
+        Error::together(wrong.into_iter().chain(options.err()))?;
+        Ok((names, config))
     }
 
     /// Opens the reader: of several topics all of them, or none.
@@ -102,13 +144,7 @@ impl ReaderBuilder {
     /// # Errors
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says, or `Timeout`.
     pub async fn create(self) -> Result<Reader, Error> {
-        let topics: Vec<TopicName> =
-            self.topics.iter().map(|name| TopicName::parse(name)).collect::<Result<_, _>>()?;
-        let Some(first) = topics.first() else {
-            return Err(Error::new(ErrorKind::InvalidOption, "a reader has one topic at least"));
-        };
-        let mut config = ReaderConfig::new(first.clone());
-        self.settings.into_iter().for_each(|set| set(&mut config));
+        let (topics, config) = Self::config(&self.topics, self.settings, self.wrong)?;
         let names = topics.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
         let opened = Consumer::open(self.client, names, String::new(), |core, now| match topics[..] {
             [_] => core.create_reader(config, now),

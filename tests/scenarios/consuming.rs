@@ -254,13 +254,33 @@ pub(crate) async fn c17_last_message_id(env: Env) -> Outcome {
     client.close().await.map_err(text)
 }
 
-pub(crate) async fn c19_name_and_priority_are_accepted(env: Env) -> Outcome {
+pub(crate) async fn c19_priority_name_and_property_are_the_broker_s(env: Env) -> Outcome {
     let client = env.client()?;
-    let consumer = client.consumer(env.topic(), "s").subscription_type(SubscriptionType::Shared);
-    let consumer = consumer.name("named").priority_level(3).property("team", "news");
-    let consumer = consumer.initial_position(InitialPosition::Earliest).subscribe().await.map_err(text)?;
-    publish(&client, &env.topic(), 3).await?;
-    same("count", receive(&consumer, 3).await?.len(), 3)?;
+    let of_priority = |level: i32, name: &str| {
+        let consumer = client.consumer(env.topic(), "s").subscription_type(SubscriptionType::Shared);
+        let consumer = consumer.name(name).priority_level(level).property("team", format!("of {name}"));
+        consumer.receiver_queue_size(10).subscribe()
+    };
+    // The one that is served last comes first.
+    let second = of_priority(1, "second").await.map_err(text)?;
+    let first = of_priority(0, "first").await.map_err(text)?;
+    publish(&client, &env.topic(), 14).await?;
+    // It gets as much as it has asked for, the other only the rest.
+    same("the second one's", receive(&second, 4).await?, numbers(10..14))?;
+    same("the first one's", receive(&first, 10).await?, numbers(0..10))?;
+    let path = format!("/admin/v2/persistent/public/default/{}/stats", env.unique);
+    let answer = env.admin("GET", &path, None).await?;
+    let stats: serde_json::Value = serde_json::from_str(&answer.body).map_err(text)?;
+    let mut told: Vec<_> = stats["subscriptions"]["s"]["consumers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|consumer| (consumer["consumerName"].clone(), consumer["metadata"]["team"].clone()))
+        .collect();
+    told.sort_by_key(|(name, _)| name.to_string());
+    let said = |text: &str| serde_json::Value::from(text);
+    let expected = ["first", "second"].map(|name| (said(name), said(&format!("of {name}"))));
+    same("what the broker shows", told, expected.to_vec())?;
     client.close().await.map_err(text)
 }
 

@@ -14,6 +14,7 @@ mod env;
 mod interop;
 mod many;
 mod older;
+mod options;
 mod positions;
 mod producer_states;
 mod producing;
@@ -184,7 +185,7 @@ scenarios! {
         c09_negative_ack_redelivers_after_its_delay,
         c16_unacknowledged_messages_come_again,
         c17_last_message_id,
-        c19_name_and_priority_are_accepted,
+        c19_priority_name_and_property_are_the_broker_s,
         c21_initial_position_earliest_and_latest,
         c23_a_queue_of_one_receives_all,
         c26_unsubscribe_forgets_the_position,
@@ -290,6 +291,7 @@ scenarios! {
         c29_how_a_consumer_is,
         c30_size_key_times_and_counts_of_a_message,
         c32_payloads_share_the_bytes_of_their_entry,
+        c34_a_listener_hears_what_happens_in_its_order,
         c34_what_ends_a_consumer_ends_its_listeners,
         c02_a_watched_consumer_that_is_served_is_left_alone,
         c03_batches_and_pauses_of_partitions,
@@ -395,6 +397,12 @@ scenarios! {
         k01_what_is_no_url_or_topic_is_refused_at_once,
         k05_options_out_of_range_are_named,
         k12_what_is_no_namespace_is_refused_at_once,
+    }
+    options {
+        k05_every_option_out_of_range_is_named,
+        k05_options_of_several_topics_are_checked_for_all,
+        k05_names_and_options_that_are_wrong_are_told_together,
+        k05_a_sequence_id_that_brokers_cannot_have_is_refused,
     }
     testing {
         n09_the_test_broker_tells_what_the_endpoint_tells,

@@ -598,6 +598,28 @@ pub(crate) async fn c32_payloads_share_the_bytes_of_their_entry(env: Env) -> Out
     client.close().await.map_err(text)
 }
 
+pub(crate) async fn c34_a_listener_hears_what_happens_in_its_order(env: Env) -> Outcome {
+    let client = env.client()?;
+    let log = Log::new();
+    let told = log.clone();
+    let consumer = client.consumer(env.topic(), "s").subscription_type(SubscriptionType::Failover);
+    let consumer = consumer.initial_position(InitialPosition::Earliest);
+    let consumer = consumer.consumer_event_listener(move |consumer, event| {
+        told.add((consumer.topic().to_owned(), event));
+    });
+    let consumer = consumer.subscribe().await.map_err(text)?;
+    let of_it = |event: ConsumerEvent| (env.topic(), event);
+    let active = of_it(ConsumerEvent::BecameActive { partition: -1 });
+    until("it is told that it is active", || log.all().last() == Some(&active)).await?;
+    publish(&client, &env.topic(), 0..1).await?;
+    consumer.acknowledge(&next(&consumer).await?).map_err(text)?;
+    env.administer("POST", &format!("{}/terminate", admin_path(&env.topic())), None).await?;
+    let ended = of_it(ConsumerEvent::ReachedEndOfTopic);
+    until("then that the topic has ended", || log.all().last() == Some(&ended)).await?;
+    same("and nothing else", log.all(), vec![active, ended])?;
+    client.close().await.map_err(text)
+}
+
 pub(crate) async fn c34_what_ends_a_consumer_ends_its_listeners(env: Env) -> Outcome {
     let client = env.client()?;
     let alive = Arc::new(());

@@ -23,20 +23,17 @@ impl Client {
     /// not looked at. Completes with [`Output::Done`].
     ///
     /// # Errors
-    /// `InvalidOption`, also for a topic that is named twice, or `AlreadyClosed`.
+    /// `InvalidOption`, also for a topic that is named twice or when there is none, or `AlreadyClosed`.
     pub fn subscribe_topics(
         &mut self,
         config: ConsumerConfig,
         topics: &[TopicName],
         now: Now,
     ) -> Result<(ConsumerId, OpId), Error> {
-        for (at, topic) in topics.iter().enumerate() {
-            if topics[..at].contains(topic) {
-                return Err(Error::new(ErrorKind::InvalidOption, format!("{topic} is named twice")));
-            }
-        }
         let mut config = config;
         let retry = topics.first().and_then(|first| config.name_letters(first));
+        config.make_letter_producers()?;
+        config.validate_topics(topics)?;
         let (id, op) = self.new_multi(config, now)?;
         for topic in topics.iter().chain(retry.iter().filter(|retry| !topics.contains(retry))) {
             self.add(id, topic.clone(), Added::First, now);
@@ -52,15 +49,13 @@ impl Client {
     /// `InvalidOption`, or `AlreadyClosed`.
     pub fn subscribe_pattern(
         &mut self,
-        config: ConsumerConfig,
+        mut config: ConsumerConfig,
         pattern: TopicsPattern,
         mode: RegexSubscriptionMode,
         now: Now,
     ) -> Result<(ConsumerId, OpId), Error> {
-        if config.enable_retry {
-            let why = "enable_retry is for topics that are named: a pattern has no retry letter topic";
-            return Err(Error::new(ErrorKind::InvalidOption, why));
-        }
+        config.make_letter_producers()?;
+        config.validate_pattern(mode)?;
         let (id, op) = self.new_multi(config, now)?;
         if let Some(multi) = self.multi.get_mut(&id) {
             multi.pattern = Some(Box::new(Pattern::new(pattern, mode)));
@@ -70,10 +65,7 @@ impl Client {
     }
 
     fn new_multi(&mut self, mut config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
-        config.make_letter_producers()?;
         config.make_room_for_batches();
-        config.validate()?;
-        check_start(&config)?;
         self.check_open()?;
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
@@ -94,7 +86,10 @@ impl Client {
         self.answer_all(id, &Error::new(ErrorKind::Disconnected, "the consumer was not open yet"));
         let Some(single) = self.consumers.remove(&id) else { return };
         let Some(created) = single.link.created() else { return };
-        if let Err(error) = check_start(&single.config) {
+        let mut wrong = Vec::new();
+        single.config.check_several(&mut wrong);
+        if !wrong.is_empty() {
+            let error = Error::new(ErrorKind::InvalidOption, wrong.join("; "));
             self.emit(Event::ConsumerEnded { consumer: id, error: error.clone() });
             return self.complete(created, Err(error));
         }
@@ -526,22 +521,6 @@ impl Client {
         for op in multi.also_closing {
             self.complete(op, Ok(Output::Done));
         }
-    }
-}
-
-/// A message is of one topic alone.
-fn check_start(config: &ConsumerConfig) -> Result<(), Error> {
-    // As Java.
-    if config.receiver_queue_size == 0 {
-        let why = "receiver_queue_size of several topics or partitions is at least 1";
-        return Err(Error::new(ErrorKind::InvalidOption, why));
-    }
-    match config.start_message_id {
-        Some(id) if id != MessageId::EARLIEST && id != MessageId::LATEST => Err(Error::new(
-            ErrorKind::InvalidOption,
-            "start_message_id of several topics or partitions is EARLIEST or LATEST",
-        )),
-        _ => Ok(()),
     }
 }
 

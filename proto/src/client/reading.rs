@@ -35,7 +35,7 @@ impl Client {
         topics: &[TopicName],
         now: Now,
     ) -> Result<(ConsumerId, OpId), Error> {
-        config.validate()?;
+        config.validate_topics(topics)?;
         let consumer = config.to_consumer(self.rng.u64(..));
         self.subscribe_topics(consumer, topics, now)
     }

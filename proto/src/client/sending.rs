@@ -54,7 +54,7 @@ impl Client {
     /// token that is returned comes exactly once.
     ///
     /// # Errors
-    /// `MessageTooLarge`, `QueueFull` (an [`Event::Writable`] follows when there is memory again),
+    /// `MessageTooLarge`, `InvalidOption` for a sequence id above 2^63 - 1, `QueueFull` (an [`Event::Writable`] follows when there is memory again),
     /// `AlreadyClosed`. The message is not sent then.
     pub fn send(
         &mut self,

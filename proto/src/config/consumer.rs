@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::letters::DeadLetterPolicy;
-use super::{KeySharedPolicy, key_shared, refuse};
+use super::{KeySharedPolicy, check_blank, key_shared, refuse};
 use crate::consumer::{BatchReceivePolicy, RedeliveryBackoff};
 use crate::error::Error;
 use crate::ids::MessageId;
+use crate::many::pattern::RegexSubscriptionMode;
 use crate::topic::TopicName;
 use crate::wire::{KeySharedMeta, KeySharedMode, SubType};
 
@@ -221,9 +222,62 @@ impl ConsumerConfig {
     /// `InvalidOption`, naming every option that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
         let mut wrong = Vec::new();
-        if self.subscription.is_empty() {
-            wrong.push("a subscription's name is not empty".to_owned());
+        self.check(self.topic.is_persistent(), &mut wrong);
+        if cfg!(feature = "redelivery") && self.enable_retry {
+            self.check_several(&mut wrong);
         }
+        refuse(wrong)
+    }
+
+    /// Checks all options together, for a consumer of these topics. The topic of the options is not looked at.
+    ///
+    /// # Errors
+    /// `InvalidOption`, naming every option that is out of its range, and every topic that is named twice.
+    pub fn validate_topics(&self, topics: &[TopicName]) -> Result<(), Error> {
+        let mut wrong = Vec::new();
+        if topics.is_empty() {
+            wrong.push("a consumer has at least one topic".to_owned());
+        }
+        for (at, topic) in topics.iter().enumerate() {
+            if topics[..at].contains(topic) {
+                wrong.push(format!("{topic} is named twice"));
+            }
+        }
+        self.check(topics.iter().all(TopicName::is_persistent), &mut wrong);
+        self.check_several(&mut wrong);
+        refuse(wrong)
+    }
+
+    /// Checks all options together, for a consumer of a pattern. The topic of the options is not looked at.
+    ///
+    /// # Errors
+    /// `InvalidOption`, naming every option that is out of its range.
+    pub fn validate_pattern(&self, mode: RegexSubscriptionMode) -> Result<(), Error> {
+        let mut wrong = Vec::new();
+        if self.enable_retry {
+            wrong.push(
+                "enable_retry is for topics that are named: a pattern has no retry letter topic".to_owned(),
+            );
+        }
+        self.check(mode != RegexSubscriptionMode::NonPersistentOnly, &mut wrong);
+        self.check_several(&mut wrong);
+        refuse(wrong)
+    }
+
+    /// What topics or partitions that are several do not allow, as in Java: a message is of one of them alone.
+    pub(crate) fn check_several(&self, wrong: &mut Vec<String>) {
+        if self.receiver_queue_size == 0 {
+            wrong.push("receiver_queue_size of several topics or partitions is at least 1".to_owned());
+        }
+        if self.start_message_id.is_some_and(|id| id != MessageId::EARLIEST && id != MessageId::LATEST) {
+            wrong.push("start_message_id of several topics or partitions is EARLIEST or LATEST".to_owned());
+        }
+    }
+
+    /// Names every option that is out of its range.
+    fn check(&self, persistent: bool, wrong: &mut Vec<String>) {
+        let names = [("a subscription's name", Some(&self.subscription)), ("name", self.name.as_ref())];
+        check_blank(names, &self.properties, wrong);
         if self.start_message_id.is_some() {
             if self.subscription_mode == SubscriptionMode::Durable {
                 wrong.push("start_message_id is for non-durable subscriptions".to_owned());
@@ -242,6 +296,12 @@ impl ConsumerConfig {
         if !cfg!(feature = "notices") && (adapts || self.watchdog_interval.is_some()) {
             wrong.push("queues that adapt and the watchdog are not built in".to_owned());
         }
+        if adapts && self.receiver_queue_size == 0 {
+            wrong.push(
+                "receiver_queue_bytes and auto_scaled_receiver_queue_size need a receiver_queue_size"
+                    .to_owned(),
+            );
+        }
         if self.receiver_queue_bytes == Some(0) {
             wrong.push("receiver_queue_bytes is at least 1".to_owned());
         }
@@ -257,7 +317,7 @@ impl ConsumerConfig {
         if self.negative_ack_redelivery_delay_precision > 20 {
             wrong.push("negative_ack_redelivery_delay_precision is at most 20".to_owned());
         }
-        self.check_redelivery(&mut wrong);
+        self.check_redelivery(wrong);
         if self.max_acknowledgment_group_size == 0 {
             wrong.push("max_acknowledgment_group_size is at least 1".to_owned());
         }
@@ -277,8 +337,7 @@ impl ConsumerConfig {
                 }
             }
         }
-        self.check_subscription(&mut wrong);
-        refuse(wrong)
+        self.check_subscription(persistent, wrong);
     }
 
     /// What the feature `redelivery` does.
@@ -310,7 +369,7 @@ impl ConsumerConfig {
     }
 
     /// What goes with some types of subscription only.
-    fn check_subscription(&self, wrong: &mut Vec<String>) {
+    fn check_subscription(&self, persistent: bool, wrong: &mut Vec<String>) {
         use SubscriptionType::{Exclusive, Failover, KeyShared};
         let mut only = |holds: bool, why: &str| {
             if !holds {
@@ -320,7 +379,7 @@ impl ConsumerConfig {
         let (kind, durable) = (self.subscription_type, self.subscription_mode == SubscriptionMode::Durable);
         if self.read_compacted {
             only(matches!(kind, Exclusive | Failover), "read_compacted is for exclusive and failover");
-            only(self.topic.is_persistent(), "read_compacted is for persistent topics");
+            only(persistent, "read_compacted is for persistent topics");
         }
         if self.replicate_subscription_state {
             only(durable, "replicate_subscription_state is for durable subscriptions");

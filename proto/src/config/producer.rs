@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::refuse;
+use super::{check_blank, refuse};
 use crate::compression;
 use crate::error::Error;
 use crate::many::hash::HashingScheme;
@@ -10,6 +10,9 @@ use crate::many::router::MessageRoutingMode;
 use crate::producer::ProducerAccessMode;
 use crate::topic::TopicName;
 use crate::wire::CompressionType;
+
+/// The largest sequence id: brokers and Java have signed ones.
+pub(crate) const MAX_SEQUENCE_ID: u64 = i64::MAX.unsigned_abs();
 
 /// Options of a producer. Defaults are those of Java's `ProducerBuilder`.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ pub struct ProducerConfig {
     /// Messages that may be pending in all partitions together: any number, which is 0; not less than
     /// `max_pending_messages`. Each partition has its equal share, which is at least 1.
     pub max_pending_messages_across_partitions: u32,
-    /// The sequence id before the first message's, in place of the broker's last one.
+    /// The sequence id before the first message's, in place of the broker's last one; at most 2^63 - 1.
     pub initial_sequence_id: Option<u64>,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
@@ -112,17 +115,17 @@ impl ProducerConfig {
     /// `InvalidOption`, naming every option that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
         let mut wrong = Vec::new();
-        if self.name.as_ref().is_some_and(String::is_empty) {
-            wrong.push("a producer's name is not empty".to_owned());
+        let subscription = self.initial_subscription_name.as_ref();
+        let names = [("name", self.name.as_ref()), ("initial_subscription_name", subscription)];
+        check_blank(names, &self.properties, &mut wrong);
+        if self.initial_sequence_id.is_some_and(|id| id > MAX_SEQUENCE_ID) {
+            wrong.push(format!("initial_sequence_id is at most {MAX_SEQUENCE_ID}"));
         }
         let across = self.max_pending_messages_across_partitions;
         if across > 0 && across < self.max_pending_messages {
             wrong.push(
                 "max_pending_messages_across_partitions is not less than max_pending_messages".to_owned(),
             );
-        }
-        if self.initial_subscription_name.as_ref().is_some_and(String::is_empty) {
-            wrong.push("initial_subscription_name is not empty".to_owned());
         }
         if self.compression_type != CompressionType::NONE && !compression::is_built_in(self.compression_type)
         {
@@ -147,7 +150,10 @@ impl ProducerConfig {
                 wrong.push("round_robin_router_batching_partition_switch_frequency is at least 1".to_owned());
             }
             if self.message_routing_mode == MessageRoutingMode::PartialRoundRobinPartition(0) {
-                wrong.push("PartialRoundRobinPartition goes round at least 1 partition".to_owned());
+                wrong.push(
+                    "message_routing_mode PartialRoundRobinPartition goes round at least 1 partition"
+                        .to_owned(),
+                );
             }
             if self.auto_update_partitions_interval < Duration::from_millis(1) {
                 wrong.push("auto_update_partitions_interval is at least 1 ms".to_owned());

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{ConsumerConfig, SubscriptionMode, refuse};
+use super::{ConsumerConfig, SubscriptionMode, check_blank, refuse};
 use crate::error::Error;
 use crate::ids::MessageId;
 use crate::topic::TopicName;
@@ -25,7 +25,7 @@ pub struct ReaderConfig {
     pub subscription: Option<String>,
     /// What a made-up name of its subscription begins with, for brokers that grant by it.
     pub subscription_role_prefix: Option<String>,
-    /// Messages that may wait to be read: 1000; at least 1.
+    /// Messages that may wait to be read: 1000. With 0 one message is asked for when it is wanted.
     pub receiver_queue_size: u32,
     /// Whether only the last message of each key comes, where the topic is compacted: no.
     pub read_compacted: bool,
@@ -62,14 +62,27 @@ impl ReaderConfig {
     /// # Errors
     /// `InvalidOption`, naming all that is wrong.
     pub fn validate(&self) -> Result<(), Error> {
+        self.check(self.to_consumer(0).validate())
+    }
+
+    /// Checks all options together, for a reader of these topics. The topic of the options is not looked at.
+    ///
+    /// # Errors
+    /// `InvalidOption`, naming all that is wrong, and every topic that is named twice.
+    pub fn validate_topics(&self, topics: &[TopicName]) -> Result<(), Error> {
+        self.check(self.to_consumer(0).validate_topics(topics))
+    }
+
+    fn check(&self, consumer: Result<(), Error>) -> Result<(), Error> {
         let mut wrong = Vec::new();
+        check_blank([("subscription_role_prefix", self.subscription_role_prefix.as_ref())], &[], &mut wrong);
         if self.start_message_id.is_none() && self.start_message_rollback.is_zero() {
             wrong.push("a reader starts at start_message_id or start_message_rollback".to_owned());
         }
         if self.subscription.is_some() && self.subscription_role_prefix.is_some() {
             wrong.push("subscription and subscription_role_prefix exclude each other".to_owned());
         }
-        if let Err(error) = self.to_consumer(0).validate() {
+        if let Err(error) = consumer {
             wrong.push(error.to_string());
         }
         refuse(wrong)

@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
-/// A delay that grows with every redelivery: Java's `MultiplierRedeliveryBackoff`.
+/// A delay that grows with every redelivery: Java's `MultiplierRedeliveryBackoff`, with the defaults of its builder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RedeliveryBackoff {
-    /// The delay of a message that came for the first time.
+    /// The delay of a message that came for the first time. Default: 10 s, as Java's `minDelayMs`; at least 1 ms.
     pub min_delay: Duration,
-    /// The longest delay.
+    /// The longest delay. Default: 10 minutes, as Java's `maxDelayMs`; not less than the first.
     pub max_delay: Duration,
-    /// What the delay is multiplied by for every redelivery; at least 1.
+    /// What the delay is multiplied by for every redelivery. Default: 2, as Java's `multiplier`; at least 1.
     pub multiplier: f64,
+}
+
+impl Default for RedeliveryBackoff {
+    fn default() -> Self {
+        let (min_delay, max_delay) = (Duration::from_secs(10), Duration::from_secs(600));
+        Self { min_delay, max_delay, multiplier: 2.0 }
+    }
 }
 
 impl RedeliveryBackoff {

@@ -38,7 +38,7 @@ pub use status::ProducerStatus;
 use crate::client::inner::Listener;
 use crate::client::link::Link;
 use crate::compression::Packer;
-use crate::config::{BatcherBuilder, ProducerConfig};
+use crate::config::{BatcherBuilder, MAX_SEQUENCE_ID, ProducerConfig};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FirstChunk, MessageId, OpId, ProducerId, SendToken};
 use crate::time::{Now, Time};
@@ -233,6 +233,9 @@ impl Producer {
         let next = self.next_sequence_id.filter(|_| !self.name_field.is_empty());
         let next = next.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the producer is not open yet"))?;
         let sequence_id = message.sequence_id.unwrap_or(next);
+        if sequence_id > MAX_SEQUENCE_ID {
+            return Err(no_sequence_id());
+        }
         if cfg!(feature = "batching") && self.config.batching {
             self.enqueue_batched(message, sequence_id, next, now)
         } else {
@@ -549,4 +552,9 @@ fn by_key(config: &ProducerConfig) -> bool {
 
 pub(crate) fn key_values(properties: &[(String, String)]) -> Vec<KeyValue> {
     properties.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
+}
+
+#[cold]
+fn no_sequence_id() -> Error {
+    Error::new(ErrorKind::InvalidOption, format!("sequence_id is at most {MAX_SEQUENCE_ID}"))
 }

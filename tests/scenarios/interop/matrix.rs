@@ -132,6 +132,38 @@ async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party)
         }
         compare(message, sent, received).map_err(|e| format!("message {at}: {e}"))?;
     }
+    entries_are_of(mode, &messages, &received)
+}
+
+/// The entries are what the mode says, as the readers' ids have it.
+fn entries_are_of(mode: Mode, messages: &[Value], received: &[Value]) -> Outcome {
+    let mut entries = BTreeMap::<_, Vec<(i32, &str)>>::new();
+    for (message, received) in messages.iter().zip(received) {
+        let id = payload(&json!({ "payload": received["serialized"] })).unwrap_or_default();
+        let id = MessageId::from_bytes(&id).map_err(text)?;
+        entries
+            .entry((id.ledger_id, id.entry_id))
+            .or_default()
+            .push((id.batch_size, message["key"].as_str().unwrap_or("")));
+    }
+    for (entry, of) in &entries {
+        let (size, key) = of[0];
+        let is_right = match mode {
+            Mode::Single | Mode::Chunk | Mode::Alone => of.len() == 1 && size <= 1,
+            Mode::Batch => of.len() > 1 && of.iter().all(|(size, _)| *size as usize == of.len()),
+            Mode::Keyed => {
+                of.iter().all(|(size, other)| *other == key && (*size as usize == of.len() || of.len() == 1))
+            }
+        };
+        if !is_right {
+            return Err(format!("entry {entry:?} holds {of:?}"));
+        }
+    }
+    let largest = entries.values().map(Vec::len).max();
+    let together = matches!(mode, Mode::Batch | Mode::Keyed);
+    if together && largest < Some(2) {
+        return Err(format!("no two messages share an entry of {}", entries.len()));
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ test("p01_send_awaited", async (context) => {
   ok(Math.abs(message.publishTime - Date.now()) < 600_000, `publish time ${message.publishTime}`);
 });
 
-test("p01_send_many_in_flight_receipts_in_order", async (context) => {
+test("p01_many_in_flight_receipts_in_order", async (context) => {
   const client = context.client();
   const topic = context.topic();
   const consumer = await client.subscribe({ topic, subscription: "s" });
