@@ -196,7 +196,7 @@ async fn load_once(url: &str, count: u32) {
     });
     send(&client, &topic, count).await;
     reading.await.expect("all are read");
-    client.close().await.expect("closes");
+    client.close().await.expect("closed");
 }
 
 async fn send(client: &Client, topic: &str, count: u32) {
@@ -223,7 +223,7 @@ fn stored(runtime: &Runtime) -> f64 {
         // Nobody acknowledges, so all stays.
         client.consumer(&topic, "s").subscribe().await.expect("a consumer").close().await.expect("closed");
         send(&client, &topic, MILLION).await;
-        client.close().await.expect("closes");
+        client.close().await.expect("closed");
     });
     rss(broker.process.id())
 }

@@ -147,7 +147,8 @@ impl ConsumerBuilder {
 
     /// Bytes of payload that may wait to be received, beside the limit on messages. The broker counts
     /// messages only, so it is asked for as many as this has room for by what the last ones took: it may be
-    /// exceeded by those on their way when messages suddenly grow. Default: no limit. Java has none.
+    /// exceeded by those on their way when messages suddenly grow. Partitions and topics have equal shares of it, and
+    /// each asks for one message at least. Default: no limit. Java has none.
     pub fn receiver_queue_bytes(self, bytes: usize) -> Self {
         self.set(move |c| c.receiver_queue_bytes = Some(bytes))
     }
@@ -300,7 +301,7 @@ impl ConsumerBuilder {
     }
 
     /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks of
-    /// messages that are not whole hold together. A larger message is received as `Corrupted`. Default:
+    /// messages that are not whole hold together in each partition and topic. A larger message is received as `Corrupted`. Default:
     /// 128 MiB, but never less than the largest message that the broker takes. (Java has no such limit.)
     pub fn max_uncompressed_size(self, bytes: usize) -> Self {
         self.set(move |c| c.max_uncompressed_size = bytes)
@@ -327,8 +328,9 @@ impl ConsumerBuilder {
         self.set(move |c| c.expire_time_of_incomplete_chunked_message = time)
     }
 
-    /// Messages that may wait in all partitions of a topic together, so that each may hold fewer than
-    /// [`receiver_queue_size`](Self::receiver_queue_size) says. Default: 50,000, as Java's
+    /// Messages that may wait in all partitions and topics of the consumer together, so that each may hold fewer
+    /// than [`receiver_queue_size`](Self::receiver_queue_size) says. The shares of those that are there become
+    /// smaller as others come, but what they were promised before still comes. Default: 50,000, as Java's
     /// `maxTotalReceiverQueueSizeAcrossPartitions`; at least 1, and each may hold one at least.
     pub fn max_total_receiver_queue_size_across_partitions(self, messages: u32) -> Self {
         self.set(move |c| c.max_total_receiver_queue_size_across_partitions = messages)
@@ -388,6 +390,8 @@ impl ConsumerBuilder {
         };
         let mut config = ConsumerConfig::new(first, self.subscription.clone());
         self.settings.into_iter().for_each(|set| set(&mut config));
+        // Code of the user's, which is not to be called under the lock.
+        config.make_letter_producers()?;
         let (listener, events) = (self.listener, self.events);
         let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
         let mut hooks = self.hooks;

@@ -58,7 +58,7 @@ def produce(client, request):
         request["topic"],
         compression_type=CODECS[request.get("codec", "NONE")],
         batching_enabled=mode in ("batch", "alone", "keyed"),
-        batching_max_messages=1 if mode == "alone" else 1000,
+        batching_max_messages=1000,
         batching_max_publish_delay_ms=20000,
         batching_max_allowed_size_in_bytes=1024 * 1024,
         block_if_queue_full=True,
@@ -84,6 +84,9 @@ def produce(client, request):
             producer.send_async(payload(message["payload"]), callback(number), **options)
         except Exception as error:
             sent[number] = {"error": repr(error)}
+        # This client refuses batches of at most one.
+        if mode == "alone":
+            producer.flush()
     producer.flush()
     # The client's callbacks may still be running when its flush returns.
     deadline = time.monotonic() + 30

@@ -154,6 +154,12 @@ fn configure(home: &Path, dir: &Path, broker: u16, web: u16) -> Result<()> {
         ("brokerDeleteInactiveTopicsEnabled", "false"),
         ("diskUsageThreshold", "0.99"),
         ("diskUsageWarnThreshold", "0.98"),
+        ("exposingBrokerEntryMetadataToClientEnabled", "true"),
+        (
+            "brokerEntryMetadataInterceptors",
+            "org.apache.pulsar.common.intercept.AppendBrokerTimestampMetadataInterceptor,\
+             org.apache.pulsar.common.intercept.AppendIndexMetadataInterceptor",
+        ),
     ];
     let settings = settings.map(|(name, value)| (name, value.to_owned()));
     let settings: BTreeMap<&str, String> = settings.into_iter().chain(ports).collect();

@@ -46,7 +46,7 @@ struct List {
 struct Allowed {
     scenario: String,
     fact: String,
-    only: Side,
+    only: Option<Side>,
     reason: String,
 }
 
@@ -150,7 +150,7 @@ fn sets(runs: &[Run]) -> (BTreeSet<&String>, BTreeSet<&String>) {
 
 impl Allowed {
     fn fits(&self, scenario: &str, only: Side, fact: &str) -> bool {
-        self.only == only && like(&self.scenario, scenario) && like(&self.fact, fact)
+        self.only.is_none_or(|side| side == only) && like(&self.scenario, scenario) && like(&self.fact, fact)
     }
 
     fn fits_any(&self, all: &[Compared]) -> bool {

@@ -1,6 +1,6 @@
 //! The admin API without sockets: a request in, a response out.
 //!
-//! [`table`] lists what is served; the description at `/openapi.json` is made of the same list. Whoever
+//! `table` lists what is served; the description at `/openapi.json` is made of the same list. Whoever
 //! has HTTP hands [`Call`]s in and sends [`Response`]s.
 
 mod access;

@@ -123,7 +123,9 @@ impl Client {
         let outgoing = Outgoing {
             payload: (!message.is_null()).then_some(Payload::Shared(&payload)),
             key,
+            ordering_key: message.ordering_key(),
             properties: &properties,
+            event_time: message.event_time(),
             deliver: letter.delay.map(Deliver::After),
             ..Default::default()
         };

@@ -465,6 +465,8 @@ impl Client {
                 self.fail_pending(producer, &error);
                 self.timers.cancel(Timer::SendTimeout(producer));
                 self.timers.cancel(Timer::Batch(producer));
+                // What it had refused may only have waited to be sent.
+                self.room_beside(producer, 0);
                 match self.producers.remove(&producer).map(|p| p.listener) {
                     Some(Some(listener)) => (listener.ended)(self, listener.handle, producer, error),
                     Some(None) => self.emit(Event::ProducerEnded { producer, error }),

@@ -69,7 +69,9 @@ impl Client {
         Ok((id, op))
     }
 
-    fn new_multi(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
+    fn new_multi(&mut self, mut config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
+        config.make_letter_producers()?;
+        config.make_room_for_batches();
         config.validate()?;
         check_start(&config)?;
         self.check_open()?;
@@ -180,25 +182,44 @@ impl Client {
         match partitions {
             Ok(0) => {
                 topic.partitions = Some(0);
-                self.open_topic_part(id, name.clone(), 1, false);
+                if let Err(error) = self.open_topic_part(id, name.clone(), false) {
+                    self.topic_failed(id, name, error);
+                }
             }
             Ok(n) => {
                 topic.partitions = Some(n);
                 for partition in 0..n {
-                    self.open_topic_part(id, name.of_partition(partition), n, false);
+                    if let Err(error) = self.open_topic_part(id, name.of_partition(partition), false) {
+                        return self.topic_failed(id, name, error);
+                    }
                 }
             }
-            Err(error) => self.topic_failed(id, name, error),
+            Err(error) => return self.topic_failed(id, name, error),
+        }
+        self.share_queue(id);
+    }
+
+    /// Parts have come or gone: each has another share of the queue. What was asked for before still comes.
+    fn share_queue(&mut self, id: ConsumerId) {
+        let Some(multi) = self.multi.get_mut(&id) else { return };
+        let Some(share) = multi.share_anew() else { return };
+        for part in multi.ids() {
+            let Some(c) = self.consumers.get_mut(&part) else { continue };
+            if c.flow.share(share.messages, share.bytes) {
+                self.delivered_of_one(part, 0);
+            }
         }
     }
 
     /// Opens a part. One that is `late` is of a partition that came later.
-    fn open_topic_part(&mut self, group: ConsumerId, topic: TopicName, parts: u32, late: bool) {
+    fn open_topic_part(&mut self, group: ConsumerId, topic: TopicName, late: bool) -> Result<(), Error> {
         let now = self.now;
-        let Some(multi) = self.multi.get_mut(&group) else { return };
+        let Some(multi) = self.multi.get_mut(&group) else { return Ok(()) };
+        let share = multi.share();
         let mut config = ConsumerConfig {
             topic: topic.clone(),
-            receiver_queue_size: multi.queue_size(parts),
+            receiver_queue_size: share.messages,
+            receiver_queue_bytes: share.bytes,
             ..multi.config.clone()
         };
         let found = multi.pattern.is_some();
@@ -210,17 +231,17 @@ impl Client {
             }
         }
         let name = multi.name.clone();
+        let letters = Letters::new(&config, &name, self.rng.u32(..1 << 20))?;
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
         multi.add_part(id, topic);
         let member = Some(Member { group, create: !found });
-        // Checked with all options.
-        let letters = Letters::new(&config, &name, self.rng.u32(..1 << 20)).ok().flatten();
         if late {
             let link = Link::endless();
             self.consumers
                 .insert(id, Consumer::new(id, config, link, name, letters).with_member(member, now));
-            return self.link_start(Owner::Consumer(id), now);
+            self.link_start(Owner::Consumer(id), now);
+            return Ok(());
         }
         self.asking(Ask::Part(Owner::Consumer(id)), |client| {
             let op = client.new_op(now);
@@ -229,6 +250,7 @@ impl Client {
             client.consumers.insert(id, consumer);
             client.link_start(Owner::Consumer(id), now);
         });
+        Ok(())
     }
 
     pub(super) fn consumer_part_opened(&mut self, id: ConsumerId) {
@@ -313,6 +335,7 @@ impl Client {
             }
             self.asking(ask, |client| client.close_consumer(part, now));
         }
+        self.share_queue(id);
         if let Some(Added::By(op)) = op {
             self.complete(op, Err(error.clone()));
         }
@@ -339,8 +362,11 @@ impl Client {
         }
         topic.partitions = Some(partitions);
         for partition in known..partitions {
-            self.open_topic_part(id, name.of_partition(partition), partitions, true);
+            if let Err(error) = self.open_topic_part(id, name.of_partition(partition), true) {
+                return self.tell(id, error);
+            }
         }
+        self.share_queue(id);
     }
 
     // ---- messages ----

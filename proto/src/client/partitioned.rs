@@ -85,8 +85,8 @@ impl Client {
         let flushes = std::mem::take(&mut part.flushes);
         self.timers.cancel(Timer::Parked(id));
         for message in parked {
-            self.released(message.size);
-            match message.with(|outgoing| self.send(id, outgoing, message.since)) {
+            self.pending_bytes -= message.size;
+            match message.with(|outgoing| self.send_one(id, outgoing, false, message.since)) {
                 Ok(_) => {
                     if let Some(producer) = self.partitioned.get_mut(&parent) {
                         producer.parts[partition as usize].sent(message.token);
@@ -98,6 +98,9 @@ impl Client {
                 }
             }
         }
+        // Those that could not be sent have left room, and frames may take less than what waited.
+        self.released(0);
+        self.room(id);
         for join in flushes {
             self.asking(Ask::Join(join), |client| client.flush(id, now));
         }
@@ -221,11 +224,17 @@ impl Client {
             State::Closing(_) => return Err(Error::closed("producer")),
         }
         let partition = producer.router.choose(message, named, producer.routed, now.time)?;
-        let state = producer.parts[partition as usize].state;
+        let part = &producer.parts[partition as usize];
+        let (state, parked) = (part.state, part.parked.len() as u64);
         if let PartState::Open(part) = state {
             self.send(part, message, now)?;
         } else {
-            let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
+            // An unused part has nothing that waits.
+            let opening = state.id().and_then(|id| self.producers.get(&id));
+            if let Some(full) = opening.filter(|p| !p.limit.has_room(parked)) {
+                return Err(self.refuse(full.id));
+            }
+            let size = Parked::size_of(message);
             if !has_room(self.pending_bytes, size, self.config.memory_limit) {
                 return Err(self.no_room());
             }
@@ -261,8 +270,10 @@ impl Client {
                 Some(due) if due <= now.time => {
                     let Some(message) = part.parked.pop_front() else { return };
                     let (error, flushes) = (Error::timeout("sending the message"), part.flushes.clone());
+                    let parked = part.parked.len() as u64;
                     flushes.into_iter().for_each(|join| self.join_fails(join, &error));
                     self.released(message.size);
+                    self.room_beside(id, parked);
                     self.outcome(parent, message.token, Err(error));
                 }
                 Some(due) => return self.timers.arm(Timer::Parked(id), due),

@@ -20,7 +20,9 @@ impl Client {
     ///
     /// # Errors
     /// `InvalidOption`, or `AlreadyClosed`.
-    pub fn subscribe(&mut self, config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
+    pub fn subscribe(&mut self, mut config: ConsumerConfig, now: Now) -> Result<(ConsumerId, OpId), Error> {
+        config.make_letter_producers()?;
+        config.make_room_for_batches();
         config.validate()?;
         self.check_open()?;
         if cfg!(feature = "redelivery") && config.enable_retry {

@@ -62,6 +62,17 @@ impl Client {
         message: &Outgoing<'_>,
         now: Now,
     ) -> Result<SendToken, Error> {
+        self.send_one(producer, message, true, now)
+    }
+
+    /// The same; unless it is `limited`, it is not refused for want of room: it was let in before.
+    pub(super) fn send_one(
+        &mut self,
+        producer: ProducerId,
+        message: &Outgoing<'_>,
+        limited: bool,
+        now: Now,
+    ) -> Result<SendToken, Error> {
         let Some(p) = self.producers.get_mut(&producer) else {
             return if cfg!(feature = "many") {
                 self.send_partitioned(producer, message, None, now)
@@ -72,12 +83,11 @@ impl Client {
         if matches!(p.link.state, LinkState::Closing(..)) {
             return Err(Error::closed("producer"));
         }
-        if !p.limit.has_room(p.pending()) {
-            self.refusing += usize::from(!std::mem::replace(&mut p.limit.refused, true));
-            return Err(p.limit.refusal());
+        if limited && !p.limit.has_room(p.pending()) {
+            return Err(self.refuse(producer));
         }
         let size = message.payload.as_ref().map_or(0, |p| p.as_slice().len());
-        if !has_room(self.pending_bytes, size, self.config.memory_limit) {
+        if limited && !has_room(self.pending_bytes, size, self.config.memory_limit) {
             return Err(self.no_room());
         }
         let was_empty = p.ring.is_empty();
@@ -116,6 +126,14 @@ impl Client {
             c.mark_dirty(producer);
         }
         Ok(token)
+    }
+
+    /// As many messages of a producer are pending as may be.
+    #[cold]
+    pub(super) fn refuse(&mut self, producer: ProducerId) -> Error {
+        let Some(p) = self.producers.get_mut(&producer) else { return Error::closed("producer") };
+        self.refusing += usize::from(!std::mem::replace(&mut p.limit.refused, true));
+        p.limit.refusal()
     }
 
     #[cold]
@@ -230,9 +248,15 @@ impl Client {
 
     /// A producer that had refused messages takes them again.
     #[cold]
-    fn room(&mut self, producer: ProducerId) {
+    pub(super) fn room(&mut self, producer: ProducerId) {
+        let pending = self.producers.get(&producer).map_or(0, Producer::pending);
+        self.room_beside(producer, pending);
+    }
+
+    /// The same, where so many of its messages are pending.
+    pub(super) fn room_beside(&mut self, producer: ProducerId, pending: u64) {
         let Some(p) = self.producers.get_mut(&producer) else { return };
-        if p.limit.refused && p.limit.has_room(p.pending()) {
+        if p.limit.refused && p.limit.has_room(pending) {
             p.limit.refused = false;
             self.refusing -= 1;
             self.emit(Event::Writable);

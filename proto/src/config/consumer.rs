@@ -125,7 +125,8 @@ pub struct ConsumerConfig {
     pub priority_level: i32,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
-    /// Messages that may wait in all partitions together: 50,000; each may hold one at least.
+    /// Messages that may wait in all partitions and topics together: 50,000; each may hold one at least. The shares
+    /// of those that are there become smaller as others come, but what they were promised before still comes.
     pub max_total_receiver_queue_size_across_partitions: u32,
     /// Whether partitions that come later are consumed: yes.
     pub auto_update_partitions: bool,
@@ -144,7 +145,7 @@ pub struct ConsumerConfig {
     /// Whether only the last message of each key comes, where the topic is compacted: no.
     pub read_compacted: bool,
     /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks
-    /// of messages that are not whole may hold together: 128 MiB, but never less than the largest
+    /// of messages that are not whole may hold together in each partition and topic: 128 MiB, but never less than the largest
     /// message that the broker takes. (Java has no such limit.)
     pub max_uncompressed_size: usize,
     /// Messages that may be gathered from their chunks at a time: 10; zero means any number. One more
@@ -206,6 +207,12 @@ impl ConsumerConfig {
             auto_ack_oldest_chunked_message_on_queue_full: false,
             expire_time_of_incomplete_chunked_message: Duration::from_secs(60),
         }
+    }
+
+    /// As Java: the receiver queue holds a batch that is wanted, however small it was meant to be.
+    pub(crate) fn make_room_for_batches(&mut self) {
+        let batch = self.batch_receive_policy.max_num_messages.unwrap_or(0);
+        self.receiver_queue_size = self.receiver_queue_size.max(batch);
     }
 
     /// Checks all options together.

@@ -1,14 +1,59 @@
 //! Where messages go that a consumer cannot be done with.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{ConsumerConfig, ProducerConfig};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::topic::TopicName;
 
 /// What changes the options of a producer of letters.
 type Customize = Arc<dyn Fn(&mut ProducerConfig) + Send + Sync>;
+
+/// Options of a producer of letters, all but its topic.
+#[derive(Clone, Default)]
+enum Template {
+    #[default]
+    Default,
+    /// They are to be changed by the user's code, which is called once.
+    Custom(Customize),
+    /// They were.
+    Made(Box<ProducerConfig>),
+}
+
+impl Template {
+    fn for_topic(&self, topic: TopicName) -> ProducerConfig {
+        match self {
+            Self::Made(config) => ProducerConfig { topic, ..(**config).clone() },
+            // They travel one by one, as Java's do.
+            Self::Default | Self::Custom(_) => ProducerConfig {
+                batching: false,
+                chunking_enabled: cfg!(feature = "chunking"),
+                ..ProducerConfig::new(topic)
+            },
+        }
+    }
+
+    /// Calls the user's code, if there is any that was not called yet.
+    fn make(&mut self, option: &str, topic: TopicName) -> Result<(), Error> {
+        let Self::Custom(customize) = self else { return Ok(()) };
+        let (customize, mut config) = (customize.clone(), self.for_topic(topic));
+        // Options that were left halfway are thrown away.
+        catch_unwind(AssertUnwindSafe(|| customize(&mut config))).map_err(|panic| {
+            let why = format!("the code of {option} panicked: {}", words(&*panic));
+            Error::new(ErrorKind::InvalidOption, why)
+        })?;
+        *self = Self::Made(Box::new(config));
+        Ok(())
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
+}
 
 /// When and where a consumer gives messages away: Java's `DeadLetterPolicy`.
 ///
@@ -27,8 +72,8 @@ pub struct DeadLetterPolicy {
     pub retry_letter_topic: Option<String>,
     /// A subscription that is made with the dead letter topic, so that it keeps what comes: none.
     pub initial_subscription_name: Option<String>,
-    dead_letter_producer: Option<Customize>,
-    retry_letter_producer: Option<Customize>,
+    dead_letter_producer: Template,
+    retry_letter_producer: Template,
 }
 
 impl Default for DeadLetterPolicy {
@@ -46,8 +91,8 @@ impl DeadLetterPolicy {
             dead_letter_topic: None,
             retry_letter_topic: None,
             initial_subscription_name: None,
-            dead_letter_producer: None,
-            retry_letter_producer: None,
+            dead_letter_producer: Template::Default,
+            retry_letter_producer: Template::Default,
         }
     }
 
@@ -74,24 +119,26 @@ impl DeadLetterPolicy {
     }
 
     /// Changes the options of the dead letter topic's producer: Java's
-    /// `deadLetterProducerBuilderCustomizer`. The topic stays.
+    /// `deadLetterProducerBuilderCustomizer`. The topic stays. It is called once, when the consumer is
+    /// opened; natively, a panic in it is the error `InvalidOption` of that.
     #[must_use]
     pub fn dead_letter_producer(
         mut self,
         customize: impl Fn(&mut ProducerConfig) + Send + Sync + 'static,
     ) -> Self {
-        self.dead_letter_producer = Some(Arc::new(customize));
+        self.dead_letter_producer = Template::Custom(Arc::new(customize));
         self
     }
 
     /// Changes the options of the retry letter topic's producer: Java's
-    /// `retryLetterProducerBuilderCustomizer`. The topic stays.
+    /// `retryLetterProducerBuilderCustomizer`. The topic stays. It is called once, when the consumer is
+    /// opened; natively, a panic in it is the error `InvalidOption` of that.
     #[must_use]
     pub fn retry_letter_producer(
         mut self,
         customize: impl Fn(&mut ProducerConfig) + Send + Sync + 'static,
     ) -> Self {
-        self.retry_letter_producer = Some(Arc::new(customize));
+        self.retry_letter_producer = Template::Custom(Arc::new(customize));
         self
     }
 }
@@ -127,20 +174,52 @@ impl ConsumerConfig {
             return None;
         }
         self.topic = first.clone();
-        let (dead, retry) =
-            (self.dead_letter_producer().ok()?.topic, self.retry_letter_producer().ok()?.topic);
+        let (dead, retry) = (self.dead_letter_topic().ok()?, self.retry_letter_topic().ok()?);
         let policy = self.dead_letter_policy.get_or_insert_default();
         policy.dead_letter_topic = Some(dead.to_string());
         policy.retry_letter_topic = Some(retry.to_string());
         Some(retry)
     }
 
-    /// Options of the producer of dead letters. They travel one by one, as Java's do.
-    pub(crate) fn dead_letter_producer(&self) -> Result<ProducerConfig, Error> {
+    /// Calls the code of the user's that changes the options of the producers of letters, once: what it made is kept.
+    /// [`Client::subscribe`](crate::Client::subscribe) does so too; whoever calls that under a lock does it before.
+    ///
+    /// # Errors
+    /// `InvalidOption`: it panicked.
+    pub fn make_letter_producers(&mut self) -> Result<(), Error> {
+        if !cfg!(feature = "redelivery") || self.dead_letter_policy.is_none() {
+            return Ok(());
+        }
+        // A name that is none is for `validate`, which lists all that is wrong.
+        let dead = self.dead_letter_topic().unwrap_or_else(|_| self.topic.clone());
+        let retry = self.retry_letter_topic().unwrap_or_else(|_| self.topic.clone());
+        let Some(policy) = &mut self.dead_letter_policy else { return Ok(()) };
+        policy.dead_letter_producer.make("dead_letter_producer", dead)?;
+        policy.retry_letter_producer.make("retry_letter_producer", retry)
+    }
+
+    fn dead_letter_topic(&self) -> Result<TopicName, Error> {
         let policy = self.dead_letter_policy.as_ref();
-        let named = policy.and_then(|policy| policy.dead_letter_topic.as_deref());
-        let customize = policy.and_then(|policy| policy.dead_letter_producer.as_ref());
-        let mut config = self.letter_producer(named, "DLQ", customize)?;
+        self.letter_topic(policy.and_then(|policy| policy.dead_letter_topic.as_deref()), "DLQ")
+    }
+
+    fn retry_letter_topic(&self) -> Result<TopicName, Error> {
+        let policy = self.dead_letter_policy.as_ref();
+        self.letter_topic(policy.and_then(|policy| policy.retry_letter_topic.as_deref()), "RETRY")
+    }
+
+    fn letter_topic(&self, named: Option<&str>, suffix: &str) -> Result<TopicName, Error> {
+        match named {
+            Some(topic) => TopicName::parse(topic),
+            None => TopicName::parse(&format!("{}-{}-{suffix}", self.topic, self.subscription)),
+        }
+    }
+
+    /// Options of the producer of dead letters.
+    pub(crate) fn dead_letter_producer(&self) -> Result<ProducerConfig, Error> {
+        let (topic, default) = (self.dead_letter_topic()?, Template::Default);
+        let policy = self.dead_letter_policy.as_ref();
+        let mut config = policy.map_or(&default, |policy| &policy.dead_letter_producer).for_topic(topic);
         if let Some(name) = policy.and_then(|policy| policy.initial_subscription_name.as_ref()) {
             config.initial_subscription_name = Some(name.clone());
         }
@@ -149,29 +228,8 @@ impl ConsumerConfig {
 
     /// Options of the producer of retry letters.
     pub(crate) fn retry_letter_producer(&self) -> Result<ProducerConfig, Error> {
+        let (topic, default) = (self.retry_letter_topic()?, Template::Default);
         let policy = self.dead_letter_policy.as_ref();
-        let named = policy.and_then(|policy| policy.retry_letter_topic.as_deref());
-        let customize = policy.and_then(|policy| policy.retry_letter_producer.as_ref());
-        self.letter_producer(named, "RETRY", customize)
-    }
-
-    fn letter_producer(
-        &self,
-        named: Option<&str>,
-        suffix: &str,
-        customize: Option<&Customize>,
-    ) -> Result<ProducerConfig, Error> {
-        let topic = match named {
-            Some(topic) => TopicName::parse(topic)?,
-            None => TopicName::parse(&format!("{}-{}-{suffix}", self.topic, self.subscription))?,
-        };
-        let mut config = ProducerConfig::new(topic.clone());
-        config.batching = false;
-        config.chunking_enabled = cfg!(feature = "chunking");
-        if let Some(customize) = customize {
-            customize(&mut config);
-        }
-        config.topic = topic;
-        Ok(config)
+        Ok(policy.map_or(&default, |policy| &policy.retry_letter_producer).for_topic(topic))
     }
 }

@@ -2,6 +2,20 @@
 //!
 //! Brokers store acknowledgements by entry. An ACK of an entry without a bit set means all of its
 //! messages, whatever index it names, so an entry is acknowledged only when all of it is.
+//!
+//! Of each batch, by its entry:
+//!
+//! ```text
+//!             one of it acknowledged; delivered with some bits closed        the last open bit acknowledged
+//! (all open) ---------------------------------------------------> partial ---------------------------------> whole
+//!     |                                                            |   ^ one more acknowledged: a bit is closed
+//!     |                                                            +---+
+//!     +-- a batch of one, or all of it at once -----------------------------------------------------------> whole
+//!
+//! whole: told to the broker, and forgotten. A cumulative acknowledgement makes all entries before it whole, closes
+//! the bits up to it in its own, and while that is partial tells the broker the entry before.
+//! link lost, redelivery of all: partial -> (all open), it comes again with the bits that the broker knows of
+//! ```
 
 use std::collections::BTreeMap;
 

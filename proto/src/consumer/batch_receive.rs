@@ -17,8 +17,8 @@ use crate::time::Time;
 /// `BatchReceivePolicy.DEFAULT_POLICY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchReceivePolicy {
-    /// As soon as so many messages wait: no such limit, as Java's `maxNumMessages` of -1. Never more than
-    /// the receiver queue holds.
+    /// As soon as so many messages wait: no such limit, as Java's `maxNumMessages` of -1. As there, a
+    /// receiver queue that is smaller is made as large.
     pub max_num_messages: Option<u32>,
     /// As soon as messages of so many bytes wait: 10 MiB, as Java's `maxNumBytes`.
     pub max_num_bytes: Option<usize>,

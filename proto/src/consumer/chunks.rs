@@ -58,7 +58,7 @@ struct Gathering {
 impl Gathering {
     /// Bytes that it holds.
     fn bytes(&self) -> usize {
-        self.payload.len() + self.keys.len() * size_of::<Key>()
+        size_of::<Self>() + self.uuid.len() + self.payload.len() + self.keys.len() * size_of::<Key>()
     }
 }
 
@@ -176,13 +176,15 @@ impl Chunks {
         if max > 0 && self.gathering.len() >= max {
             self.give_up_oldest(config, None);
         }
-        self.gathering.push_back(Gathering {
+        let begun = Gathering {
             uuid: part.uuid.to_vec(),
             count: part.count,
             total: part.total,
             since: now.time,
             ..Gathering::default()
-        });
+        };
+        self.bytes += begun.bytes();
+        self.gathering.push_back(begun);
     }
 
     fn whole(&mut self, at: usize, key: Key) -> Gathered {
@@ -225,7 +227,7 @@ impl Chunks {
     }
 
     fn remove(&mut self, at: usize) -> Gathering {
-        let removed = self.gathering.remove(at).unwrap_or_default();
+        let Some(removed) = self.gathering.remove(at) else { return Gathering::default() };
         self.bytes -= removed.bytes();
         removed
     }

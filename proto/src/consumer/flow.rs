@@ -15,6 +15,7 @@
 //! size of a fixed queue:      max
 //! size of an auto-scaled one: min --ran empty after it had been full: x2--> max; memory short: /2 --> min
 //! with a cap on bytes:        never more messages than the cap has room for, by what the last ones took
+//! one of several parts:       max and cap are its share, which changes as parts come and go
 //! ```
 
 use super::queue::Queue;
@@ -93,6 +94,21 @@ impl Flow {
         self.returned += i64::from(size) - i64::from(self.size);
         self.size = size;
         self.set_due();
+    }
+
+    /// The most that it may hold is another, as it shares with others; whether it may hold more now than before.
+    pub(crate) fn share(&mut self, max: u32, bytes: Option<usize>) -> bool {
+        let before = self.size;
+        self.max = max.max(1);
+        if let Some(scale) = &mut self.scale {
+            scale.min = scale.min.min(self.max);
+            scale.size = scale.size.min(self.max);
+        }
+        if let (Some(cap), Some(bytes)) = (&mut self.bytes, bytes) {
+            cap.cap = bytes;
+        }
+        self.resize();
+        self.size > before
     }
 
     fn set_due(&mut self) {

@@ -36,6 +36,8 @@ pub(crate) struct MultiTopicsConsumer {
     pub(crate) also_closing: Vec<OpId>,
     pub(crate) topics: Vec<Topic>,
     parts: Vec<Part>,
+    /// What each part was told that it may hold.
+    shared: Option<Share>,
     pub(crate) pattern: Option<Box<Pattern>>,
     /// Parts that have messages, in the order of their turns.
     ready: VecDeque<ConsumerId>,
@@ -78,6 +80,13 @@ pub(crate) enum Added {
     Found,
 }
 
+/// What a part may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) messages: u32,
+    pub(crate) bytes: Option<usize>,
+}
+
 #[derive(Debug)]
 struct Part {
     id: ConsumerId,
@@ -96,6 +105,7 @@ impl MultiTopicsConsumer {
             also_closing: Vec::new(),
             topics: Vec::new(),
             parts: Vec::new(),
+            shared: None,
             pattern: None,
             ready: VecDeque::new(),
             taken: VecDeque::new(),
@@ -157,11 +167,20 @@ impl MultiTopicsConsumer {
         self.reset(id);
     }
 
-    /// How many messages each of so many more parts may hold.
-    pub(crate) fn queue_size(&self, more: u32) -> u32 {
-        let parts = u32::try_from(self.parts.len()).unwrap_or(u32::MAX).max(more).max(1);
+    /// How many messages and bytes each part may hold.
+    pub(crate) fn share(&self) -> Share {
+        let parts = u32::try_from(self.parts.len()).unwrap_or(u32::MAX).max(1);
         let total = self.config.max_total_receiver_queue_size_across_partitions;
-        self.config.receiver_queue_size.min(total / parts).max(1)
+        Share {
+            messages: self.config.receiver_queue_size.min(total / parts).max(1),
+            bytes: self.config.receiver_queue_bytes.map(|bytes| (bytes / parts as usize).max(1)),
+        }
+    }
+
+    /// The share of each part, if it is another than it was.
+    pub(crate) fn share_anew(&mut self) -> Option<Share> {
+        let share = Some(self.share());
+        (self.shared != share).then(|| self.shared = share).and(share)
     }
 
     // ---- messages ----
@@ -346,10 +365,14 @@ mod tests {
 
     #[test]
     fn r01_queues_of_all_parts_stay_within_their_sum() {
-        let mut consumer = consumer(&[("a", 2)]);
-        assert_eq!(consumer.queue_size(10), 1000);
-        assert_eq!(consumer.queue_size(100), 500);
-        consumer.config.max_total_receiver_queue_size_across_partitions = 1;
-        assert_eq!(consumer.queue_size(4), 1);
+        let mut two = consumer(&[("a", 2)]);
+        two.config.receiver_queue_bytes = Some(5000);
+        assert_eq!(two.share_anew(), Some(Share { messages: 1000, bytes: Some(2500) }));
+        assert_eq!(two.share_anew(), None);
+        let mut many = consumer(&[("a", 60), ("b", 40)]);
+        assert_eq!(many.share(), Share { messages: 500, bytes: None });
+        many.config.max_total_receiver_queue_size_across_partitions = 1;
+        many.config.receiver_queue_bytes = Some(1);
+        assert_eq!(many.share(), Share { messages: 1, bytes: Some(1) });
     }
 }

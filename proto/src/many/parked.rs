@@ -1,6 +1,11 @@
 //! Messages for a partition whose producer is not open yet.
 //!
 //! Only a producer that starts lazily has any, or one whose partition failed and is opened again.
+//!
+//! ```text
+//! sent, and both limits have room -> Parked --the part is open--> pending there, whatever the limits say by then
+//!                                      \--it failed, it took too long--> failed
+//! ```
 
 use bytes::Bytes;
 
@@ -52,7 +57,7 @@ impl Parked {
         Self {
             token,
             since,
-            size: payload.as_ref().map_or(0, |p| p.as_slice().len()),
+            size: Self::size_of(message),
             payload: payload.map(|payload| match payload {
                 Payload::Slice(slice) => Bytes::copy_from_slice(slice),
                 Payload::Shared(bytes) => bytes.clone(),
@@ -69,6 +74,24 @@ impl Parked {
             replicate_to: replicate_to.iter().map(|cluster| (*cluster).to_owned()).collect(),
             source_id: source_id.copied(),
         }
+    }
+
+    /// Bytes that it takes to keep a message: an empty one is not free.
+    pub(crate) fn size_of(message: &Outgoing<'_>) -> usize {
+        let key = message.key.as_ref().map_or(0, |key| match key {
+            Key::Text(text) => text.len(),
+            Key::Bytes(bytes) => bytes.len(),
+        });
+        let properties = message
+            .properties
+            .iter()
+            .map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
+        let clusters = message.replicate_to.iter().map(|name| size_of::<String>() + name.len());
+        size_of::<Self>()
+            + message.payload.as_ref().map_or(0, |payload| payload.as_slice().len())
+            + key
+            + message.ordering_key.map_or(0, <[u8]>::len)
+            + properties.chain(clusters).sum::<usize>()
     }
 
     /// Does something with the message as it was given.

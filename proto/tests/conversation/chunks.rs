@@ -215,30 +215,65 @@ fn c28_gathering_is_bounded_by_count() {
     }
 }
 
-#[test]
-fn c28_gathering_is_bounded_by_bytes() {
-    let mut talk = Talk::new();
-    let config = ConsumerConfig { max_uncompressed_size: 1, ..shared() };
+/// A consumer that may gather 1000 bytes, of any number of messages.
+fn of_thousand_bytes(talk: &mut Talk) -> (ConsumerId, ConnId) {
+    let config = ConsumerConfig { max_uncompressed_size: 1, max_pending_chunked_message: 0, ..shared() };
     let (id, op) = talk.client.subscribe(config, talk.now).expect("options");
     let conn = talk.accept_with(BROKER, 1000);
     talk.locate(conn);
     let open = hear!(talk, conn, Subscribe);
     talk.say(conn, success(open.request_id));
     talk.ended(op).expect("a consumer");
-    said(&mut talk, conn);
-    let piece = "x".repeat(400);
+    said(talk, conn);
+    (id, conn)
+}
+
+#[test]
+fn c28_gathering_is_bounded_by_bytes() {
+    let mut talk = Talk::new();
+    let (id, conn) = of_thousand_bytes(&mut talk);
+    let piece = "x".repeat(300);
     for n in 0..3 {
-        talk.say_bytes(conn, delivery(id, n, &[], &chunk(&format!("p-{n}"), 0, 2, 800, &piece)));
+        talk.say_bytes(conn, delivery(id, n, &[], &chunk(&format!("p-{n}"), 0, 2, 600, &piece)));
     }
     talk.pass(secs(1));
     assert_eq!(said(&mut talk, conn), Said { permits: 3, acknowledged: vec![], again: vec![0] });
     for (entry, uuid) in [(7, "p-1"), (8, "p-2")] {
-        talk.say_bytes(conn, delivery(id, entry, &[], &chunk(uuid, 1, 2, 800, &piece)));
-        assert_eq!(whole(&mut talk, id).0.len(), 800);
+        talk.say_bytes(conn, delivery(id, entry, &[], &chunk(uuid, 1, 2, 600, &piece)));
+        assert_eq!(whole(&mut talk, id).0.len(), 600);
     }
     // One that says it is larger is not even begun.
     talk.say_bytes(conn, delivery(id, 9, &[], &chunk("p-9", 0, 2, 1001, "x")));
     assert_eq!(kind(talk.receive(id).remove(0)), ErrorKind::Corrupted);
+}
+
+#[test]
+fn c28_what_it_takes_to_gather_counts_too() {
+    // Their ids are long.
+    let mut talk = Talk::new();
+    let (id, conn) = of_thousand_bytes(&mut talk);
+    let long = |n: u64| format!("{n}{}", "p".repeat(350));
+    (0..3).for_each(|n| deliver(&mut talk, conn, id, n, &long(n), 0));
+    talk.pass(secs(1));
+    assert_eq!(said(&mut talk, conn).again, [0]);
+    // There are many of them, with hardly anything in each.
+    let mut talk = Talk::new();
+    let (id, conn) = of_thousand_bytes(&mut talk);
+    (0..100).for_each(|n| deliver(&mut talk, conn, id, n, &n.to_string(), 0));
+    talk.pass(secs(1));
+    let given_up = said(&mut talk, conn).again.len();
+    assert!((85..100).contains(&given_up), "{given_up}");
+    // The latest are still there, and the sum is right when they end: there is room for as many again.
+    for n in 98..100 {
+        deliver(&mut talk, conn, id, n + 100, &n.to_string(), 1);
+        deliver(&mut talk, conn, id, n + 200, &n.to_string(), 2);
+        assert_eq!(whole(&mut talk, id).0, "abcdef");
+    }
+    talk.pass(secs(1));
+    said(&mut talk, conn);
+    (0..2).for_each(|n| deliver(&mut talk, conn, id, n + 300, &format!("a{n}"), 0));
+    talk.pass(secs(1));
+    assert_eq!(said(&mut talk, conn).again.len(), 0);
 }
 
 #[test]

@@ -55,7 +55,13 @@ fn retrying(talk: &mut Talk) -> (ConsumerId, [ConsumerId; 2], ConnId) {
 fn keyed(key: &str, properties: &[(&str, &str)], payload: &str) -> bytes::Bytes {
     let properties =
         properties.iter().map(|(k, v)| KeyValue { key: (*k).to_owned(), value: (*v).to_owned() }).collect();
-    let metadata = MessageMetadata { partition_key: Some(key.to_owned()), properties, ..metadata() };
+    let metadata = MessageMetadata {
+        partition_key: Some(key.to_owned()),
+        ordering_key: Some(bytes::Bytes::from_static(b"order")),
+        event_time: Some(1_700_000_000_123),
+        properties,
+        ..metadata()
+    };
     entry_of(&metadata, payload.as_bytes())
 }
 
@@ -82,6 +88,14 @@ fn opened(talk: &mut Talk, conn: ConnId, topic: &str) -> ProducerId {
     producer
 }
 
+/// A letter has what its message had beside the payload and the properties.
+fn keeps_keys_and_time(heard: &Heard) {
+    let metadata = &heard.metadata;
+    assert_eq!(metadata.partition_key.as_deref(), Some("k"));
+    assert_eq!(metadata.ordering_key.as_deref(), Some(&b"order"[..]));
+    assert_eq!(metadata.event_time, Some(1_700_000_000_123));
+}
+
 fn properties(heard: &Heard) -> BTreeMap<&str, &str> {
     heard.metadata.properties.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect()
 }
@@ -101,10 +115,8 @@ fn c12_a_message_at_its_limit_goes_to_the_dead_letter_topic_and_is_acked_after_t
     assert_eq!(again.iter().map(|id| id.entry_id).collect::<Vec<_>>(), [7]);
     let producer = opened(&mut talk, conn, DLQ);
     let sent = talk.hear_send(conn);
-    assert_eq!(
-        (&sent.payload[..], sent.metadata.partition_key.as_deref()),
-        (&b"the last time"[..], Some("k"))
-    );
+    assert_eq!(&sent.payload[..], b"the last time");
+    keeps_keys_and_time(&sent);
     let expected = [
         ("ORIGIN_MESSAGE_ID", "3:8:-1"),
         ("ORIGIN_MESSAGE_IDY_TIME", "3:8:-1"),
@@ -282,7 +294,7 @@ fn c11_a_message_that_is_put_off_is_counted_and_acked_after_the_receipt() {
         ("why", "not yet"),
     ];
     assert_eq!(properties(&sent), expected.into());
-    assert_eq!(sent.metadata.partition_key.as_deref(), Some("k"));
+    keeps_keys_and_time(&sent);
     assert_eq!(sent.metadata.deliver_at_time, Some(talk.now.wall_ms as i64 + 5_000));
     assert_eq!(talk.ended_yet(op), None);
     talk.receipt(conn, producer, 0);
@@ -301,6 +313,7 @@ fn c11_one_that_was_put_off_too_often_is_a_dead_letter() {
     let producer = opened(&mut talk, conn, DLQ);
     let sent = talk.hear_send(conn);
     assert_eq!(properties(&sent)["RECONSUMETIMES"], "3");
+    keeps_keys_and_time(&sent);
     assert_eq!(sent.metadata.deliver_at_time, None);
     talk.receipt(conn, producer, 0);
     assert_eq!(hear!(talk, conn, Ack).ack_type, AckType::CUMULATIVE);
@@ -339,4 +352,69 @@ fn c11_putting_off_ends_with_its_reason() {
     assert_eq!(hear!(talk, conn, CloseProducer).producer_id, producer.0);
     let late = talk.client.reconsume_later(id, &message, &[], ms(0), false, talk.now);
     assert_eq!(kind(talk.ended(late)), ErrorKind::AlreadyClosed);
+}
+
+#[test]
+fn c12_what_changes_the_producers_of_letters_is_called_once_for_all_partitions() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    let calls = Arc::new(AtomicU32::new(0));
+    let (dead, retry) = (calls.clone(), calls.clone());
+    let policy = DeadLetterPolicy::new(2)
+        .dead_letter_producer(move |producer| {
+            assert_eq!(producer.topic.as_str(), DLQ);
+            producer.name = Some(format!("undertaker {}", dead.fetch_add(1, Relaxed)));
+        })
+        .retry_letter_producer(move |_| assert_eq!(retry.fetch_add(10, Relaxed), 1));
+    let mut config = with(policy);
+    config.make_letter_producers().expect("made");
+    config.validate().expect("options");
+    let mut talk = Talk::new();
+    let (id, op) = talk.client.subscribe(config, talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    let asked = hear!(talk, conn, PartitionedTopicMetadata);
+    talk.say(conn, partitions(asked.request_id, 3));
+    let mut parts = Vec::new();
+    let mut flows = 0;
+    while flows < 3 {
+        match talk.hear(conn).0 {
+            Command::LookupTopic(asked) => talk.say(conn, serves(asked.request_id, BROKER)),
+            Command::Subscribe(open) => {
+                talk.say(conn, success(open.request_id));
+                parts.push(ConsumerId(open.consumer_id));
+            }
+            Command::Flow(_) => flows += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    talk.ended(op).expect("a consumer");
+    talk.say_bytes(conn, redelivery(parts[2], 7, 3, &[], &single("x")));
+    assert!(take(&mut talk, id).is_empty());
+    // The options are those that were made; the topic is the partition's own.
+    talk.locate(conn);
+    let open = hear!(talk, conn, Producer);
+    assert_eq!(open.topic, format!("{TOPIC}-partition-2-s-DLQ"));
+    assert_eq!(open.producer_name.as_deref(), Some("undertaker 0"));
+    assert_eq!(calls.load(Relaxed), 11);
+}
+
+#[test]
+fn c12_a_panic_of_what_changes_the_producers_of_letters_is_an_error() {
+    let dead = DeadLetterPolicy::new(2).dead_letter_producer(|_| panic!("no such option"));
+    let retry = DeadLetterPolicy::new(2).retry_letter_producer(|_| panic!("{} options", 7));
+    let mut talk = Talk::new();
+    for (policy, words) in
+        [(dead, "dead_letter_producer panicked: no such option"), (retry, "panicked: 7 options")]
+    {
+        let refused = talk.client.subscribe(with(policy.clone()), talk.now).expect_err("refused");
+        assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+        assert!(refused.to_string().contains(words), "{refused}");
+        let topics = [topic()];
+        let refused = talk.client.subscribe_topics(with(policy), &topics, talk.now).expect_err("refused");
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    let bad = DeadLetterPolicy::new(2).dead_letter_producer(|producer| producer.batching_max_messages = 0);
+    let refused = talk.client.subscribe(with(bad), talk.now).expect_err("refused");
+    assert!(refused.to_string().contains("batching_max_messages"), "{refused}");
+    talk.client.subscribe(limited(), talk.now).expect("options");
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use pulsewire_proto::wire::*;
 use pulsewire_proto::{
-    ConnId, ConsumerConfig, ConsumerId, ErrorKind, Event, Key, MessageId, OpId, Outgoing, Output, Payload,
-    ProducerConfig, ProducerId, RegexSubscriptionMode, SeekTarget, TopicName, TopicsPattern,
+    ClientConfig, ConnId, ConsumerConfig, ConsumerId, ErrorKind, Event, Key, MessageId, OpId, Outgoing,
+    Output, Payload, ProducerConfig, ProducerId, RegexSubscriptionMode, SeekTarget, TopicName, TopicsPattern,
 };
 
 use crate::talk::*;
@@ -333,6 +333,102 @@ fn p24_messages_that_wait_for_a_partition_end_once_each() {
 }
 
 #[test]
+fn p18_what_waits_for_a_partition_keeps_both_limits() {
+    use pulsewire_proto::MessageRoutingMode::CustomPartition;
+    let custom = || ProducerConfig { message_routing_mode: CustomPartition, ..unbatched() };
+    let park = |talk: &mut Talk, id, message: &Outgoing<'_>| talk.client.send_to(id, 1, message, talk.now);
+    let lazy = |talk: &mut Talk, config: ProducerConfig| {
+        let config = ProducerConfig { lazy_start_partitioned_producers: true, ..config };
+        let (id, op) = talk.client.create_producer(config, talk.now).expect("options");
+        let conn = talk.accept(BROKER);
+        says_partitions(talk, conn, 2);
+        let first = opens_producer(talk, conn);
+        talk.say(conn, producer_success(first.request_id, "p", -1));
+        talk.ended(op).expect("a producer");
+        (id, conn)
+    };
+    let empty = Outgoing::default();
+
+    // The number of messages: the third is refused when it is sent, and the two go out.
+    let mut talk = Talk::new();
+    let (id, conn) = lazy(&mut talk, ProducerConfig { max_pending_messages: 2, ..custom() });
+    let tokens: Vec<_> = (0..2).map(|_| park(&mut talk, id, &empty).expect("room")).collect();
+    assert_eq!(kind(park(&mut talk, id, &empty)), ErrorKind::QueueFull);
+    talk.locate_again(conn);
+    let open = hear!(talk, conn, Producer);
+    let part = ProducerId(open.producer_id);
+    talk.say(conn, producer_success(open.request_id, "p", -1));
+    (0..2).for_each(|_| drop(talk.hear_send(conn)));
+    assert_eq!(kind(park(&mut talk, id, &empty)), ErrorKind::QueueFull);
+    while talk.event().is_some() {}
+    talk.receipt(conn, part, 0);
+    assert_eq!(talk.event(), Some(Event::Writable));
+    talk.receipt(conn, part, 1);
+    for token in tokens {
+        assert!(talk.all_settled()[&(id, token)].is_ok());
+    }
+
+    // What fails while it waits leaves room, and whoever was refused hears of it.
+    for timeout in [true, false] {
+        let mut talk = Talk::new();
+        let config = ProducerConfig { max_pending_messages: 1, send_timeout: secs(5), ..custom() };
+        let (id, conn) = lazy(&mut talk, config);
+        park(&mut talk, id, &empty).expect("room");
+        assert_eq!(kind(park(&mut talk, id, &empty)), ErrorKind::QueueFull);
+        talk.locate_again(conn);
+        let open = hear!(talk, conn, Producer);
+        while talk.event().is_some() {}
+        if timeout {
+            talk.pass(secs(5));
+        } else {
+            talk.say(conn, failure(open.request_id, ServerError::TOPIC_TERMINATED_ERROR));
+        }
+        assert_eq!(talk.event(), Some(Event::Writable));
+        park(&mut talk, id, &empty).expect("room");
+    }
+
+    // Memory: a null value with a key and properties takes some, too; and what was let in is sent.
+    let limit = 4000;
+    let mut talk = Talk::with(ClientConfig { memory_limit: limit, ..config(BROKER) });
+    let (id, conn) = lazy(&mut talk, custom());
+    let long = "v".repeat(300);
+    let message = Outgoing {
+        key: Some(Key::Text("key")),
+        properties: &[("name", long.as_str())],
+        ..Default::default()
+    };
+    let mut tokens = Vec::new();
+    let refused = loop {
+        match park(&mut talk, id, &message) {
+            Ok(token) => tokens.push(token),
+            Err(error) => break error,
+        }
+        assert!(tokens.len() * long.len() <= limit, "more waits than the memory limit allows");
+    };
+    assert_eq!(refused.kind(), ErrorKind::QueueFull);
+    talk.locate_again(conn);
+    let open = hear!(talk, conn, Producer);
+    talk.say(conn, producer_success(open.request_id, "p", -1));
+    for (sequence_id, token) in (0..).zip(tokens) {
+        talk.hear_send(conn);
+        talk.receipt(conn, ProducerId(open.producer_id), sequence_id);
+        assert!(talk.all_settled()[&(id, token)].is_ok());
+    }
+
+    // A small memory limit that frames exceed refuses nothing that was let in: one message, however large.
+    let mut talk = Talk::with(ClientConfig { memory_limit: 1, ..config(BROKER) });
+    let (id, conn) = lazy(&mut talk, custom());
+    let token = park(&mut talk, id, &message).expect("one is always let in");
+    assert_eq!(kind(park(&mut talk, id, &message)), ErrorKind::QueueFull);
+    talk.locate_again(conn);
+    let open = hear!(talk, conn, Producer);
+    talk.say(conn, producer_success(open.request_id, "p", -1));
+    talk.hear_send(conn);
+    talk.receipt(conn, ProducerId(open.producer_id), 0);
+    assert!(talk.all_settled()[&(id, token)].is_ok());
+}
+
+#[test]
 fn r02_a_key_goes_where_its_hash_says_in_every_mode() {
     let mut talk = Talk::new();
     let (id, conn, parts) = two_partitions(&mut talk, unbatched());
@@ -532,6 +628,54 @@ fn r01_queues_of_partitions_stay_within_their_sum() {
     for _ in 0..4 {
         assert_eq!(hear!(talk, conn, Flow).message_permits, 25);
     }
+}
+
+/// Parts are opened, each with so many permits.
+fn subscribes(talk: &mut Talk, conn: ConnId, n: usize, permits: u32) -> Vec<ConsumerId> {
+    (0..n).for_each(|_| talk.locate_again(conn));
+    let opened: Vec<_> = (0..n).map(|_| hear!(talk, conn, Subscribe)).collect();
+    let opened = opened.into_iter().map(|open| {
+        talk.say(conn, success(open.request_id));
+        assert_eq!(hear!(talk, conn, Flow).message_permits, permits);
+        ConsumerId(open.consumer_id)
+    });
+    opened.collect()
+}
+
+#[test]
+fn r01_queues_of_parts_that_come_and_go_stay_within_their_sum() {
+    let mut talk = Talk::new();
+    let total = 40;
+    let config = ConsumerConfig { max_total_receiver_queue_size_across_partitions: total, ..ungrouped() };
+    let (id, op) = talk.client.subscribe_topics(config, &[name("a")], talk.now).expect("options");
+    let conn = talk.accept(BROKER);
+    says_partitions(&mut talk, conn, 0);
+    let a = subscribes(&mut talk, conn, 1, 40)[0];
+    talk.ended(op).expect("a consumer");
+    let state = |talk: &Talk| talk.client.consumer_state(id).expect("open").receiver_queue_size;
+    // One more, of three partitions: each may hold ten. The first had been promised more, and asks for none
+    // before it is down to that.
+    let op = talk.client.add_topic(id, name("b"), talk.now);
+    says_partitions(&mut talk, conn, 3);
+    assert_eq!(state(&talk), total);
+    subscribes(&mut talk, conn, 3, 10);
+    talk.ended(op).expect("added");
+    for entry in 0..40 {
+        delivers(&mut talk, conn, a, -1, entry, "x");
+    }
+    for _ in 0..34 {
+        talk.client.take(id).expect("open").expect("one waits").expect("a message");
+        talk.client.delivered(id, 1);
+    }
+    talk.quiet(conn);
+    talk.client.take(id).expect("open").expect("one waits").expect("a message");
+    talk.client.delivered(id, 1);
+    assert_eq!(hear!(talk, conn, Flow).message_permits, 5);
+    // It goes again: the first has it all.
+    talk.client.remove_topic(id, &name("b"), talk.now);
+    (0..3).for_each(|_| drop(hear!(talk, conn, CloseConsumer)));
+    assert_eq!(hear!(talk, conn, Flow).message_permits, 30);
+    assert_eq!(state(&talk), total);
 }
 
 fn several(talk: &mut Talk, topics: &[&str]) -> (ConsumerId, OpId) {

@@ -486,7 +486,7 @@ fn c03_bytes_bound_a_batch_but_for_its_first_message() {
 #[test]
 fn c03_a_full_queue_is_enough_since_nothing_more_can_come() {
     let mut talk = Talk::new();
-    let policy = BatchReceivePolicy { max_num_messages: Some(1000), max_num_bytes: None, timeout: None };
+    let policy = BatchReceivePolicy { max_num_messages: None, max_num_bytes: Some(1000), timeout: None };
     let (id, conn) = open(&mut talk, ConsumerConfig { batch_receive_policy: policy, ..queue_of(3) });
     let ticket = talk.client.batch_receive(id, talk.now).expect("open");
     for n in 0..3 {
@@ -494,6 +494,24 @@ fn c03_a_full_queue_is_enough_since_nothing_more_can_come() {
         talk.deliver(conn, id, n, "x");
     }
     assert_eq!(take_batch(&mut talk, id, ticket).expect("full").len(), 3);
+}
+
+#[test]
+fn c03_the_queue_is_as_large_as_a_batch() {
+    let mut talk = Talk::new();
+    let policy = BatchReceivePolicy { max_num_messages: Some(20), max_num_bytes: None, timeout: None };
+    let (id, conn) = open(&mut talk, ConsumerConfig { batch_receive_policy: policy, ..queue_of(3) });
+    assert_eq!(permits(&mut talk, conn), 20);
+    let ticket = talk.client.batch_receive(id, talk.now).expect("open");
+    for n in 0..20 {
+        assert_eq!(take_batch(&mut talk, id, ticket), None);
+        talk.deliver(conn, id, n, "x");
+    }
+    assert_eq!(take_batch(&mut talk, id, ticket).expect("a batch").len(), 20);
+    // One that is larger stays as it is.
+    let mut talk = Talk::new();
+    let (_, conn) = open(&mut talk, ConsumerConfig { batch_receive_policy: policy, ..queue_of(50) });
+    assert_eq!(permits(&mut talk, conn), 50);
 }
 
 #[test]

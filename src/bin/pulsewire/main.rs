@@ -79,7 +79,8 @@ fn main() -> ExitCode {
         Command::Consume(arguments) => block_on(false, "warn", consume::run(arguments)),
         Command::Perf(arguments) => block_on(arguments.threads(), "warn", perf::run(arguments)),
         Command::Gateway(arguments) => block_on(true, "info", gateway::run(arguments)),
-        Command::Broker(arguments) => block_on(true, "info", broker::run(arguments)),
+        // Its core is one task anyway: each hop between threads costs more than the work.
+        Command::Broker(arguments) => block_on(false, "info", broker::run(arguments)),
         Command::Dev(arguments) => block_on(true, "warn", dev::run(arguments)),
     };
     match result {

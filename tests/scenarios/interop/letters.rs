@@ -10,6 +10,8 @@ use super::witness::{Language::Java, hex};
 use super::{Both, Result, text};
 use crate::env::{Env, Outcome, within};
 
+/// When the message happened.
+const WHEN: u64 = 1_700_000_000_123;
 /// So often a message may come again, or be put off.
 const MAX: u32 = 3;
 const SOON: Duration = Duration::from_millis(200);
@@ -30,7 +32,7 @@ pub(crate) async fn c12_we_bury_what_java_gave_back(env: Env) -> Outcome {
 async fn publish(client: &Client, topic: &str) -> Result<String> {
     let producer = client.producer(topic).create().await.map_err(text)?;
     let message = producer.new_message().payload("poison").key("k").property("own", "1");
-    let id = message.send().await.map_err(text)?;
+    let id = message.ordering_key("order").event_time(WHEN).send().await.map_err(text)?;
     producer.close().await.map_err(text)?;
     Ok(id.to_string())
 }
@@ -80,9 +82,15 @@ async fn dead(both: &Both, client: &Client, topic: &str, origin: &str, put_off: 
     both.ask(Java, subscribe).await?;
     let theirs = they_receive(both, &topic_of_letters, "acknowledge").await?;
     for letter in [ours, theirs] {
-        let found = (&letter["payload"], &letter["key"], &letter["properties"]);
-        if found != (&json!(hex(b"poison")), &json!("k"), &properties) {
-            return Err(format!("the dead letter is {letter} instead of {properties}"));
+        for (what, expected) in [
+            ("payload", json!(hex(b"poison"))),
+            ("key", json!("k")),
+            ("ordering_key", json!(hex(b"order"))),
+            ("event_time", json!(WHEN)),
+            ("properties", properties.clone()),
+        ] {
+            expect(what, &letter[what], &expected)
+                .map_err(|e| format!("{e}, in the dead letter {letter}"))?;
         }
     }
     match within(SOON, consumer.receive()).await {
@@ -127,6 +135,8 @@ async fn put_off(both: Both) -> Outcome {
                 message
             };
             expect("RECONSUMETIMES", &seen["properties"]["RECONSUMETIMES"], &expected)
+                .and_then(|()| expect("the ordering key", &seen["ordering_key"], &json!(hex(b"order"))))
+                .and_then(|()| expect("the event time", &seen["event_time"], &json!(WHEN)))
                 .map_err(|e| format!("{e}, where we were first: {we_first}, after {times} times: {seen}"))?;
         }
         dead(&both, &client, &topic, &origin, Some(MAX + 1)).await?;

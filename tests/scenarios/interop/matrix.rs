@@ -101,7 +101,9 @@ async fn one(both: &Both, writer: Party, mode: Mode, codec: &str, reader: Party)
         let place = |id: &Value| sent.iter().position(|sent| sent["message_id"] == id["message_id"]);
         let mut last = BTreeMap::new();
         for message in &received {
-            let before = last.insert(message["key"].as_str().unwrap_or("").to_owned(), place(message));
+            // An empty key is another one than none.
+            let key = (message["key"].to_string(), message["ordering_key"].to_string());
+            let before = last.insert(key, place(message));
             if before.is_some_and(|before| before > place(message)) {
                 return Err(format!("{} came after a later message of its key", message["message_id"]));
             }

@@ -190,7 +190,11 @@ impl Broker {
         let result = TopicName::parse(&c.topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))
             .and_then(|topic| match self.topics.key(&topic.to_string()) {
-                Some(_) => self.bring_schema(&topic, &c.schema, now).map_err(|bad| refused(bad.told())),
+                // Bytes of no schema: nothing to be registered.
+                Some(_) if c.schema.r#type == SchemaType::NONE => Ok(None),
+                Some(_) => {
+                    self.bring_schema(&topic, &c.schema, now).map(Some).map_err(|bad| refused(bad.told()))
+                }
                 None => {
                     let message = format!("Topic not found {topic}");
                     Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, message))
@@ -201,7 +205,7 @@ impl Broker {
             ..CommandGetOrCreateSchemaResponse::default()
         };
         match result {
-            Ok(at) => response.schema_version = Some(version(at)),
+            Ok(at) => response.schema_version = Some(at.map_or_else(Bytes::new, version)),
             Err(refusal) => {
                 response.error_code = Some(refusal.error);
                 response.error_message = Some(refusal.message);

@@ -426,6 +426,14 @@ scripts! {
         s.ask(b, CommandUnsubscribe { consumer_id: 1, request_id: 7, force: None });
     }
 
+    fn a_schema_of_no_type_is_none(s) {
+        let (a, topic) = (s.client(), s.topic());
+        s.ask(a, producer_on(1, &topic));
+        let schema = Schema { name: "bytes".to_owned(), ..Schema::default() };
+        s.ask(a, CommandGetOrCreateSchema { request_id: 2, topic: topic.clone(), schema, producer_name: None });
+        s.ask(a, CommandGetSchema { request_id: 3, topic, schema_version: None });
+    }
+
     fn a_listener_that_nobody_advertises(s) {
         let (a, topic) = (s.client(), s.topic());
         let command = CommandLookupTopic {
