@@ -263,11 +263,18 @@ fn connect_error(error: &TransportError) -> Error {
     Error::new(kind, format!("the connection failed: {}", error.message()))
 }
 
+/// Whether a gateway's reason for closing would be the same next time: pages are not shown the status of a refused
+/// upgrade, and so they are told by a close.
+fn is_turned_away(message: &str) -> bool {
+    [": token-", ": not-permitted", ": target-refused"].iter().any(|reason| message.contains(reason))
+}
+
 /// An error after that.
 fn lost(error: &TransportError) -> Error {
     let kind = match error.kind() {
         TransportErrorKind::Tls => ErrorKind::Refused,
         TransportErrorKind::Protocol => ErrorKind::Protocol,
+        TransportErrorKind::Closed { code: 1008 } if is_turned_away(error.message()) => ErrorKind::Refused,
         _ => ErrorKind::Disconnected,
     };
     Error::new(kind, format!("the connection was lost: {}", error.message()))

@@ -64,8 +64,6 @@ pub(crate) enum Ending {
     TargetRefused,
     /// Where frames are checked, the client sent something that is none.
     BadFrame,
-    /// Where frames are checked, the client sent a command that is not known.
-    UnknownCommand,
     /// The upstream could not be reached.
     Dial(DialFailed),
     /// The upstream ended the connection in order.
@@ -119,9 +117,6 @@ impl Ending {
                 (Policy, "target-refused", "the gateway does not connect to the broker that was named")
             }
             Ending::BadFrame => (Protocol, "bad-frame", "not a frame of the Pulsar protocol"),
-            Ending::UnknownCommand => {
-                (Policy, "unknown-command", "commands that this gateway does not know are refused")
-            }
             Ending::Dial(DialFailed::Resolve) => {
                 (Again, "upstream-unresolved", "the name of the Pulsar server cannot be resolved")
             }
@@ -234,7 +229,6 @@ mod tests {
             Ending::FirstFrameTimeout,
             Ending::TargetRefused,
             Ending::BadFrame,
-            Ending::UnknownCommand,
             Ending::Dial(DialFailed::Forbidden),
             Ending::Dial(DialFailed::Resolve),
             Ending::Dial(DialFailed::Refused),

@@ -4,7 +4,7 @@
 //! head --command whole--> judged --passes--> passing (the rest of its frame, as it comes) --end of frame--> head
 //!   |                       |----replaced--> (what was understood goes on, not what came) --------------> head
 //!   |                       '----refused---> dropping (the rest of its frame); a Pulsar error goes back --> head
-//!   '--no frame, or a command that nobody knows--> broken: the connection is closed
+//!   '--no frame--> broken: the connection is closed
 //! ```
 //!
 //! Two readers of one protocol can be made to disagree: a command that is one to us and another to the broker would
@@ -34,6 +34,8 @@ use crate::narrow::Permits;
 const MAX_COMMAND: usize = 1024 * 1024;
 /// Errors that wait for the client to read them; no more of its commands are read then.
 const MAX_REPLIES: usize = 64 * 1024;
+/// Of an error that belongs to no request, as Pulsar's own are numbered.
+const NO_REQUEST: u64 = u64::MAX;
 
 /// Commands that act on what was permitted before, or on nothing: they go on as they came.
 const HARMLESS: [i32; 18] = [2, 6, 10, 11, 12, 15, 16, 18, 19, 20, 25, 28, 29, 37, 50, 56, 62, 67];
@@ -199,7 +201,7 @@ impl Filter {
     }
 
     fn judge(&self, command: &Bytes) -> Result<Verdict, Ending> {
-        let number = canonical(command)?;
+        let Some(number) = canonical(command)? else { return Ok(unknown()) };
         if HARMLESS.contains(&number) {
             return Ok(Verdict::Pass);
         }
@@ -306,9 +308,16 @@ impl Filter {
             // Between brokers and coordinators only.
             Command::EndTxnOnPartition(it) => refuse(plain(it.request_id)),
             Command::EndTxnOnSubscription(it) => refuse(plain(it.request_id)),
-            _ => Err(Ending::UnknownCommand),
+            _ => Ok(unknown()),
         }
     }
+}
+
+/// Where its request has its number is not known either, so the error belongs to none.
+fn unknown() -> Verdict {
+    let message = "this gateway does not know this command, and has not passed it on".to_owned();
+    let error = ServerError::AUTHORIZATION_ERROR;
+    Verdict::Refuse("Unknown", CommandError { request_id: NO_REQUEST, error, message }.into())
 }
 
 /// Of a frame that begins here, the length of its command and of what follows that; `None` if eight bytes are not
@@ -327,8 +336,8 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, usize)>, Ending> {
 }
 
 /// The number of a command that is written as all clients write it: its type, then its body, which is the one that
-/// belongs to the type, and nothing else.
-fn canonical(mut command: &[u8]) -> Result<i32, Ending> {
+/// belongs to the type, and nothing else. `None` for numbers over 127, which are none that is known.
+fn canonical(mut command: &[u8]) -> Result<Option<i32>, Ending> {
     let mut byte = || {
         let (first, rest) = command.split_first()?;
         command = rest;
@@ -336,8 +345,10 @@ fn canonical(mut command: &[u8]) -> Result<i32, Ending> {
     };
     let number = match (byte(), byte()) {
         (Some(0x08), Some(number @ 0..0x80)) => number,
-        // Numbers over 127 are none that is known.
-        (Some(0x08), Some(_)) => return Err(Ending::UnknownCommand),
+        (Some(0x08), Some(_)) => {
+            // Not a smaller one, written longer than it is.
+            return if matches!(byte(), Some(1..0x80)) { Ok(None) } else { Err(Ending::BadFrame) };
+        }
         _ => return Err(Ending::BadFrame),
     };
     let tag = u32::from(number) << 3 | 2;
@@ -352,7 +363,7 @@ fn canonical(mut command: &[u8]) -> Result<i32, Ending> {
         length |= usize::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             let well = same && length == command.len();
-            return if well { Ok(i32::from(number)) } else { Err(Ending::BadFrame) };
+            return if well { Ok(Some(i32::from(number))) } else { Err(Ending::BadFrame) };
         }
     }
     Err(Ending::BadFrame)

@@ -55,7 +55,6 @@
 //! | 1008 | `rate-limit` | the client sent more than `bytes_per_second`, and `over_rate` is to close |
 //! | 1008 | `token-missing`, `token-ambiguous`, `token-malformed`, `token-algorithm`, `token-signature`, `token-expired`, `token-not-yet-valid`, `token-issuer`, `token-audience`, `token-unmapped` | the token of a page is refused, or has expired since |
 //! | 1008 | `not-permitted` | no rule of `narrow` is for this token and origin |
-//! | 1008 | `unknown-command` | a command that is not known here, where they are narrowed |
 //! | 1008 | `target-refused` | the broker that the client named is not listed, leads elsewhere, or none was named and there is no other |
 //! | 1008 | `first-frame-timeout` | no CONNECT within `handshake_timeout` |
 //! | 1009 | `message-too-large` | a message over `max_frame_bytes` |

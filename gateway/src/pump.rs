@@ -11,8 +11,9 @@
 //! ```
 //!
 //! * **piping** ([`Pump::run`]). Two directions in one task, each with at most one buffer:
-//!   * *up*: one WebSocket message is held until the upstream has taken all of it; only then is the
-//!     next read from the client. What a slow upstream costs is one message.
+//!   * *up*: one WebSocket message, with the small ones that are ready behind it, is held until the
+//!     upstream has taken all of it; only then is the next read from the client. What a slow upstream
+//!     costs is one message, and one buffer of small ones.
 //!   * *down*: what the upstream has ready is gathered up to the buffer's size and becomes one
 //!     message; nothing more is read from the upstream until the client's socket has taken all of it.
 //!     What a slow client costs is one buffer.
@@ -36,8 +37,8 @@ use futures_util::{Sink, SinkExt, Stream as _};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::ending::Ending;
 use crate::filter::Filter;
@@ -60,6 +61,11 @@ const TURNS: usize = 16;
 
 /// Read from the client's socket at once. Small, as every idle connection has one.
 const CLIENT_READ: usize = 16 * 1024;
+
+/// Smaller messages are written to the upstream together, as far as more of them are ready.
+const SMALL: usize = 4 * 1024;
+/// No more of them.
+const MANY: usize = 64;
 
 /// Scratch space for what is thrown away.
 const DISCARD: usize = 4 * 1024;
@@ -95,6 +101,9 @@ struct Pace {
     until: Option<Instant>,
 }
 
+/// What the client's socket says next; `None` at its end.
+type FromClient = Option<Result<Message, tungstenite::Error>>;
+
 /// One WebSocket joined to one upstream stream.
 pub(crate) struct Pump {
     client: ClientSocket,
@@ -104,6 +113,8 @@ pub(crate) struct Pump {
 
     /// Of the client's last message, what the upstream has not taken yet.
     pending_up: Bytes,
+    /// What was read from the client behind that, and is no small message of bytes.
+    held: Option<FromClient>,
     /// The upstream's stream holds bytes that it has not flushed.
     unflushed_up: bool,
     filter: Option<Box<Filter>>,
@@ -149,6 +160,7 @@ impl Pump {
             entry,
             metrics,
             pending_up: first,
+            held: None,
             unflushed_up: false,
             filter,
             forward: true,
@@ -215,7 +227,7 @@ impl Pump {
                 continue;
             }
             let waits = self.is_paced(UP) || self.filter.as_ref().is_some_and(|filter| filter.is_full());
-            let next = if waits { Poll::Pending } else { Pin::new(&mut self.client).poll_next(cx) };
+            let next = if waits { Poll::Pending } else { self.poll_client(cx) };
             let Poll::Ready(next) = next else {
                 if self.unflushed_up {
                     match ready!(Pin::new(&mut self.upstream).poll_flush(cx)) {
@@ -232,7 +244,10 @@ impl Pump {
                             return Poll::Ready(Ending::RateLimit);
                         }
                         match &mut self.filter {
-                            None => self.pending_up = bytes,
+                            None => {
+                                self.pending_up = bytes;
+                                self.gather_small(cx);
+                            }
                             Some(filter) => {
                                 if let Err(ending) = filter.push(&bytes) {
                                     return Poll::Ready(ending);
@@ -258,6 +273,40 @@ impl Pump {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<FromClient> {
+        match self.held.take() {
+            Some(held) => Poll::Ready(held),
+            None => Pin::new(&mut self.client).poll_next(cx),
+        }
+    }
+
+    /// Puts the small messages that are ready behind a small one. Where bytes a second are counted each has its turn.
+    fn gather_small(&mut self, cx: &mut Context<'_>) {
+        if self.pending_up.len() >= SMALL || self.paces.is_some() {
+            return;
+        }
+        let mut together = BytesMut::new();
+        // Empty ones would never fill it.
+        for _ in 0..MANY {
+            if self.held.is_some() || together.len() + SMALL > self.buffer_bytes {
+                break;
+            }
+            match self.poll_client(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) if bytes.len() < SMALL => {
+                    if together.is_empty() {
+                        together.extend_from_slice(&self.pending_up);
+                    }
+                    together.extend_from_slice(&bytes);
+                }
+                Poll::Ready(other) => self.held = Some(other),
+            }
+        }
+        if !together.is_empty() {
+            self.pending_up = together.freeze();
+        }
     }
 
     /// Upstream to client.

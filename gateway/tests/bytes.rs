@@ -212,3 +212,31 @@ async fn a_flood_one_way_leaves_the_other_prompt() {
     gateway.stop().await;
     reading.await.expect("read to the end");
 }
+
+/// Small ones go to the upstream together, and nothing is lost, turned round or held back by what comes between them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_messages_in_order_among_others() {
+    let gateway = start(echo_upstream().await, |_| ()).await;
+    let mut client = connect(gateway.addr).await;
+    let mut sent = Vec::new();
+    for n in 0..3_000 {
+        let len = match n % 50 {
+            0 => 0,
+            7 => 5_000,
+            23 => 100_000,
+            _ => n % 97,
+        };
+        let bytes = noise(n as u64, len);
+        sent.extend_from_slice(&bytes);
+        client.feed(Message::binary(bytes)).await.expect("sent");
+        if n % 31 == 0 {
+            client.feed(Message::Ping(Bytes::new())).await.expect("sent");
+        }
+        if n % 300 == 299 {
+            soon("flush", client.flush()).await.expect("sent");
+            assert!(receive(&mut client, sent.len()).await == sent, "{n}");
+            sent.clear();
+        }
+    }
+    gateway.stop().await;
+}

@@ -86,6 +86,13 @@ impl Target {
         let slash = if path.starts_with('/') { "" } else { "/" };
         format!("{scheme}://{open}{}{close}:{}{slash}{path}", self.host, self.port)
     }
+
+    /// The same for people to read: without its query, in which there may be a token.
+    pub fn shown_url(&self) -> String {
+        let mut url = self.websocket_url();
+        url.truncate(url.find('?').unwrap_or(url.len()));
+        url
+    }
 }
 
 /// An open duplex byte stream.

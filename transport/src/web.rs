@@ -71,12 +71,12 @@ fn open(target: &Target) -> Result<WebTransport, TransportError> {
         // Asked only now: what stands for it around a module of JavaScript need not be a global.
         let present = Reflect::get(&js_sys::global(), &"WebSocket".into());
         unsupported(if present.is_ok_and(|it| it.is_function()) {
-            format!("{url} cannot be opened from here: {}", describe(&error))
+            format!("{} cannot be opened from here: {}", target.shown_url(), describe(&error))
         } else {
             "this host has no WebSocket (Node has one from version 22)".to_owned()
         })
     })?;
-    Ok(WebTransport::new(socket, url))
+    Ok(WebTransport::new(socket, target.shown_url()))
 }
 
 /// A connection of [`WebConnector`] under way.
@@ -161,7 +161,7 @@ struct Callbacks {
 
 impl std::fmt::Debug for WebTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebTransport").field("url", &self.socket.url()).finish_non_exhaustive()
+        f.debug_struct("WebTransport").finish_non_exhaustive()
     }
 }
 

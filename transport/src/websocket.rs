@@ -208,8 +208,8 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     target: &Target,
     headers: &[(String, String)],
 ) -> Result<WebSocketTransport<S>, TransportError> {
-    let url = target.websocket_url();
-    let unusable = |what: &str| TransportError::new(ErrorKind::Unsupported, format!("{what} for {url}"));
+    let (url, shown) = (target.websocket_url(), target.shown_url());
+    let unusable = |what: &str| TransportError::new(ErrorKind::Unsupported, format!("{what} for {shown}"));
     let mut request = url.as_str().into_client_request().map_err(|error| unusable(&error.to_string()))?;
     for (name, value) in headers {
         let name = HeaderName::try_from(name).map_err(|_| unusable("unusable header name"))?;
@@ -217,7 +217,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         request.headers_mut().insert(name, value);
     }
     let opened = client_async_with_config(request, stream, Some(websocket_config())).await;
-    let (socket, _) = opened.map_err(|error| from_websocket(error, &format!("opening {url}")))?;
+    let (socket, _) = opened.map_err(|error| from_websocket(error, &format!("opening {shown}")))?;
     Ok(WebSocketTransport::new(socket))
 }
 

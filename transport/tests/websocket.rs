@@ -120,6 +120,8 @@ fn urls_of_targets() {
     assert_eq!(url(Scheme::Ws, "localhost", ""), "ws://localhost:8080/pulsar");
     assert_eq!(url(Scheme::Wss, "::1", "/gate?token=1"), "wss://[::1]:8080/gate?token=1");
     assert_eq!(url(Scheme::Ws, "localhost", "gate"), "ws://localhost:8080/gate");
+    let secret = Target { scheme: Scheme::Wss, host: "a".into(), port: 1, path: "/gate?token=1".into() };
+    assert_eq!(secret.shown_url(), "wss://a:1/gate");
 }
 
 /// A gateway says why and closes the socket at once, while the client is busy writing: the reason

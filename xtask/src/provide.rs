@@ -18,6 +18,7 @@ pub(crate) struct Provider {
     world: Option<World>,
     pulsar: Option<RealPulsar>,
     older: Option<OlderPulsar>,
+    guarded: Option<RealPulsar>,
 }
 
 impl Provider {
@@ -67,6 +68,16 @@ impl Provider {
                 let variables =
                     older.environment().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 self.older = Some(older);
+                variables
+            }
+            Need::GuardedPulsar => {
+                let guarded = RealPulsar::start_guarded()?;
+                let variables = vec![
+                    ("PULSAR_GUARDED_PROXY_URL_TLS".to_owned(), guarded.proxy_url_tls.clone()),
+                    ("PULSAR_GUARDED_WEB_URL".to_owned(), guarded.web_url.clone()),
+                    one("PULSAR_GUARDED_DATA", guarded.data().to_owned()),
+                ];
+                self.guarded = Some(guarded);
                 variables
             }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],

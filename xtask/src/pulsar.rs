@@ -107,6 +107,50 @@ fn certificates(dir: &Path) -> Result<Certificates> {
     Ok(files)
 }
 
+/// Settings with which a server authenticates everybody by a token and speaks to others with one of its own.
+struct Guard {
+    broker: BTreeMap<String, String>,
+    proxy: BTreeMap<String, String>,
+    /// A token of `admin`, who may do everything.
+    admin: String,
+}
+
+/// Broker and proxy that ask everybody for a token. The key is in `dir/secret.key`.
+fn guard(home: &Path, dir: &Path) -> Result<Guard> {
+    let key = dir.join("secret.key");
+    let tokens = |arguments: &[&str]| {
+        let mut command = Command::new(home.join("bin/pulsar"));
+        crate::util::output(command.arg("tokens").args(arguments).env("PULSAR_MEM", "-Xmx64m"))
+    };
+    tokens(&["create-secret-key", "--output", &key.display().to_string()])?;
+    let secret = format!("file://{}", key.display());
+    let token = |subject: &str| -> Result<(String, BTreeMap<String, String>)> {
+        let said = tokens(&["create", "--secret-key", &secret, "--subject", subject])?;
+        let made = said.split_whitespace().last().context("Pulsar made no token")?.to_owned();
+        let file = dir.join(format!("{subject}.jwt"));
+        std::fs::write(&file, &made)?;
+        let [provider, own] =
+            ["broker.authentication.AuthenticationProviderToken", "client.impl.auth.AuthenticationToken"]
+                .map(|class| format!("org.apache.pulsar.{class}"));
+        let settings = settings([
+            ("authenticationEnabled", "true".into()),
+            ("authorizationEnabled", "true".into()),
+            ("authenticationProviders", provider),
+            ("tokenSecretKey", secret.clone()),
+            ("superUserRoles", "admin,proxy".into()),
+            ("proxyRoles", "proxy".into()),
+            ("brokerClientAuthenticationPlugin", own),
+            ("brokerClientAuthenticationParameters", format!("file://{}", file.display())),
+        ]);
+        Ok((made, settings))
+    };
+    let (admin, broker) = token("admin")?;
+    let (_, mut proxy) = token("proxy")?;
+    // Who may do what is the broker's to say: the proxy would have to see its metadata.
+    proxy.insert("authorizationEnabled".to_owned(), "false".to_owned());
+    Ok(Guard { broker, proxy, admin })
+}
+
 struct Certificates {
     authority: PathBuf,
     certificate: PathBuf,
@@ -169,13 +213,18 @@ impl Server {
 
     /// Waits until the server answers 200 at the path.
     pub(crate) fn ready(&mut self, what: &str, port: u16, path: &str) -> Result<()> {
+        self.ready_for(what, port, path, None)
+    }
+
+    /// The same for a server that asks for a token.
+    fn ready_for(&mut self, what: &str, port: u16, path: &str, token: Option<&str>) -> Result<()> {
         let log = self.log.clone();
         let child = &mut self.child;
         wait_for(what, START_LIMIT, || {
             if let Some(status) = child.try_wait()? {
                 bail!("{what} ended with {status}");
             }
-            Ok(http_status(port, path).is_ok_and(|code| code == 200))
+            Ok(http_status(port, path, token).is_ok_and(|code| code == 200))
         })
         .with_context(|| format!("the end of its log:\n{}", tail(&log, 30)))
     }
@@ -233,19 +282,28 @@ impl RealPulsar {
 
     /// The same with further settings for the broker.
     pub fn start_with(extra: &[(&str, &str)]) -> Result<Self> {
+        Self::start_as(extra, false)
+    }
+
+    /// One in which broker and proxy ask everybody for a token: tokens signed with `secret.key` in its data.
+    pub fn start_guarded() -> Result<Self> {
+        Self::start_as(&[], true)
+    }
+
+    fn start_as(extra: &[(&str, &str)], guarded: bool) -> Result<Self> {
         crate::setup::jdk()?;
         let home = distribution()?;
-        match Self::attempt(&home, extra) {
+        match Self::attempt(&home, extra, guarded) {
             Ok(pulsar) => Ok(pulsar),
             // Another process may have taken one of the free ports meanwhile.
             Err(error) if format!("{error:#}").contains("Address already in use") => {
-                Self::attempt(&home, extra)
+                Self::attempt(&home, extra, guarded)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn attempt(home: &Path, extra: &[(&str, &str)]) -> Result<Self> {
+    fn attempt(home: &Path, extra: &[(&str, &str)], guarded: bool) -> Result<Self> {
         let data = TempDir::new("pulsar")?;
         let dir = data.path();
         let files = certificates(dir)?;
@@ -280,6 +338,9 @@ impl RealPulsar {
             ("brokerEntryMetadataInterceptors", interceptors.join(",")),
         ]);
         broker.extend(tls_settings.clone());
+        let guard = if guarded { Some(guard(home, dir)?) } else { None };
+        let token = guard.as_ref().map(|guard| guard.admin.as_str());
+        broker.extend(guard.iter().flat_map(|guard| guard.broker.clone()));
         broker.extend(extra.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let broker_file = dir.join("standalone.conf");
         std::fs::write(&broker_file, configuration(&home.join("conf/standalone.conf"), &broker)?)?;
@@ -293,7 +354,7 @@ impl RealPulsar {
             ("PULSAR_MEM", "-Xms256m -Xmx768m -XX:MaxDirectMemorySize=768m".to_owned()),
         ];
         let mut broker = Server::start(home, dir, "standalone", &arguments, &environment)?;
-        broker.ready("Apache Pulsar standalone", web, "/admin/v2/brokers/health")?;
+        broker.ready_for("Apache Pulsar standalone", web, "/admin/v2/brokers/health", token)?;
         let broker_ready = Instant::now();
 
         let mut proxy = settings([
@@ -311,6 +372,7 @@ impl RealPulsar {
             ("webSocketServiceEnabled", "true".into()),
         ]);
         proxy.extend(tls_settings);
+        proxy.extend(guard.iter().flat_map(|guard| guard.proxy.clone()));
         let proxy_file = dir.join("proxy.conf");
         std::fs::write(&proxy_file, configuration(&home.join("conf/proxy.conf"), &proxy)?)?;
         let environment = [
@@ -318,7 +380,7 @@ impl RealPulsar {
             ("PULSAR_MEM", "-Xms64m -Xmx256m -XX:MaxDirectMemorySize=256m".to_owned()),
         ];
         let mut proxy = Server::start(home, dir, "proxy", &[], &environment)?;
-        proxy.ready("the Apache Pulsar proxy", proxy_web, "/admin/v2/brokers/health")?;
+        proxy.ready_for("the Apache Pulsar proxy", proxy_web, "/admin/v2/brokers/health", token)?;
 
         Ok(Self {
             broker_url: format!("pulsar://localhost:{plain}"),

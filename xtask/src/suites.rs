@@ -13,6 +13,9 @@ pub enum Need {
     Chromium,
     /// `PULSAR_BROKER_URL`, `PULSAR_PROXY_URL` and so on: see [`crate::pulsar::RealPulsar::environment`].
     RealPulsar,
+    /// `PULSAR_GUARDED_PROXY_URL_TLS`, `PULSAR_GUARDED_WEB_URL`: another one, whose broker and proxy ask for tokens.
+    /// `PULSAR_GUARDED_DATA`: where its `secret.key`, `ca.pem`, `server.pem` and `server-key.pem` are, and all its logs.
+    GuardedPulsar,
     /// `PULSAR_OLDER_URL`, `PULSAR_OLDER_WEB_URL`: see [`crate::older`].
     OlderPulsar,
     /// `PULSEWIRE_PYTHON`, an interpreter that has the official client.
@@ -203,6 +206,27 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::WebSockets],
         minutes: 5,
     },
+    // Two minutes here; PULSEWIRE_SOAK=30m makes it longer than a suite may take, so run it by cargo then.
+    Suite {
+        name: "soak",
+        run: Run::Command(
+            &[
+                "cargo",
+                "test",
+                "--package",
+                "pulsewire-gateway",
+                "--test",
+                "soak",
+                "--",
+                "--ignored",
+                "--nocapture",
+            ],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::Binary],
+        minutes: 5,
+    },
     Suite {
         name: "scenarios native",
         run: Run::Command(
@@ -280,6 +304,14 @@ pub const SUITES: &[Suite] = &[
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::World, Need::Console, Need::Binary, Need::Python, Need::Chromium],
         minutes: 10,
+    },
+    // A page, a TLS gateway, a Pulsar proxy and a broker, each of which asks for a token.
+    Suite {
+        name: "guarded page",
+        run: Run::Command(&["npm", "run", "--silent", "--workspace", "tests/js", "test:guarded"], &[]),
+        count: Count::Summary,
+        needs: &[Need::GuardedPulsar, Need::Package, Need::Binary, Need::Chromium],
+        minutes: 5,
     },
     // Last: it reads what the others have written.
     Suite { name: "ledger", run: Run::Task(ledger), count: Count::ExitCode, needs: &[], minutes: 1 },

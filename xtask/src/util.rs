@@ -93,11 +93,12 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// The status code of a plain GET on the loopback interface.
-pub fn http_status(port: u16, path: &str) -> Result<u16> {
+pub fn http_status(port: u16, path: &str, token: Option<&str>) -> Result<u16> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n")?;
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{token}Connection: close\r\n\r\n")?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
     let text = String::from_utf8_lossy(&head);

@@ -253,7 +253,7 @@ fn commands_of_two_meanings() {
         ("a long length", [&[0x08, 5, 42, body.len() as u8 | 0x80, 0x80, 0x80, 0x80, 0][..], &body].concat()),
     ] {
         let pushed = filter().push(&raw(&command));
-        assert!(matches!(pushed, Err(Ending::BadFrame | Ending::UnknownCommand)), "{what}: {pushed:?}");
+        assert!(matches!(pushed, Err(Ending::BadFrame)), "{what}: {pushed:?}");
     }
     // The last of two topics counts for every reader; what goes on has one.
     let mut two = body.clone();
@@ -267,12 +267,26 @@ fn commands_of_two_meanings() {
 }
 
 #[test]
-fn frames_that_are_none_and_commands_that_nobody_knows() {
+fn frames_that_are_none() {
     for bytes in [&[0xff; 8][..], &[0, 0, 0, 3, 0, 0, 0, 0], &[0, 0, 0, 8, 0, 0, 0, 5], b"GET / HT"] {
         assert_eq!(filter().push(&Bytes::copy_from_slice(bytes)), Err(Ending::BadFrame));
     }
-    assert_eq!(filter().push(&frame(CommandSuccess::default()).into()), Err(Ending::UnknownCommand));
-    assert_eq!(filter().push(&raw(&[0x08, 47, 0xfa, 0x02, 0])), Err(Ending::UnknownCommand));
+}
+
+/// The connection lives, and what comes after them passes.
+#[test]
+fn unknown_commands_are_answered_and_go_nowhere() {
+    let success = Bytes::from(frame(CommandSuccess::default()));
+    let newer = [raw(&[0x08, 47, 0xfa, 0x02, 0]), raw(&[0x08, 0x80, 0x01, 0x82, 0x08, 0])];
+    let ping = frame(CommandPing::default());
+    for command in [success].iter().chain(&newer) {
+        let mut filter = filter();
+        filter.push(&[&command[..], &ping[..]].concat().into()).expect("frames");
+        assert_eq!(passed(&mut filter), ping);
+        let replies = frames(&filter.replies_now().expect("an answer"));
+        let [Command::Error(error)] = &replies[..] else { panic!("{replies:?}") };
+        assert_eq!((error.request_id, error.error), (NO_REQUEST, ServerError::AUTHORIZATION_ERROR));
+    }
 }
 
 /// Our errors stand between two frames of the upstream, never within one.

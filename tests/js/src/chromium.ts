@@ -2,8 +2,8 @@
 
 import { type Browser, chromium } from "playwright-core";
 
-/** Starts the machine's Chromium: `CHROMIUM` names another one. */
-export function launch(): Promise<Browser> {
+/** Starts the machine's Chromium, with further arguments: `CHROMIUM` names another one. */
+export function launch(more: string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -15,6 +15,7 @@ export function launch(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }
