@@ -78,7 +78,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         results.push((workload, rounds(workload, &clients, options.runs, &broker, &admin)?));
     }
     drop(started);
-    report::write(&results, options.runs, arguments.is_empty())
+    report::write(&results, options.runs, options.workloads.is_empty() && options.clients.is_empty())
 }
 
 /// All clients in turn, so often. One that fails is not asked again.
