@@ -387,7 +387,8 @@ fn store(
     if counts {
         topic.stored_sequence(&producer.name, number(highest));
     }
+    let freed = topic.forget_long_consumed(config.max_consumed_bytes);
     topics.wall_ms = now.wall_ms;
-    topics.stored += cost;
+    topics.stored = topics.stored + cost - freed;
     Ok(id)
 }
