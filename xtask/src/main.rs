@@ -70,7 +70,9 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
             }
         }
         ["differential"] => {
-            if differential::run()?.failed > 0 {
+            let tally = differential::run()?;
+            println!("{tally}");
+            if tally.failed > 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }
