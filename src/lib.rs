@@ -32,6 +32,7 @@
 mod client;
 mod consumer;
 mod driver;
+mod guarded;
 mod producer;
 mod reader;
 mod runtime;
@@ -59,6 +60,6 @@ pub use pulsewire_proto::{
     TopicsPattern,
 };
 pub use pulsewire_transport as transport;
-pub use reader::{ReadMessages, Reader, ReaderBuilder};
+pub use reader::{ReadMessages, Reader, ReaderBuilder, ReaderInterceptor};
 pub use runtime::{MaybeSend, MaybeSync};
 pub use table_view::{Changes, TableView, TableViewBuilder};

@@ -9,9 +9,8 @@ use pulsewire_proto::{
     TopicsPattern,
 };
 
-use super::Consumer;
-use super::attending::Attendant;
-use super::hooks::{ConsumerEvent, ConsumerInterceptor, Hooks, Listen, Notice};
+use super::hooks::{ConsumerEvent, ConsumerInterceptor};
+use super::{Consumer, Hooks, Listeners};
 use crate::client::Client;
 use crate::runtime::MaybeSend;
 
@@ -24,8 +23,7 @@ pub struct ConsumerBuilder {
     subscription: String,
     settings: Vec<Setting>,
     hooks: Hooks,
-    listener: Option<Box<dyn Listen>>,
-    events: Option<Box<dyn Notice>>,
+    listeners: Listeners,
 }
 
 /// What is consumed.
@@ -39,8 +37,9 @@ type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
 
 impl ConsumerBuilder {
     pub(crate) fn new(client: Client, topics: Topics, subscription: String) -> Self {
-        let (mode, settings, hooks) = (RegexSubscriptionMode::default(), Vec::new(), Hooks::default());
-        Self { client, topics, mode, subscription, settings, hooks, listener: None, events: None }
+        let (mode, settings) = (RegexSubscriptionMode::default(), Vec::new());
+        let (hooks, listeners) = (Hooks::default(), Listeners::default());
+        Self { client, topics, mode, subscription, settings, hooks, listeners }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
@@ -111,26 +110,26 @@ impl ConsumerBuilder {
         mut self,
         listener: impl FnMut(&Consumer, Message) + MaybeSend + 'static,
     ) -> Self {
-        self.listener = Some(Box::new(listener));
+        self.listeners.messages = Some(Box::new(listener));
         self
     }
 
     /// Tells this function what happens to the consumer beside its messages. Default: none, as Java's
     /// `consumerEventListener` and its listener's `reachedEndOfTopic`. It is called where a
     /// [`message_listener`](Self::message_listener) is, and never at the same time. Of events that it does not
-    /// come to, the last 1000 wait.
+    /// come to, the last 1000 wait; [`ConsumerEvent::Missed`] tells how many did not.
     pub fn consumer_event_listener(
         mut self,
         listener: impl FnMut(&Consumer, ConsumerEvent) + MaybeSend + 'static,
     ) -> Self {
-        self.events = Some(Box::new(listener));
+        self.listeners.events = Some(Box::new(listener));
         self
     }
 
     /// Adds an interceptor, after those that were added before. Default: none, as Java's `intercept`.
     pub fn intercept(mut self, interceptor: impl ConsumerInterceptor) -> Self {
         self.hooks.interceptors.push(Arc::new(interceptor));
-        self.set(|c| c.tells_redelivery = true)
+        self.set(|c| c.tells_interceptors = true)
     }
 
     /// Messages that may wait to be received. Default: 1000, as Java's `receiverQueueSize`. With 0 the broker
@@ -212,9 +211,9 @@ impl ConsumerBuilder {
         self.set(move |c| c.negative_ack_redelivery_backoff = Some(backoff))
     }
 
-    /// How finely negative acknowledgements keep time: to `2^bits` ms, late and never early. Default: 3,
-    /// that is 8 ms; at most 20. Java's `negativeAckRedeliveryDelayPrecision` is 8 by default, and early:
-    /// there it costs memory to be finer.
+    /// How finely negative acknowledgements keep time: to `2^bits` ms, late and never early, where Java's come early.
+    /// Default: 8, that is 256 ms, as Java's `negativeAckRedeliveryDelayPrecision`; at most 20. Here it costs no more
+    /// memory to be finer, but more requests when many are due close together.
     pub fn negative_ack_redelivery_delay_precision(self, bits: u32) -> Self {
         self.set(move |c| c.negative_ack_redelivery_delay_precision = bits)
     }
@@ -377,29 +376,16 @@ impl ConsumerBuilder {
             Topics::Pattern(text) => text.clone(),
             _ => names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(","),
         };
-        let (listener, events) = (self.listener, self.events);
-        let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
-        let mut hooks = self.hooks;
-        hooks.listening = listener.is_some();
         let (topics, mode) = (self.topics, self.mode);
-        let consumer =
-            Consumer::open_with(self.client, topic, self.subscription, hooks, |core, waiters, now| {
-                let (id, op) = match (&topics, pattern) {
-                    (Topics::One(_), _) => core.subscribe(config, now),
-                    (_, Some(pattern)) => core.subscribe_pattern(config, pattern, mode, now),
-                    (_, None) => core.subscribe_topics(config, &names, now),
-                }?;
-                if attended {
-                    waiters.attend(id);
-                }
-                Ok((id, op))
-            });
-        let consumer = consumer.await?;
-        if attended {
-            let attendant = Attendant::new(&consumer, listener, events);
-            consumer.handle.client.inner.spawner.spawn(attendant.attend());
-        }
-        Ok(consumer)
+        let (hooks, listeners) = (self.hooks, self.listeners);
+        Consumer::open(self.client, topic, self.subscription, hooks, listeners, |core, now| {
+            match (&topics, pattern) {
+                (Topics::One(_), _) => core.subscribe(config, now),
+                (_, Some(pattern)) => core.subscribe_pattern(config, pattern, mode, now),
+                (_, None) => core.subscribe_topics(config, &names, now),
+            }
+        })
+        .await
     }
 }
 

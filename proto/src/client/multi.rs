@@ -356,6 +356,9 @@ impl Client {
             return;
         }
         topic.partitions = Some(partitions);
+        if multi.config.tells_interceptors {
+            self.emit(Event::PartitionsChanged { consumer: id, topic: name.clone(), partitions });
+        }
         for partition in known..partitions {
             if let Err(error) = self.open_topic_part(id, name.of_partition(partition), true) {
                 return self.tell(id, error);
