@@ -50,6 +50,8 @@ pub use producer::{
     MessageBuilder, OutgoingMessage, Producer, ProducerBuilder, ProducerInterceptor, RoutedMessage, Sending,
     TrySendError,
 };
+#[cfg(feature = "many")]
+pub use pulsewire_proto::TopicConfiguration;
 pub use pulsewire_proto::table_view::Change;
 pub use pulsewire_proto::wire::{CompressionType, ServerError};
 pub use pulsewire_proto::{

@@ -8,6 +8,8 @@ use pulsewire_proto::{
     MessageId, RedeliveryBackoff, RegexSubscriptionMode, SubscriptionMode, SubscriptionType, TopicName,
     TopicsPattern,
 };
+#[cfg(feature = "many")]
+use pulsewire_proto::{TopicConfiguration, TopicMatcher};
 
 use super::hooks::{ConsumerEvent, ConsumerInterceptor};
 use super::{Consumer, Hooks, Listeners};
@@ -22,6 +24,8 @@ pub struct ConsumerBuilder {
     mode: RegexSubscriptionMode,
     subscription: String,
     settings: Vec<Setting>,
+    #[cfg(feature = "many")]
+    of_topics: Vec<Result<(TopicMatcher, TopicConfiguration), Error>>,
     hooks: Hooks,
     listeners: Listeners,
 }
@@ -39,7 +43,17 @@ impl ConsumerBuilder {
     pub(crate) fn new(client: Client, topics: Topics, subscription: String) -> Self {
         let (mode, settings) = (RegexSubscriptionMode::default(), Vec::new());
         let (hooks, listeners) = (Hooks::default(), Listeners::default());
-        Self { client, topics, mode, subscription, settings, hooks, listeners }
+        Self {
+            client,
+            topics,
+            mode,
+            subscription,
+            settings,
+            #[cfg(feature = "many")]
+            of_topics: Vec::new(),
+            hooks,
+            listeners,
+        }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
@@ -270,6 +284,40 @@ impl ConsumerBuilder {
         self.set(move |c| c.priority_level = level)
     }
 
+    /// Options of one of the topics, with all its partitions, in place of the consumer's own; of several that match a
+    /// topic the first counts. Default: none, as Java's `topicConfiguration`.
+    ///
+    /// ```
+    /// # fn build(client: pulsewire::Client) -> pulsewire::ConsumerBuilder {
+    /// use pulsewire::TopicConfiguration;
+    /// let consumer = client.consumer_of_topics(["orders", "refunds"], "books");
+    /// consumer.topic_configuration("refunds", TopicConfiguration { priority_level: 1 })
+    /// # }
+    /// ```
+    #[cfg(feature = "many")]
+    pub fn topic_configuration(
+        mut self,
+        topic: impl Into<String>,
+        configuration: TopicConfiguration,
+    ) -> Self {
+        let name = TopicName::parse(&topic.into());
+        self.of_topics.push(name.map(|name| (TopicMatcher::Name(name), configuration)));
+        self
+    }
+
+    /// The same for all topics that match a pattern: see [`TopicsPattern`] for its form. Default: none, as Java's
+    /// `topicConfiguration`.
+    #[cfg(feature = "many")]
+    pub fn topic_configuration_of_pattern(
+        mut self,
+        pattern: impl Into<String>,
+        configuration: TopicConfiguration,
+    ) -> Self {
+        let pattern = TopicsPattern::parse(&pattern.into());
+        self.of_topics.push(pattern.map(|pattern| (TopicMatcher::Pattern(pattern), configuration)));
+        self
+    }
+
     /// How a key-shared subscription divides its keys. Default: the broker does, as Java's
     /// `keySharedPolicy`.
     pub fn key_shared_policy(self, policy: KeySharedPolicy) -> Self {
@@ -370,8 +418,20 @@ impl ConsumerBuilder {
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says (`ConsumerBusy` on an
     /// exclusive subscription that has its consumer), or `Timeout`.
     pub async fn subscribe(self) -> Result<Consumer, Error> {
+        #[cfg_attr(
+            not(feature = "many"),
+            expect(unused_mut, reason = "no topic has options of its own there")
+        )]
+        let (mut settings, mut wrong) = (self.settings, Vec::new());
+        #[cfg(feature = "many")]
+        for of_topic in self.of_topics {
+            match of_topic {
+                Ok(of_topic) => settings.push(Box::new(move |c| c.topic_configurations.push(of_topic))),
+                Err(error) => wrong.push(error),
+            }
+        }
         let Checked { names, pattern, config } =
-            Checked::new(&self.topics, self.mode, &self.subscription, self.settings)?;
+            Checked::new(&self.topics, self.mode, &self.subscription, settings, wrong)?;
         let topic = match &self.topics {
             Topics::Pattern(text) => text.clone(),
             _ => names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(","),
@@ -403,8 +463,9 @@ impl Checked {
         mode: RegexSubscriptionMode,
         subscription: &str,
         settings: Vec<Setting>,
+        mut wrong: Vec<Error>,
     ) -> Result<Self, Error> {
-        let (mut names, mut wrong, mut pattern) = (Vec::new(), Vec::new(), None);
+        let (mut names, mut pattern) = (Vec::new(), None);
         let mut parse = |name: &str| match TopicName::parse(name) {
             Ok(name) => names.push(name),
             Err(error) => wrong.push(error),

@@ -11,6 +11,7 @@ mod bad_input;
 mod consuming;
 mod entries;
 mod env;
+mod hooks;
 mod interop;
 mod many;
 mod older;
@@ -298,6 +299,12 @@ scenarios! {
         c03_batches_and_pauses_of_partitions,
         c33_a_listener_hears_of_partitions_that_come_later,
         c23_the_queue_across_partitions_is_bounded,
+    }
+    hooks {
+        v01_a_listener_reads_all_and_hears_of_the_end,
+        v01_interceptors_see_what_is_read_in_their_order,
+        c25_interceptors_hear_of_partitions_that_come_later,
+        c19_a_topic_has_a_priority_of_its_own,
     }
     reading_many {
         v02_reader_of_partitions,

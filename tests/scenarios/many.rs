@@ -17,7 +17,7 @@ use crate::reading::admin_path;
 /// How often partitions and topics are looked for here; in earnest it is a minute.
 const SOON: Duration = Duration::from_millis(300);
 
-async fn partition(env: &Env, topic: &str, partitions: u32) -> Outcome {
+pub(crate) async fn partition(env: &Env, topic: &str, partitions: u32) -> Outcome {
     let path = format!("{}/partitions", admin_path(topic));
     env.administer("PUT", &path, Some(&partitions.to_string())).await
 }

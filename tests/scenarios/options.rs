@@ -7,6 +7,7 @@ use pulsewire::{
     BatchReceivePolicy, Client, ClientBuilder, CompressionType, ConsumerBuilder, DeadLetterPolicy, ErrorKind,
     KeySharedPolicy, MessageId, MessageRoutingMode, ProducerBuilder, ProducerConfig, ReaderBuilder,
     RedeliveryBackoff, RegexSubscriptionMode, SubscriptionMode, SubscriptionType, TableViewBuilder,
+    TopicConfiguration,
 };
 
 use crate::env::{Env, Outcome, holds, next, same, silence, text};
@@ -131,6 +132,11 @@ fn of_a_consumer() -> Vec<Wrong<ConsumerBuilder>> {
         }),
         ("receiver_queue_size", |b| b.enable_retry(true).receiver_queue_size(0)),
         ("priority_level", |b| b.priority_level(-1)),
+        ("priority_level of a topic_configuration", |b| {
+            b.topic_configuration("t", TopicConfiguration { priority_level: -1 })
+        }),
+        ("a/b", |b| b.topic_configuration("a/b", TopicConfiguration::default()).priority_level(-1)),
+        ("not a pattern", |b| b.topic_configuration_of_pattern("(", TopicConfiguration::default())),
         ("key_shared_policy", |b| b.key_shared_policy(KeySharedPolicy::sticky([0..=9]))),
         ("sticky hash ranges", |b| {
             let b = b.subscription_type(SubscriptionType::KeyShared);

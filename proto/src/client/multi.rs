@@ -215,6 +215,8 @@ impl Client {
             topic: topic.clone(),
             receiver_queue_size: share.messages,
             receiver_queue_bytes: share.bytes,
+            #[cfg(feature = "many")]
+            priority_level: multi.config.priority_in(&topic),
             ..multi.config.clone()
         };
         let found = multi.pattern.is_some();

@@ -125,6 +125,9 @@ pub struct ConsumerConfig {
     pub enable_retry: bool,
     /// Who is served first in a shared subscription; 0 is the highest.
     pub priority_level: i32,
+    /// What some of the topics have in place of the consumer's own options: nothing. The first that matches counts.
+    #[cfg(feature = "many")]
+    pub topic_configurations: Vec<(super::TopicMatcher, super::TopicConfiguration)>,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
     /// Messages that may wait in all partitions and topics together: 50,000; each may hold one at least. The shares
@@ -194,6 +197,8 @@ impl ConsumerConfig {
             dead_letter_policy: None,
             enable_retry: false,
             priority_level: 0,
+            #[cfg(feature = "many")]
+            topic_configurations: Vec::new(),
             properties: Vec::new(),
             max_total_receiver_queue_size_across_partitions: 50_000,
             auto_update_partitions: true,
@@ -324,6 +329,10 @@ impl ConsumerConfig {
         }
         if self.priority_level < 0 {
             wrong.push("priority_level is 0 or more".to_owned());
+        }
+        #[cfg(feature = "many")]
+        if self.topic_configurations.iter().any(|(_, configuration)| configuration.priority_level < 0) {
+            wrong.push("priority_level of a topic_configuration is 0 or more".to_owned());
         }
         if cfg!(feature = "many") {
             if self.max_total_receiver_queue_size_across_partitions == 0 {
