@@ -171,7 +171,7 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     };
     broker.make_namespace(&name, if bundles == 0 { BUNDLES } else { bundles })?;
     for (role, actions) in grants {
-        broker.grant(&name, &role, actions);
+        broker.grant(&name, &role, actions, now);
     }
     settings::take_over(&body, &Scope::Namespace(name), broker, now)?;
     Ok(Answer::Nothing)
