@@ -13,6 +13,9 @@ const MODE: &[Parameter] = &[
     ("includeSystemTopic", Shape::Boolean, "There are none."),
 ];
 
+/// By which name it is kept who may use which subscription. It has no effect here.
+const SUBSCRIBERS: &str = "subscriptionPermissions";
+
 const DESTINATION: &[Parameter] =
     &[("destinationBroker", Shape::Text, "Which of several brokers is to serve it.")];
 
@@ -85,6 +88,38 @@ pub(super) fn routes() -> Vec<Route> {
                     match broker.delete_subscription(topic, &sub, false, now) {
                         Err(error) if error.status == 404 => Ok(()),
                         done => done,
+                    }
+                })
+            },
+        ),
+        at("GET", "/permissions/subscription", "Which roles may use which subscription.", |ask, broker, _| {
+            let policies = broker.namespace(&ask.namespace()?)?;
+            Ok(Answer::Json(settings::kept(&policies, SUBSCRIBERS, json!({}))))
+        }),
+        at(
+            "POST",
+            "/permissions/subscription/{subscription}",
+            "Lets these roles, and no others, use a subscription.",
+            |ask, broker, now| {
+                let roles = ask.call.json()?;
+                if !roles.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)) {
+                    return Err(error(400, "The body must be a list of roles"));
+                }
+                let name = ask.part("subscription").to_owned();
+                let scope = Scope::Namespace(ask.namespace()?);
+                change(&scope, SUBSCRIBERS, broker, now, |all| drop(all.insert(name, roles)))
+            },
+        )
+        .takes(Shape::Texts),
+        at(
+            "DELETE",
+            "/permissions/{subscription}/{role}",
+            "A role may not use a subscription any more.",
+            |ask, broker, now| {
+                let scope = Scope::Namespace(ask.namespace()?);
+                change(&scope, SUBSCRIBERS, broker, now, |all| {
+                    if let Some(roles) = all.get_mut(ask.part("subscription")).and_then(Value::as_array_mut) {
+                        roles.retain(|role| role != ask.part("role"));
                     }
                 })
             },
@@ -260,7 +295,7 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
         "auth_policies": {
             "namespace_auth": access::roles(broker.grants(name)),
             "destination_auth": {},
-            "subscription_auth_roles": {},
+            "subscription_auth_roles": settings::kept(policies, SUBSCRIBERS, json!({})),
         },
         "allowed_clusters": [],
         "bundles": bundles(broker, name),

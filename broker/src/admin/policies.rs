@@ -341,6 +341,8 @@ pub(super) fn routes() -> Vec<Route> {
     }
     let topic = "{domain}/{tenant}/{namespace}/{topic}/schemaCompatibilityStrategy";
     routes.push(route("DELETE", topic, GROUP_OF_TOPICS, "Unsets schemaCompatibilityStrategy.", remove));
+    let offload = "namespaces/{tenant}/{namespace}/removeOffloadPolicies";
+    routes.push(route("DELETE", offload, GROUP_OF_NAMESPACES, "Unsets offloadPolicies.", remove));
     let older = "namespaces/{tenant}/{namespace}/schemaAutoUpdateCompatibilityStrategy";
     routes.push(
         route(
@@ -370,8 +372,13 @@ fn scope(ask: &Ask<'_>) -> Result<Scope> {
 fn setting(ask: &Ask<'_>) -> Result<(&'static Setting, bool)> {
     let of_topic = !ask.part("topic").is_empty();
     let name = ask.call.path.last().map_or("", String::as_str);
-    let name = if name == "backlogQuota" { "backlogQuotaMap" } else { name };
-    let found = settings::all().iter().find(|s| s.place(of_topic).is_some_and(|place| place.name == name));
+    let name = match name {
+        "backlogQuota" => "backlogQuotaMap",
+        "removeOffloadPolicies" => "offloadPolicies",
+        name => name,
+    };
+    let named = |place: &settings::Place| place.name.rsplit('/').next() == Some(name);
+    let found = settings::all().iter().find(|s| s.place(of_topic).is_some_and(named));
     Ok((found.ok_or_else(|| error(404, format!("There is no setting {name}")))?, of_topic))
 }
 
