@@ -61,7 +61,7 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.max_unacked_per_consumer),
-        write: |p, value| number(value, &mut p.max_unacked_per_consumer),
+        write: |p, value| limit(value, &mut p.max_unacked_per_consumer, "maxUnackedNum must be 0 or more"),
         ..named(
             "maxUnackedMessagesPerConsumer",
             "maxUnackedMessagesOnConsumer",
@@ -71,7 +71,7 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.max_unacked_per_subscription),
-        write: |p, value| number(value, &mut p.max_unacked_per_subscription),
+        write: |p, value| limit(value, &mut p.max_unacked_per_subscription, "maxUnackedNum must be 0 or more"),
         ..named(
             "maxUnackedMessagesPerSubscription",
             "maxUnackedMessagesOnSubscription",
@@ -81,17 +81,17 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.message_ttl),
-        write: |p, value| number(value, &mut p.message_ttl),
+        write: |p, value| limit(value, &mut p.message_ttl, "Invalid value for message TTL"),
         ..named("messageTTL", "messageTTL", "message_ttl_in_seconds", Shape::Number)
     },
     Typed {
         read: |p| json!(p.max_producers),
-        write: |p, value| number(value, &mut p.max_producers),
+        write: |p, value| limit(value, &mut p.max_producers, "maxProducers must be 0 or more"),
         ..named("maxProducersPerTopic", "maxProducers", "max_producers_per_topic", Shape::Number)
     },
     Typed {
         read: |p| json!(p.max_consumers),
-        write: |p, value| number(value, &mut p.max_consumers),
+        write: |p, value| limit(value, &mut p.max_consumers, "maxConsumers must be 0 or more"),
         ..named("maxConsumersPerTopic", "maxConsumers", "max_consumers_per_topic", Shape::Number)
     },
     Typed {
@@ -189,10 +189,15 @@ pub(super) const TYPED: &[Typed] = &[
                     "consumer_backlog_eviction" => QuotaPolicy::ConsumerBacklogEviction,
                     _ => return None,
                 };
-                let number = |name: &str| field(name).and_then(|value| value.as_i64()).unwrap_or(-1);
+                let number = |name: &str| field(name).and_then(|value| whole(&value));
                 let by_age = field("backlogQuotaType").is_some_and(|kind| kind == "message_age");
                 Some((
-                    BacklogQuota { bytes: number("limitSize"), seconds: number("limitTime"), policy },
+                    BacklogQuota {
+                        // `limit` is the older name.
+                        bytes: number("limitSize").or_else(|| number("limit")).unwrap_or(-1),
+                        seconds: number("limitTime").unwrap_or(-1),
+                        policy,
+                    },
                     by_age,
                 ))
             };
@@ -293,11 +298,16 @@ fn boolean(value: &Value, to: &mut Option<bool>) -> Written {
 }
 
 fn number(value: &Value, to: &mut Option<u64>) -> Written {
+    limit(value, to, "Invalid value: it must be 0 or more")
+}
+
+/// The same, with what is said of one below 0.
+fn limit(value: &Value, to: &mut Option<u64>, negative: &'static str) -> Written {
     *to = match value {
         Value::Null => None,
         value => {
             let number = whole(value).ok_or(Bad::Shape("a number"))?;
-            Some(u64::try_from(number).map_err(|_| Bad::Value("Invalid value: it must be 0 or more"))?)
+            Some(u64::try_from(number).map_err(|_| Bad::Value(negative))?)
         }
     };
     Ok(())
@@ -423,6 +433,14 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     };
     let scope = scope(ask)?;
     let mut policies = broker.policies(&scope)?;
+    if setting.field == "replication_clusters" && !of_topic {
+        let named = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let unknown =
+            named.into_iter().find(|name| *name != broker.config().cluster && !broker.clusters().contains_key(*name));
+        if let Some(name) = unknown {
+            return Err(error(403, format!("Invalid cluster id: {name}")));
+        }
+    }
     setting.write(&mut policies, &value)?;
     fits(&policies, of_topic)?;
     broker.set_policies(&scope, |old| *old = policies, now)?;

@@ -198,6 +198,9 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/lastMessageId", "The id of the last message.", |ask, broker, _| {
             let name = ask.topic()?;
+            if !name.persistent {
+                return Err(error(405, "GetLastMessageId on a non-persistent topic is not allowed"));
+            }
             let last = broker.last_id(&name)?;
             Ok(Answer::Json(id(last, name.partition().map_or(-1, i64::from))))
         }),
@@ -279,6 +282,9 @@ fn parts(ask: &Ask<'_>, broker: &Broker) -> Result<(TopicName, Vec<TopicName>)> 
 
 fn count(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.topic()?;
+    if let Some(count) = broker.coordinators_of(&name) {
+        return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
+    }
     let count = broker.partitions(&name);
     let lenient = ask.call.flag("checkAllowAutoCreation") && broker.config().auto_create_topics;
     has_namespace(&name, broker)?;
