@@ -246,7 +246,8 @@ fn calls_as_other_clients_make_them() {
         let heard = call_as(&at, method, path, kind, body);
         (heard.status, heard.body)
     };
-    let made = ask("PUT", &format!("{topic}/partitions"), described, r#"{"partitions":2,"properties":{"a":"b"}}"#);
+    let made =
+        ask("PUT", &format!("{topic}/partitions"), described, r#"{"partitions":2,"properties":{"a":"b"}}"#);
     assert_eq!(made.0, 204);
     let (_, told) = ask("GET", &format!("{topic}/partitions"), "", "");
     assert!(told.contains(r#""partitions":2"#) && told.contains(r#"{"a":"b"}"#), "{told}");
@@ -261,11 +262,17 @@ fn calls_as_other_clients_make_them() {
     let place = "/admin/v2/namespaces/public/suites";
     let body = r#"{"auth_policies":{"namespace_auth":{"joe":["produce"]}}}"#;
     assert_eq!(ask("PUT", place, json, body).0, 204);
-    assert_eq!(ask("GET", &format!("{place}/permissions"), "", ""), (200, r#"{"joe":["produce"]}"#.to_owned()));
+    assert_eq!(
+        ask("GET", &format!("{place}/permissions"), "", ""),
+        (200, r#"{"joe":["produce"]}"#.to_owned())
+    );
     assert_eq!(ask("POST", &format!("{place}/permissions/subscription/s"), json, r#"["a","b"]"#).0, 204);
     assert_eq!(ask("DELETE", &format!("{place}/permissions/s/a"), "", "").0, 204);
     let (_, all) = ask("GET", place, "", "");
-    assert!(all.contains(r#""subscription_auth_roles":{"s":["b"]}"#) && all.contains(r#"{"joe":["produce"]}"#), "{all}");
+    assert!(
+        all.contains(r#""subscription_auth_roles":{"s":["b"]}"#) && all.contains(r#"{"joe":["produce"]}"#),
+        "{all}"
+    );
     for (method, setting, body, heard) in [
         ("POST", "backlogQuota", r#"{"limit":"1024","policy":"producer_request_hold"}"#, ""),
         ("PUT", "offloadThresholdInSeconds", "60", ""),
@@ -301,4 +308,22 @@ fn calls_as_other_clients_make_them() {
     let none = "/admin/v2/non-persistent/public/default/none";
     assert_eq!(ask("PUT", none, "", "").0, 204);
     assert_eq!(ask("GET", &format!("{none}/lastMessageId"), "", "").0, 405);
+}
+
+#[test]
+fn settings_that_are_only_kept_are_named_as_such() {
+    let description = call(&broker(), "GET", "/openapi.json", "").json();
+    let mut told = std::collections::BTreeSet::new();
+    for (path, calls) in description["paths"].as_object().unwrap() {
+        let kept =
+            |call: &Value| call["summary"].as_str().is_some_and(|text| text.ends_with("It is only kept."));
+        if calls.as_object().unwrap().values().any(kept) {
+            told.insert(path.rsplit('/').next().unwrap().to_owned());
+        }
+    }
+    let readme = include_str!("../README.md");
+    let (_, list) = readme.split_once("Kept and read back, and nothing else: ").unwrap();
+    let (list, _) = list.split_once(". There is").unwrap();
+    let named = list.split(',').map(|name| name.trim().trim_matches('`').to_owned()).collect();
+    assert_eq!(told, named);
 }

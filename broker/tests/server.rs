@@ -342,7 +342,8 @@ async fn certificates_of_version_1_are_roles_too() {
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(ca.der().clone()).unwrap();
-            let key = rustls::crypto::ring::sign::any_supported_type(&key.serialize_der().try_into().unwrap());
+            let key =
+                rustls::crypto::ring::sign::any_supported_type(&key.serialize_der().try_into().unwrap());
             let shown = rustls::sign::CertifiedKey::new(vec![cert.clone()], key.unwrap());
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let config = rustls::ClientConfig::builder_with_provider(provider)

@@ -105,7 +105,8 @@ fn tokens_are_asked_for_everywhere() {
 #[test]
 fn who_shows_nothing_has_the_anonymous_role() {
     let key = Scratch::new("anonymous.key", &[b'k'; 32]);
-    let arguments = ["--auth-token-secret-key", key.path(), "--superuser", "admin", "--anonymous-role", "nobody"];
+    let arguments =
+        ["--auth-token-secret-key", key.path(), "--superuser", "admin", "--anonymous-role", "nobody"];
     let mut broker = broker(&[&arguments[..], &["--max-message-size", "2000"]].concat());
     let (web, url) = (broker.said("admin"), broker.said("broker"));
     run(&["produce", "t", "m", "--url", &url]).failed(1, &["not authorized"]);

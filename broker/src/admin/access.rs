@@ -149,19 +149,69 @@ pub(super) fn routes() -> Vec<Route> {
             route("GET", &format!("{base}/permissions"), group, "What roles may do.", |ask, broker, _| {
                 Ok(Answer::Json(roles(broker.grants(&place(ask, broker)?))))
             }),
-            route("POST", &role, group, "Lets a role do something.", |ask, broker, _| {
+            route("POST", &role, group, "Lets a role do something.", |ask, broker, now| {
                 let (place, actions) = (place(ask, broker)?, actions(&ask.call.json()?)?);
-                broker.grant(&place, ask.part("role"), actions);
+                broker.grant(&place, ask.part("role"), actions, now);
                 Ok(Answer::Nothing)
             })
             .takes(Shape::Texts),
-            route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, _| {
+            route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, now| {
                 let place = place(ask, broker)?;
-                broker.grant(&place, ask.part("role"), BTreeSet::new());
+                broker.grant(&place, ask.part("role"), BTreeSet::new(), now);
                 Ok(Answer::Nothing)
             }),
         ]);
     }
+    let group = "namespaces";
+    let base = "namespaces/{tenant}/{namespace}/permissions";
+    routes.extend([
+        route(
+            "GET",
+            &format!("{base}/subscription"),
+            group,
+            "Roles that may use a subscription, by subscription.",
+            |ask, broker, _| {
+                let namespace = place(ask, broker)?;
+                Ok(Answer::Json(json!(broker.subscription_grants(&namespace))))
+            },
+        )
+        .gives(Shape::Object),
+        route(
+            "POST",
+            &format!("{base}/subscription/{{subscription}}"),
+            group,
+            "Lets these roles use a subscription, and no others.",
+            |ask, broker, now| {
+                let (namespace, roles) = (place(ask, broker)?, ask.call.json()?);
+                let roles = roles
+                    .as_array()
+                    .and_then(|all| all.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+                let roles = roles.ok_or_else(|| error(400, "The body must be a list of roles"))?;
+                let sub = ask.part("subscription");
+                for old in broker.subscription_grants(&namespace).remove(sub).unwrap_or_default() {
+                    if !roles.contains(&old.as_str()) {
+                        broker.grant_subscription(&namespace, sub, &old, false, now);
+                    }
+                }
+                for role in roles {
+                    broker.grant_subscription(&namespace, sub, role, true, now);
+                }
+                Ok(Answer::Nothing)
+            },
+        )
+        .takes(Shape::Texts),
+        route(
+            "DELETE",
+            &format!("{base}/{{subscription}}/{{role}}"),
+            group,
+            "Lets a role use a subscription no more.",
+            |ask, broker, now| {
+                let namespace = place(ask, broker)?;
+                broker.grant_subscription(&namespace, ask.part("subscription"), ask.part("role"), false, now);
+                Ok(Answer::Nothing)
+            },
+        ),
+    ]);
     routes
 }
 

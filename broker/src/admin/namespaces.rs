@@ -13,9 +13,6 @@ const MODE: &[Parameter] = &[
     ("includeSystemTopic", Shape::Boolean, "There are none."),
 ];
 
-/// By which name it is kept who may use which subscription. It has no effect here.
-const SUBSCRIBERS: &str = "subscriptionPermissions";
-
 const DESTINATION: &[Parameter] =
     &[("destinationBroker", Shape::Text, "Which of several brokers is to serve it.")];
 
@@ -58,38 +55,6 @@ pub(super) fn routes() -> Vec<Route> {
         at("PUT", "/unload", "Sends all clients of a namespace back to look their topics up.", unload)
             .asks(DESTINATION),
         at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", unload).asks(DESTINATION),
-        at("GET", "/permissions/subscription", "Which roles may use which subscription.", |ask, broker, _| {
-            let policies = broker.namespace(&ask.namespace()?)?;
-            Ok(Answer::Json(settings::kept(&policies, SUBSCRIBERS, json!({}))))
-        }),
-        at(
-            "POST",
-            "/permissions/subscription/{subscription}",
-            "Lets these roles, and no others, use a subscription.",
-            |ask, broker, now| {
-                let roles = ask.call.json()?;
-                if !roles.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)) {
-                    return Err(error(400, "The body must be a list of roles"));
-                }
-                let name = ask.part("subscription").to_owned();
-                let scope = Scope::Namespace(ask.namespace()?);
-                change(&scope, SUBSCRIBERS, broker, now, |all| drop(all.insert(name, roles)))
-            },
-        )
-        .takes(Shape::Texts),
-        at(
-            "DELETE",
-            "/permissions/{subscription}/{role}",
-            "A role may not use a subscription any more.",
-            |ask, broker, now| {
-                let scope = Scope::Namespace(ask.namespace()?);
-                change(&scope, SUBSCRIBERS, broker, now, |all| {
-                    if let Some(roles) = all.get_mut(ask.part("subscription")).and_then(Value::as_array_mut) {
-                        roles.retain(|role| role != ask.part("role"));
-                    }
-                })
-            },
-        ),
         at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
             let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
             Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
@@ -126,15 +91,19 @@ pub(super) fn routes() -> Vec<Route> {
                     each_topic(ask, broker, |broker, topic| broker.skip_all(topic, &sub, now))
                 },
             ),
-            of_all("/unsubscribe/{subscription}", "Deletes subscriptions of that name.", |ask, broker, now| {
-                let sub = ask.part("subscription").to_owned();
-                each_topic(ask, broker, |broker, topic| {
-                    match broker.delete_subscription(topic, &sub, false, now) {
-                        Err(error) if error.status == 404 => Ok(()),
-                        done => done,
-                    }
-                })
-            }),
+            of_all(
+                "/unsubscribe/{subscription}",
+                "Deletes subscriptions of that name.",
+                |ask, broker, now| {
+                    let sub = ask.part("subscription").to_owned();
+                    each_topic(ask, broker, |broker, topic| {
+                        match broker.delete_subscription(topic, &sub, false, now) {
+                            Err(error) if error.status == 404 => Ok(()),
+                            done => done,
+                        }
+                    })
+                },
+            ),
         ]);
     }
     routes
@@ -202,7 +171,7 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     };
     broker.make_namespace(&name, if bundles == 0 { BUNDLES } else { bundles })?;
     for (role, actions) in grants {
-        broker.grant(&name, &role, actions);
+        broker.grant(&name, &role, actions, now);
     }
     settings::take_over(&body, &Scope::Namespace(name), broker, now)?;
     Ok(Answer::Nothing)
@@ -291,7 +260,7 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
         "auth_policies": {
             "namespace_auth": access::roles(broker.grants(name)),
             "destination_auth": {},
-            "subscription_auth_roles": settings::kept(policies, SUBSCRIBERS, json!({})),
+            "subscription_auth_roles": broker.subscription_grants(name),
         },
         "allowed_clusters": [],
         "bundles": bundles(broker, name),

@@ -71,7 +71,9 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.max_unacked_per_subscription),
-        write: |p, value| limit(value, &mut p.max_unacked_per_subscription, "maxUnackedNum must be 0 or more"),
+        write: |p, value| {
+            limit(value, &mut p.max_unacked_per_subscription, "maxUnackedNum must be 0 or more")
+        },
         ..named(
             "maxUnackedMessagesPerSubscription",
             "maxUnackedMessagesOnSubscription",
@@ -341,7 +343,8 @@ pub(super) fn routes() -> Vec<Route> {
                 "messageTTL" if of_topic => TTL,
                 _ => &[],
             };
-            let set = route(place.method, &format!("{base}/{to}"), group, format!("Sets {to}."), write);
+            let only = if setting.has_effect() { "" } else { " It is only kept." };
+            let set = route(place.method, &format!("{base}/{to}"), group, format!("Sets {to}.{only}"), write);
             routes.push(set.takes(setting.shape()).asks(query));
             if place.removable || to == "backlogQuota" {
                 let unset = route("DELETE", &format!("{base}/{to}"), group, format!("Unsets {to}."), remove);
@@ -435,8 +438,9 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let mut policies = broker.policies(&scope)?;
     if setting.field == "replication_clusters" && !of_topic {
         let named = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        let unknown =
-            named.into_iter().find(|name| *name != broker.config().cluster && !broker.clusters().contains_key(*name));
+        let unknown = named
+            .into_iter()
+            .find(|name| *name != broker.config().cluster && !broker.clusters().contains_key(*name));
         if let Some(name) = unknown {
             return Err(error(403, format!("Invalid cluster id: {name}")));
         }

@@ -87,8 +87,7 @@ impl Broker {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
         }
         self.topics.touch_name(kind::NAMESPACE, name);
-        self.topics.touch_name(kind::GRANTS, name);
-        self.topics.grants.remove(name);
+        self.forget_grants(name);
         self.bundles.forget(name);
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))

@@ -182,7 +182,16 @@ impl Topics {
         if self.map.len() >= config.max_topics {
             return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
         }
-        self.ensure_namespace(&name.namespace_name());
+        let namespace = name.namespace_name();
+        let most =
+            self.namespaces.get(&namespace).and_then(|policies| policies.number("maxTopicsPerNamespace"));
+        if let Some(most) = most.and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0) {
+            let there = |persistent| self.of_namespace(&namespace, persistent).count();
+            if there(true) + there(false) >= most {
+                return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
+            }
+        }
+        self.ensure_namespace(&namespace);
         let key = TopicKey(self.next_key);
         self.next_key += 1;
         let ledger = self.next_ledger;

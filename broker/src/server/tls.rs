@@ -42,7 +42,11 @@ pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>
                 .allow_unauthenticated()
                 .build()
                 .map_err(|error| wrong(&error))?;
-            builder.with_client_cert_verifier(Arc::new(Verifier { others: verifier, authorities, algorithms }))
+            builder.with_client_cert_verifier(Arc::new(Verifier {
+                others: verifier,
+                authorities,
+                algorithms,
+            }))
         }
     };
     let config = builder

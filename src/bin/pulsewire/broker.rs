@@ -289,9 +289,10 @@ impl Arguments {
         if !wanted && self.anonymous_role.is_some() {
             wrong.push(format!("--anonymous-role: all are anonymous without {WAYS}"));
         }
-        for (flag, mut roles) in
-            [("--superuser", self.superusers.iter()), ("--anonymous-role", self.anonymous_role.as_slice().iter())]
-        {
+        for (flag, mut roles) in [
+            ("--superuser", self.superusers.iter()),
+            ("--anonymous-role", self.anonymous_role.as_slice().iter()),
+        ] {
             if roles.any(|role| role.trim().is_empty()) {
                 wrong.push(format!("{flag}: the role is empty"));
             }
