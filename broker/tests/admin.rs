@@ -255,7 +255,7 @@ fn calls_as_other_clients_make_them() {
     assert_eq!(ask("DELETE", &format!("{topic}/properties?key=a"), "", "").0, 204);
     assert_eq!(ask("POST", &format!("{topic}/partitions"), json, "\"3\"").0, 204);
     assert_eq!(ask("GET", &format!("{topic}/properties"), "", ""), (200, r#"{"c":"d"}"#.to_owned()));
-    for (body, status) in [("true", 400), ("\"x\"", 400), ("null", 406), ("\" 3 \"", 204)] {
+    for (body, status) in [("true", 400), ("\"x\"", 400), ("null", 400), ("\" 3 \"", 204)] {
         assert_eq!(ask("PUT", &format!("{topic}-2/partitions"), json, body).0, status, "{body}");
     }
 
