@@ -13,6 +13,7 @@
 mod admin;
 mod engine;
 mod listeners;
+mod old_certificates;
 mod socket;
 mod store;
 mod tls;
