@@ -32,6 +32,7 @@
 mod client;
 mod consumer;
 mod driver;
+mod guarded;
 mod producer;
 mod reader;
 mod runtime;
@@ -49,6 +50,8 @@ pub use producer::{
     MessageBuilder, OutgoingMessage, Producer, ProducerBuilder, ProducerInterceptor, RoutedMessage, Sending,
     TrySendError,
 };
+#[cfg(feature = "many")]
+pub use pulsewire_proto::TopicConfiguration;
 pub use pulsewire_proto::table_view::Change;
 pub use pulsewire_proto::wire::{CompressionType, ServerError};
 pub use pulsewire_proto::{
@@ -59,6 +62,6 @@ pub use pulsewire_proto::{
     TopicsPattern,
 };
 pub use pulsewire_transport as transport;
-pub use reader::{ReadMessages, Reader, ReaderBuilder};
+pub use reader::{ReadMessages, Reader, ReaderBuilder, ReaderInterceptor};
 pub use runtime::{MaybeSend, MaybeSync};
 pub use table_view::{Changes, TableView, TableViewBuilder};

@@ -4,6 +4,7 @@ use crate::consumer::BrokerConsumerStats;
 use crate::error::Error;
 use crate::ids::{ConnId, ConsumerId, MessageId, OpId, ProducerId, SendToken};
 use crate::service_url::Endpoint;
+use crate::topic::TopicName;
 
 /// What the host must do with a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,15 @@ pub enum Event {
         ids: Vec<MessageId>,
         /// They were not acknowledged in time; else they were acknowledged negatively.
         timed_out: bool,
+    },
+    /// A topic of a consumer has more partitions than it had; told where the consumer's options ask for it.
+    PartitionsChanged {
+        /// Which.
+        consumer: ConsumerId,
+        /// The topic.
+        topic: TopicName,
+        /// How many it has now.
+        partitions: u32,
     },
     /// The topic of a consumer is terminated, and all of it was delivered. Said once.
     EndOfTopic(ConsumerId),

@@ -28,6 +28,8 @@ pub use config::{
     Authentication, BatcherBuilder, ClientConfig, ConsumerConfig, DeadLetterPolicy, InitialPosition,
     KeySharedPolicy, ProducerConfig, ReaderConfig, SubscriptionMode, SubscriptionType,
 };
+#[cfg(feature = "many")]
+pub use config::{TopicConfiguration, TopicMatcher};
 pub use consumer::{
     BatchReceivePolicy, BatchTicket, BrokerConsumerStats, ConsumerStats, Message, RedeliveryBackoff,
     SeekTarget,

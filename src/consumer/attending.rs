@@ -14,6 +14,7 @@ use pulsewire_proto::{ConsumerId, Message};
 
 use super::hooks::{ConsumerEvent, Listen, Notice};
 use super::{Consumer, Handle};
+use crate::guarded::guarded;
 use crate::waiters::Happening;
 
 /// Messages in a row before other tasks get their turn.
@@ -24,8 +25,14 @@ pub(super) struct Attendant {
     id: ConsumerId,
     topic: String,
     subscription: String,
-    listener: Option<Box<dyn Listen>>,
-    events: Option<Box<dyn Notice>>,
+    listeners: Listeners,
+}
+
+/// Listeners, which the attendant alone calls.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    pub(crate) messages: Option<Box<dyn Listen>>,
+    pub(crate) events: Option<Box<dyn Notice>>,
 }
 
 enum Next {
@@ -35,18 +42,13 @@ enum Next {
 }
 
 impl Attendant {
-    pub(super) fn new(
-        consumer: &Consumer,
-        listener: Option<Box<dyn Listen>>,
-        events: Option<Box<dyn Notice>>,
-    ) -> Self {
+    pub(super) fn new(consumer: &Consumer, listeners: Listeners) -> Self {
         Self {
             handle: Arc::downgrade(&consumer.handle),
             id: consumer.id,
             topic: consumer.topic.clone(),
             subscription: consumer.subscription.clone(),
-            listener,
-            events,
+            listeners,
         }
     }
 
@@ -68,20 +70,23 @@ impl Attendant {
                 Next::Ended => return Poll::Ready(()),
                 Next::Message(message) => {
                     let message = consumer.before_consume(message);
-                    if let Some(listener) = &mut self.listener {
+                    if let Some(listener) = &mut self.listeners.messages {
                         consumer.guarded(|| listener.received(&consumer, message));
                     }
                 }
                 Next::Event(Happening::Redelivered(ids, timed_out)) => consumer.redelivering(&ids, timed_out),
+                Next::Event(Happening::Partitions(topic, partitions)) => {
+                    consumer.partitions_changed(topic.as_str(), partitions);
+                }
                 Next::Event(Happening::Event(event)) => {
                     let panicked = matches!(event, ConsumerEvent::Panicked(_));
-                    if let Some(events) = &mut self.events {
-                        let told = std::panic::AssertUnwindSafe(|| events.happened(&consumer, event));
+                    if let Some(events) = &mut self.listeners.events {
+                        let told = || events.happened(&consumer, event);
                         // A listener that panics over the news of a panic is not told of that one too.
                         if panicked {
-                            drop(std::panic::catch_unwind(told));
+                            drop(guarded(told));
                         } else {
-                            consumer.guarded(told.0);
+                            consumer.guarded(told);
                         }
                     }
                 }
@@ -96,11 +101,12 @@ impl Attendant {
         if let Some(event) = consumer.handle.client.inner.shared.lock().sink.poll_happening(self.id, cx) {
             return Poll::Ready(Next::Event(event));
         }
-        if self.listener.is_none() {
+        if self.listeners.messages.is_none() {
             let ended = consumer.handle.client.inner.shared.lock().sink.consumer_error(self.id).is_some();
             return if ended { Poll::Ready(Next::Ended) } else { Poll::Pending };
         }
-        match std::task::ready!(consumer.poll_message(cx)) {
+        let take = if consumer.handle.hooks.reads { Consumer::try_read } else { Consumer::try_message };
+        match std::task::ready!(consumer.poll_taken(cx, take)) {
             Ok(message) => Poll::Ready(Next::Message(message)),
             Err(_) if consumer.state().is_none() => Poll::Ready(Next::Ended),
             Err(error) => {

@@ -8,10 +8,11 @@ use pulsewire_proto::{
     MessageId, RedeliveryBackoff, RegexSubscriptionMode, SubscriptionMode, SubscriptionType, TopicName,
     TopicsPattern,
 };
+#[cfg(feature = "many")]
+use pulsewire_proto::{TopicConfiguration, TopicMatcher};
 
-use super::Consumer;
-use super::attending::Attendant;
-use super::hooks::{ConsumerEvent, ConsumerInterceptor, Hooks, Listen, Notice};
+use super::hooks::{ConsumerEvent, ConsumerInterceptor};
+use super::{Consumer, Hooks, Listeners};
 use crate::client::Client;
 use crate::runtime::MaybeSend;
 
@@ -23,9 +24,10 @@ pub struct ConsumerBuilder {
     mode: RegexSubscriptionMode,
     subscription: String,
     settings: Vec<Setting>,
+    #[cfg(feature = "many")]
+    of_topics: Vec<Result<(TopicMatcher, TopicConfiguration), Error>>,
     hooks: Hooks,
-    listener: Option<Box<dyn Listen>>,
-    events: Option<Box<dyn Notice>>,
+    listeners: Listeners,
 }
 
 /// What is consumed.
@@ -39,8 +41,19 @@ type Setting = Box<dyn FnOnce(&mut ConsumerConfig) + Send>;
 
 impl ConsumerBuilder {
     pub(crate) fn new(client: Client, topics: Topics, subscription: String) -> Self {
-        let (mode, settings, hooks) = (RegexSubscriptionMode::default(), Vec::new(), Hooks::default());
-        Self { client, topics, mode, subscription, settings, hooks, listener: None, events: None }
+        let (mode, settings) = (RegexSubscriptionMode::default(), Vec::new());
+        let (hooks, listeners) = (Hooks::default(), Listeners::default());
+        Self {
+            client,
+            topics,
+            mode,
+            subscription,
+            settings,
+            #[cfg(feature = "many")]
+            of_topics: Vec::new(),
+            hooks,
+            listeners,
+        }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ConsumerConfig) + Send + 'static) -> Self {
@@ -111,26 +124,26 @@ impl ConsumerBuilder {
         mut self,
         listener: impl FnMut(&Consumer, Message) + MaybeSend + 'static,
     ) -> Self {
-        self.listener = Some(Box::new(listener));
+        self.listeners.messages = Some(Box::new(listener));
         self
     }
 
     /// Tells this function what happens to the consumer beside its messages. Default: none, as Java's
     /// `consumerEventListener` and its listener's `reachedEndOfTopic`. It is called where a
     /// [`message_listener`](Self::message_listener) is, and never at the same time. Of events that it does not
-    /// come to, the last 1000 wait.
+    /// come to, the last 1000 wait; [`ConsumerEvent::Missed`] tells how many did not.
     pub fn consumer_event_listener(
         mut self,
         listener: impl FnMut(&Consumer, ConsumerEvent) + MaybeSend + 'static,
     ) -> Self {
-        self.events = Some(Box::new(listener));
+        self.listeners.events = Some(Box::new(listener));
         self
     }
 
     /// Adds an interceptor, after those that were added before. Default: none, as Java's `intercept`.
     pub fn intercept(mut self, interceptor: impl ConsumerInterceptor) -> Self {
         self.hooks.interceptors.push(Arc::new(interceptor));
-        self.set(|c| c.tells_redelivery = true)
+        self.set(|c| c.tells_interceptors = true)
     }
 
     /// Messages that may wait to be received. Default: 1000, as Java's `receiverQueueSize`. With 0 the broker
@@ -212,9 +225,9 @@ impl ConsumerBuilder {
         self.set(move |c| c.negative_ack_redelivery_backoff = Some(backoff))
     }
 
-    /// How finely negative acknowledgements keep time: to `2^bits` ms, late and never early. Default: 3,
-    /// that is 8 ms; at most 20. Java's `negativeAckRedeliveryDelayPrecision` is 8 by default, and early:
-    /// there it costs memory to be finer.
+    /// How finely negative acknowledgements keep time: to `2^bits` ms, late and never early, where Java's come early.
+    /// Default: 8, that is 256 ms, as Java's `negativeAckRedeliveryDelayPrecision`; at most 20. Here it costs no more
+    /// memory to be finer, but more requests when many are due close together.
     pub fn negative_ack_redelivery_delay_precision(self, bits: u32) -> Self {
         self.set(move |c| c.negative_ack_redelivery_delay_precision = bits)
     }
@@ -269,6 +282,40 @@ impl ConsumerBuilder {
     /// not negative. Default: 0, as Java's `priorityLevel`.
     pub fn priority_level(self, level: i32) -> Self {
         self.set(move |c| c.priority_level = level)
+    }
+
+    /// Options of one of the topics, with all its partitions, in place of the consumer's own; of several that match a
+    /// topic the first counts. Default: none, as Java's `topicConfiguration`.
+    ///
+    /// ```
+    /// # fn build(client: pulsewire::Client) -> pulsewire::ConsumerBuilder {
+    /// use pulsewire::TopicConfiguration;
+    /// let consumer = client.consumer_of_topics(["orders", "refunds"], "books");
+    /// consumer.topic_configuration("refunds", TopicConfiguration { priority_level: 1 })
+    /// # }
+    /// ```
+    #[cfg(feature = "many")]
+    pub fn topic_configuration(
+        mut self,
+        topic: impl Into<String>,
+        configuration: TopicConfiguration,
+    ) -> Self {
+        let name = TopicName::parse(&topic.into());
+        self.of_topics.push(name.map(|name| (TopicMatcher::Name(name), configuration)));
+        self
+    }
+
+    /// The same for all topics that match a pattern: see [`TopicsPattern`] for its form. Default: none, as Java's
+    /// `topicConfiguration`.
+    #[cfg(feature = "many")]
+    pub fn topic_configuration_of_pattern(
+        mut self,
+        pattern: impl Into<String>,
+        configuration: TopicConfiguration,
+    ) -> Self {
+        let pattern = TopicsPattern::parse(&pattern.into());
+        self.of_topics.push(pattern.map(|pattern| (TopicMatcher::Pattern(pattern), configuration)));
+        self
     }
 
     /// How a key-shared subscription divides its keys. Default: the broker does, as Java's
@@ -371,35 +418,34 @@ impl ConsumerBuilder {
     /// `InvalidTopicName`, `InvalidOption` with all that is wrong, what the broker says (`ConsumerBusy` on an
     /// exclusive subscription that has its consumer), or `Timeout`.
     pub async fn subscribe(self) -> Result<Consumer, Error> {
+        #[cfg_attr(
+            not(feature = "many"),
+            expect(unused_mut, reason = "no topic has options of its own there")
+        )]
+        let (mut settings, mut wrong) = (self.settings, Vec::new());
+        #[cfg(feature = "many")]
+        for of_topic in self.of_topics {
+            match of_topic {
+                Ok(of_topic) => settings.push(Box::new(move |c| c.topic_configurations.push(of_topic))),
+                Err(error) => wrong.push(error),
+            }
+        }
         let Checked { names, pattern, config } =
-            Checked::new(&self.topics, self.mode, &self.subscription, self.settings)?;
+            Checked::new(&self.topics, self.mode, &self.subscription, settings, wrong)?;
         let topic = match &self.topics {
             Topics::Pattern(text) => text.clone(),
             _ => names.iter().map(TopicName::as_str).collect::<Vec<_>>().join(","),
         };
-        let (listener, events) = (self.listener, self.events);
-        let attended = listener.is_some() || events.is_some() || !self.hooks.interceptors.is_empty();
-        let mut hooks = self.hooks;
-        hooks.listening = listener.is_some();
         let (topics, mode) = (self.topics, self.mode);
-        let consumer =
-            Consumer::open_with(self.client, topic, self.subscription, hooks, |core, waiters, now| {
-                let (id, op) = match (&topics, pattern) {
-                    (Topics::One(_), _) => core.subscribe(config, now),
-                    (_, Some(pattern)) => core.subscribe_pattern(config, pattern, mode, now),
-                    (_, None) => core.subscribe_topics(config, &names, now),
-                }?;
-                if attended {
-                    waiters.attend(id);
-                }
-                Ok((id, op))
-            });
-        let consumer = consumer.await?;
-        if attended {
-            let attendant = Attendant::new(&consumer, listener, events);
-            consumer.handle.client.inner.spawner.spawn(attendant.attend());
-        }
-        Ok(consumer)
+        let (hooks, listeners) = (self.hooks, self.listeners);
+        Consumer::open(self.client, topic, self.subscription, hooks, listeners, |core, now| {
+            match (&topics, pattern) {
+                (Topics::One(_), _) => core.subscribe(config, now),
+                (_, Some(pattern)) => core.subscribe_pattern(config, pattern, mode, now),
+                (_, None) => core.subscribe_topics(config, &names, now),
+            }
+        })
+        .await
     }
 }
 
@@ -417,8 +463,9 @@ impl Checked {
         mode: RegexSubscriptionMode,
         subscription: &str,
         settings: Vec<Setting>,
+        mut wrong: Vec<Error>,
     ) -> Result<Self, Error> {
-        let (mut names, mut wrong, mut pattern) = (Vec::new(), Vec::new(), None);
+        let (mut names, mut pattern) = (Vec::new(), None);
         let mut parse = |name: &str| match TopicName::parse(name) {
             Ok(name) => names.push(name),
             Err(error) => wrong.push(error),

@@ -1,13 +1,12 @@
 //! The user's code that a consumer calls: listeners and interceptors.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pulsewire_proto::{Error, Message, MessageId};
 
 use super::Consumer;
+use crate::guarded::guarded;
 use crate::runtime::{MaybeSend, MaybeSync};
 
 /// What happens to a consumer beside its messages: see
@@ -31,6 +30,9 @@ pub enum ConsumerEvent {
     Panicked(String),
     /// A message that the message listener should have got cannot be read.
     Unreadable(Error),
+    /// So many events, and calls of interceptors over redelivery and partitions, were not kept because the listener did not come to
+    /// them: 1000 wait at most. Those that follow came after them.
+    Missed(u64),
 }
 
 /// Sees what goes through a consumer, as Java's `ConsumerInterceptor`. Several are called in the order in
@@ -65,10 +67,13 @@ pub trait ConsumerInterceptor: MaybeSend + MaybeSync + 'static {
 
     /// When the broker is asked to send messages again that were not acknowledged in time.
     fn on_ack_timeout_send(&self, _consumer: &Consumer, _ids: &[MessageId]) {}
+
+    /// When a topic has more partitions than it had: its name, and how many. Those that are new are being opened.
+    fn on_partitions_change(&self, _consumer: &Consumer, _topic: &str, _partitions: u32) {}
 }
 
 /// A message listener.
-pub(super) trait Listen: MaybeSend {
+pub(crate) trait Listen: MaybeSend {
     fn received(&mut self, consumer: &Consumer, message: Message);
 }
 
@@ -79,7 +84,7 @@ impl<F: FnMut(&Consumer, Message) + MaybeSend> Listen for F {
 }
 
 /// A listener to events.
-pub(super) trait Notice: MaybeSend {
+pub(crate) trait Notice: MaybeSend {
     fn happened(&mut self, consumer: &Consumer, event: ConsumerEvent);
 }
 
@@ -91,8 +96,10 @@ impl<F: FnMut(&Consumer, ConsumerEvent) + MaybeSend> Notice for F {
 
 /// What a consumer's handles share of them.
 #[derive(Default)]
-pub(super) struct Hooks {
-    pub(super) interceptors: Vec<Arc<dyn ConsumerInterceptor>>,
+pub(crate) struct Hooks {
+    pub(crate) interceptors: Vec<Arc<dyn ConsumerInterceptor>>,
+    /// It is a reader's: what is taken is done with.
+    pub(crate) reads: bool,
     /// A message listener takes all messages.
     pub(super) listening: bool,
     panics: AtomicU64,
@@ -107,12 +114,11 @@ impl Consumer {
 
     /// Calls code of the user: a panic in it ends here, and is told.
     pub(super) fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
-        // The user's own state may be halfway, which is the user's to know: the panic is told.
-        match catch_unwind(AssertUnwindSafe(call)) {
+        match guarded(call) {
             Ok(value) => Some(value),
-            Err(panic) => {
+            Err(words) => {
                 self.handle.hooks.panics.fetch_add(1, Ordering::Relaxed);
-                self.tell(ConsumerEvent::Panicked(words(&*panic)));
+                self.tell(ConsumerEvent::Panicked(words));
                 None
             }
         }
@@ -134,7 +140,7 @@ impl Consumer {
 
     /// A message on its way to the user.
     #[inline]
-    pub(super) fn before_consume(&self, message: Message) -> Message {
+    pub(crate) fn before_consume(&self, message: Message) -> Message {
         if self.is_intercepted() { self.intercepted(message) } else { message }
     }
 
@@ -167,6 +173,11 @@ impl Consumer {
         }
     }
 
+    /// A topic has more partitions.
+    pub(super) fn partitions_changed(&self, topic: &str, partitions: u32) {
+        self.intercept(|interceptor| interceptor.on_partitions_change(self, topic, partitions));
+    }
+
     /// Messages are asked for again.
     pub(super) fn redelivering(&self, ids: &[MessageId], timed_out: bool) {
         self.intercept(|interceptor| {
@@ -177,9 +188,4 @@ impl Consumer {
             }
         });
     }
-}
-
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }

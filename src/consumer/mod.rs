@@ -13,14 +13,15 @@ use std::sync::Arc;
 use pulsewire_proto as proto;
 use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget};
 
+use attending::Attendant;
+pub(crate) use attending::Listeners;
 pub use builder::ConsumerBuilder;
 pub(crate) use builder::Topics;
+pub(crate) use hooks::Hooks;
 pub use hooks::{ConsumerEvent, ConsumerInterceptor};
 pub use receiving::{Messages, Receive};
 
 use crate::client::Client;
-use crate::waiters::Waiters;
-use hooks::Hooks;
 
 /// Receives messages of a subscription.
 ///
@@ -146,28 +147,28 @@ impl Consumer {
         client: Client,
         topic: String,
         subscription: String,
+        mut hooks: Hooks,
+        listeners: Listeners,
         start: impl FnOnce(&mut proto::Client, proto::Now) -> Result<(ConsumerId, OpId), Error>,
     ) -> Result<Self, Error> {
-        Self::open_with(client, topic, subscription, Hooks::default(), |core, _, now| start(core, now)).await
-    }
-
-    /// The same, for one that calls code of the user's.
-    async fn open_with(
-        client: Client,
-        topic: String,
-        subscription: String,
-        hooks: Hooks,
-        start: impl FnOnce(&mut proto::Client, &mut Waiters, proto::Now) -> Result<(ConsumerId, OpId), Error>,
-    ) -> Result<Self, Error> {
+        hooks.listening = listeners.messages.is_some();
+        let attended = hooks.listening || listeners.events.is_some() || !hooks.interceptors.is_empty();
         let mut guard = Handle { client: client.clone(), id: None, hooks };
         let slot = &mut guard.id;
         let opened = client.operation_with(|core, waiters, now| {
-            let (id, op) = start(core, waiters, now)?;
+            let (id, op) = start(core, now)?;
             *slot = Some(id);
+            if attended {
+                waiters.attend(id);
+            }
             Ok((id, op))
         });
         let (id, _) = opened.await?;
-        Ok(Self { handle: Arc::new(guard), id, topic, subscription })
+        let consumer = Self { handle: Arc::new(guard), id, topic, subscription };
+        if attended {
+            client.inner.spawner.spawn(Attendant::new(&consumer, listeners).attend());
+        }
+        Ok(consumer)
     }
 
     async fn seek_to(&self, target: SeekTarget) -> Result<(), Error> {

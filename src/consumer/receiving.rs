@@ -63,7 +63,7 @@ impl Consumer {
     }
 
     /// As Java: with a listener, all messages are its own.
-    fn refuse_pull(&self) -> Result<(), Error> {
+    pub(crate) fn refuse_pull(&self) -> Result<(), Error> {
         if self.handle.hooks.listening {
             let why =
                 "messages cannot be received from a consumer with a message_listener, which gets them all";
@@ -81,7 +81,7 @@ impl Consumer {
         Ok(self.try_message()?.map(|message| self.before_consume(message)))
     }
 
-    fn try_message(&self) -> Result<Option<Message>, Error> {
+    pub(super) fn try_message(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
         self.handle.client.inner.shared.timeless(|core, waiters| match core.receive(id) {
             Ok(Some(Ok(message))) => Ok(Some(message)),
@@ -109,11 +109,7 @@ impl Consumer {
         if let Err(error) = self.refuse_pull() {
             return Poll::Ready(Err(error));
         }
-        self.poll_message(cx).map_ok(|message| self.before_consume(message))
-    }
-
-    pub(super) fn poll_message(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
-        self.poll_taken(cx, Self::try_message)
+        self.poll_taken(cx, Self::try_message).map_ok(|message| self.before_consume(message))
     }
 
     /// What `take` takes, as soon as there is something.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pulsewire_proto::{ConsumerId, Error, Message, MessageId, Output, SeekTarget, TopicName};
 
 use super::Consumer;
+use crate::guarded::typed;
 
 impl Consumer {
     /// The topics that it consumes now; one that has partitions once.
@@ -151,13 +152,15 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// The first failure among the topics: as [`Consumer::seek`].
+    /// The first failure among the topics: as [`Consumer::seek`]. Natively, `InvalidOption` when `place` panics: none
+    /// is moved then.
     pub async fn seek_each(&self, place: impl Fn(&str) -> Option<SeekTarget>) -> Result<(), Error> {
         let id = self.id;
         // The user's code is called with no lock held.
         let parts = self.handle.client.inner.shared.lock().core.parts(id);
-        let targets: Vec<(ConsumerId, SeekTarget)> =
-            parts.into_iter().filter_map(|(part, topic)| Some((part, place(&topic)?))).collect();
+        let targets: Vec<(ConsumerId, SeekTarget)> = typed("the function of seek_each", || {
+            parts.into_iter().filter_map(|(part, topic)| Some((part, place(&topic)?))).collect()
+        })?;
         self.handle.client.operation(|core, now| Ok(((), core.seek_parts(targets, now)))).await.map(drop)
     }
 }

@@ -121,7 +121,7 @@ impl ProducerBuilder {
         self.set(move |c| c.chunking_enabled = chunking)
     }
 
-    /// What a chunk has at most, in bytes. Default: 0, which means as much as the broker takes, as Java's
+    /// What a chunk has at most, in bytes, and at most 2^31 - 1. Default: 0, which means as much as the broker takes, as Java's
     /// `chunkMaxMessageSize` of -1.
     pub fn chunk_max_message_size(self, bytes: u32) -> Self {
         self.set(move |c| c.chunk_max_message_size = bytes)
@@ -153,8 +153,9 @@ impl ProducerBuilder {
     }
 
     /// Chooses the partition of each message, as Java's `messageRouter`: given the message and the number
-    /// of partitions, which may grow, it names one from 0 on. What it names in vain fails the send. Default: none, the
-    /// [routing mode](Self::message_routing_mode) says where messages go.
+    /// of partitions, which may grow, it names one from 0 on. What it names in vain fails the send with
+    /// `InvalidOption`, and so does, natively, a panic in it; the others go on. Default: none, the [routing
+    /// mode](Self::message_routing_mode) says where messages go.
     ///
     /// ```
     /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {

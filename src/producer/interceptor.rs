@@ -1,10 +1,9 @@
 //! What a program puts between its sends and the producer.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use pulsewire_proto::{Error, MessageId};
 
 use super::message::OwnedMessage;
+use crate::guarded::guarded;
 
 /// Sees each message of a producer before it is sent, and its end; Java's `ProducerInterceptor`.
 ///
@@ -63,11 +62,11 @@ impl Interceptors {
     pub(super) fn before_send(&self, mut message: OwnedMessage) -> OwnedMessage {
         for interceptor in &self.chain {
             let mut changed = message.clone();
-            let called = catch_unwind(AssertUnwindSafe(|| {
+            let called = guarded(|| {
                 if interceptor.eligible(&changed) {
                     interceptor.before_send(&self.topic, &mut changed);
                 }
-            }));
+            });
             if called.is_ok() {
                 message = changed;
             }
@@ -78,11 +77,11 @@ impl Interceptors {
     pub(crate) fn acknowledged(&self, message: &OwnedMessage, result: &Result<MessageId, Error>) {
         for interceptor in &self.chain {
             // As Java: what one does wrong is not the others' fault.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _ = guarded(|| {
                 if interceptor.eligible(message) {
                     interceptor.on_send_acknowledgement(&self.topic, message, result);
                 }
-            }));
+            });
         }
     }
 }

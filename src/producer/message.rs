@@ -11,6 +11,7 @@ use pulsewire_proto::{Deliver, Error, ErrorKind, Key, MessageId, Outgoing, Paylo
 
 use super::Producer;
 use super::routing::RoutedMessage;
+use crate::guarded::typed;
 use crate::waiters::Turn;
 
 /// A message on its way to a producer.
@@ -273,11 +274,16 @@ impl Producer {
     ) -> Result<SendingState, Box<(Error, OwnedMessage)>> {
         let id = self.id;
         // The user's code is called with no lock held.
-        message.partition = self.handle.router.as_ref().and_then(|router| {
+        if let Some(router) = &self.handle.router {
             let partitions = self.handle.client.inner.shared.lock().core.producer_partitions(id);
             let route = |message: &Outgoing<'_>| router(&RoutedMessage { message }, partitions);
-            (partitions > 0).then(|| message.with(route))
-        });
+            if partitions > 0 {
+                match typed("the message_router", || message.with(route)) {
+                    Ok(partition) => message.partition = Some(partition),
+                    Err(error) => return Err(Box::new((error, message))),
+                }
+            }
+        }
         self.handle.client.inner.shared.command(|core, waiters, now| {
             let full = || Error::new(ErrorKind::QueueFull, "other sends wait for room");
             let sent = if waiters.is_parked(id) { Err(full()) } else { message.send_on(core, id, now) };

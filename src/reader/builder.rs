@@ -1,13 +1,16 @@
 //! Options of a reader.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pulsewire_proto::{Error, MessageId, ReaderConfig, TopicName};
+use pulsewire_proto::{Error, Message, MessageId, ReaderConfig, TopicName};
 
-use super::Reader;
+use super::hooks::OfConsumer;
+use super::{Reader, ReaderInterceptor};
 use crate::client::Client;
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, ConsumerEvent, Hooks, Listeners};
+use crate::runtime::MaybeSend;
 
 /// Options of a [`Reader`]. Defaults are those of Java's `ReaderBuilder`; where it starts must be said.
 #[must_use]
@@ -17,13 +20,17 @@ pub struct ReaderBuilder {
     settings: Vec<Setting>,
     /// What is known to be wrong before the options are looked at.
     wrong: Option<Error>,
+    hooks: Hooks,
+    listeners: Listeners,
 }
 
 type Setting = Box<dyn FnOnce(&mut ReaderConfig) + Send>;
 
 impl ReaderBuilder {
     pub(crate) fn new(client: Client, topics: Vec<String>) -> Self {
-        Self { client, topics, settings: Vec::new(), wrong: None }
+        let mut hooks = Hooks::default();
+        hooks.reads = true;
+        Self { client, topics, settings: Vec::new(), wrong: None, hooks, listeners: Listeners::default() }
     }
 
     fn set(mut self, setting: impl FnOnce(&mut ReaderConfig) + Send + 'static) -> Self {
@@ -96,6 +103,74 @@ impl ReaderBuilder {
         self.set(move |c| c.properties.push(property))
     }
 
+    /// Hands all messages to this function, one after another. Default: none, as Java's `readerListener`; messages are
+    /// read. Natively it runs on the client's tokio runtime: what takes long belongs into a task or behind
+    /// [`Reader::messages`]. Calls that read are refused then. A panic in it is told by
+    /// [`ConsumerEvent::Panicked`], and the next message is handed to it. Dropping the last handle of the reader ends
+    /// it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: pulsewire::Client) -> Result<(), pulsewire::Error> {
+    /// use pulsewire::MessageId;
+    ///
+    /// let reader = client.reader("news").start_message_id(MessageId::EARLIEST);
+    /// let reader = reader.reader_listener(|_, message| println!("{:?}", message.payload())).create().await?;
+    /// # drop(reader);
+    /// # Ok(()) }
+    /// ```
+    pub fn reader_listener(
+        mut self,
+        mut listener: impl FnMut(&Reader, Message) + MaybeSend + 'static,
+    ) -> Self {
+        let listener = move |consumer: &Consumer, message: Message| listener(&Reader::of(consumer), message);
+        self.listeners.messages = Some(Box::new(listener));
+        self
+    }
+
+    /// Tells this function what happens to the reader beside its messages: that all of a terminated topic was read, as
+    /// Java's `reachedEndOfTopic` of a listener, and what is wrong with listeners and interceptors. Default: none. It is
+    /// called where a [`reader_listener`](Self::reader_listener) is, and never at the same time. Of events that it does
+    /// not come to, the last 1000 wait; [`ConsumerEvent::Missed`] tells how many did not.
+    pub fn reader_event_listener(
+        mut self,
+        mut listener: impl FnMut(&Reader, ConsumerEvent) + MaybeSend + 'static,
+    ) -> Self {
+        let listener =
+            move |consumer: &Consumer, event: ConsumerEvent| listener(&Reader::of(consumer), event);
+        self.listeners.events = Some(Box::new(listener));
+        self
+    }
+
+    /// Adds an interceptor, after those that were added before. Default: none, as Java's `intercept`.
+    pub fn intercept(mut self, interceptor: impl ReaderInterceptor) -> Self {
+        self.hooks.interceptors.push(Arc::new(OfConsumer(interceptor)));
+        self.set(|c| c.tells_interceptors = true)
+    }
+
+    /// Messages that may be gathered from their chunks at a time; zero means any number. One more gives up the
+    /// oldest. Default: 10, as Java's `maxPendingChunkedMessage`.
+    pub fn max_pending_chunked_message(self, messages: u32) -> Self {
+        self.set(move |c| c.max_pending_chunked_message = messages)
+    }
+
+    /// Whether the chunks of a message that is given up for newer ones are done with at once. Otherwise they come again
+    /// when the reader opens anew. Default: no, as Java's `autoAckOldestChunkedMessageOnQueueFull`.
+    pub fn auto_ack_oldest_chunked_message_on_queue_full(self, acknowledge: bool) -> Self {
+        self.set(move |c| c.auto_ack_oldest_chunked_message_on_queue_full = acknowledge)
+    }
+
+    /// How long the rest of a message's chunks is waited for, before those that came are done with; zero means for
+    /// ever. Default: 1 minute, as Java's `expireTimeOfIncompleteChunkedMessage`.
+    pub fn expire_time_of_incomplete_chunked_message(self, time: Duration) -> Self {
+        self.set(move |c| c.expire_time_of_incomplete_chunked_message = time)
+    }
+
+    /// Whether partitions that a topic gets later are read too, from their beginning. Default: yes, as Java's
+    /// `autoUpdatePartitions`.
+    pub fn auto_update_partitions(self, enabled: bool) -> Self {
+        self.set(move |c| c.auto_update_partitions = enabled)
+    }
+
     /// How often it is asked whether a topic has more partitions, which are read then too, from their
     /// beginning. Default: 60 s, as Java's `autoUpdatePartitionsInterval`; at least 1 ms, where Java has whole
     /// seconds.
@@ -146,10 +221,12 @@ impl ReaderBuilder {
     pub async fn create(self) -> Result<Reader, Error> {
         let (topics, config) = Self::config(&self.topics, self.settings, self.wrong)?;
         let names = topics.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
-        let opened = Consumer::open(self.client, names, String::new(), |core, now| match topics[..] {
+        let (hooks, listeners) = (self.hooks, self.listeners);
+        let start = |core: &mut pulsewire_proto::Client, now| match topics[..] {
             [_] => core.create_reader(config, now),
             _ => core.create_reader_of_topics(config, &topics, now),
-        });
+        };
+        let opened = Consumer::open(self.client, names, String::new(), hooks, listeners, start);
         Ok(Reader { consumer: opened.await? })
     }
 }

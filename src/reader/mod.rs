@@ -1,6 +1,7 @@
 //! Readers.
 
 mod builder;
+mod hooks;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -12,6 +13,7 @@ use pulsewire_proto::{Error, ErrorKind, Message, MessageId, SeekTarget};
 use pulsewire_transport::Clock as _;
 
 pub use builder::ReaderBuilder;
+pub use hooks::ReaderInterceptor;
 
 use crate::consumer::Consumer;
 
@@ -40,16 +42,27 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// The reader whose consumer calls code of the user's.
+    fn of(consumer: &Consumer) -> Self {
+        Self { consumer: consumer.clone() }
+    }
+
     /// The topic's full name; of several topics their names with commas between.
     #[must_use]
     pub fn topic(&self) -> &str {
         self.consumer.topic()
     }
 
+    /// How often a listener or an interceptor of this reader has panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.consumer.panics()
+    }
+
     /// The next message. Waits through reconnects; dropping the future loses nothing.
     ///
     /// # Errors
-    /// `AlreadyClosed`; `Corrupted` or `NotSupported` for one message that cannot be read (the next
+    /// `AlreadyClosed`; `InvalidOption` with a [`reader_listener`](ReaderBuilder::reader_listener); `Corrupted` or `NotSupported` for one message that cannot be read (the next
     /// call goes on after it); what ended the reader, `TopicNotFound` for example when its topic was
     /// deleted and may not be created again.
     pub async fn read_next(&self) -> Result<Message, Error> {
@@ -75,7 +88,8 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read_next`].
     pub fn try_read_next(&self) -> Result<Option<Message>, Error> {
-        self.consumer.try_read()
+        self.consumer.refuse_pull()?;
+        Ok(self.consumer.try_read()?.map(|message| self.consumer.before_consume(message)))
     }
 
     /// The messages as a stream, which ends when the reader is closed.
@@ -84,7 +98,12 @@ impl Reader {
     }
 
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
-        self.consumer.poll_taken(cx, Consumer::try_read)
+        if let Err(error) = self.consumer.refuse_pull() {
+            return Poll::Ready(Err(error));
+        }
+        self.consumer
+            .poll_taken(cx, Consumer::try_read)
+            .map_ok(|message| self.consumer.before_consume(message))
     }
 
     /// Whether there is a message to read, here or at the broker: [`Reader::read_next`] does not wait

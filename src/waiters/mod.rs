@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use pulsewire_proto::{
     Client, ConsumerId, Error, ErrorKind, Event, MessageId, Now, OpId, Output, ProducerId, SendOutcome,
-    SendToken,
+    SendToken, TopicName,
 };
 
 use crate::consumer::ConsumerEvent;
@@ -64,7 +64,10 @@ struct Receivers {
 
 #[derive(Default)]
 struct Attended {
+    /// [`HAPPENINGS`] at most.
     happenings: VecDeque<Happening>,
+    /// How many before them were not kept.
+    missed: u64,
     waker: Option<Waker>,
 }
 
@@ -73,9 +76,11 @@ pub(crate) enum Happening {
     Event(ConsumerEvent),
     /// Messages that were asked for again; whether because they were not acknowledged in time.
     Redelivered(Vec<MessageId>, bool),
+    /// A topic has so many partitions now.
+    Partitions(TopicName, u32),
 }
 
-/// Happenings that wait at most, should the user's code not come back; the oldest go.
+/// Happenings that wait at most, should the user's code not come back; the oldest go, and are counted.
 const HAPPENINGS: usize = 1000;
 
 impl Waiters {
@@ -251,6 +256,7 @@ impl Waiters {
         let attended = self.receivers.get_mut(&consumer)?.attended.as_mut()?;
         if attended.happenings.len() >= HAPPENINGS {
             attended.happenings.pop_front();
+            attended.missed += 1;
         }
         attended.happenings.push_back(happening);
         attended.waker.take()
@@ -260,7 +266,10 @@ impl Waiters {
     pub(crate) fn poll_happening(&mut self, consumer: ConsumerId, cx: &mut Context<'_>) -> Option<Happening> {
         let attended = self.receivers.get_mut(&consumer)?.attended.as_mut()?;
         attended.waker = Some(cx.waker().clone());
-        attended.happenings.pop_front()
+        match std::mem::take(&mut attended.missed) {
+            0 => attended.happenings.pop_front(),
+            missed => Some(Happening::Event(ConsumerEvent::Missed(missed))),
+        }
     }
 
     /// The user let go of a producer: those who wait for its last receipts still get them.
@@ -333,6 +342,9 @@ impl Sink for Waiters {
             }
             Event::Redelivering { consumer, ids, timed_out } => {
                 wakers.extend(self.happened(consumer, Happening::Redelivered(ids, timed_out)));
+            }
+            Event::PartitionsChanged { consumer, topic, partitions } => {
+                wakers.extend(self.happened(consumer, Happening::Partitions(topic, partitions)));
             }
             Event::EndOfTopic(consumer) => {
                 wakers.extend(self.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic));
@@ -434,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unread_event_queues_are_bounded() {
+    fn c34_events_that_nobody_hears_are_bounded_and_those_missed_are_counted() {
         let mut waiters = Waiters::default();
         let consumer = ConsumerId(1);
         // Nobody asked for them: nothing is kept.
@@ -444,12 +456,20 @@ mod tests {
         for partition in 0..5000 {
             waiters.consumer_event(consumer, ConsumerEvent::BecameActive { partition });
         }
+        let kept = &waiters.receivers[&consumer].attended.as_ref().expect("an attendant").happenings;
+        assert_eq!(kept.len(), HAPPENINGS);
         let mut context = Context::from_waker(Waker::noop());
+        let first = waiters.poll_happening(consumer, &mut context);
+        assert!(matches!(first, Some(Happening::Event(ConsumerEvent::Missed(4000)))));
         let mut kept = 0;
         while let Some(Happening::Event(event)) = waiters.poll_happening(consumer, &mut context) {
             assert_eq!(event, ConsumerEvent::BecameActive { partition: 4000 + kept });
             kept += 1;
         }
         assert_eq!(kept, 1000);
+        // What comes after that is whole again.
+        waiters.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic);
+        let next = waiters.poll_happening(consumer, &mut context);
+        assert!(matches!(next, Some(Happening::Event(ConsumerEvent::ReachedEndOfTopic))));
     }
 }

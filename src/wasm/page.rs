@@ -89,6 +89,7 @@ impl Sink for Page {
             Event::Writable
             | Event::ActiveConsumer { .. }
             | Event::Redelivering { .. }
+            | Event::PartitionsChanged { .. }
             | Event::EndOfTopic(_) => return,
         };
         calls.sink.get_or_insert_with(|| self.sink.clone());

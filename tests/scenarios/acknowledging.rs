@@ -43,14 +43,14 @@ async fn left(env: &Env, client: &Client, expected: &[usize]) -> Outcome {
     silence(&consumer, QUIET).await
 }
 
-/// The broker counts so many entries that are not acknowledged, now or within two seconds.
-async fn backlog(env: &Env, expected: u64) -> Outcome {
+/// The broker counts so many entries that a subscription has not acknowledged, now or within ten seconds.
+pub(crate) async fn backlog(env: &Env, subscription: &str, expected: u64) -> Outcome {
     let path = format!("/admin/v2/persistent/public/default/{}/stats?getPreciseBacklog=true", env.unique);
     let mut found = None;
-    for _ in 0..20 {
+    for _ in 0..100 {
         let stats: serde_json::Value =
             serde_json::from_str(&env.admin("GET", &path, None).await?.body).map_err(text)?;
-        found = stats["subscriptions"]["s"]["msgBacklog"].as_u64();
+        found = stats["subscriptions"][subscription]["msgBacklog"].as_u64();
         if found == Some(expected) {
             return Ok(());
         }
@@ -130,7 +130,7 @@ pub(crate) async fn c07_acknowledgements_go_out_by_time_and_by_count(env: Env) -
         consumer.acknowledge_ids(&ids[..4]).map_err(text)?;
         from += 4;
         // The broker has them without a close, or any other call that would send them.
-        backlog(&env, 8 - from as u64).await?;
+        backlog(&env, "s", 8 - from as u64).await?;
         // What it sends again is the rest.
         consumer.redeliver_unacknowledged().map_err(text)?;
         for i in from..8 {

@@ -11,6 +11,7 @@ mod bad_input;
 mod consuming;
 mod entries;
 mod env;
+mod hooks;
 mod interop;
 mod many;
 mod older;
@@ -225,6 +226,7 @@ scenarios! {
         c33_a_stream_survives_partition_growth,
         r02_messages_go_round_and_with_batching_stay_a_while,
         r02_a_single_partition_or_a_router_s,
+        r02_a_router_that_panics_fails_its_message_alone if |_| cfg!(not(target_family = "wasm")),
         r03_a_key_s_partition_is_its_hash,
         r03_ten_thousand_keys_have_java_s_hashes,
         r04_names_and_ids_of_all_partitions,
@@ -298,6 +300,12 @@ scenarios! {
         c33_a_listener_hears_of_partitions_that_come_later,
         c23_the_queue_across_partitions_is_bounded,
     }
+    hooks {
+        v01_a_listener_reads_all_and_hears_of_the_end,
+        v01_interceptors_see_what_is_read_in_their_order,
+        c25_interceptors_hear_of_partitions_that_come_later,
+        c19_a_topic_has_a_priority_of_its_own,
+    }
     reading_many {
         v02_reader_of_partitions,
         v02_reader_of_topics,
@@ -339,6 +347,8 @@ scenarios! {
         w05_consumers_go_on_among_unknown_things,
         w05_many_topics_go_on_among_unknown_things,
         w05_an_unknown_error_is_an_error,
+        c06_what_is_lost_on_the_way_is_not_confirmed,
+        c06_what_is_lost_on_the_way_is_said_again,
     }
     wire {
         w02_we_read_and_write_every_command_as_java_writes_it with Java,
@@ -402,6 +412,7 @@ scenarios! {
         k05_every_option_out_of_range_is_named,
         k05_options_of_several_topics_are_checked_for_all,
         k05_names_and_options_that_are_wrong_are_told_together,
+        k05_the_largest_values_are_taken_at_their_word,
         k05_a_sequence_id_that_brokers_cannot_have_is_refused,
     }
     testing {

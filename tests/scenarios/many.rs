@@ -17,7 +17,7 @@ use crate::reading::admin_path;
 /// How often partitions and topics are looked for here; in earnest it is a minute.
 const SOON: Duration = Duration::from_millis(300);
 
-async fn partition(env: &Env, topic: &str, partitions: u32) -> Outcome {
+pub(crate) async fn partition(env: &Env, topic: &str, partitions: u32) -> Outcome {
     let path = format!("{}/partitions", admin_path(topic));
     env.administer("PUT", &path, Some(&partitions.to_string())).await
 }
@@ -251,6 +251,38 @@ pub(crate) async fn r02_a_single_partition_or_a_router_s(env: Env) -> Outcome {
     same("kind", error.kind(), ErrorKind::InvalidOption)?;
     let id = router.new_message().property("to", "2").send().await.map_err(text)?;
     same("partition", id.partition, 2)?;
+    client.close().await.map_err(text)
+}
+
+pub(crate) async fn r02_a_router_that_panics_fails_its_message_alone(env: Env) -> Outcome {
+    let (client, topic) = (env.client()?, env.topic());
+    partition(&env, &topic, 2).await?;
+    let consumer = from_earliest(&client, &topic, "s").await?;
+    // What waits for room has been routed before.
+    let router = client.producer(&topic).max_pending_messages(1).message_router(|message, partitions| {
+        assert!(message.payload() != b"bad", "on purpose: {partitions} partitions");
+        message.payload().len() as u32 % partitions
+    });
+    let router = router.create().await.map_err(text)?;
+    let sends: Vec<_> = ["1", "bad", "22", "bad", "333"].map(|payload| router.send(payload)).into();
+    let mut partitions = Vec::new();
+    for sent in join_all(sends).await {
+        partitions.push(sent.map(|id| id.partition).map_err(|error| (error.code(), error.to_string())));
+    }
+    let bad = Err(("InvalidOption", "the message_router panicked: on purpose: 2 partitions".to_owned()));
+    same("ends", partitions, vec![Ok(1), bad.clone(), Ok(0), bad, Ok(1)])?;
+    let refused = router.new_message().payload("bad").try_send().err().ok_or("it was sent")?;
+    same("try_send", refused.kind(), ErrorKind::InvalidOption)?;
+    same("stats", router.stats().total_msgs_sent, 3)?;
+    let received: BTreeSet<Vec<u8>> =
+        receive(&consumer, 3).await?.iter().map(|message| message.payload().to_vec()).collect();
+    same("messages", received, ["1", "22", "333"].map(|payload| payload.as_bytes().to_vec()).into())?;
+    // Nor does a function that says where to go stop its consumer.
+    let panicked = consumer.seek_each(|_| panic!("on purpose")).await;
+    same("seek_each", panicked.err().map(|error| error.kind()), Some(ErrorKind::InvalidOption))?;
+    silence(&consumer, Duration::from_millis(300)).await?;
+    consumer.seek_each(|_| Some(SeekTarget::Id(MessageId::EARLIEST))).await.map_err(text)?;
+    receive(&consumer, 3).await?;
     client.close().await.map_err(text)
 }
 

@@ -37,7 +37,7 @@ fn number(message: &Message) -> usize {
 }
 
 /// Waits until something holds.
-async fn until(what: &str, condition: impl Fn() -> bool) -> Outcome {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) -> Outcome {
     for _ in 0..300 {
         if condition() {
             return Ok(());
@@ -48,7 +48,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) -> Outcome {
 }
 
 /// Something that callbacks collect.
-struct Log<T>(Arc<Mutex<Vec<T>>>);
+pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
 
 impl<T> Clone for Log<T> {
     fn clone(&self) -> Self {
@@ -57,15 +57,15 @@ impl<T> Clone for Log<T> {
 }
 
 impl<T: Clone> Log<T> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
 
-    fn add(&self, value: T) {
+    pub(crate) fn add(&self, value: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(value);
     }
 
-    fn all(&self) -> Vec<T> {
+    pub(crate) fn all(&self) -> Vec<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -8,7 +8,7 @@ use pulsewire::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::admin;
-use crate::env::{Env, Outcome, from_earliest, holds, next, same, text};
+use crate::env::{Env, Outcome, from_earliest, holds, next, same, silence, sleep, text};
 use crate::{
     acknowledging, consuming, entries, many, positions, producer_states, producing, reading, receiving,
     redelivering, service, table_view,
@@ -129,6 +129,62 @@ pub(crate) async fn w05_an_unknown_error_is_an_error(env: Env) -> Outcome {
     same("never disconnected", consumer.last_disconnected(), 0)?;
     holds("a value was unknown", seen(&env).await?["unknown_values"].as_u64() > Some(0))?;
     impatient.close().await.map_err(text)?;
+    client.close().await.map_err(text)
+}
+
+/// The relay loses the first acknowledgement of one subscription, and the broker's receipt for that of another.
+pub(crate) async fn c06_what_is_lost_on_the_way_is_not_confirmed(env: Env) -> Outcome {
+    let client = env.builder().operation_timeout(Duration::from_secs(2)).build().map_err(text)?;
+    let before = seen(&env).await?["lost"].as_u64();
+    for (subscription, left) in [("loses-acks", 0), ("loses-receipts", 1)] {
+        let topic = format!("{}-{subscription}", env.topic());
+        let consumer = from_earliest(&client, &topic, subscription).await?;
+        let producer = client.producer(&topic).batching(false).create().await.map_err(text)?;
+        for payload in ["0", "1"] {
+            producer.send(payload).await.map_err(text)?;
+        }
+        let first = next(&consumer).await?.id();
+        next(&consumer).await?;
+        let lost = consumer.acknowledge_confirmed(&[first]).await;
+        same(subscription, lost.map_err(|error| error.code()), Err("Timeout"))?;
+        // What the broker has of it is another matter.
+        consumer.redeliver_unacknowledged().map_err(text)?;
+        for expected in left..2 {
+            same(subscription, next(&consumer).await?.payload(), expected.to_string().as_bytes())?;
+        }
+        consumer.acknowledge_confirmed(&[first]).await.map_err(text)?;
+        consumer.redeliver_unacknowledged().map_err(text)?;
+        same(subscription, next(&consumer).await?.payload(), b"1".as_slice())?;
+        silence(&consumer, Duration::from_millis(300)).await?;
+    }
+    let lost = seen(&env).await?["lost"].as_u64();
+    holds("both were lost", lost >= before.map(|before| before + 2))?;
+    client.close().await.map_err(text)
+}
+
+/// Where each acknowledgement is confirmed, one that was lost is said again without anybody's doing.
+pub(crate) async fn c06_what_is_lost_on_the_way_is_said_again(env: Env) -> Outcome {
+    let client = env.builder().operation_timeout(Duration::from_secs(2)).build().map_err(text)?;
+    for confirmed in [true, false] {
+        let env = env.part(if confirmed { "confirmed" } else { "not-confirmed" });
+        let producer = client.producer(env.topic()).batching(false).create().await.map_err(text)?;
+        let consumer = client.consumer(env.topic(), "loses-acks").ack_receipt_enabled(confirmed);
+        let consumer = consumer.subscribe().await.map_err(text)?;
+        let mut ids = Vec::new();
+        for payload in ["0", "1", "2"] {
+            producer.send(payload).await.map_err(text)?;
+            ids.push(next(&consumer).await?.id());
+        }
+        consumer.acknowledge_ids(&ids).map_err(text)?;
+        if confirmed {
+            acknowledging::backlog(&env, "loses-acks", 0).await?;
+        } else {
+            // Else nobody knows: it is what the option is for.
+            sleep(Duration::from_secs(4)).await;
+            acknowledging::backlog(&env, "loses-acks", 3).await?;
+        }
+        consumer.close().await.map_err(text)?;
+    }
     client.close().await.map_err(text)
 }
 

@@ -1,9 +1,10 @@
 //! A relay between clients and a broker that takes down what is said, and may mix into what the broker says things
-//! that nobody knows: fields, values of enumerations, commands.
+//! that nobody knows: fields, values of enumerations, commands. Such a one also loses the first ACK of subscriptions
+//! whose name is [`LOSES_ACKS`], and the broker's answer to the first of those called [`LOSES_RECEIPTS`].
 //!
 //! Addresses in answers to lookups become the relay's own. Over HTTP it tells what it has seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,10 @@ const SMALL: usize = 64 * 1024;
 const NO_ERROR: ServerError = ServerError(9_999);
 /// Nor any command.
 const NO_COMMANDS: [u32; 3] = [200, 1_000, 100_000];
+/// Subscriptions whose first acknowledgement does not reach the broker.
+const LOSES_ACKS: &str = "loses-acks";
+/// Subscriptions whose first acknowledgement reaches it, and whose receipt does not come back.
+const LOSES_RECEIPTS: &str = "loses-receipts";
 /// The largest number that a field can have.
 const LAST_FIELD: u32 = (1 << 29) - 1;
 
@@ -43,6 +48,17 @@ struct Seen {
     unknown_fields: u64,
     unknown_values: u64,
     unknown_commands: u64,
+    /// ACKs and receipts that were lost.
+    lost: u64,
+}
+
+/// What is to be lost on one connection.
+#[derive(Debug, Default)]
+struct Losses {
+    /// Consumers, and whether their ACK is meant, or its receipt.
+    consumers: BTreeMap<u64, bool>,
+    /// Requests whose answers are.
+    answers: BTreeSet<u64>,
 }
 
 /// Where a relay is.
@@ -69,10 +85,15 @@ pub(crate) async fn start(broker: &str, strange: bool) -> Result<Relay> {
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                let mut back = Back { own, seen: seen.clone(), strange, frames: 0 };
+                let losses = Arc::new(Mutex::new(Losses::default()));
+                let mut back = Back { own, seen: seen.clone(), strange, frames: 0, losses: losses.clone() };
+                let forth = |frame: &RawFrame| {
+                    listen(frame, &seen);
+                    if strange && loses(frame, &losses, &seen) { Bytes::new() } else { whole(frame) }
+                };
                 // Either direction's end ends both.
                 tokio::select! {
-                    _ = pump(from_client, to_server, |frame| { listen(frame, &seen); whole(frame) }) => {}
+                    _ = pump(from_client, to_server, forth) => {}
                     _ = pump(from_server, to_client, |frame| back.frame(frame)) => {}
                 }
             });
@@ -89,7 +110,7 @@ async fn tell(door: TcpListener, seen: Arc<Mutex<Seen>>) {
             json!({
                 "clients": seen.clients, "brokers": seen.brokers, "commands": seen.commands,
                 "unknown_fields": seen.unknown_fields, "unknown_values": seen.unknown_values,
-                "unknown_commands": seen.unknown_commands,
+                "unknown_commands": seen.unknown_commands, "lost": seen.lost,
             })
             .to_string()
         };
@@ -156,17 +177,46 @@ fn listen(frame: &RawFrame, seen: &Mutex<Seen>) {
     seen.commands.insert(command.number());
 }
 
+/// Whether what a client says gets lost; or what the broker will answer is to be.
+fn loses(frame: &RawFrame, losses: &Mutex<Losses>, seen: &Mutex<Seen>) -> bool {
+    let mut losses = losses.lock().unwrap_or_else(PoisonError::into_inner);
+    match frame.decode() {
+        Ok(Command::Subscribe(subscribe)) => {
+            let lost = match subscribe.subscription.as_str() {
+                LOSES_ACKS => true,
+                LOSES_RECEIPTS => false,
+                _ => return false,
+            };
+            losses.consumers.insert(subscribe.consumer_id, lost);
+            false
+        }
+        Ok(Command::Ack(ack)) => {
+            let lost = losses.consumers.remove(&ack.consumer_id);
+            if lost == Some(false) {
+                losses.answers.extend(ack.request_id);
+            }
+            if lost == Some(true) {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).lost += 1;
+            }
+            lost == Some(true)
+        }
+        _ => false,
+    }
+}
+
 /// What comes back from the broker on one connection.
 struct Back {
     own: String,
     seen: Arc<Mutex<Seen>>,
     strange: bool,
     frames: usize,
+    losses: Arc<Mutex<Losses>>,
 }
 
 impl Back {
     fn frame(&mut self, frame: &RawFrame) -> Bytes {
         let Ok(mut command) = frame.decode() else { return whole(frame) };
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
         match &mut command {
@@ -182,6 +232,12 @@ impl Back {
                 *broker_service_url = Some(self.own.clone());
                 *broker_service_url_tls = None;
                 changed = true;
+            }
+            Command::AckResponse(response)
+                if losses.answers.remove(&response.request_id.unwrap_or(u64::MAX)) =>
+            {
+                seen.lost += 1;
+                return Bytes::new();
             }
             Command::Error(CommandError { error, .. })
             | Command::SendError(CommandSendError { error, .. })

@@ -33,7 +33,7 @@ fn newer_jars(pom: &Path) -> Result<PathBuf> {
 }
 
 /// The files that the vectors are kept in.
-const FILES: [&str; 3] = ["vectors.json", "schema.json", "keys.json"];
+const FILES: [&str; 4] = ["vectors.json", "schema.json", "keys.json", "defaults.json"];
 
 /// Makes the files anew in `tests/golden`.
 pub fn generate() -> Result<()> {
@@ -73,9 +73,12 @@ fn generate_into(target: &Path) -> Result<()> {
     let mut java = Command::new("java");
     java.arg("-cp").arg(class_path(&classes, &lib)).args(["Golden", "merge"]);
     run(java.arg(work.path().join(base)).arg(work.path().join(NEWER)).arg(target))?;
-    let mut java = Command::new("java");
-    java.arg("-cp").arg(class_path(&classes, &lib)).arg("Keys");
-    run(java.arg(target.join("keys.json")))
+    for (class, file) in [("Keys", "keys.json"), ("Defaults", "defaults.json")] {
+        let mut java = Command::new("java");
+        java.arg("-cp").arg(class_path(&classes, &lib)).arg(class);
+        run(java.arg(target.join(file)))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

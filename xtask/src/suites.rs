@@ -22,6 +22,8 @@ pub enum Need {
     Python,
     /// `PULSEWIRE_WEBSOCKETS`, an interpreter that has the library `websockets`.
     WebSockets,
+    /// `PULSEWIRE_KUBERNETES_VALIDATE` and `PULSEWIRE_HADOLINT`, programs that judge what `gateway/deploy` has.
+    Deploy,
     /// `PULSEWIRE_OPENAPI`, an interpreter that has `openapi-spec-validator`.
     OpenApi,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
@@ -204,6 +206,17 @@ pub const SUITES: &[Suite] = &[
         ),
         count: Count::Libtest,
         needs: &[Need::WebSockets],
+        minutes: 5,
+    },
+    // Ignored among the cargo tests, which have neither program.
+    Suite {
+        name: "gateway deploy",
+        run: Run::Command(
+            &["cargo", "test", "--features", "cli", "--test", "cli", "deploy", "--", "--ignored"],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::Deploy],
         minutes: 5,
     },
     // Two minutes here; PULSEWIRE_SOAK=30m makes it longer than a suite may take, so run it by cargo then.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::route::{Route, Shape, route};
 use super::{Answer, Ask, Call, Result, error};
 use crate::core::names::TopicName;
-use crate::core::{Action, AdminError, Broker, Need, Now, Proof};
+use crate::core::{Action, AdminError, Broker, Grants, Need, Now, Proof};
 
 const EITHER: &[Action] = &[Action::Produce, Action::Consume];
 const PRODUCE: &[Action] = &[Action::Produce];
@@ -21,9 +21,10 @@ pub(super) fn check(broker: &Broker, call: &Call, now: Now) -> Result<()> {
         return Ok(());
     }
     let wanted = Wanted::of(call);
-    let proof = match &call.token {
-        Some(token) => Proof { method: "token", data: token, certified: None },
-        None => Proof { method: "tls", data: &[], certified: call.certified.as_deref() },
+    let proof = match (&call.token, call.certified.as_deref()) {
+        (Some(token), _) => Proof { method: "token", data: token, certified: None },
+        (None, None) => Proof { method: "none", data: &[], certified: None },
+        (None, certified) => Proof { method: "tls", data: &[], certified },
     };
     let Ok(role) = broker.identify(proof, now) else { return Err(error(401, "Authentication required")) };
     if broker.may(&role, wanted.need()) { Ok(()) } else { Err(wanted.refusal(&role)) }
@@ -145,16 +146,10 @@ pub(super) fn routes() -> Vec<Route> {
         let role = format!("{base}/permissions/{{role}}");
         routes.extend([
             route("GET", &format!("{base}/permissions"), group, "What roles may do.", |ask, broker, _| {
-                let names = |actions: BTreeSet<Action>| {
-                    actions.into_iter().map(Action::name).collect::<BTreeSet<_>>()
-                };
-                let grants = broker.grants(&place(ask, broker)?);
-                let roles: Map<String, Value> =
-                    grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect();
-                Ok(Answer::Json(Value::Object(roles)))
+                Ok(Answer::Json(roles(broker.grants(&place(ask, broker)?))))
             }),
             route("POST", &role, group, "Lets a role do something.", |ask, broker, now| {
-                let (place, actions) = (place(ask, broker)?, actions(ask.call)?);
+                let (place, actions) = (place(ask, broker)?, actions(&ask.call.json()?)?);
                 broker.grant(&place, ask.part("role"), actions, now);
                 Ok(Answer::Nothing)
             })
@@ -226,9 +221,15 @@ fn place(ask: &Ask<'_>, broker: &Broker) -> Result<String> {
     Ok(if ask.part("topic").is_empty() { namespace } else { ask.topic()?.to_string() })
 }
 
+/// What roles may do, as it is told.
+pub(super) fn roles(grants: Grants) -> Value {
+    let names = |actions: BTreeSet<Action>| actions.into_iter().map(Action::name).collect::<BTreeSet<_>>();
+    grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect::<Map<_, _>>().into()
+}
+
 /// A list of actions; those that are none mean nothing.
-fn actions(call: &Call) -> Result<BTreeSet<Action>> {
-    match call.json()? {
+pub(super) fn actions(list: &Value) -> Result<BTreeSet<Action>> {
+    match list {
         Value::Array(names) => Ok(names.iter().filter_map(Value::as_str).filter_map(Action::named).collect()),
         _ => Err(error(400, "The body must be a list of actions")),
     }

@@ -215,6 +215,8 @@ impl Client {
             topic: topic.clone(),
             receiver_queue_size: share.messages,
             receiver_queue_bytes: share.bytes,
+            #[cfg(feature = "many")]
+            priority_level: multi.config.priority_in(&topic),
             ..multi.config.clone()
         };
         let found = multi.pattern.is_some();
@@ -356,6 +358,9 @@ impl Client {
             return;
         }
         topic.partitions = Some(partitions);
+        if multi.config.tells_interceptors {
+            self.emit(Event::PartitionsChanged { consumer: id, topic: name.clone(), partitions });
+        }
         for partition in known..partitions {
             if let Err(error) = self.open_topic_part(id, name.of_partition(partition), true) {
                 return self.tell(id, error);

@@ -30,6 +30,10 @@ impl Client {
             let topic = config.topic.clone();
             return self.subscribe_topics(config, &[topic], now);
         }
+        #[cfg(feature = "many")]
+        {
+            config.priority_level = config.priority_in(&config.topic);
+        }
         let id = ConsumerId(self.next_handle);
         self.next_handle += 1;
         let name = config.name.clone().unwrap_or_else(|| format!("{:08x}", self.rng.u32(..)));

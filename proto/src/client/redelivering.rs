@@ -117,7 +117,7 @@ impl Client {
     fn redeliver(&mut self, id: ConsumerId, mut keys: Vec<Key>, all: bool, now: Now) {
         let Some(consumer) = self.consumers.get(&id) else { return };
         let Some(conn) = consumer.link.open_conn() else { return };
-        if consumer.config.tells_redelivery {
+        if consumer.config.tells_interceptors {
             let partition = consumer.partition();
             let id_of =
                 |key: &Key| MessageId { ledger_id: key.0, entry_id: key.1, partition, ..MessageId::EARLIEST };

@@ -93,8 +93,9 @@ pub struct ConsumerConfig {
     pub batch_receive_policy: BatchReceivePolicy,
     /// Whether no messages are asked for until the consumer is resumed: no.
     pub start_paused: bool,
-    /// Whether [`Event::Redelivering`](crate::Event::Redelivering) is told: no.
-    pub tells_redelivery: bool,
+    /// Whether [`Event::Redelivering`](crate::Event::Redelivering) and
+    /// [`Event::PartitionsChanged`](crate::Event::PartitionsChanged) are told: no.
+    pub tells_interceptors: bool,
     /// How long a consumer may be silent before its broker is asked whether it still serves it: never asked.
     pub watchdog_interval: Option<Duration>,
     /// How long acknowledgements wait to go out together: 100 ms; zero means not at all.
@@ -109,8 +110,8 @@ pub struct ConsumerConfig {
     pub negative_ack_redelivery_delay: Duration,
     /// A delay that grows with every redelivery, in place of it: none.
     pub negative_ack_redelivery_backoff: Option<RedeliveryBackoff>,
-    /// How finely negative acknowledgements keep time: to `2^n` ms, late and never early. 3, that is 8 ms; at
-    /// most 20. Java has 8, early: there it costs memory to be finer.
+    /// How finely negative acknowledgements keep time: to `2^n` ms, late and never early. 8, that is 256 ms; at
+    /// most 20. Java's are as fine, and early.
     pub negative_ack_redelivery_delay_precision: u32,
     /// How long the user may have a message before it comes again: zero, that is for ever; at least 1 s.
     pub ack_timeout: Duration,
@@ -124,6 +125,9 @@ pub struct ConsumerConfig {
     pub enable_retry: bool,
     /// Who is served first in a shared subscription; 0 is the highest.
     pub priority_level: i32,
+    /// What some of the topics have in place of the consumer's own options: nothing. The first that matches counts.
+    #[cfg(feature = "many")]
+    pub topic_configurations: Vec<(super::TopicMatcher, super::TopicConfiguration)>,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
     /// Messages that may wait in all partitions and topics together: 50,000; each may hold one at least. The shares
@@ -178,7 +182,7 @@ impl ConsumerConfig {
             receiver_queue_bytes: None,
             batch_receive_policy: BatchReceivePolicy::default(),
             start_paused: false,
-            tells_redelivery: false,
+            tells_interceptors: false,
             watchdog_interval: None,
             acknowledgment_group_time: Duration::from_millis(100),
             max_acknowledgment_group_size: 1000,
@@ -186,13 +190,15 @@ impl ConsumerConfig {
             batch_index_acknowledgment: false,
             negative_ack_redelivery_delay: Duration::from_secs(60),
             negative_ack_redelivery_backoff: None,
-            negative_ack_redelivery_delay_precision: 3,
+            negative_ack_redelivery_delay_precision: 8,
             ack_timeout: Duration::ZERO,
             ack_timeout_tick_time: Duration::from_secs(1),
             ack_timeout_redelivery_backoff: None,
             dead_letter_policy: None,
             enable_retry: false,
             priority_level: 0,
+            #[cfg(feature = "many")]
+            topic_configurations: Vec::new(),
             properties: Vec::new(),
             max_total_receiver_queue_size_across_partitions: 50_000,
             auto_update_partitions: true,
@@ -323,6 +329,10 @@ impl ConsumerConfig {
         }
         if self.priority_level < 0 {
             wrong.push("priority_level is 0 or more".to_owned());
+        }
+        #[cfg(feature = "many")]
+        if self.topic_configurations.iter().any(|(_, configuration)| configuration.priority_level < 0) {
+            wrong.push("priority_level of a topic_configuration is 0 or more".to_owned());
         }
         if cfg!(feature = "many") {
             if self.max_total_receiver_queue_size_across_partitions == 0 {

@@ -6,6 +6,8 @@ mod key_shared;
 mod letters;
 mod producer;
 mod reader;
+#[cfg(feature = "many")]
+mod topics;
 
 pub use client::{Authentication, ClientConfig};
 pub use consumer::{ConsumerConfig, InitialPosition, SubscriptionMode, SubscriptionType};
@@ -14,6 +16,8 @@ pub use letters::DeadLetterPolicy;
 pub(crate) use producer::MAX_SEQUENCE_ID;
 pub use producer::{BatcherBuilder, ProducerConfig};
 pub use reader::ReaderConfig;
+#[cfg(feature = "many")]
+pub use topics::{TopicConfiguration, TopicMatcher};
 
 use crate::error::{Error, ErrorKind};
 

@@ -62,7 +62,7 @@ pub struct ProducerConfig {
     pub compression_type: CompressionType,
     /// Whether a message that is larger than the broker takes travels in chunks: no. It excludes batching.
     pub chunking_enabled: bool,
-    /// What a chunk has at most, in bytes: 0, which means what the broker takes.
+    /// What a chunk has at most, in bytes: 0, which means what the broker takes; at most 2^31 - 1.
     pub chunk_max_message_size: u32,
     /// A subscription that is made with the topic, where the producer is the first that comes: none.
     pub initial_subscription_name: Option<String>,
@@ -139,6 +139,9 @@ impl ProducerConfig {
             if self.batching {
                 wrong.push("chunking_enabled and batching exclude each other".to_owned());
             }
+        }
+        if cfg!(feature = "chunking") && self.chunk_max_message_size > i32::MAX.unsigned_abs() {
+            wrong.push(format!("chunk_max_message_size is at most {}", i32::MAX));
         }
         if cfg!(feature = "batching") {
             self.validate_batching(&mut wrong);

@@ -33,8 +33,18 @@ pub struct ReaderConfig {
     pub key_hash_ranges: Vec<RangeInclusive<u16>>,
     /// Shown in the broker's statistics.
     pub properties: Vec<(String, String)>,
+    /// Whether partitions that come later are read: yes.
+    pub auto_update_partitions: bool,
     /// How often it is asked whether there are more partitions: every 60 s.
     pub auto_update_partitions_interval: Duration,
+    /// Messages that may be gathered from their chunks at a time: 10; zero means any number.
+    pub max_pending_chunked_message: u32,
+    /// Whether the chunks of a message that is given up for newer ones are done with: no.
+    pub auto_ack_oldest_chunked_message_on_queue_full: bool,
+    /// How long a message's chunks are waited for: 1 minute; zero means for ever.
+    pub expire_time_of_incomplete_chunked_message: Duration,
+    /// Whether [`Event::PartitionsChanged`](crate::Event::PartitionsChanged) is told: no.
+    pub tells_interceptors: bool,
 }
 
 impl ReaderConfig {
@@ -53,7 +63,12 @@ impl ReaderConfig {
             read_compacted: false,
             key_hash_ranges: Vec::new(),
             properties: Vec::new(),
+            auto_update_partitions: true,
             auto_update_partitions_interval: Duration::from_secs(60),
+            max_pending_chunked_message: 10,
+            auto_ack_oldest_chunked_message_on_queue_full: false,
+            expire_time_of_incomplete_chunked_message: Duration::from_secs(60),
+            tells_interceptors: false,
         }
     }
 
@@ -105,7 +120,12 @@ impl ReaderConfig {
             read_compacted: self.read_compacted,
             key_hash_ranges: self.key_hash_ranges.clone(),
             properties: self.properties.clone(),
+            auto_update_partitions: self.auto_update_partitions,
             auto_update_partitions_interval: self.auto_update_partitions_interval,
+            max_pending_chunked_message: self.max_pending_chunked_message,
+            auto_ack_oldest_chunked_message_on_queue_full: self.auto_ack_oldest_chunked_message_on_queue_full,
+            expire_time_of_incomplete_chunked_message: self.expire_time_of_incomplete_chunked_message,
+            tells_interceptors: self.tells_interceptors,
             ..ConsumerConfig::new(self.topic.clone(), subscription)
         }
     }

@@ -26,6 +26,9 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::{ConsumerId, MessageId, OpId};
 use crate::topic::TopicName;
 
+/// Failures that wait at most, should the user not come to read them. Of those after them the number is told.
+const FAILURES: usize = 1000;
+
 #[derive(Debug)]
 pub(crate) struct MultiTopicsConsumer {
     pub(crate) config: ConsumerConfig,
@@ -43,8 +46,10 @@ pub(crate) struct MultiTopicsConsumer {
     ready: VecDeque<ConsumerId>,
     /// Whose messages were taken and not reported as delivered, oldest first.
     taken: VecDeque<(ConsumerId, u32)>,
-    /// What the user is to be told between messages.
+    /// What the user is to be told between messages; [`FAILURES`] at most.
     failures: VecDeque<Error>,
+    /// How many more there were, and the last of them.
+    more_failures: Option<(u64, Error)>,
     /// Those who wait for several messages at once.
     pub(crate) batches: BatchReceives,
     /// The user was told that messages wait.
@@ -110,6 +115,7 @@ impl MultiTopicsConsumer {
             ready: VecDeque::new(),
             taken: VecDeque::new(),
             failures: VecDeque::new(),
+            more_failures: None,
             batches: BatchReceives::default(),
             announced: false,
         }
@@ -247,20 +253,29 @@ impl MultiTopicsConsumer {
         self.tell(Error::new(error.kind(), why))
     }
 
-    /// As many as there are topics: each is told once until it is open again.
+    /// Each topic is told once until it is open again; whether the user is to be told that something waits.
     pub(crate) fn tell(&mut self, error: Error) -> bool {
-        if self.failures.len() < 1000 && self.failures.back() != Some(&error) {
-            self.failures.push_back(error);
+        match &mut self.more_failures {
+            Some((more, last)) => {
+                *more += 1;
+                *last = error;
+            }
+            None if self.failures.back() == Some(&error) => {}
+            None if self.failures.len() >= FAILURES => self.more_failures = Some((1, error)),
+            None => self.failures.push_back(error),
         }
         !std::mem::replace(&mut self.announced, true)
     }
 
     pub(crate) fn failure(&mut self) -> Option<Error> {
-        self.failures.pop_front()
+        self.failures.pop_front().or_else(|| {
+            let (more, last) = self.more_failures.take()?;
+            Some(Error::new(last.kind(), format!("{more} more failures, the last of them: {last}")))
+        })
     }
 
     pub(crate) fn has_failures(&self) -> bool {
-        !self.failures.is_empty()
+        !self.failures.is_empty() || self.more_failures.is_some()
     }
 
     // ---- ids ----
@@ -361,6 +376,26 @@ mod tests {
         consumer.reset(ConsumerId(1));
         assert_eq!(consumer.delivered(9), Some((ConsumerId(0), 1)));
         assert_eq!(consumer.delivered(9), None);
+    }
+
+    #[test]
+    fn m01_failures_that_nobody_reads_are_bounded_and_the_rest_is_counted() {
+        let mut consumer = consumer(&[("a", 2)]);
+        let error = |n: u32| Error::new(ErrorKind::Disconnected, format!("failure {n}"));
+        for n in 0..5000 {
+            assert_eq!(consumer.tell(error(n)), n == 0);
+        }
+        assert_eq!(consumer.failures.len(), FAILURES);
+        for n in 0..1000 {
+            assert_eq!(consumer.failure(), Some(error(n)));
+        }
+        assert!(consumer.has_failures());
+        let rest = consumer.failure().expect("what became of the others");
+        assert_eq!(rest.kind(), ErrorKind::Disconnected);
+        assert_eq!(rest.to_string(), "4000 more failures, the last of them: failure 4999");
+        assert!(!consumer.has_failures() && consumer.failure().is_none());
+        assert!(!consumer.tell(error(7)));
+        assert_eq!(consumer.failure(), Some(error(7)));
     }
 
     #[test]

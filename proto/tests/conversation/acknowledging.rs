@@ -186,6 +186,7 @@ fn c09_a_list_comes_again_after_the_delay_that_each_count_gives() {
     let backoff = RedeliveryBackoff { min_delay: ms(100), max_delay: ms(350), multiplier: 2.0 };
     let config = ConsumerConfig {
         negative_ack_redelivery_backoff: Some(backoff),
+        negative_ack_redelivery_delay_precision: 3,
         subscription_type: SubscriptionType::Shared,
         ..grouped()
     };

@@ -668,7 +668,7 @@ fn c18_the_broker_is_asked_what_it_knows() {
 fn c25_redelivery_is_told_where_it_is_asked_for() {
     let mut talk = Talk::new();
     let config = ConsumerConfig {
-        tells_redelivery: true,
+        tells_interceptors: true,
         negative_ack_redelivery_delay: ms(500),
         ack_timeout: secs(2),
         ..queue_of(10)

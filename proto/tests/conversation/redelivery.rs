@@ -270,6 +270,24 @@ fn c35_a_million_negative_acks_keep_their_time() {
 }
 
 #[test]
+fn c09_by_default_a_delay_is_kept_to_256_ms_and_never_cut_short() {
+    let mut talk = Talk::new();
+    let default = ConsumerConfig::new(topic(), "s").negative_ack_redelivery_delay_precision;
+    let config = ConsumerConfig { negative_ack_redelivery_delay_precision: default, ..shared() };
+    let config = ConsumerConfig { negative_ack_redelivery_delay: secs(1), ..config };
+    let (id, conn) = talk.consumer_with(config);
+    for n in 0..5 {
+        talk.client.negative_acknowledge(id, at(n), talk.now).expect("open");
+        talk.pass(ms(10));
+    }
+    talk.pass(ms(949));
+    talk.quiet(conn);
+    talk.pass(ms(257));
+    // What is due close together is asked for together.
+    assert_eq!(asked(&mut talk, conn), [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn c05_an_id_of_another_partition_is_refused() {
     let mut talk = Talk::new();
     let (id, conn) = talk.consumer_with(timed());

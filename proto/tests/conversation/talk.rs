@@ -70,7 +70,12 @@ pub(crate) fn config(url: &str) -> ClientConfig {
 
 /// A consumer whose acknowledgements go out one by one.
 pub(crate) fn ungrouped() -> ConsumerConfig {
-    ConsumerConfig { acknowledgment_group_time: Duration::ZERO, ..ConsumerConfig::new(topic(), "s") }
+    ConsumerConfig {
+        acknowledgment_group_time: Duration::ZERO,
+        // So that little time needs to pass.
+        negative_ack_redelivery_delay_precision: 3,
+        ..ConsumerConfig::new(topic(), "s")
+    }
 }
 
 pub(crate) fn ms(n: u64) -> Duration {
