@@ -289,13 +289,12 @@ fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
         return Ok((partitions(&body)?, BTreeMap::new()));
     }
     let field = |name| body.get(name).cloned();
-    let count = field("partitions").unwrap_or(json!(0));
+    let count = field("partitions").filter(|count| !count.is_null()).unwrap_or(json!(0));
     Ok((partitions(&count)?, properties(&field("properties").unwrap_or_default())?))
 }
 
 fn partitions(count: &Value) -> Result<u32> {
-    let count = if count.is_null() { Some(0) } else { whole(count) };
-    let count = count.and_then(|count| i32::try_from(count).ok());
+    let count = whole(count).and_then(|count| i32::try_from(count).ok());
     let count = count.ok_or_else(|| error(400, "The body must be the number of partitions"))?;
     u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))
 }
