@@ -234,3 +234,21 @@ fn huge_bodies_and_what_is_no_http_are_refused() {
     let answers = call(&at, "HEAD", "/admin/v2/clusters", "");
     assert_eq!((answers.status, answers.body.as_str()), (200, ""));
 }
+
+#[test]
+fn settings_that_are_only_kept_are_named_as_such() {
+    let description = call(&broker(), "GET", "/openapi.json", "").json();
+    let mut told = std::collections::BTreeSet::new();
+    for (path, calls) in description["paths"].as_object().unwrap() {
+        let kept =
+            |call: &Value| call["summary"].as_str().is_some_and(|text| text.ends_with("It is only kept."));
+        if calls.as_object().unwrap().values().any(kept) {
+            told.insert(path.rsplit('/').next().unwrap().to_owned());
+        }
+    }
+    let readme = include_str!("../README.md");
+    let (_, list) = readme.split_once("Kept and read back, and nothing else: ").unwrap();
+    let (list, _) = list.split_once(". There is").unwrap();
+    let named = list.split(',').map(|name| name.trim().trim_matches('`').to_owned()).collect();
+    assert_eq!(told, named);
+}

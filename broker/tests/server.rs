@@ -184,7 +184,7 @@ async fn certificates_are_roles_on_both_ports() {
     let stranger_key = KeyPair::generate().unwrap();
     let stranger = named("boss").self_signed(&stranger_key).unwrap();
     let access = Access {
-        authenticator: Arc::new(Methods { tokens: None, certificates: true }),
+        authenticator: Arc::new(Methods { certificates: true, ..Methods::default() }),
         superusers: Some(["boss".to_owned()].into()),
         refresh_check: Duration::from_secs(60),
     };

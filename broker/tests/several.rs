@@ -162,3 +162,85 @@ fn one_broker_alone_names_nobody_when_it_unloads() {
     assert_eq!(close.assigned_broker_service_url, None);
     w.produce(c, 1, &topics()[0]);
 }
+
+/// An answer of a coordinator, and the error in it.
+fn coordinated(command: Command) -> (Option<u64>, Option<ServerError>) {
+    match command {
+        Command::TcClientConnectResponse(c) => (None, c.error),
+        Command::NewTxnResponse(c) => (c.txnid_least_bits, c.error),
+        Command::AddPartitionToTxnResponse(c) => (c.txnid_least_bits, c.error),
+        Command::EndTxnResponse(c) => (c.txnid_least_bits, c.error),
+        other => panic!("not of a coordinator: {other:?}"),
+    }
+}
+
+#[test]
+fn a_transaction_spans_brokers_and_its_coordinator_is_the_same_at_all() {
+    let mut w = world(3);
+    let clients: Vec<ConnId> = (0..3).map(|broker| client(&mut w, broker)).collect();
+    let topics = topics();
+    let served: Vec<usize> = topics.iter().map(|topic| find(&mut w, &clients, 0, topic).0).collect();
+    assert!((0..3).all(|broker| served.contains(&broker)), "every broker serves a topic: {served:?}");
+    let mut numbers = std::collections::BTreeSet::new();
+    for (opens, ends) in [(0, 1), (1, 2), (2, 0)] {
+        for c in &clients {
+            let attach = CommandTcClientConnectRequest { request_id: 1, tc_id: 0, ..Default::default() };
+            assert_eq!(coordinated(w.ask(*c, attach)), (None, None));
+        }
+        let open = CommandNewTxn {
+            request_id: 2,
+            txn_ttl_millis: Some(60_000),
+            tc_id: Some(0),
+            ..Default::default()
+        };
+        let (number, error) = coordinated(w.ask(clients[opens], open));
+        assert_eq!(error, None);
+        assert!(numbers.insert(number), "no two brokers give the same number: {number:?}");
+        for (n, (at, topic)) in served.iter().zip(&topics).enumerate() {
+            let add = CommandAddPartitionToTxn {
+                request_id: 3,
+                txnid_most_bits: Some(0),
+                txnid_least_bits: number,
+                partitions: vec![topic.clone()],
+                ..Default::default()
+            };
+            assert_eq!(
+                coordinated(w.ask(clients[ends], add)),
+                (number, None),
+                "opened elsewhere, known here"
+            );
+            let producer = (10 * opens + n) as u64;
+            w.say(clients[*at], producer_on(producer, topic));
+            assert!(matches!(w.hear(clients[*at]), Command::ProducerSuccess(_)));
+            let metadata =
+                MessageMetadata { txnid_most_bits: Some(0), txnid_least_bits: number, ..Default::default() };
+            let send = CommandSend {
+                producer_id: producer,
+                txnid_most_bits: Some(0),
+                txnid_least_bits: number,
+                ..CommandSend::default()
+            };
+            let mut frame = bytes::BytesMut::new();
+            let entry = entry(0, metadata, format!("of {number:?}").as_bytes());
+            pulsewire_proto::wire::frame::encode_with_entry(&send.into(), &entry, &mut frame);
+            w.bytes(clients[*at], frame);
+            w.receipt(clients[*at]);
+            w.consume(clients[*at], producer, topic, &format!("s{opens}"), SubType::EXCLUSIVE);
+            w.flow(clients[*at], producer, 10);
+            let before = w.payloads(clients[*at]);
+            assert!(!before.contains(&format!("of {number:?}")), "not committed yet: {before:?}");
+        }
+        let end = CommandEndTxn {
+            request_id: 4,
+            txnid_most_bits: Some(0),
+            txnid_least_bits: number,
+            txn_action: Some(TxnAction::COMMIT),
+            ..Default::default()
+        };
+        assert_eq!(coordinated(w.ask(clients[ends], end)), (number, None));
+        for (broker, c) in clients.iter().enumerate() {
+            let heard = w.payloads(*c);
+            assert!(heard.contains(&format!("of {number:?}")), "committed at {broker}: {heard:?}");
+        }
+    }
+}

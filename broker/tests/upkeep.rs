@@ -178,3 +178,46 @@ fn a_producer_that_is_refused_for_want_of_room_stays_open() {
     w.publish(c, 1, 99, &payload);
     assert_eq!(w.payloads(other).len(), 1);
 }
+
+#[test]
+fn what_was_consumed_long_ago_goes_and_nothing_else() {
+    let keep = 20_000;
+    let mut w = World::with(BrokerConfig { max_consumed_bytes: keep, ..BrokerConfig::default() });
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    let payload = "x".repeat(1000);
+    let mut sequence = 0;
+    let mut publish = |w: &mut World, count: usize| -> Vec<MessageIdData> {
+        (0..count)
+            .map(|_| {
+                sequence += 1;
+                w.publish(c, 1, sequence, &payload)
+            })
+            .collect()
+    };
+    publish(&mut w, 40);
+    assert_eq!(stored(&w), 40, "nobody has consumed it");
+    w.consume(c, 1, TOPIC, "slow", SubType::SHARED);
+    w.consume(c, 2, TOPIC, "fast", SubType::SHARED);
+    let ids = publish(&mut w, 10);
+    w.ack(c, 2, AckType::INDIVIDUAL, &ids);
+    publish(&mut w, 1);
+    assert_eq!(stored(&w), 51, "one of the two has not");
+    w.broker.skip_all(&name(), "slow", w.now).unwrap();
+    w.broker.skip_all(&name(), "fast", w.now).unwrap();
+    publish(&mut w, 5);
+    let left = stored(&w);
+    assert!((15..20).contains(&left), "as many as fit are kept for who seeks back: {left}");
+    assert_eq!(backlog(&w), 5);
+    publish(&mut w, 40);
+    assert_eq!(backlog(&w), 45);
+    assert_eq!(stored(&w), 45, "what is not acknowledged stays, however much");
+    set(&mut w, |p| p.retention = Some(Retention { minutes: -1, megabytes: -1 }));
+    w.broker.skip_all(&name(), "slow", w.now).unwrap();
+    w.broker.skip_all(&name(), "fast", w.now).unwrap();
+    publish(&mut w, 5);
+    assert_eq!(stored(&w), 50, "and so does what is retained");
+    set(&mut w, |p| p.retention = None);
+    publish(&mut w, 1);
+    assert!(stored(&w) < 20);
+}

@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
     match seed % 4 {
         0 => fuzzing::upgrade(stream, &SECRET),
         1 => fuzzing::first_frame(stream, piece),
-        _ => fuzzing::filter(stream, piece),
+        2 => fuzzing::filter(stream, piece),
+        _ => fuzzing::filter_down(stream, piece),
     }
 });

@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::address::{self, AddressError, Host};
-use crate::brokers::Brokers;
+use crate::brokers::{Brokers, Network};
 use crate::error::ConfigErrors;
 use crate::limits::Limits;
 use crate::live::Live;
@@ -49,6 +50,12 @@ pub struct GatewayConfig {
     pub narrow: Vec<Narrow>,
     /// Makes the public listener speak TLS (`wss://`).
     pub tls: Option<ListenTls>,
+    /// How often certificates, keys and tokens are looked at, to be taken when they have been replaced on disk; never
+    /// when zero, but at a reload. Default: 10 seconds.
+    pub watch_files: Duration,
+    /// Proxies before the gateway whose `X-Forwarded-For` says who the client is, for limits by address and for
+    /// `/connz`. Without them nobody's does.
+    pub trusted_proxies: Vec<Network>,
     /// Limits.
     pub limits: Limits,
 }
@@ -70,6 +77,8 @@ impl GatewayConfig {
             tokens: None,
             narrow: Vec::new(),
             tls: None,
+            watch_files: Duration::from_secs(10),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
         }
     }

@@ -51,9 +51,10 @@ use crate::drain::{Stage, stopping, turn};
 use crate::ending::{DialFailed, Ending};
 use crate::filter::Filter;
 use crate::first::{FirstFrame, rewrite};
+use crate::forwarded;
 use crate::live::{Current, Live};
 use crate::metrics::Metrics;
-use crate::places::Places;
+use crate::places::{Knock, Places};
 use crate::pump::{ClientSocket, Joined, Pump, turn_away, websocket_config};
 use crate::registry::{Connections, Entry, Phase};
 use crate::stream::Stream;
@@ -78,6 +79,8 @@ pub(crate) struct Core {
 pub(crate) struct Admitted {
     pub(crate) on_upgrade: OnUpgrade,
     live: Arc<Live>,
+    /// Who asks, where a proxy that is believed says so.
+    forwarded: Option<IpAddr>,
     origin: Option<Arc<str>>,
     token: Result<Option<Verified>, TokenRefused>,
 }
@@ -94,6 +97,13 @@ impl Core {
         }
     }
 
+    /// Lets a connection in to say what it wants, unless its address has too many that do.
+    pub(crate) fn knock(&self, address: IpAddr) -> Option<Knock> {
+        let live = self.current.get();
+        let shared = forwarded::is_listed(address, &live.config.trusted_proxies);
+        self.places.knock(address, shared, &live.limits)
+    }
+
     /// The span of a new connection's log.
     pub(crate) fn span(&self, peer: SocketAddr) -> (u64, Span) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -105,13 +115,15 @@ impl Core {
         &self,
         live: &Arc<Live>,
         request: &mut Request<B>,
+        peer: IpAddr,
         arrived_at: IpAddr,
     ) -> (Response<Full<Bytes>>, Option<Admitted>) {
-        match judge(request, live, arrived_at) {
+        match judge(request, live, peer, arrived_at) {
             Ok(granted) => {
                 let admitted = Admitted {
                     on_upgrade: hyper::upgrade::on(request),
                     live: Arc::clone(live),
+                    forwarded: granted.forwarded,
                     origin: granted.origin.map(|origin| Arc::from(origin.to_string())),
                     token: granted.token,
                 };
@@ -139,7 +151,7 @@ pub(crate) async fn serve<W>(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, 
         let live = core.current.get();
         let deadline = Instant::now() + live.limits.handshake_timeout;
         let upgraded = tokio::select! {
-            upgraded = timeout_at(deadline, handshake(&core, live, tcp)) => upgraded,
+            upgraded = timeout_at(deadline, handshake(&core, live, tcp, peer)) => upgraded,
             () = stopping(&mut stage) => return,
         };
         drop(stage);
@@ -160,7 +172,12 @@ pub(crate) async fn serve<W>(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, 
 }
 
 /// TLS and the one HTTP request. `None` if it did not become a WebSocket.
-async fn handshake(core: &Core, live: Arc<Live>, tcp: TcpStream) -> Option<(ClientSocket, Admitted)> {
+async fn handshake(
+    core: &Core,
+    live: Arc<Live>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) -> Option<(ClientSocket, Admitted)> {
     if let Err(error) = tcp.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY refused");
     }
@@ -179,7 +196,7 @@ async fn handshake(core: &Core, live: Arc<Live>, tcp: TcpStream) -> Option<(Clie
 
     let (granted, mut granting) = mpsc::channel(1);
     let service = service_fn(|mut request| {
-        let (response, admitted) = core.answer(&live, &mut request, arrived_at);
+        let (response, admitted) = core.answer(&live, &mut request, peer.ip(), arrived_at);
         if let Some(admitted) = admitted {
             // There is one request per connection, so there is room.
             let _ = granted.try_send(admitted);
@@ -225,13 +242,13 @@ pub(crate) async fn carry<W>(
     admitted: Admitted,
     waiting: W,
 ) {
-    let Admitted { live, origin, token, .. } = admitted;
+    let Admitted { live, forwarded, origin, token, .. } = admitted;
     let revealed = live.upstream.as_ref().filter(|_| live.reveal_upstream).map(ToString::to_string);
     let limits = &live.limits;
     let checked = token.map_err(Ending::Token).and_then(|verified| {
         let subject = verified.as_ref().map(|verified| verified.subject.as_str());
         let permits = live.narrow.of(origin.as_deref(), subject).map_err(|()| Ending::NotNarrowed)?;
-        let place = core.places.take(peer.ip(), origin.clone(), limits)?;
+        let place = core.places.take(forwarded.unwrap_or(peer.ip()), origin.clone(), limits)?;
         let filter = permits.map(|permits| Box::new(Filter::new(permits, Arc::clone(&core.metrics))));
         Ok((place, verified, filter))
     });
@@ -247,9 +264,10 @@ pub(crate) async fn carry<W>(
     drop(waiting);
 
     let subject = verified.as_ref().map(|verified| token::shown(&verified.subject));
-    let entry = core.connections.open(Entry::new(id, peer, origin, subject));
+    let entry = core.connections.open(Entry::new(id, peer, forwarded, origin, subject));
     let _open = Open::new(core, &entry);
-    info!(origin = entry.origin.as_deref(), subject = entry.subject, "open");
+    let asking = forwarded.map(tracing::field::display);
+    info!(client = asking, origin = entry.origin.as_deref(), subject = entry.subject, "open");
     let mut turn = std::pin::pin!(turn(core.stage.subscribe()));
 
     let opening = async {

@@ -19,7 +19,7 @@
 //! is unknown and every value that is none is told, together with what [`GatewayConfig::validate`] finds.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -52,9 +52,9 @@ impl GatewayConfig {
 
     fn read_table(&mut self, mut keys: Keys<'_>) {
         keys.parsed("listen", "an address with a port", &mut self.listen);
-        let mut admin: SocketAddr = self.admin_listen.unwrap_or(self.listen);
-        if keys.parsed("admin_listen", "an address with a port", &mut admin) {
-            self.admin_listen = Some(admin);
+        let mut admin = AdminAddress(self.listen);
+        if keys.parsed("admin_listen", "an address with a port, or a port of loopback", &mut admin) {
+            self.admin_listen = Some(admin.0);
         }
         if let Some(upstream) = keys.one("upstream") {
             self.upstream = Some(upstream);
@@ -63,6 +63,10 @@ impl GatewayConfig {
         keys.flag("allow_missing_origin", &mut self.allow_missing_origin);
         if let Some(origins) = keys.several("allow_origins") {
             self.allow_origins = origins;
+        }
+        keys.duration("watch_files", &mut self.watch_files);
+        if let Some(proxies) = keys.several("trusted_proxies") {
+            self.trusted_proxies = proxies;
         }
         if let Some(mut tls) = keys.table("tls") {
             let (certificates, key) = (tls.file("certificates"), tls.file("key"));
@@ -163,6 +167,21 @@ impl GatewayConfig {
             limits.end();
         }
         keys.end();
+    }
+}
+
+/// Where the admin listener is: `address:port`, or a port alone, which is on loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdminAddress(pub SocketAddr);
+
+impl FromStr for AdminAddress {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text.parse::<u16>() {
+            Ok(port) => Ok(AdminAddress(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))),
+            Err(_) => text.parse().map(AdminAddress),
+        }
     }
 }
 
@@ -358,6 +377,19 @@ mod tests {
     }
 
     #[test]
+    fn the_admin_listener_is_on_loopback_unless_told() {
+        for (text, address) in
+            [("9090", "127.0.0.1:9090"), ("[::1]:9", "[::1]:9"), ("0.0.0.0:9", "0.0.0.0:9")]
+        {
+            let (config, wrong) = read(&format!("admin_listen = \"{text}\""));
+            assert_eq!((config.admin_listen, wrong.len()), (address.parse().ok(), 0), "{text}");
+        }
+        for text in ["65536", "localhost", ":9090", ""] {
+            assert_eq!(read(&format!("admin_listen = \"{text}\"")).1.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
     fn every_key_is_read() {
         let (config, wrong) = read(
             r#"
@@ -365,6 +397,8 @@ mod tests {
             admin_listen = "[::1]:9090"
             upstream = "pulsar+ssl://proxy"
             reveal_upstream = true
+            watch_files = "1m"
+            trusted_proxies = ["10.1.0.0/16", "fd00::/8"]
             allow_origins = ["https://app.example", "https://b.example:8443"]
             allow_missing_origin = true
             [brokers]
@@ -419,6 +453,7 @@ mod tests {
         assert_eq!(config.upstream.map(|u| u.to_string()).as_deref(), Some("pulsar+ssl://proxy:6651"));
         assert!(config.reveal_upstream && config.allow_missing_origin);
         assert_eq!(config.allow_origins.len(), 2);
+        assert_eq!((config.watch_files, config.trusted_proxies.len()), (Duration::from_secs(60), 2));
         let tls = format!("{:?}", config.tls);
         assert!(tls.contains("/etc/pw/cert.pem") && tls.contains("\"/keys/key.pem\""), "{tls}");
         let upstream_tls = format!("{:?}", config.upstream_tls);

@@ -12,6 +12,15 @@
 //! and those that name topics are written anew from what was understood.
 //!
 //! Payloads are never held: what passes is a slice of what came.
+//!
+//! What the upstream says passes as it comes, but for lists of topics:
+//!
+//! ```text
+//! head --a list--> holding --whole--> what the client may consume from goes on --> head
+//!   '--anything else--> passing (the rest of its frame, as it comes) --end of frame--> head
+//! ```
+//!
+//! Lists are cut whoever asked for what: so no request can be made up whose answer is not.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,24 +29,32 @@ use bytes::{Buf, Bytes, BytesMut};
 use pulsewire_proto::wire::frame::encode_command;
 use pulsewire_proto::wire::{
     Command, CommandAddPartitionToTxnResponse, CommandAddSubscriptionToTxnResponse, CommandError,
-    CommandGetOrCreateSchemaResponse, CommandGetSchemaResponse, CommandLookupTopicResponse,
-    CommandPartitionedTopicMetadataResponse, LookupResult, PartitionedMetadataResult, ServerError,
-    TopicsMode,
+    CommandGetOrCreateSchemaResponse, CommandGetSchemaResponse, CommandGetTopicsOfNamespace,
+    CommandLookupTopicResponse, CommandPartitionedTopicMetadataResponse, CommandWatchTopicList, LookupResult,
+    PartitionedMetadataResult, ServerError, TopicsMode,
 };
 use tracing::debug;
 
 use crate::ending::Ending;
 use crate::metrics::Metrics;
-use crate::narrow::Permits;
+use crate::narrow::{Listed, Permits};
 
 /// The largest command, without its payload: a schema, or very many acknowledgements.
 const MAX_COMMAND: usize = 1024 * 1024;
+/// The largest list of topics that can be looked through. Brokers send none that is larger than a message may be, 5 MiB
+/// unless they are told otherwise.
+const MAX_LIST: usize = 16 * 1024 * 1024;
+/// Sizes of frame and command, and the command's type: what tells a list.
+const HEAD: usize = 10;
 /// Errors that wait for the client to read them; no more of its commands are read then.
 const MAX_REPLIES: usize = 64 * 1024;
 /// Of an error that belongs to no request, as Pulsar's own are numbered.
 const NO_REQUEST: u64 = u64::MAX;
 
 /// Commands that act on what was permitted before, or on nothing: they go on as they came.
+/// The hash of a list that nobody has seen: the client asks for the whole list where it matters.
+const NO_HASH: &str = "";
+
 const HARMLESS: [i32; 18] = [2, 6, 10, 11, 12, 15, 16, 18, 19, 20, 25, 28, 29, 37, 50, 56, 62, 67];
 
 /// Decides about each frame of one connection.
@@ -50,7 +67,11 @@ pub(crate) struct Filter {
     /// What passed and is not sent yet.
     passed: VecDeque<Bytes>,
     replies: BytesMut,
-    down: Boundaries,
+    down: Down,
+    /// Of the upstream, a list of topics that is not whole.
+    list: BytesMut,
+    /// A watcher was let through to whom some topics are not shown.
+    cuts_watched: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +106,9 @@ impl Filter {
             begun: BytesMut::new(),
             passed: VecDeque::new(),
             replies: BytesMut::new(),
-            down: Boundaries::default(),
+            down: Down::Head,
+            list: BytesMut::new(),
+            cuts_watched: false,
         }
     }
 
@@ -189,18 +212,107 @@ impl Filter {
         (self.has_replies() && self.down.between_frames()).then(|| self.replies.split().freeze())
     }
 
-    /// What the upstream says, with our errors between two of its frames if there are any.
-    pub(crate) fn with_replies(&mut self, bytes: Bytes) -> Bytes {
-        match self.down.pass_over(&bytes) {
+    /// Takes what the upstream says, for the client: with our errors between two frames if there are any. A frame's
+    /// head that is not whole stays where it is.
+    pub(crate) fn down(&mut self, said: &mut BytesMut) -> Result<Bytes, Ending> {
+        // What goes out is `out` and then the first `at` bytes.
+        let (mut out, mut at) = (BytesMut::new(), 0);
+        let mut boundary = None;
+        loop {
+            let here = said.len() - at;
+            match self.down {
+                Down::Passing(left) => {
+                    at += left.min(here);
+                    self.down = if left > here { Down::Passing(left - here) } else { Down::Head };
+                    if left > here {
+                        break;
+                    }
+                }
+                Down::Head => {
+                    boundary.get_or_insert(out.len() + at);
+                    let Some(size) = said[at..].first_chunk::<4>() else { break };
+                    let whole = 4 + u32::from_be_bytes(*size) as usize;
+                    if whole < HEAD || here >= HEAD && !is_list(&said[at..]) {
+                        self.down = Down::Passing(whole);
+                    } else if here < HEAD {
+                        break;
+                    } else if whole > MAX_LIST {
+                        debug!(whole, "a list of topics that is too large");
+                        return Err(Ending::UpstreamLost);
+                    } else {
+                        out.unsplit(said.split_to(at));
+                        at = 0;
+                        self.down = Down::Holding(whole);
+                    }
+                }
+                Down::Holding(left) => {
+                    // Nothing of it goes out between its pieces.
+                    boundary.get_or_insert(out.len());
+                    self.list.unsplit(said.split_to(left.min(here)));
+                    if left > here {
+                        self.down = Down::Holding(left - here);
+                        break;
+                    }
+                    let list = self.list.split().freeze();
+                    self.cut(&list, &mut out)?;
+                    self.list = BytesMut::new();
+                    self.down = Down::Head;
+                }
+            }
+        }
+        out.unsplit(said.split_to(at));
+        match boundary {
             Some(at) if self.has_replies() => {
                 let replies = self.replies.split();
-                [&bytes[..at], &replies[..], &bytes[at..]].concat().into()
+                Ok([&out[..at], &replies[..], &out[at..]].concat().into())
             }
-            _ => bytes,
+            _ => Ok(out.freeze()),
         }
     }
 
-    fn judge(&self, command: &Bytes) -> Result<Verdict, Ending> {
+    /// Puts into `out` what of a list the client may see.
+    fn cut(&self, frame: &Bytes, out: &mut BytesMut) -> Result<(), Ending> {
+        let command = frame.get(4..8).and_then(|size| {
+            let size = u32::from_be_bytes(size.try_into().ok()?) as usize;
+            Command::decode(&frame.slice_ref(frame.get(8..8usize.checked_add(size)?)?)).ok()
+        });
+        let seen = |topics: &mut Vec<String>| {
+            let all = topics.len();
+            topics.retain(|topic| self.permits.consume(topic));
+            topics.len() < all
+        };
+        let cut = match command {
+            Some(Command::GetTopicsOfNamespaceResponse(mut list)) => seen(&mut list.topics).then(|| {
+                list.topics_hash = None;
+                Some(Command::from(list))
+            }),
+            Some(Command::WatchTopicListSuccess(mut list)) => (seen(&mut list.topic) || self.cuts_watched)
+                .then(|| {
+                    list.topics_hash = NO_HASH.to_owned();
+                    Some(list.into())
+                }),
+            Some(Command::WatchTopicUpdate(mut list)) => {
+                let (new, deleted) = (seen(&mut list.new_topics), seen(&mut list.deleted_topics));
+                (new || deleted || self.cuts_watched).then(|| {
+                    list.topics_hash = NO_HASH.to_owned();
+                    let nothing = list.new_topics.is_empty() && list.deleted_topics.is_empty();
+                    (!nothing).then(|| list.into())
+                })
+            }
+            _ => {
+                debug!("a list of topics that cannot be read");
+                return Err(Ending::UpstreamLost);
+            }
+        };
+        match cut {
+            None => out.extend_from_slice(frame),
+            Some(None) => {}
+            Some(Some(list)) => encode_command(&list, out),
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, command: &Bytes) -> Result<Verdict, Ending> {
         let Some(number) = canonical(command)? else { return Ok(unknown()) };
         if HARMLESS.contains(&number) {
             return Ok(Verdict::Pass);
@@ -244,13 +356,22 @@ impl Filter {
                 let (persistent, other) =
                     (mode != TopicsMode::NON_PERSISTENT, mode != TopicsMode::PERSISTENT);
                 match permits.list(&it.namespace, persistent, other) {
-                    true => Ok(Verdict::Replace(decoded)),
-                    false => refuse(plain(it.request_id)),
+                    Listed::Whole => Ok(Verdict::Replace(decoded)),
+                    // Its hash is one of the whole list, and would tell of what is not shown.
+                    Listed::Partly => Ok(Verdict::Replace(
+                        CommandGetTopicsOfNamespace { topics_hash: None, ..it.clone() }.into(),
+                    )),
+                    Listed::No => refuse(plain(it.request_id)),
                 }
             }
-            Command::WatchTopicList(it) if !permits.list(&it.namespace, true, false) => {
-                refuse(plain(it.request_id))
-            }
+            Command::WatchTopicList(it) => match permits.list(&it.namespace, true, false) {
+                Listed::Whole => Ok(Verdict::Replace(decoded)),
+                Listed::Partly => {
+                    self.cuts_watched = true;
+                    Ok(Verdict::Replace(CommandWatchTopicList { topics_hash: None, ..it.clone() }.into()))
+                }
+                Listed::No => refuse(plain(it.request_id)),
+            },
             Command::GetSchema(it) if !either(&it.topic) => refuse(
                 CommandGetSchemaResponse {
                     request_id: it.request_id,
@@ -300,7 +421,6 @@ impl Filter {
             | Command::Subscribe(_)
             | Command::LookupTopic(_)
             | Command::PartitionedTopicMetadata(_)
-            | Command::WatchTopicList(_)
             | Command::GetSchema(_)
             | Command::GetOrCreateSchema(_)
             | Command::AddPartitionToTxn(_)
@@ -369,42 +489,24 @@ fn canonical(mut command: &[u8]) -> Result<Option<i32>, Ending> {
     Err(Ending::BadFrame)
 }
 
-/// Where the upstream's frames begin and end.
-#[derive(Debug, Default)]
-struct Boundaries {
-    size: [u8; 4],
-    have: usize,
-    left: usize,
+/// Whether a frame whose head is whole brings a list of topics, as brokers write them.
+fn is_list(head: &[u8]) -> bool {
+    // GET_TOPICS_OF_NAMESPACE_RESPONSE, WATCH_TOPIC_LIST_SUCCESS, WATCH_TOPIC_UPDATE.
+    matches!(head[8..HEAD], [0x08, 33 | 65 | 66])
 }
 
-impl Boundaries {
-    fn between_frames(&self) -> bool {
-        self.have == 0 && self.left == 0
-    }
+/// Where in its frames the upstream is. The numbers are bytes still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Down {
+    Head,
+    Passing(usize),
+    Holding(usize),
+}
 
-    /// Goes over what the upstream says; the first place in it, its end included, that lies between two frames.
-    fn pass_over(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        let mut first = self.between_frames().then_some(0);
-        while at < bytes.len() {
-            if self.left > 0 {
-                let take = self.left.min(bytes.len() - at);
-                self.left -= take;
-                at += take;
-            } else {
-                self.size[self.have] = bytes[at];
-                self.have += 1;
-                at += 1;
-                if self.have == self.size.len() {
-                    self.have = 0;
-                    self.left = u32::from_be_bytes(self.size) as usize;
-                }
-            }
-            if self.between_frames() && first.is_none() {
-                first = Some(at);
-            }
-        }
-        first
+impl Down {
+    /// Whether what went to the client ends with a frame.
+    fn between_frames(self) -> bool {
+        !matches!(self, Down::Passing(_))
     }
 }
 

@@ -33,6 +33,7 @@
 //! | status | name | why |
 //! |---|---|---|
 //! | 400 | `bad-request`, `bad-host`, `bad-upgrade` | not a proper WebSocket upgrade |
+//! | 400 | `bad-forwarded-for` | a trusted proxy's `X-Forwarded-For` is no list of addresses |
 //! | 401 | `token-missing`, `token-expired` and so on | a token is demanded, and this one is refused |
 //! | 403 | `origin-refused`, `origin-missing` | the page, or a program without a page, may not connect |
 //! | 404 | `not-found` | any path but [`PATH`] |
@@ -100,6 +101,7 @@ mod error;
 mod file;
 mod filter;
 mod first;
+mod forwarded;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -112,6 +114,7 @@ mod places;
 mod pump;
 mod rate;
 mod registry;
+mod replaced;
 mod resolve;
 mod service;
 mod stream;
@@ -122,6 +125,7 @@ mod upgrade;
 pub use brokers::{Brokers, BrokersError, HostPattern, Network};
 pub use config::{GatewayConfig, ListenTls, Pem, Upstream, UpstreamError, UpstreamTls};
 pub use error::{ConfigError, ConfigErrors, GatewayError, Problem};
+pub use file::AdminAddress;
 pub use limits::{Limits, OverRate, OverRateError};
 pub use narrow::{Narrow, TopicPattern, TopicPatternError};
 pub use origin::{Origin, OriginError};
@@ -133,6 +137,7 @@ pub use upgrade::PATH;
 use accept::accept;
 use connection::{Core, serve};
 use live::Live;
+use replaced::Contents;
 
 /// Connections that are not WebSockets yet, or are being turned away, beyond `max_connections`. More wait in the
 /// listener's backlog.
@@ -147,6 +152,7 @@ pub struct Gateway {
     core: Arc<Core>,
     public: (TcpListener, SocketAddr),
     admin: Option<(TcpListener, SocketAddr)>,
+    seen: Contents,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -166,13 +172,15 @@ impl Gateway {
     /// All that is wrong with the configuration at once, before anything listens; or an address that
     /// cannot be listened on.
     pub async fn bind(config: GatewayConfig) -> Result<Gateway, GatewayError> {
+        // Before the files are read: what changes in between is seen as a change.
+        let seen = Contents::read(&config);
         let core = Arc::new(Core::new(Live::prepare(&config)?));
         let public = listen("listen", config.listen).await?;
         let admin = match config.admin_listen {
             None => None,
             Some(address) => Some(listen("admin_listen", address).await?),
         };
-        Ok(Gateway { config, core, public, admin })
+        Ok(Gateway { config, core, public, admin, seen })
     }
 
     /// Where clients connect.
@@ -207,7 +215,7 @@ impl Gateway {
     /// Dropping the future instead drops every connection at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let handle = self.handle();
-        let Gateway { config, core, public: (listener, address), admin } = self;
+        let Gateway { config, core, public: (listener, address), admin, seen } = self;
         // The admin listener outlives the public one: it tells that the gateway is stopping.
         let (close_admin, admin_closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -215,6 +223,8 @@ impl Gateway {
             info!(%address, "admin listening");
             tasks.spawn(admin::run(listener, Arc::clone(&core), admin_closed));
         }
+
+        let watching = tasks.spawn(replaced::run(Arc::clone(&core), seen));
 
         info!(%address, tls = config.tls.is_some(), upstream = ?config.upstream.as_ref().map(ToString::to_string), "listening");
         let slots = Arc::new(Semaphore::new(HANDSHAKES));
@@ -228,7 +238,7 @@ impl Gateway {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 (slot, tcp, peer) = accept(&listener, &slots) => {
                     core.metrics.accepted.inc();
-                    let Some(knock) = core.places.knock(peer.ip(), &core.current.get().limits) else {
+                    let Some(knock) = core.knock(peer.ip()) else {
                         core.metrics.refused("handshakes-of-one-address");
                         debug!(%peer, "too many handshakes from one address");
                         continue;
@@ -266,6 +276,7 @@ impl Gateway {
             warn!(connections = connections.len(), "connections that did not end in time are dropped");
             connections.shutdown().await;
         }
+        watching.abort();
         close_admin.send_replace(true);
         while let Some(ended) = tasks.join_next().await {
             note_panic(ended);

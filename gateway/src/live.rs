@@ -2,6 +2,7 @@
 //! began with.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio_rustls::TlsAcceptor;
 
@@ -14,6 +15,9 @@ use crate::origin::OriginRule;
 use crate::resolve::Resolver;
 use crate::tls::{self, UpstreamConnector};
 use crate::token::TokenCheck;
+
+/// No more often are files looked at.
+const SOONEST: Duration = Duration::from_millis(10);
 
 /// A configuration, checked, with its files read.
 pub(crate) struct Live {
@@ -42,6 +46,13 @@ impl Live {
             errors.push(ConfigError::at("admin_listen", Problem::SameAsListen));
         }
         config.limits.check(&mut errors);
+        let (value, high) = (config.watch_files, Duration::from_secs(24 * 3600));
+        if value > high || !value.is_zero() && value < SOONEST {
+            errors.push(ConfigError::at(
+                "watch_files",
+                Problem::DurationOutOfRange { value, low: SOONEST, high },
+            ));
+        }
         let acceptor = config.tls.as_ref().and_then(|listen| tls::acceptor(listen, &mut errors));
         if let Some(brokers) = &config.brokers {
             brokers.check(&mut errors);
@@ -99,6 +110,17 @@ impl Current {
 
     pub(crate) fn get(&self) -> Arc<Live> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes the same configuration of its files anew; `false` if another one has taken its place since.
+    pub(crate) fn reread(&self, seen: &Arc<Live>) -> Result<bool, ConfigErrors> {
+        let live = Arc::new(Live::prepare(&seen.config)?);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let same = Arc::ptr_eq(&current, seen);
+        if same {
+            *current = live;
+        }
+        Ok(same)
     }
 
     /// Puts another configuration in its place, if it differs in nothing that is fixed.

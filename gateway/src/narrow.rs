@@ -88,15 +88,16 @@ impl TopicPattern {
             && (glob(&self.name, name) || whole_of(name).is_some_and(|whole| glob(&self.name, whole)))
     }
 
-    /// Whether every topic of a namespace, of both kinds, could be among these. Only that of one kind is asked for
-    /// by `persistent`.
-    fn covers(&self, namespace: &str, persistent: bool) -> bool {
-        let Some((tenant, namespace)) = namespace.split_once('/') else { return false };
-        self.name == "*"
-            && self.persistent == persistent
-            && !namespace.contains('/')
-            && glob(&self.tenant, tenant)
-            && glob(&self.namespace, namespace)
+    /// Whether topics of a namespace, persistent ones or others, are among these, and whether all are.
+    fn lists(&self, namespace: &str, persistent: bool) -> Listed {
+        let within = namespace.split_once('/').is_some_and(|(tenant, namespace)| {
+            !namespace.contains('/') && glob(&self.tenant, tenant) && glob(&self.namespace, namespace)
+        });
+        match within && self.persistent == persistent {
+            false => Listed::No,
+            true if self.name == "*" => Listed::Whole,
+            true => Listed::Partly,
+        }
     }
 }
 
@@ -104,6 +105,15 @@ impl TopicPattern {
 fn whole_of(name: &str) -> Option<&str> {
     let (whole, number) = name.rsplit_once("-partition-")?;
     (!number.is_empty() && number.bytes().all(|c| c.is_ascii_digit())).then_some(whole)
+}
+
+/// Which topics of a namespace may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Listed {
+    No,
+    /// Some, perhaps: they have to be looked at one by one.
+    Partly,
+    Whole,
 }
 
 /// What a connection is narrowed to.
@@ -122,10 +132,17 @@ impl Permits {
         self.consume.iter().any(|pattern| pattern.matches(topic))
     }
 
-    /// Whether the topics of a namespace may be listed: names are told only to who may consume from all of them.
-    pub(crate) fn list(&self, namespace: &str, persistent: bool, non_persistent: bool) -> bool {
-        let covered = |persistent| self.consume.iter().any(|pattern| pattern.covers(namespace, persistent));
-        (!persistent || covered(true)) && (!non_persistent || covered(false))
+    /// Which topics of a namespace are told: those that may be consumed from.
+    pub(crate) fn list(&self, namespace: &str, persistent: bool, non_persistent: bool) -> Listed {
+        let of = |persistent| {
+            let listed = self.consume.iter().map(|pattern| pattern.lists(namespace, persistent));
+            listed.max().unwrap_or(Listed::No)
+        };
+        match (persistent, non_persistent) {
+            (true, true) if of(true) == of(false) => of(true),
+            (true, true) => Listed::Partly,
+            (persistent, _) => of(persistent),
+        }
     }
 }
 
@@ -212,13 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_whole_namespaces_only() {
+    fn what_may_be_listed_of_a_namespace() {
         let permits = permits(&["a/b/*"], &["acme/shop/*", "non-persistent://acme/*/*", "x/y/z-*"]);
-        assert!(permits.list("acme/shop", true, false));
-        assert!(permits.list("acme/shop", true, true));
-        assert!(permits.list("acme/other", false, true));
-        for namespace in ["x/y", "a/b", "acme/other", "acme", "acme/shop/x", ""] {
-            assert!(!permits.list(namespace, true, false), "{namespace}");
+        for (namespace, persistent, other, listed) in [
+            ("acme/shop", true, false, Listed::Whole),
+            ("acme/shop", true, true, Listed::Whole),
+            ("acme/other", false, true, Listed::Whole),
+            ("acme/other", true, true, Listed::Partly),
+            ("x/y", true, false, Listed::Partly),
+            ("x/y", true, true, Listed::Partly),
+            ("x/y", false, true, Listed::No),
+        ] {
+            assert_eq!(permits.list(namespace, persistent, other), listed, "{namespace}");
+        }
+        for namespace in ["a/b", "acme/other", "acme", "acme/shop/x", "x/y/z", ""] {
+            assert_eq!(permits.list(namespace, true, false), Listed::No, "{namespace}");
         }
     }
 

@@ -54,10 +54,11 @@ impl Places {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets a connection in to say what it wants, unless its address has too many that do.
-    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Knock> {
+    /// Lets a connection in to say what it wants, unless its address has too many that do. `shared` is an address
+    /// that many clients have.
+    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr, shared: bool, limits: &Limits) -> Option<Knock> {
         let address = counted_as(address);
-        let shared = limits.max_connections_per_address >= limits.max_connections;
+        let shared = shared || limits.max_connections_per_address >= limits.max_connections;
         self.with(|counts| {
             let of = counts.by_address.entry(address).or_default();
             let fits = shared || of.handshaking < HANDSHAKES_OF_ONE;
@@ -180,13 +181,14 @@ mod tests {
     fn handshakes_of_one_address_leave_room_for_others() {
         let places = Arc::new(Places::default());
         let limits = Limits::default();
-        let held: Vec<_> = std::iter::from_fn(|| places.knock(ip("10.0.0.1"), &limits)).collect();
+        let held: Vec<_> = std::iter::from_fn(|| places.knock(ip("10.0.0.1"), false, &limits)).collect();
         assert_eq!(held.len(), HANDSHAKES_OF_ONE);
-        assert!(places.knock(ip("10.0.0.2"), &limits).is_some());
+        assert!(places.knock(ip("10.0.0.2"), false, &limits).is_some());
         let mut balanced = limits.clone();
         balanced.max_connections_per_address = balanced.max_connections;
-        assert!(places.knock(ip("10.0.0.1"), &balanced).is_some(), "a balancer's address");
+        assert!(places.knock(ip("10.0.0.1"), false, &balanced).is_some(), "a balancer's address");
+        assert!(places.knock(ip("10.0.0.1"), true, &limits).is_some(), "a listed proxy's");
         drop(held);
-        assert!(places.knock(ip("10.0.0.1"), &limits).is_some());
+        assert!(places.knock(ip("10.0.0.1"), false, &limits).is_some());
     }
 }

@@ -13,7 +13,7 @@
 //! * **piping** ([`Pump::run`]). Two directions in one task, each with at most one buffer:
 //!   * *up*: one WebSocket message, with the small ones that are ready behind it, is held until the
 //!     upstream has taken all of it; only then is the next read from the client. What a slow upstream
-//!     costs is one message, and one buffer of small ones.
+//!     costs is one buffer of small ones, and one message.
 //!   * *down*: what the upstream has ready is gathered up to the buffer's size and becomes one
 //!     message; nothing more is read from the upstream until the client's socket has taken all of it.
 //!     What a slow client costs is one buffer.
@@ -37,8 +37,8 @@ use futures_util::{Sink, SinkExt, Stream as _};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::ending::Ending;
 use crate::filter::Filter;
@@ -101,9 +101,6 @@ struct Pace {
     until: Option<Instant>,
 }
 
-/// What the client's socket says next; `None` at its end.
-type FromClient = Option<Result<Message, tungstenite::Error>>;
-
 /// One WebSocket joined to one upstream stream.
 pub(crate) struct Pump {
     client: ClientSocket,
@@ -113,8 +110,8 @@ pub(crate) struct Pump {
 
     /// Of the client's last message, what the upstream has not taken yet.
     pending_up: Bytes,
-    /// What was read from the client behind that, and is no small message of bytes.
-    held: Option<FromClient>,
+    /// What comes behind that: bytes that are not small, or what ends it.
+    behind: Option<Result<Bytes, Ending>>,
     /// The upstream's stream holds bytes that it has not flushed.
     unflushed_up: bool,
     filter: Option<Box<Filter>>,
@@ -123,6 +120,8 @@ pub(crate) struct Pump {
 
     /// Where the upstream's bytes are gathered. Without memory while there are none.
     gathered: BytesMut,
+    /// Room that is made for them, by how many came before.
+    reading: usize,
     /// The client's socket holds something that it has not flushed.
     unflushed_down: bool,
     /// How the upstream's sending ended.
@@ -160,11 +159,12 @@ impl Pump {
             entry,
             metrics,
             pending_up: first,
-            held: None,
+            behind: None,
             unflushed_up: false,
             filter,
             forward: true,
             gathered: BytesMut::new(),
+            reading: SMALL,
             unflushed_down: false,
             upstream_ended: None,
             up_first: true,
@@ -222,91 +222,95 @@ impl Pump {
                     Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
                 }
             }
-            if let Some(more) = self.filter.as_mut().and_then(|filter| filter.next()) {
-                self.pending_up = more;
-                continue;
-            }
-            let waits = self.is_paced(UP) || self.filter.as_ref().is_some_and(|filter| filter.is_full());
-            let next = if waits { Poll::Pending } else { self.poll_client(cx) };
-            let Poll::Ready(next) = next else {
-                if self.unflushed_up {
-                    match ready!(Pin::new(&mut self.upstream).poll_flush(cx)) {
-                        Ok(()) => self.unflushed_up = false,
-                        Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
-                    }
-                }
-                return Poll::Pending;
-            };
-            match next {
-                Some(Ok(Message::Binary(bytes))) => {
-                    if self.forward {
-                        if self.take(UP, bytes.len()) && self.close_over_rate {
-                            return Poll::Ready(Ending::RateLimit);
-                        }
-                        match &mut self.filter {
-                            None => {
-                                self.pending_up = bytes;
-                                self.gather_small(cx);
-                            }
-                            Some(filter) => {
-                                if let Err(ending) = filter.push(&bytes) {
-                                    return Poll::Ready(ending);
-                                }
-                                if filter.has_replies() {
-                                    // The other direction may have had its turn.
-                                    cx.waker().wake_by_ref();
-                                }
-                            }
+            match self.poll_next_up(cx) {
+                Poll::Ready(Ok(bytes)) => self.pending_up = bytes,
+                Poll::Ready(Err(ending)) => return Poll::Ready(ending),
+                Poll::Pending => {
+                    if self.unflushed_up {
+                        match ready!(Pin::new(&mut self.upstream).poll_flush(cx)) {
+                            Ok(()) => self.unflushed_up = false,
+                            Err(error) => return Poll::Ready(Ending::from_upstream(&error)),
                         }
                     }
+                    return Poll::Pending;
                 }
-                Some(Ok(Message::Text(_))) if self.forward => return Poll::Ready(Ending::TextMessage),
-                // The library has queued the pong; the other direction flushes.
-                Some(Ok(Message::Ping(_))) => self.unflushed_down = true,
-                Some(Ok(Message::Pong(_) | Message::Text(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Close(_))) => return Poll::Ready(Ending::ClientClosed),
-                Some(Err(error)) => {
-                    return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
-                }
-                None => return Poll::Ready(Ending::ClientGone),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<FromClient> {
-        match self.held.take() {
-            Some(held) => Poll::Ready(held),
-            None => Pin::new(&mut self.client).poll_next(cx),
+    /// What goes to the upstream next: small pieces that are ready together, or one that is not small.
+    fn poll_next_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Ending>> {
+        if let Some(behind) = self.behind.take() {
+            return Poll::Ready(behind);
         }
-    }
-
-    /// Puts the small messages that are ready behind a small one. Where bytes a second are counted each has its turn.
-    fn gather_small(&mut self, cx: &mut Context<'_>) {
-        if self.pending_up.len() >= SMALL || self.paces.is_some() {
-            return;
-        }
+        let first = match ready!(self.poll_piece(cx)) {
+            Ok(first) if first.len() < SMALL => first,
+            other => return Poll::Ready(other),
+        };
         let mut together = BytesMut::new();
         // Empty ones would never fill it.
         for _ in 0..MANY {
-            if self.held.is_some() || together.len() + SMALL > self.buffer_bytes {
+            if together.len() + SMALL > self.buffer_bytes {
                 break;
             }
-            match self.poll_client(cx) {
+            match self.poll_piece(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) if bytes.len() < SMALL => {
+                Poll::Ready(Ok(bytes)) if bytes.len() < SMALL => {
                     if together.is_empty() {
-                        together.extend_from_slice(&self.pending_up);
+                        together.extend_from_slice(&first);
                     }
                     together.extend_from_slice(&bytes);
                 }
-                Poll::Ready(other) => self.held = Some(other),
+                Poll::Ready(other) => {
+                    self.behind = Some(other);
+                    break;
+                }
             }
         }
-        if !together.is_empty() {
-            self.pending_up = together.freeze();
+        Poll::Ready(Ok(if together.is_empty() { first } else { together.freeze() }))
+    }
+
+    /// The client's next bytes that may go to the upstream.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Ending>> {
+        // A client that sends nothing but what goes nowhere leaves others their turn.
+        for _ in 0..MANY {
+            if let Some(piece) = self.filter.as_mut().and_then(|filter| filter.next()) {
+                return Poll::Ready(Ok(piece));
+            }
+            if self.is_paced(UP) || self.filter.as_ref().is_some_and(|filter| filter.is_full()) {
+                return Poll::Pending;
+            }
+            match ready!(Pin::new(&mut self.client).poll_next(cx)) {
+                Some(Ok(Message::Binary(bytes))) if self.forward => {
+                    if self.take(UP, bytes.len()) && self.close_over_rate {
+                        return Poll::Ready(Err(Ending::RateLimit));
+                    }
+                    let Some(filter) = &mut self.filter else { return Poll::Ready(Ok(bytes)) };
+                    if let Err(ending) = filter.push(&bytes) {
+                        return Poll::Ready(Err(ending));
+                    }
+                    if filter.has_replies() {
+                        // The other direction may have had its turn.
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Some(Ok(Message::Text(_))) if self.forward => {
+                    return Poll::Ready(Err(Ending::TextMessage));
+                }
+                // The library has queued the pong; the other direction flushes.
+                Some(Ok(Message::Ping(_))) => self.unflushed_down = true,
+                Some(Ok(Message::Binary(_) | Message::Pong(_) | Message::Text(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(_))) => return Poll::Ready(Err(Ending::ClientClosed)),
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(Ending::from_websocket(&error, self.max_frame_bytes)));
+                }
+                None => return Poll::Ready(Err(Ending::ClientGone)),
+            }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Upstream to client.
@@ -330,21 +334,27 @@ impl Pump {
             if self.is_paced(DOWN) {
                 return Poll::Pending;
             }
-            self.gather(cx);
-            if self.gathered.is_empty() {
-                self.gathered = BytesMut::new();
+            let got = self.gather(cx);
+            if got == 0 {
+                if self.gathered.is_empty() {
+                    self.gathered = BytesMut::new();
+                }
                 match self.upstream_ended {
                     Some(ending) => return Poll::Ready(ending),
                     None => return Poll::Pending,
                 }
             }
-            self.entry.down.fetch_add(self.gathered.len() as u64, Ordering::Relaxed);
-            self.metrics.down.inc_by(self.gathered.len() as u64);
-            self.take(DOWN, self.gathered.len());
-            let mut bytes = self.gathered.split().freeze();
-            if let Some(filter) = &mut self.filter {
-                bytes = filter.with_replies(bytes);
-            }
+            self.entry.down.fetch_add(got as u64, Ordering::Relaxed);
+            self.metrics.down.inc_by(got as u64);
+            self.take(DOWN, got);
+            let bytes = match &mut self.filter {
+                None => self.gathered.split().freeze(),
+                Some(filter) => match filter.down(&mut self.gathered) {
+                    Ok(bytes) if bytes.is_empty() => continue,
+                    Ok(bytes) => bytes,
+                    Err(ending) => return Poll::Ready(ending),
+                },
+            };
             if let Err(error) = Pin::new(&mut self.client).start_send(Message::Binary(bytes)) {
                 return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
             }
@@ -385,24 +395,39 @@ impl Pump {
         }
     }
 
-    /// Reads from the upstream until nothing is ready, the buffer is full or the upstream has ended.
-    fn gather(&mut self, cx: &mut Context<'_>) {
-        self.gathered.reserve(self.buffer_bytes);
+    /// Reads from the upstream until nothing is ready, the buffer is full or the upstream has ended; how many bytes
+    /// came.
+    fn gather(&mut self, cx: &mut Context<'_>) -> usize {
+        let before = self.gathered.len();
         while self.gathered.len() < self.buffer_bytes {
             let room = self.buffer_bytes - self.gathered.len();
+            let (has, of) = (self.gathered.len(), self.gathered.capacity());
+            if has == of || has == 0 && of < self.reading {
+                self.gathered.reserve(self.reading.min(room));
+            }
             match poll_read_some(&mut self.upstream, cx, &mut (&mut self.gathered).limit(room)) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
                     self.upstream_ended = Some(Ending::UpstreamClosed);
                     break;
                 }
-                Poll::Ready(Ok(_)) => self.last_carried = Instant::now(),
+                Poll::Ready(Ok(_)) => {
+                    self.last_carried = Instant::now();
+                    if self.gathered.len() >= self.reading {
+                        self.reading = (4 * self.reading).min(self.buffer_bytes);
+                    }
+                }
                 Poll::Ready(Err(error)) => {
                     self.upstream_ended = Some(Ending::from_upstream(&error));
                     break;
                 }
             }
         }
+        let got = self.gathered.len() - before;
+        if got > 0 && got < self.reading / 8 {
+            self.reading = (self.reading / 2).max(SMALL);
+        }
+        got
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -454,8 +479,7 @@ impl Pump {
         self.forward = ending.forwards_the_rest();
         self.paces = None;
         if !self.forward {
-            self.pending_up = Bytes::new();
-            self.filter = None;
+            self.forget_up();
         }
         let mut in_order = ending == Ending::ClientClosed;
         if let Some(frame) = close
@@ -466,6 +490,13 @@ impl Pump {
         }
         let Pump { client, upstream, upstream_ended, .. } = self;
         tokio::join!(end_client(client, in_order), end_upstream(upstream, upstream_ended.is_some()));
+    }
+
+    /// Throws away what the upstream has not taken.
+    fn forget_up(&mut self) {
+        self.pending_up = Bytes::new();
+        self.behind = self.behind.take().filter(Result::is_err);
+        self.filter = None;
     }
 
     /// Ready once the client has answered our close (true), or cannot (false).
@@ -487,8 +518,7 @@ impl Pump {
                     self.upstream_ended = Some(Ending::UpstreamLost);
                     self.forward = false;
                     self.unflushed_up = false;
-                    self.pending_up = Bytes::new();
-                    self.filter = None;
+                    self.forget_up();
                 }
                 // The client cannot be read any more (a frame too large, for one); it is still told.
                 Poll::Ready(Ending::ClientClosed) => return Poll::Ready(true),

@@ -1,7 +1,7 @@
 //! The connections that are open, and the last ones that were: what `/connz` shows.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -33,6 +33,8 @@ impl Phase {
 pub(crate) struct Entry {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
+    /// Who asks, where a proxy that is believed says so.
+    pub(crate) forwarded: Option<IpAddr>,
     pub(crate) origin: Option<Arc<str>>,
     /// Of its token, fit to be shown.
     pub(crate) subject: Option<String>,
@@ -47,10 +49,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(id: u64, peer: SocketAddr, origin: Option<Arc<str>>, subject: Option<String>) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        peer: SocketAddr,
+        forwarded: Option<IpAddr>,
+        origin: Option<Arc<str>>,
+        subject: Option<String>,
+    ) -> Self {
         Entry {
             id,
             peer,
+            forwarded,
             origin,
             subject,
             opened: Instant::now(),
@@ -81,7 +90,8 @@ impl Entry {
             id: self.id,
             state: reason.map_or_else(|| Phase::name(self.phase.load(Ordering::Relaxed)), |_| "closed"),
             reason,
-            peer: self.peer.to_string(),
+            peer: self.forwarded.map_or_else(|| self.peer.to_string(), |client| client.to_string()),
+            via: self.forwarded.map(|_| self.peer.to_string()),
             origin: self.origin.as_deref().map(str::to_owned),
             subject: self.subject.clone(),
             upstream: self.upstream.get().cloned(),
@@ -102,6 +112,9 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     peer: String,
+    /// The proxy that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<String>,
     origin: Option<String>,
     subject: Option<String>,
     upstream: Option<String>,
@@ -236,7 +249,9 @@ impl Connections {
             // Read once: a figure that changes while it is compared would be no order.
             Sort::Up => all.sort_by_cached_key(|(entry, ..)| entry.carried().0),
             Sort::Down => all.sort_by_cached_key(|(entry, ..)| entry.carried().1),
-            Sort::Peer => all.sort_by_key(|(entry, ..)| entry.peer),
+            Sort::Peer => {
+                all.sort_by_key(|(entry, ..)| (entry.forwarded.unwrap_or(entry.peer.ip()), entry.peer))
+            }
             Sort::Origin => all.sort_by(|(a, ..), (b, ..)| a.origin.cmp(&b.origin)),
             Sort::Subject => all.sort_by(|(a, ..), (b, ..)| a.subject.cmp(&b.subject)),
             Sort::Upstream => all.sort_by(|(a, ..), (b, ..)| a.upstream.get().cmp(&b.upstream.get())),
@@ -270,7 +285,7 @@ mod tests {
         let connections = Connections::default();
         let entries: Vec<_> = (0..5u64)
             .map(|id| {
-                let entry = Entry::new(id, ([10, 0, 0, 9 - id as u8], 1).into(), None, None);
+                let entry = Entry::new(id, ([10, 0, 0, 9 - id as u8], 1).into(), None, None, None);
                 entry.up.store(id % 3, Ordering::Relaxed);
                 connections.open(entry)
             })
@@ -291,7 +306,7 @@ mod tests {
     fn closed_ones_are_forgotten_in_time() {
         let connections = Connections::default();
         for id in 0..REMEMBERED as u64 + 5 {
-            let entry = connections.open(Entry::new(id, ([10, 0, 0, 1], 1).into(), None, None));
+            let entry = connections.open(Entry::new(id, ([10, 0, 0, 1], 1).into(), None, None, None));
             connections.close(&entry, "client-closed");
         }
         connections.with(|lists| {

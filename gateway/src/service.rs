@@ -19,6 +19,7 @@ use crate::connection::{Core, carry, upgraded};
 use crate::drain::{Stage, Window};
 use crate::error::ConfigErrors;
 use crate::live::Live;
+use crate::replaced::{self, Contents};
 use crate::upgrade::Refused;
 
 /// Who sent a request, and where it arrived: put it into the extensions of each request that a
@@ -109,7 +110,7 @@ impl<B: Body> Service<Request<B>> for GatewayService {
         }
         let (id, span) = self.core.span(peer);
         let live = self.core.current.get();
-        let answered = span.in_scope(|| self.core.answer(&live, &mut request, local.ip()));
+        let answered = span.in_scope(|| self.core.answer(&live, &mut request, peer.ip(), local.ip()));
         let (response, admitted) = answered;
         if let Some(mut admitted) = admitted {
             let core = Arc::clone(&self.core);
@@ -169,6 +170,17 @@ impl Handle {
     pub fn stop_now(&self) {
         self.core.metrics.lame_duck.set(1);
         self.core.stage.send_replace(Stage::Now);
+    }
+
+    /// Takes certificates, keys and tokens anew as they are replaced on disk, asking every
+    /// [`watch_files`](GatewayConfig::watch_files), as long as the future is polled. [`Gateway::run`](crate::Gateway::run)
+    /// does it by itself.
+    pub async fn watch(&self) {
+        let config = self.core.current.get().config.clone();
+        let seen = tokio::task::spawn_blocking(move || Contents::read(&config)).await;
+        if let Ok(seen) = seen {
+            replaced::run(Arc::clone(&self.core), seen).await;
+        }
     }
 
     /// How many WebSockets are open.

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::address;
+use crate::forwarded::{self, NoAddress};
 use crate::live::Live;
 use crate::origin::{Asked, Origin, OriginRefused, OriginRule};
 use crate::token::{SUBPROTOCOL, TokenRefused, Verified, subprotocols};
@@ -28,6 +29,8 @@ pub const PATH: &str = "/pulsar";
 pub(crate) struct Granted {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) origin: Option<Origin>,
+    /// Who asks, where a proxy that is believed says so.
+    pub(crate) forwarded: Option<IpAddr>,
     /// What its token says, or that it was refused. A page sees nothing of a refused upgrade but that it failed,
     /// and has to know when its token has expired: so it is told by a close, right after the upgrade.
     pub(crate) token: Result<Option<Verified>, TokenRefused>,
@@ -75,10 +78,11 @@ impl Refused {
     }
 }
 
-/// Decides about one request that arrived at the address `arrived_at`.
+/// Decides about one request of `peer` that arrived at the address `arrived_at`.
 pub(crate) fn judge<B: Body>(
     request: &Request<B>,
     live: &Live,
+    peer: IpAddr,
     arrived_at: IpAddr,
 ) -> Result<Granted, Refused> {
     if request.uri().path() != PATH {
@@ -99,6 +103,11 @@ pub(crate) fn judge<B: Body>(
             "an upgrade has a path only and no body",
         ));
     }
+    let forwarded =
+        forwarded::client(peer, request.headers(), &live.config.trusted_proxies).map_err(|NoAddress| {
+            let sentence = "the X-Forwarded-For header of a proxy is no list of addresses";
+            Refused::new(StatusCode::BAD_REQUEST, "bad-forwarded-for", sentence)
+        })?;
     let origin = check_origin(request.headers(), &live.origins, arrived_at)?;
     let mut response =
         create_response_with_body(request, || Full::new(Bytes::new())).map_err(not_an_upgrade)?;
@@ -123,7 +132,7 @@ pub(crate) fn judge<B: Body>(
         let headers = response.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
-    Ok(Granted { response, origin, token })
+    Ok(Granted { response, origin, forwarded, token })
 }
 
 fn check_origin(
@@ -193,6 +202,8 @@ mod tests {
     use super::*;
     use crate::config::GatewayConfig;
 
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+
     fn rules() -> Live {
         let mut config = GatewayConfig::new(([127, 0, 0, 1], 0).into());
         config.upstream = "pulsar://localhost".parse().ok();
@@ -217,7 +228,7 @@ mod tests {
     }
 
     fn verdict(request: &Request<Empty<Bytes>>, rules: &Live) -> (u16, &'static str) {
-        match judge(request, rules, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))) {
+        match judge(request, rules, PEER, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))) {
             Ok(granted) => (granted.response.status().as_u16(), "granted"),
             Err(refused) => (refused.status.as_u16(), refused.name),
         }
@@ -225,8 +236,8 @@ mod tests {
 
     #[test]
     fn grants_a_proper_upgrade() {
-        let granted =
-            judge(&request("/pulsar", |_| ()), &rules(), IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("granted");
+        let granted = judge(&request("/pulsar", |_| ()), &rules(), PEER, IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .expect("granted");
         // The example of RFC 6455.
         assert_eq!(granted.response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(verdict(&request("/pulsar?x=1", |_| ()), &rules()), (101, "granted"));

@@ -721,3 +721,45 @@ async fn secrets_do_not_outlive_a_refused_configuration() {
     let errors = config.validate().expect_err("refused");
     assert!(!errors.to_string().contains("secret\"") && !errors.to_string().contains("words-of"), "{errors}");
 }
+
+/// Whoever is behind a proxy is told from others by what that says, and by nothing that he can write himself.
+#[tokio::test]
+async fn a_client_that_makes_up_its_address() {
+    let gateway = start(echo_upstream().await, |config| config.limits.max_connections_per_address = 1).await;
+    let from = |said: &'static str| [("x-forwarded-for", said)];
+    let _held = try_connect(gateway.addr, PATH, &from("198.51.100.1")).await.expect("let in");
+    let mut next = try_connect(gateway.addr, PATH, &from("198.51.100.2")).await.expect("upgraded");
+    assert_closed(&mut next, 1013, "too-many-from-address").await;
+    gateway.stop().await;
+
+    let gateway = start(echo_upstream().await, |config| {
+        config.limits.max_connections_per_address = 1;
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a network")];
+    })
+    .await;
+    let mut held = Vec::new();
+    for said in ["198.51.100.1", "198.51.100.1, 198.51.100.2"] {
+        held.push(try_connect(gateway.addr, PATH, &from(said)).await.expect("let in"));
+        let client = held.last_mut().expect("one");
+        send(client, *b"x").await;
+        receive(client, 1).await;
+    }
+    let mut next =
+        try_connect(gateway.addr, PATH, &from("203.0.113.5, 198.51.100.2")).await.expect("upgraded");
+    assert_closed(&mut next, 1013, "too-many-from-address").await;
+    let answer = refused(gateway.addr, PATH, &from("nonsense")).await;
+    assert_eq!((answer.0, answer.1.split(':').next()), (400, Some("bad-forwarded-for")));
+    let shown = raw(gateway.admin, b"GET /connz HTTP/1.1\r\nhost: a\r\n\r\n").await.1;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let first = &shown["connections"][0];
+    assert_eq!(first["peer"], "198.51.100.1");
+    assert!(first["via"].as_str().is_some_and(|via| via.starts_with("127.0.0.1:")), "{first}");
+    // Many clients come from a proxy, and many may be about to.
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(gateway.addr).await.expect("connected"));
+    }
+    held.push(try_connect(gateway.addr, PATH, &from("198.51.100.3")).await.expect("let in"));
+    drop((held, silent));
+    gateway.stop().await;
+}

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::*;
 use futures_util::{SinkExt, StreamExt};
+use pulsewire_gateway::Narrow;
+use pulsewire_proto::wire::frame::{encode_command, encode_with_entry};
+use pulsewire_proto::wire::{CommandProducer, CommandSend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -217,6 +220,12 @@ async fn a_flood_one_way_leaves_the_other_prompt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_messages_in_order_among_others() {
     let gateway = start(echo_upstream().await, |_| ()).await;
+    small_among_others(gateway).await;
+    let gateway = start(echo_upstream().await, |config| config.limits.bytes_per_second = Some(1 << 30)).await;
+    small_among_others(gateway).await;
+}
+
+async fn small_among_others(gateway: Running) {
     let mut client = connect(gateway.addr).await;
     let mut sent = Vec::new();
     for n in 0..3_000 {
@@ -235,6 +244,68 @@ async fn small_messages_in_order_among_others() {
         if n % 300 == 299 {
             soon("flush", client.flush()).await.expect("sent");
             assert!(receive(&mut client, sent.len()).await == sent, "{n}");
+            sent.clear();
+        }
+    }
+    gateway.stop().await;
+}
+
+/// The same where they are looked at, one by one, and some go nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_frames_in_order_where_clients_are_narrowed() {
+    let gateway = start(echo_upstream().await, |config| {
+        let mut narrow = Narrow::default();
+        narrow.produce = vec!["in".parse().expect("a topic")];
+        config.narrow = vec![narrow];
+    })
+    .await;
+    let mut client = connect(gateway.addr).await;
+    let producer = |topic: &str| {
+        let mut out = BytesMut::new();
+        encode_command(&CommandProducer { topic: topic.to_owned(), ..Default::default() }.into(), &mut out);
+        out
+    };
+    let (mut sent, mut refused) = (Vec::new(), 0);
+    for n in 0..3_000usize {
+        let mut out = match n % 50 {
+            7 => producer("in"),
+            9 => {
+                refused += 1;
+                producer("elsewhere")
+            }
+            _ => BytesMut::new(),
+        };
+        if n % 50 != 9 {
+            sent.extend_from_slice(&out);
+        }
+        let send = CommandSend { sequence_id: n as u64, ..Default::default() };
+        let at = out.len();
+        encode_with_entry(
+            &send.into(),
+            &noise(n as u64, if n % 97 == 0 { 100_000 } else { n % 89 }),
+            &mut out,
+        );
+        sent.extend_from_slice(&out[at..]);
+        // Frames in pieces, too.
+        let cut = out.len() * (n % 7) / 7;
+        client.feed(Message::binary(out.split_to(cut))).await.expect("sent");
+        client.feed(Message::binary(out)).await.expect("sent");
+        if n % 300 == 299 {
+            soon("flush", client.flush()).await.expect("sent");
+            let (mut said, mut got) = (BytesMut::new(), Vec::new());
+            while got.len() < sent.len() || refused > 0 {
+                let more = soon("more", client.next()).await.expect("open").expect("a message").into_data();
+                said.extend_from_slice(&more);
+                while let Some(size) =
+                    said.first_chunk::<4>().map(|size| 4 + u32::from_be_bytes(*size) as usize)
+                    && said.len() >= size
+                {
+                    let frame = said.split_to(size);
+                    // ERROR: ours.
+                    if frame[8..10] == [0x08, 14] { refused -= 1 } else { got.extend_from_slice(&frame) }
+                }
+            }
+            assert!(got == sent, "{n}");
             sent.clear();
         }
     }

@@ -4,7 +4,9 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use common::tokens::Scratch;
 use common::*;
 use pulsewire_gateway::{GatewayConfig, ListenTls, PATH, Pem, Upstream, UpstreamTls};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
@@ -12,6 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 type Pair = CertifiedKey<KeyPair>;
@@ -99,6 +102,60 @@ async fn wss_by_itself() {
     let stopping = gateway.begin_stop();
     assert_closed(&mut client, 1012, "gateway-shutdown").await;
     soon("the end", stopping).await.expect("ends well");
+}
+
+async fn greeted(
+    gateway: &Running,
+    pair: &Pair,
+) -> Option<Client<tokio_rustls::client::TlsStream<TcpStream>>> {
+    let tcp = TcpStream::connect(gateway.addr).await.expect("connected");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let tls = trusting(pair).connect(name, tcp).await.ok()?;
+    let url = format!("wss://localhost:{}{PATH}", gateway.addr.port());
+    Some(connect_over(tls, &url, &[]).await.expect("upgraded"))
+}
+
+/// Half of a pair changes nothing; nobody is dropped; no signal is needed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_that_are_replaced_on_disk_are_taken() {
+    let scratch = Scratch::new();
+    let (old, new) = (pair(), pair());
+    let write = |pair: &Pair| {
+        scratch.file("key.pem", pair.signing_key.serialize_pem());
+        scratch.file("cert.pem", pair.cert.pem())
+    };
+    let certificates = Pem::File(write(&old));
+    let key = Pem::File(scratch.file("key.pem", old.signing_key.serialize_pem()));
+    let gateway = start(echo_upstream().await, |config| {
+        config.tls = Some(ListenTls { certificates, key });
+        config.watch_files = Duration::from_millis(20);
+    })
+    .await;
+    let mut first = greeted(&gateway, &old).await.expect("the first certificate");
+    scratch.file("cert.pem", new.cert.pem());
+    soon("half a pair that is refused", async {
+        while !raw(gateway.admin, b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .1
+            .contains("refused\"} 1")
+        {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert!(greeted(&gateway, &new).await.is_none() && greeted(&gateway, &old).await.is_some());
+    write(&new);
+    soon("the new certificate", async {
+        while greeted(&gateway, &new).await.is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert!(greeted(&gateway, &old).await.is_none());
+    send(&mut first, *b"still").await;
+    assert_eq!(receive(&mut first, 5).await, b"still");
+    drop(first);
+    gateway.stop().await;
 }
 
 #[tokio::test]

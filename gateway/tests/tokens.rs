@@ -309,3 +309,48 @@ async fn wrong_keys_are_told_at_once_and_without_their_content() {
     let errors = config.validate().expect_err("refused").to_string();
     assert!(errors.contains("tokens.from") && errors.contains("no keys"), "{errors}");
 }
+
+/// An issuer signs with its next key while tokens of the last one are still about; no signal is needed.
+#[tokio::test]
+async fn key_sets_that_are_rotated_on_disk_are_taken() {
+    let scratch = Scratch::new();
+    let other = b"another secret of more than thirty-two bytes";
+    let keys = |all: &[(&str, &[u8])]| {
+        let part =
+            |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+        let keys: Vec<_> = all
+            .iter()
+            .map(|(id, k)| json!({ "kty": "oct", "kid": id, "alg": "HS256", "k": part(k) }))
+            .collect();
+        scratch.file("jwks", json!({ "keys": keys }).to_string())
+    };
+    let mut own = tokens(&["header"]);
+    own.jwks_files = vec![keys(&[("one", SECRET)])];
+    let gateway = start(echo_upstream().await, |config| {
+        config.tokens = Some(own);
+        config.watch_files = Duration::from_millis(20);
+    })
+    .await;
+    let first = format!("Bearer {}", hs("a", 60));
+    let second = signed(Algorithm::HS256, &EncodingKey::from_secret(other), &claims("a", 60));
+    let second = format!("Bearer {second}");
+    passes(&gateway, PATH, &[("authorization", &first)]).await;
+    assert_eq!(refused(gateway.addr, PATH, &[("authorization", &second)]).await.0, 401);
+    keys(&[("one", SECRET), ("two", other)]);
+    soon("the next key", async {
+        while try_connect(gateway.addr, PATH, &[("authorization", &second)]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    passes(&gateway, PATH, &[("authorization", &first)]).await;
+    keys(&[("two", other)]);
+    soon("the last key's end", async {
+        while try_connect(gateway.addr, PATH, &[("authorization", &first)]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    passes(&gateway, PATH, &[("authorization", &second)]).await;
+    gateway.stop().await;
+}

@@ -101,6 +101,28 @@ fn tokens_are_asked_for_everywhere() {
     }
 }
 
+/// As `anonymousUserRole` of Pulsar: who shows nothing has a role, and may do what that is granted.
+#[test]
+fn who_shows_nothing_has_the_anonymous_role() {
+    let key = Scratch::new("anonymous.key", &[b'k'; 32]);
+    let arguments =
+        ["--auth-token-secret-key", key.path(), "--superuser", "admin", "--anonymous-role", "nobody"];
+    let mut broker = broker(&[&arguments[..], &["--max-message-size", "2000"]].concat());
+    let (web, url) = (broker.said("admin"), broker.said("broker"));
+    run(&["produce", "t", "m", "--url", &url]).failed(1, &["not authorized"]);
+    assert_eq!(admin(&web, "GET /admin/v2/tenants", None).0, 401);
+    let grant = "POST /admin/v2/namespaces/public/default/permissions/nobody|[\"produce\"]";
+    assert_eq!(admin(&web, grant, None).0, 403);
+    assert_eq!(admin(&web, grant, Some(ADMIN)).0, 204);
+    run(&["produce", "t", "m", "--url", &url]).quiet_success();
+    run(&["produce", "t", "m", "--url", &url, "--token", JOE]).failed(1, &["not authorized"]);
+    let wrong = format!("{}x", &ADMIN[..ADMIN.len() - 4]);
+    run(&["produce", "t", "m", "--url", &url, "--token", &wrong]).failed(1, &["Failed to authenticate"]);
+    assert_eq!(admin(&web, "GET /admin/v2/tenants", Some(&wrong)).0, 401);
+    // Larger than clients are told that a message may be.
+    run(&["produce", "t", &"m".repeat(3000), "--url", &url]).failed(1, &["too large"]);
+}
+
 #[test]
 fn a_public_key_checks_what_the_private_one_signed() {
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/broker/tests/keys/rsa.der");
@@ -221,6 +243,10 @@ fn all_that_is_wrong_is_said_at_once() {
         "0",
         "--memory",
         "0",
+        "--max-message-size",
+        "0",
+        "--anonymous-role",
+        "",
         "--auth-token-secret-key",
         short.path(),
         "--auth-token-public-key",
@@ -231,13 +257,15 @@ fn all_that_is_wrong_is_said_at_once() {
         "--tls-cert",
         cert.path(),
     ];
-    let ran = run(&arguments).failed(2, &["11 things are wrong"]);
+    let ran = run(&arguments).failed(2, &["13 things are wrong"]);
     for flag in [
         "--sync",
         "--brokers",
         "--keep-alive",
         "--upkeep",
         "--memory",
+        "--max-message-size",
+        "--anonymous-role",
         "--auth-token-secret-key",
         "--auth-token-public-key",
         "--auth-tls",
@@ -256,6 +284,7 @@ fn all_that_is_wrong_is_said_at_once() {
     let no = ["--tls-port", "0", "--tls-cert", "no such file", "--tls-key", "nor this"];
     wrong(&no, &["2 things are wrong", "cannot read no such file", "cannot read nor this"]);
     wrong(&["--superuser", "admin"], &["--superuser: nobody has a role"]);
+    wrong(&["--anonymous-role", "nobody"], &["--anonymous-role: all are anonymous"]);
     wrong(&["--auth-token-secret-key", "no/such.key"], &["no such file"]);
     wrong(&["--auth-token-public-key", short.path()], &["neither of RSA nor of an elliptic curve"]);
     wrong(&["--data", cert.path()], &["is not a folder"]);

@@ -7,6 +7,8 @@ use crate::support::{Process, Scratch, run};
 
 const MANIFEST: &str = include_str!("../../gateway/deploy/kubernetes.yaml");
 const CONTAINERFILE: &str = include_str!("../../gateway/deploy/Containerfile");
+/// The oldest Kubernetes that has all of it, and a newer one.
+const KUBERNETES: [&str; 2] = ["1.30", "1.37"];
 const KEYS: &str = "/etc/pulsewire-keys/login.pem";
 
 fn documents() -> Vec<Value> {
@@ -161,4 +163,39 @@ fn no_image_names_a_registry() {
         let host = image.split_once('/').map_or("", |(host, _)| host);
         assert!(!host.contains(['.', ':']) && host != "localhost", "{image}");
     }
+}
+
+/// What a program that others wrote says of a file, and whether it finds anything wrong.
+fn judged(variable: &str, arguments: &[&str]) -> (bool, String) {
+    let program = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is set"));
+    let ran = std::process::Command::new(program).args(arguments).output().expect("it starts");
+    let said = [ran.stdout, ran.stderr].concat();
+    (ran.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+#[ignore = "run by the suite gateway deploy, which has that program"]
+fn the_manifest_is_one_by_the_schemas_of_kubernetes() {
+    let wrong = MANIFEST.replace("terminationGracePeriodSeconds", "terminationGracePeriod");
+    let (manifest, wrong) =
+        (Scratch::new("manifest.yaml", MANIFEST.as_bytes()), Scratch::new("wrong.yaml", wrong.as_bytes()));
+    for version in KUBERNETES {
+        let validate = |file: &Scratch| {
+            judged("PULSEWIRE_KUBERNETES_VALIDATE", &["--strict", "-k", version, file.path()])
+        };
+        let (good, said) = validate(&manifest);
+        assert!(good, "{said}");
+        assert_eq!(said.matches(" passed for resource ").count(), documents().len(), "{said}");
+        assert!(!validate(&wrong).0, "it finds nothing");
+    }
+}
+
+#[test]
+#[ignore = "run by the suite gateway deploy, which has that program"]
+fn the_container_file_has_nothing_to_complain_of() {
+    let lint =
+        |text: &str| judged("PULSEWIRE_HADOLINT", &[Scratch::new("Containerfile", text.as_bytes()).path()]);
+    let (good, said) = lint(CONTAINERFILE);
+    assert!(good && said.is_empty(), "{said}");
+    assert!(!lint(&CONTAINERFILE.replace("EXPOSE", "EXPOSES")).0, "it finds nothing");
 }

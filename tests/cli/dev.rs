@@ -199,9 +199,10 @@ fn a_port_that_is_named_must_be_free_and_a_usual_one_need_not() {
     ran.failed(1, &[&port, "another program"]);
 
     // Whoever has the usual ports now, both of these start.
-    let (mut one, mut other) = (Process::start(&["dev"]), Process::start(&["dev"]));
-    let (first, second) = (one.said("console"), other.said("console"));
-    assert_ne!(first, second);
+    let mut one = Process::start(&["dev"]);
+    let first = one.said("console");
+    let mut other = Process::start(&["dev"]);
+    assert_ne!(first, other.said("console"));
     one.signal(Signal::INT);
     other.signal(Signal::INT);
     let said = [one.end().stderr, other.end().stderr].concat();

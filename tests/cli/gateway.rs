@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use pulsewire::{Client, InitialPosition};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -174,6 +175,43 @@ fn narrowed_to_topics_by_the_frames() {
     assert!(metrics.contains("commands_refused_total{command=\"Producer\"} 1"), "{metrics}");
 }
 
+/// A pattern's consumer meets the topics that it may consume from, those that come later too, and hears of no other.
+#[test]
+fn a_pattern_is_of_the_topics_that_one_is_narrowed_to() {
+    let broker = Broker::start();
+    let text = format!(
+        "upstream = \"{}\"\nallow_missing_origin = true\n[[narrow]]\nconsume = [\"seen-*\"]\n",
+        broker.url
+    );
+    let gateway = Configured::start("pattern.toml", &text);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let inside = Client::builder(&broker.url).build().expect("a client");
+        let outside = Client::builder(&gateway.url).build().expect("a client");
+        let produce = async |topic: &str| {
+            let producer = inside.producer(topic).create().await.expect("a producer");
+            producer.send(topic.to_owned()).await.expect("stored");
+        };
+        produce("seen-1").await;
+        produce("hidden-1").await;
+        let consumer = outside.consumer_of_pattern("public/default/.*", "s");
+        let consumer = consumer.initial_position(InitialPosition::Earliest).subscribe().await;
+        let consumer = consumer.expect("a consumer of what it may see");
+        let receive = async || {
+            let message =
+                consumer.receive_timeout(Duration::from_secs(20)).await.expect("open").expect("a message");
+            String::from_utf8_lossy(message.payload()).into_owned()
+        };
+        assert_eq!(receive().await, "seen-1");
+        // The broker tells of them, long before they would be listed again.
+        produce("hidden-2").await;
+        produce("seen-2").await;
+        assert_eq!(receive().await, "seen-2");
+    });
+    let metrics = admin(&gateway.admin, "/metrics");
+    assert!(!metrics.contains("commands_refused_total{"), "{metrics}");
+}
+
 #[test]
 fn a_reload_drops_nobody_and_refuses_what_is_fixed() {
     let broker = Broker::start();
@@ -319,7 +357,7 @@ fn a_lame_duck_loses_nothing_and_makes_no_herd() {
         let ready = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         for n in 0..TOPICS * EACH {
             let topic = format!("lame-{}", n % TOPICS);
-            let client = || pulsewire::Client::builder(&url).build().expect("a client");
+            let client = || Client::builder(&url).build().expect("a client");
             let (consumer, kept, ready_too) = (client(), seen.clone(), ready.clone());
             let of = topic.clone();
             consuming.spawn(async move {
@@ -327,7 +365,7 @@ fn a_lame_duck_loses_nothing_and_makes_no_herd() {
                     .consumer(&of, "s")
                     .subscription_type(pulsewire::SubscriptionType::Shared)
                     .ack_receipt_enabled(true)
-                    .initial_position(pulsewire::InitialPosition::Earliest)
+                    .initial_position(InitialPosition::Earliest)
                     .subscribe()
                     .await
                     .expect("subscribed");

@@ -31,6 +31,8 @@ struct World {
 
 #[tokio::main]
 async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
+    // A line is enough: the check that it belongs to tells the rest, and some panics are on purpose.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", panic.to_string().replace('\n', " "))));
     let words: Vec<String> = std::env::args().skip(1).collect();
     let world = std::env::var("PULSEWIRE_WORLD").unwrap_or_else(|_| "target/world.json".to_owned());
     let World { endpoints } = serde_json::from_str(&std::fs::read_to_string(world)?)?;

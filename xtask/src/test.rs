@@ -1,7 +1,7 @@
 //! `npm test`: runs the suites one after the other and counts. The last line is `N passed, N failed`.
 
 use crate::compat::RESULTS;
-use crate::count::Tally;
+use crate::count::{Tally, failures};
 use crate::provide::Provider;
 use crate::suites::{Run, SUITES, Suite};
 use crate::util::{ci, describe, root, without_cargo};
@@ -36,11 +36,15 @@ pub fn run(words: &[String]) -> Result<ExitCode> {
 
     let mut provider = Provider::default();
     let mut lines = Vec::new();
+    let mut causes = Vec::new();
     let mut total = Tally::default();
     for suite in chosen {
         println!("\n=== {} ===", suite.name);
         let start = Instant::now();
-        let tally = one(suite, &mut provider, ci());
+        let (tally, output) = one(suite, &mut provider, ci());
+        if tally.failed > 0 {
+            causes.extend(failures(&output).into_iter().map(|line| format!("{}: {line}", suite.name)));
+        }
         let line = format!("{:<24} {tally} ({:.1} s)", suite.name, start.elapsed().as_secs_f64());
         println!("=== {line}");
         lines.push((tally.failed > 0, line));
@@ -48,6 +52,10 @@ pub fn run(words: &[String]) -> Result<ExitCode> {
     }
     drop(provider);
     println!();
+    // Here too, because what came before is long.
+    for cause in causes {
+        println!("{cause}");
+    }
     for (failed, line) in lines {
         println!("{} {line}", if failed { "FAILED" } else { "      " });
     }
@@ -55,31 +63,33 @@ pub fn run(words: &[String]) -> Result<ExitCode> {
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn one(suite: &Suite, provider: &mut Provider, strict: bool) -> Tally {
+/// What came of a suite, and what it printed, as far as it is a command.
+fn one(suite: &Suite, provider: &mut Provider, strict: bool) -> (Tally, String) {
     let variables = match provider.provide(suite.needs) {
         Ok(variables) => variables,
-        Err(reason) if strict => {
-            println!("FAILED: {} cannot run: {reason}", suite.name);
-            return Tally { failed: 1, ..Tally::default() };
-        }
+        Err(reason) if strict => return broken(&format!("{} cannot run: {reason}", suite.name)),
         Err(reason) => {
             println!("SKIPPED: {} cannot run here: {reason}", suite.name);
-            return Tally { skipped: 1, ..Tally::default() };
+            return (Tally { skipped: 1, ..Tally::default() }, String::new());
         }
     };
     let result = match suite.run {
-        Run::Task(task) => task(),
+        Run::Task(task) => task().map(|tally| (tally, String::new())),
         Run::Command(words, extra) => {
             let mut command = Command::new(words[0]);
             command.args(&words[1..]).current_dir(root()).envs(variables).envs(extra.iter().copied());
             execute(&mut command, Duration::from_secs(60 * suite.minutes))
-                .map(|(output, success)| suite.count.read(&output, success))
+                .map(|(output, success)| (suite.count.read(&output, success), output))
         }
     };
-    result.unwrap_or_else(|error| {
-        println!("FAILED: {error:#}");
-        Tally { failed: 1, ..Tally::default() }
-    })
+    result.unwrap_or_else(|error| broken(&format!("{error:#}")))
+}
+
+/// A suite that could not do its work.
+fn broken(why: &str) -> (Tally, String) {
+    let line = format!("FAILED: {why}");
+    println!("{line}");
+    (Tally { failed: 1, ..Tally::default() }, line)
 }
 
 /// Runs a command, shows what it prints and returns it, with whether it ended well and in time.
@@ -184,15 +194,17 @@ mod tests {
         let run = Run::Task(|| Ok(Tally { passed: 1, ..Tally::default() }));
         let suite = |needs| Suite { name: "x", run, count: Count::ExitCode, needs, minutes: 1 };
         let needy = suite(&[Need::Chromium]);
-        assert_eq!(one(&needy, &mut provider, false), Tally { skipped: 1, ..Tally::default() });
-        assert_eq!(one(&needy, &mut provider, true), Tally { failed: 1, ..Tally::default() });
-        assert_eq!(one(&suite(&[]), &mut provider, true), Tally { passed: 1, ..Tally::default() });
+        assert_eq!(one(&needy, &mut provider, false).0, Tally { skipped: 1, ..Tally::default() });
+        assert_eq!(one(&needy, &mut provider, true).0, Tally { failed: 1, ..Tally::default() });
+        assert_eq!(one(&suite(&[]), &mut provider, true).0, Tally { passed: 1, ..Tally::default() });
     }
 
     #[test]
     fn a_task_that_breaks_is_one_failure() {
         let run = Run::Task(|| anyhow::bail!("broken"));
         let suite = Suite { name: "x", run, count: Count::ExitCode, needs: &[], minutes: 1 };
-        assert_eq!(one(&suite, &mut Provider::default(), false), Tally { failed: 1, ..Tally::default() });
+        let (tally, output) = one(&suite, &mut Provider::default(), false);
+        assert_eq!(tally, Tally { failed: 1, ..Tally::default() });
+        assert_eq!(failures(&output), ["FAILED: broken"]);
     }
 }

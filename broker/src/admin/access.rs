@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::route::{Route, Shape, route};
 use super::{Answer, Ask, Call, Result, error};
 use crate::core::names::TopicName;
-use crate::core::{Action, AdminError, Broker, Need, Now, Proof};
+use crate::core::{Action, AdminError, Broker, Grants, Need, Now, Proof};
 
 const EITHER: &[Action] = &[Action::Produce, Action::Consume];
 const PRODUCE: &[Action] = &[Action::Produce];
@@ -21,9 +21,10 @@ pub(super) fn check(broker: &Broker, call: &Call, now: Now) -> Result<()> {
         return Ok(());
     }
     let wanted = Wanted::of(call);
-    let proof = match &call.token {
-        Some(token) => Proof { method: "token", data: token, certified: None },
-        None => Proof { method: "tls", data: &[], certified: call.certified.as_deref() },
+    let proof = match (&call.token, call.certified.as_deref()) {
+        (Some(token), _) => Proof { method: "token", data: token, certified: None },
+        (None, None) => Proof { method: "none", data: &[], certified: None },
+        (None, certified) => Proof { method: "tls", data: &[], certified },
     };
     let Ok(role) = broker.identify(proof, now) else { return Err(error(401, "Authentication required")) };
     if broker.may(&role, wanted.need()) { Ok(()) } else { Err(wanted.refusal(&role)) }
@@ -145,27 +146,71 @@ pub(super) fn routes() -> Vec<Route> {
         let role = format!("{base}/permissions/{{role}}");
         routes.extend([
             route("GET", &format!("{base}/permissions"), group, "What roles may do.", |ask, broker, _| {
-                let names = |actions: BTreeSet<Action>| {
-                    actions.into_iter().map(Action::name).collect::<BTreeSet<_>>()
-                };
-                let grants = broker.grants(&place(ask, broker)?);
-                let roles: Map<String, Value> =
-                    grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect();
-                Ok(Answer::Json(Value::Object(roles)))
+                Ok(Answer::Json(roles(broker.grants(&place(ask, broker)?))))
             }),
-            route("POST", &role, group, "Lets a role do something.", |ask, broker, _| {
-                let (place, actions) = (place(ask, broker)?, actions(ask.call)?);
-                broker.grant(&place, ask.part("role"), actions);
+            route("POST", &role, group, "Lets a role do something.", |ask, broker, now| {
+                let (place, actions) = (place(ask, broker)?, actions(&ask.call.json()?)?);
+                broker.grant(&place, ask.part("role"), actions, now);
                 Ok(Answer::Nothing)
             })
             .takes(Shape::Texts),
-            route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, _| {
+            route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, now| {
                 let place = place(ask, broker)?;
-                broker.grant(&place, ask.part("role"), BTreeSet::new());
+                broker.grant(&place, ask.part("role"), BTreeSet::new(), now);
                 Ok(Answer::Nothing)
             }),
         ]);
     }
+    let group = "namespaces";
+    let base = "namespaces/{tenant}/{namespace}/permissions";
+    routes.extend([
+        route(
+            "GET",
+            &format!("{base}/subscription"),
+            group,
+            "Roles that may use a subscription, by subscription.",
+            |ask, broker, _| {
+                let namespace = place(ask, broker)?;
+                Ok(Answer::Json(json!(broker.subscription_grants(&namespace))))
+            },
+        )
+        .gives(Shape::Object),
+        route(
+            "POST",
+            &format!("{base}/subscription/{{subscription}}"),
+            group,
+            "Lets these roles use a subscription, and no others.",
+            |ask, broker, now| {
+                let (namespace, roles) = (place(ask, broker)?, ask.call.json()?);
+                let roles = roles
+                    .as_array()
+                    .and_then(|all| all.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+                let roles = roles.ok_or_else(|| error(400, "The body must be a list of roles"))?;
+                let sub = ask.part("subscription");
+                for old in broker.subscription_grants(&namespace).remove(sub).unwrap_or_default() {
+                    if !roles.contains(&old.as_str()) {
+                        broker.grant_subscription(&namespace, sub, &old, false, now);
+                    }
+                }
+                for role in roles {
+                    broker.grant_subscription(&namespace, sub, role, true, now);
+                }
+                Ok(Answer::Nothing)
+            },
+        )
+        .takes(Shape::Texts),
+        route(
+            "DELETE",
+            &format!("{base}/{{subscription}}/{{role}}"),
+            group,
+            "Lets a role use a subscription no more.",
+            |ask, broker, now| {
+                let namespace = place(ask, broker)?;
+                broker.grant_subscription(&namespace, ask.part("subscription"), ask.part("role"), false, now);
+                Ok(Answer::Nothing)
+            },
+        ),
+    ]);
     routes
 }
 
@@ -176,9 +221,15 @@ fn place(ask: &Ask<'_>, broker: &Broker) -> Result<String> {
     Ok(if ask.part("topic").is_empty() { namespace } else { ask.topic()?.to_string() })
 }
 
+/// What roles may do, as it is told.
+pub(super) fn roles(grants: Grants) -> Value {
+    let names = |actions: BTreeSet<Action>| actions.into_iter().map(Action::name).collect::<BTreeSet<_>>();
+    grants.into_iter().map(|(role, actions)| (role, json!(names(actions)))).collect::<Map<_, _>>().into()
+}
+
 /// A list of actions; those that are none mean nothing.
-fn actions(call: &Call) -> Result<BTreeSet<Action>> {
-    match call.json()? {
+pub(super) fn actions(list: &Value) -> Result<BTreeSet<Action>> {
+    match list {
         Value::Array(names) => Ok(names.iter().filter_map(Value::as_str).filter_map(Action::named).collect()),
         _ => Err(error(400, "The body must be a list of actions")),
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::core::names::{TopicName, parse_namespace};
 use crate::core::{AdminError, Broker, Now};
-use route::Found;
+use route::{Found, PARTITIONED, Shape};
 
 type Result<T> = std::result::Result<T, AdminError>;
 
@@ -70,6 +70,12 @@ impl Call {
 
     fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether its body is said to be of that media type.
+    fn says(&self, kind: &str) -> bool {
+        let said = self.content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default();
+        said.trim().eq_ignore_ascii_case(kind)
     }
 
     fn flag(&self, name: &str) -> bool {
@@ -176,7 +182,7 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
     let told = found.is_none() && !allowed.is_empty();
     let mut response = match (found, call.method.as_str()) {
         (Some((route, found)), _) => {
-            if route.body.is_json() && !takes(call) {
+            if route.body.is_json() && !takes(call, route.body) {
                 error(415, "The body must be application/json").into()
             } else {
                 answer((route.run)(&Ask { call, found }, broker, now))
@@ -195,12 +201,12 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
 }
 
 /// Whether a body is said to be what can be read. Many clients say nothing.
-fn takes(call: &Call) -> bool {
+fn takes(call: &Call, body: Shape) -> bool {
+    let known = ["application/json", "text/plain", "*/*"];
     call.body.is_empty()
-        || call.content_type.as_deref().is_none_or(|kind| {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            ["application/json", "text/plain", "*/*"].contains(&kind.to_ascii_lowercase().as_str())
-        })
+        || call.content_type.is_none()
+        || known.into_iter().any(|kind| call.says(kind))
+        || (body == Shape::Partitions && call.says(PARTITIONED))
 }
 
 fn answer(result: Result<Answer>) -> Response {

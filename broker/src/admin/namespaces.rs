@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Parameter, Route, Shape, route};
-use super::{Answer, Ask, Call, Result, brokers, error, settings};
+use super::{Answer, Ask, Call, Result, access, brokers, error, settings};
 use crate::core::names::TopicName;
-use crate::core::{AdminError, BUNDLES, Broker, Now, Policies, Scope, bundle_boundaries};
+use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_boundaries};
 
 const GROUP: &str = "namespaces";
 const MODE: &[Parameter] = &[
@@ -162,7 +162,17 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
             })?
         }
     };
+    let grants = match body.get("auth_policies").and_then(|policies| policies.get("namespace_auth")) {
+        Some(Value::Object(roles)) => roles
+            .iter()
+            .map(|(role, actions)| Ok((role.clone(), access::actions(actions)?)))
+            .collect::<Result<Grants>>()?,
+        _ => Grants::new(),
+    };
     broker.make_namespace(&name, if bundles == 0 { BUNDLES } else { bundles })?;
+    for (role, actions) in grants {
+        broker.grant(&name, &role, actions, now);
+    }
     settings::take_over(&body, &Scope::Namespace(name), broker, now)?;
     Ok(Answer::Nothing)
 }
@@ -248,7 +258,7 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     let cluster = &broker.config().cluster;
     let mut all = json!({
         "auth_policies": {
-            "namespace_auth": {},
+            "namespace_auth": access::roles(broker.grants(name)),
             "destination_auth": {},
             "subscription_auth_roles": {},
         },

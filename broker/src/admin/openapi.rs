@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::route::{Route, Shape, route};
+use super::route::{PARTITIONED, Route, Shape, route};
 use super::{Answer, table};
 
 const GROUP: &str = "description";
@@ -75,8 +75,18 @@ fn operation(route: &Route) -> Value {
         "responses": { status: done, "default": failed },
     });
     if route.body != Shape::None {
-        operation["requestBody"] =
-            json!({ "content": { "application/json": { "schema": schema(route.body) } } });
+        let mut content = json!({ "application/json": { "schema": schema(route.body) } });
+        if route.body == Shape::Partitions {
+            content[PARTITIONED] = json!({ "schema": {
+                "type": "object",
+                "properties": {
+                    "partitions": schema(Shape::Number),
+                    "properties": { "type": ["object", "null"], "additionalProperties": schema(Shape::Text) },
+                },
+                "required": ["partitions"],
+            } });
+        }
+        operation["requestBody"] = json!({ "content": content });
     }
     operation
 }
@@ -85,7 +95,7 @@ fn schema(shape: Shape) -> Value {
     match shape {
         Shape::None => json!({}),
         Shape::Text => json!({ "type": "string" }),
-        Shape::Number => json!({ "type": "integer", "format": "int64" }),
+        Shape::Number | Shape::Partitions => json!({ "type": "integer", "format": "int64" }),
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Object => json!({ "type": ["object", "array", "string", "number", "boolean", "null"] }),

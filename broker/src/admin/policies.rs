@@ -331,7 +331,8 @@ pub(super) fn routes() -> Vec<Route> {
                 "messageTTL" if of_topic => TTL,
                 _ => &[],
             };
-            let set = route(place.method, &format!("{base}/{to}"), group, format!("Sets {to}."), write);
+            let only = if setting.has_effect() { "" } else { " It is only kept." };
+            let set = route(place.method, &format!("{base}/{to}"), group, format!("Sets {to}.{only}"), write);
             routes.push(set.takes(setting.shape()).asks(query));
             if place.removable || to == "backlogQuota" {
                 let unset = route("DELETE", &format!("{base}/{to}"), group, format!("Unsets {to}."), remove);

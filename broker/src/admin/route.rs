@@ -5,12 +5,17 @@ use crate::core::{Broker, Now};
 
 pub(super) type Run = fn(&Ask<'_>, &mut Broker, Now) -> Result<Answer>;
 
+/// The media type of a partitioned topic's description.
+pub(super) const PARTITIONED: &str = "application/vnd.partitioned-topic-metadata+json";
+
 /// What a body, an answer or a parameter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     None,
     Text,
     Number,
+    /// How many partitions; or as [`PARTITIONED`], that and properties.
+    Partitions,
     Boolean,
     Texts,
     Object,

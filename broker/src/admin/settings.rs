@@ -19,7 +19,7 @@ pub(super) enum Unset {
     Value(Value),
 }
 
-/// What a setting may be that is only kept.
+/// What a setting may be.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     /// One with an effect here.
@@ -34,6 +34,21 @@ pub(super) enum Kind {
     /// Its fields, and what they are when they are not said. Null is not.
     Fields(Value),
 }
+
+/// Settings without a field of their own in [`Policies`] that the core reads all the same.
+const EFFECTIVE: &[&str] = &[
+    "autoSubscriptionCreation",
+    "dispatchRate",
+    "encryptionRequired",
+    "inactiveTopicPolicies",
+    "maxConsumersPerSubscription",
+    "maxTopicsPerNamespace",
+    "publishRate",
+    "subscriptionAuthMode",
+    "subscriptionDispatchRate",
+    "subscriptionExpirationTime",
+    "subscriptionTypesEnabled",
+];
 
 /// Where a setting is found.
 #[derive(Debug, Clone)]
@@ -80,6 +95,11 @@ impl Setting {
 
     pub(super) fn place(&self, of_topic: bool) -> Option<&Place> {
         if of_topic { self.of_topics.as_ref() } else { self.of_namespaces.as_ref() }
+    }
+
+    /// Whether anything follows from it here.
+    pub(super) fn has_effect(&self) -> bool {
+        matches!(self.kind, Kind::Typed(_)) || EFFECTIVE.contains(&self.key())
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -144,7 +164,7 @@ impl Setting {
     }
 }
 
-/// A setting that is only kept.
+/// A setting that is kept in JSON.
 pub(super) fn kept(policies: &Policies, name: &str, unset: Value) -> Value {
     policies.kept.get(name).and_then(|json| serde_json::from_str(json).ok()).unwrap_or(unset)
 }

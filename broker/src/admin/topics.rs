@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::route::{Route, Shape, route};
+use super::route::{PARTITIONED, Route, Shape, route};
 use super::settings::{texts, whole};
 use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions};
 use crate::core::names::TopicName;
@@ -74,15 +74,16 @@ pub(super) fn routes() -> Vec<Route> {
         .asks(FORCE),
         at("PUT", "/partitions", "Makes a partitioned topic.", |ask, broker, now| {
             let name = ask.topic()?;
-            let count = partitions(ask)?;
+            let (count, properties) = partitioned(ask)?;
             has_namespace(&name, broker)?;
             broker.create_partitioned_topic(&name, count, now)?;
+            broker.set_properties(&name, properties)?;
             Ok(Answer::Nothing)
         })
-        .takes(Shape::Number),
+        .takes(Shape::Partitions),
         at("POST", "/partitions", "Adds partitions to a topic.", |ask, broker, now| {
             let name = ask.topic()?;
-            broker.update_partitions(&name, partitions(ask)?, now)?;
+            broker.update_partitions(&name, partitions(&ask.call.json()?)?, now)?;
             Ok(Answer::Nothing)
         })
         .takes(Shape::Number),
@@ -260,7 +261,14 @@ fn count(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     if count == 0 && !lenient && name.partition().is_none() && broker.stats(&name).is_err() {
         return Err(error(404, format!("Topic {name} not found")));
     }
-    Ok(Answer::Json(json!({ "partitions": count, "deleted": false })))
+    let mut told = json!({ "partitions": count, "deleted": false });
+    if count > 0
+        && let Ok(properties) = broker.properties(&name)
+        && !properties.is_empty()
+    {
+        told["properties"] = json!(properties);
+    }
+    Ok(Answer::Json(told))
 }
 
 fn properties(body: &Value) -> Result<BTreeMap<String, String>> {
@@ -271,11 +279,22 @@ fn properties(body: &Value) -> Result<BTreeMap<String, String>> {
     Ok(all.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect())
 }
 
-fn partitions(ask: &Ask<'_>) -> Result<u32> {
-    let count = match ask.call.json()? {
-        Value::Number(number) => whole(&Value::Number(number)),
-        _ => None,
-    };
+/// How many partitions a topic gets, and its properties, where the body has these.
+fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
+    if !ask.call.says(PARTITIONED) {
+        return Ok((partitions(&ask.call.json()?)?, BTreeMap::new()));
+    }
+    let body = ask.call.json()?;
+    if body.is_number() {
+        return Ok((partitions(&body)?, BTreeMap::new()));
+    }
+    let field = |name| body.get(name).cloned();
+    let count = field("partitions").unwrap_or(json!(0));
+    Ok((partitions(&count)?, properties(&field("properties").unwrap_or_default())?))
+}
+
+fn partitions(count: &Value) -> Result<u32> {
+    let count = if count.is_null() { Some(0) } else { whole(count) };
     let count = count.and_then(|count| i32::try_from(count).ok());
     let count = count.ok_or_else(|| error(400, "The body must be the number of partitions"))?;
     u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))

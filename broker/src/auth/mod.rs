@@ -17,6 +17,8 @@ pub struct Methods {
     pub tokens: Option<TokenKey>,
     /// Method `tls`: the common name of the client's certificate is its role.
     pub certificates: bool,
+    /// The role of those who come by any other way, or by none; without it they are not let in.
+    pub anonymous: Option<String>,
 }
 
 impl Authenticator for Methods {
@@ -30,7 +32,10 @@ impl Authenticator for Methods {
                 let role = proof.certified.ok_or("it showed no certificate with a common name")?;
                 Ok(Identity { role: role.to_owned(), expires_ms: None })
             }
-            (method, _) => Err(format!("this broker does not take the method {method:?}")),
+            (method, _) => match &self.anonymous {
+                Some(role) => Ok(Identity { role: role.clone(), expires_ms: None }),
+                None => Err(format!("this broker does not take the method {method:?}")),
+            },
         }
     }
 }

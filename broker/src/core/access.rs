@@ -20,16 +20,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pulsewire_proto::wire::{
-    AuthData, AuthMethod, Command, CommandAuthChallenge, CommandAuthResponse, CommandConnect, CommandError,
-    CommandLookupTopicResponse, CommandPartitionedTopicMetadataResponse, LookupResult, PROTOCOL_VERSION,
-    PartitionedMetadataResult, ServerError,
+    AuthData, AuthMethod, CommandAuthChallenge, CommandAuthResponse, CommandConnect, CommandError,
+    PROTOCOL_VERSION, ServerError,
 };
 
 use super::connection::ConnId;
-use super::error::{DisconnectReason, Refusal};
+use super::error::DisconnectReason;
 use super::keeping::kind;
 use super::names::TopicName;
-use super::notes::Note;
 use super::time::Now;
 use super::{Broker, Timer};
 
@@ -162,8 +160,6 @@ pub(super) struct Known {
     asked: bool,
 }
 
-const EITHER: &[Action] = &[Action::Produce, Action::Consume];
-
 impl Broker {
     /// Fact: the transport has checked the client's certificate, which has this common name. Before its
     /// first bytes.
@@ -214,25 +210,10 @@ impl Broker {
             }
     }
 
-    /// What is granted on a namespace (`tenant/namespace`) or a topic (its whole name).
-    #[must_use]
-    pub fn grants(&self, place: &str) -> Grants {
-        self.topics.grants.get(place).cloned().unwrap_or_default()
-    }
-
-    /// Grants a role these actions, and no others, on a namespace or a topic. None at all takes back what it
-    /// was granted.
-    pub fn grant(&mut self, place: &str, role: &str, actions: BTreeSet<Action>) {
-        self.topics.touch_name(kind::GRANTS, place);
-        let grants = self.topics.grants.entry(place.to_owned()).or_default();
-        if actions.is_empty() {
-            grants.remove(role);
-        } else {
-            grants.insert(role.to_owned(), actions);
-        }
-        if grants.is_empty() {
-            self.topics.grants.remove(place);
-        }
+    /// Whether that role is named as one that may do everything.
+    pub(super) fn is_superuser(&self, role: &str) -> bool {
+        let named = self.config.access.as_ref().and_then(|access| access.superusers.as_ref());
+        named.is_some_and(|superusers| superusers.contains(role))
     }
 
     /// Roles that administer a tenant.
@@ -366,58 +347,4 @@ impl Broker {
     pub(super) fn role_of(&self, id: ConnId) -> &str {
         self.conns.get(id).and_then(|conn| conn.known.as_ref()).map_or("", |known| &known.role)
     }
-
-    /// Refuses a command that the client's role may not give; true when it did.
-    pub(super) fn deny(&mut self, id: ConnId, command: &Command) -> bool {
-        let denied = match command {
-            Command::LookupTopic(c) => self.may_not(id, &c.topic, EITHER).then(|| {
-                Command::from(CommandLookupTopicResponse {
-                    request_id: c.request_id,
-                    response: Some(LookupResult::FAILED),
-                    error: Some(ServerError::AUTHORIZATION_ERROR),
-                    message: Some("Client is not authorized to Lookup".to_owned()),
-                    ..CommandLookupTopicResponse::default()
-                })
-            }),
-            Command::PartitionedTopicMetadata(c) => self.may_not(id, &c.topic, EITHER).then(|| {
-                Command::from(CommandPartitionedTopicMetadataResponse {
-                    request_id: c.request_id,
-                    response: Some(PartitionedMetadataResult::FAILED),
-                    error: Some(ServerError::AUTHORIZATION_ERROR),
-                    message: Some("Client is not authorized to Get Partition Metadata".to_owned()),
-                    ..CommandPartitionedTopicMetadataResponse::default()
-                })
-            }),
-            Command::Producer(c) => self
-                .may_not(id, &c.topic, &[Action::Produce])
-                .then(|| unauthorized(c.request_id, "Client is not authorized to Produce")),
-            Command::Subscribe(c) => self
-                .may_not(id, &c.topic, &[Action::Consume])
-                .then(|| unauthorized(c.request_id, "Client is not authorized to subscribe")),
-            Command::GetTopicsOfNamespace(c) => (!self.may_list(id, &c.namespace))
-                .then(|| unauthorized(c.request_id, "Client is not authorized to GetTopicsOfNamespace")),
-            Command::WatchTopicList(c) => (!self.may_list(id, &c.namespace))
-                .then(|| unauthorized(c.request_id, "Proxy Client is not authorized to watchTopicList")),
-            _ => None,
-        };
-        let Some(answer) = denied else { return false };
-        self.note(|broker| Note::Denied { id, role: broker.role_of(id).to_owned(), what: command.name() });
-        self.reply(id, answer);
-        true
-    }
-
-    /// A name that is none is for others to refuse.
-    fn may_not(&self, id: ConnId, topic: &str, actions: &[Action]) -> bool {
-        let role = self.role_of(id);
-        TopicName::parse(topic).is_ok_and(|topic| !self.may(role, Need::OnTopic(&topic, actions)))
-    }
-
-    fn may_list(&self, id: ConnId, namespace: &str) -> bool {
-        self.may(self.role_of(id), Need::InNamespace(namespace, EITHER))
-    }
-}
-
-fn unauthorized(request_id: u64, message: &str) -> Command {
-    let Refusal { error, message } = Refusal::new(ServerError::AUTHORIZATION_ERROR, message);
-    CommandError { request_id, error, message }.into()
 }

@@ -87,8 +87,7 @@ impl Broker {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
         }
         self.topics.touch_name(kind::NAMESPACE, name);
-        self.topics.touch_name(kind::GRANTS, name);
-        self.topics.grants.remove(name);
+        self.forget_grants(name);
         self.bundles.forget(name);
         let gone = self.topics.namespaces.remove(name);
         gone.map(drop).ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
@@ -144,11 +143,15 @@ impl Broker {
     /// # Errors
     /// It is not there.
     pub fn properties(&self, name: &TopicName) -> Result<BTreeMap<String, String>, AdminError> {
-        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        let text = name.to_string();
+        if let Some(partitioned) = self.topics.partitioned(&text) {
+            return Ok(partitioned.properties.clone());
+        }
+        let key = self.topics.key(&text).ok_or_else(|| AdminError::no_topic(name))?;
         Ok(self.topics.get(key).map(|topic| topic.properties.clone()).unwrap_or_default())
     }
 
-    /// Sets properties of a topic without partitions, or of one partition; others stay.
+    /// Sets properties of a topic, with partitions or without, or of one partition; others stay.
     ///
     /// # Errors
     /// It is not there.
@@ -157,22 +160,18 @@ impl Broker {
         name: &TopicName,
         properties: BTreeMap<String, String>,
     ) -> Result<(), AdminError> {
-        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
-        if let Some(topic) = self.topics.get_mut(key) {
-            topic.properties.extend(properties);
-        }
+        let all = self.topics.properties_mut(name).ok_or_else(|| AdminError::no_topic(name))?;
+        all.extend(properties);
         Ok(())
     }
 
-    /// Takes a property from a topic without partitions, or from one partition.
+    /// Takes a property from such a topic.
     ///
     /// # Errors
     /// It is not there.
     pub fn remove_property(&mut self, name: &TopicName, property: &str) -> Result<(), AdminError> {
-        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
-        if let Some(topic) = self.topics.get_mut(key) {
-            topic.properties.remove(property);
-        }
+        let all = self.topics.properties_mut(name).ok_or_else(|| AdminError::no_topic(name))?;
+        all.remove(property);
         Ok(())
     }
 

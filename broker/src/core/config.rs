@@ -48,6 +48,9 @@ pub struct BrokerConfig {
     pub upkeep_interval: Duration,
     /// Bytes of entries held in memory. Beyond it, consumed entries go first; then sends fail.
     pub max_stored_bytes: usize,
+    /// Bytes of entries that a topic keeps after all its subscriptions have acknowledged them, for those who
+    /// seek back; older ones go. Retention that is set says otherwise.
+    pub max_consumed_bytes: usize,
     /// Bytes that may wait to be written to one connection before its deliveries pause.
     pub connection_window: usize,
     /// Messages that a consumer of a shared subscription may hold unacknowledged.
@@ -86,6 +89,7 @@ impl Default for BrokerConfig {
             failover_delay: Duration::from_secs(1),
             upkeep_interval: Duration::from_secs(60),
             max_stored_bytes: 1 << 30,
+            max_consumed_bytes: 32 << 20,
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,

@@ -10,9 +10,10 @@
 //! A connection that is cut has given up all that it held; it only waits for the host to take what
 //! is still to be written and the order to close.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pulsewire_proto::wire::Command;
 use pulsewire_proto::wire::frame::FrameDecoder;
 
@@ -67,6 +68,10 @@ pub(super) struct Connection {
     pub(super) ping_out: bool,
     /// When silence is looked at next.
     pub(super) next_check: Duration,
+    /// It sent more than it may, and is looked at again then.
+    pub(super) paused: Option<Duration>,
+    /// What came meanwhile.
+    pub(super) held: VecDeque<Bytes>,
     /// Queued to be written.
     pub(super) listed: bool,
     /// Commands that are not known here; they are skipped.
@@ -93,6 +98,8 @@ impl Connection {
             blocked: BTreeSet::new(),
             ping_out: false,
             next_check,
+            paused: None,
+            held: VecDeque::new(),
             listed: false,
             unknown: 0,
         }

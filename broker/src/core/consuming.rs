@@ -13,7 +13,7 @@ use super::liveness::Newcomer;
 use super::names::TopicName;
 use super::producing::NO_REQUEST;
 use super::storage::Place;
-use super::subscription::{Consumer, NewConsumer, Subscription};
+use super::subscription::{Consumer, NewConsumer, Subscription, type_name};
 use super::time::Now;
 use super::topic::{ConsumerRef, SubKey, Topic, TopicKey};
 use super::transactions::TxnId;
@@ -81,7 +81,8 @@ impl Broker {
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
-        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer) {
+        let most = topic.rules.max_consumers_per_sub;
+        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer, most) {
             Ok(key) => Ok(ConsumerRef { topic: topic_key, sub: sub_key, key }),
             Err(refusal) => {
                 let holder =
@@ -114,12 +115,25 @@ impl Broker {
             let message = "readCompacted only allowed on failover or exclusive subscriptions";
             return Err(Refusal::not_allowed(message));
         }
-        if c.subscription.trim().is_empty() {
-            return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
-        }
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
         let create = c.force_topic_creation.unwrap_or(true) && allowed;
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
+        let durable = c.durable.unwrap_or(true);
+        if let Some(topic) = self.topics.get(topic_key) {
+            let known = topic.sub(&c.subscription).is_some();
+            if durable && topic.name.persistent && !topic.rules.auto_subscriptions && !known {
+                let message = "Subscription does not exist";
+                return Err(Refusal::new(ServerError::SUBSCRIPTION_NOT_FOUND, message));
+            }
+            if !topic.rules.sub_types.allow(c.sub_type) {
+                let kind = type_name(c.sub_type);
+                let message = format!("Topic[{{{}}}] doesn't support {kind} sub type!", topic.name);
+                return Err(Refusal::not_allowed(message));
+            }
+        }
+        if c.subscription.trim().is_empty() {
+            return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
+        }
         self.consumer_schema(&name, topic_key, c, now)?;
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
@@ -127,7 +141,6 @@ impl Broker {
             let message = "Topic reached max consumers limit";
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         }
-        let durable = c.durable.unwrap_or(true);
         let sub_key = match topic.sub(&c.subscription) {
             Some((key, sub)) => {
                 if sub.durable != durable {
@@ -342,6 +355,20 @@ impl Broker {
             return;
         }
         self.choose_active(at.topic, at.sub, None, now);
+    }
+
+    /// Closes one consumer of a connection from the broker's side.
+    pub(super) fn close_consumer_of(&mut self, id: ConnId, consumer_id: u64, now: Now) {
+        let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
+        let Some(conn) = self.conns.out(id) else { return };
+        let Some(at) = conn.consumers.remove(&consumer_id) else { return };
+        conn.send(CommandCloseConsumer {
+            consumer_id,
+            request_id: NO_REQUEST,
+            assigned_broker_service_url,
+            assigned_broker_service_url_tls,
+        });
+        self.dismiss_consumer(at, now);
     }
 
     /// Sends the consumers of a subscription away; they will come back by themselves.

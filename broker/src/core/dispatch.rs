@@ -9,6 +9,7 @@ use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
 use super::policies::Rules;
+use super::rates::Throttle;
 use super::sticky::entry_hash;
 use super::storage::{Log, Stored};
 use super::subscription::{Consumer, Subscription};
@@ -29,6 +30,7 @@ pub(super) struct Lane<'a> {
     pub(super) now: Now,
     pub(super) here: (TopicKey, SubKey),
     pub(super) rules: Rules,
+    pub(super) throttle: Throttle,
 }
 
 /// Delivers what can be delivered.
@@ -78,7 +80,7 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     let Ok(at) = sub.consumers.binary_search_by_key(&active, |c| c.key) else { return };
     let Subscription { consumers, cursor, read, messages_out, txns, .. } = sub;
     let Some(consumer) = consumers.get_mut(at) else { return };
-    while consumer.permits > 0 {
+    while consumer.permits > 0 && lane.throttle.passes(lane.now) {
         let offset = cursor.next_open(*read);
         let found = match ground.compacted.filter(|_| consumer.read_compacted) {
             Some(compacted) => compacted.next(ground.log, offset),
@@ -215,6 +217,7 @@ fn may_take(consumer: &Consumer, unacked: u64, lane: &mut Lane<'_>) -> bool {
     consumer.permits > 0
         && consumer.unacked < lane.rules.max_unacked_per_consumer
         && unacked < lane.rules.max_unacked_per_subscription
+        && lane.throttle.passes(lane.now)
         && lane.open(consumer.conn)
 }
 
@@ -324,6 +327,7 @@ impl Lane<'_> {
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
         consumer.bytes_out += stored.bytes.len() as u64;
+        self.throttle.spend(count, stored.bytes.len() as u64, self.now);
         let Some(conn) = self.conns.out(consumer.conn) else { return count };
         let mut message_id = ground.log.id_at(offset);
         if !ground.persistent {

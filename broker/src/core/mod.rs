@@ -4,11 +4,11 @@
 //! The same inputs give the same outputs, always: there is no clock, no thread and no unordered
 //! map in here.
 //!
-//! Where things are: `session` (handshake, keepalive, which command goes where), `access` (who may
+//! Where things are: `session` (handshake, keepalive, which command goes where), `access` and `permissions` (who may
 //! do what), `lookup`, `bundles` (several brokers in one),
 //! `producing`, `consuming`, `positions` (seek and the like), `liveness` (names held by the dead),
-//! `schemas`, `compaction`, `policies` and `upkeep` (what is set, and what follows from it with
-//! time), `transactions`, `admin` and `statistics` (what a host may ask and order), `keeping` (what
+//! `schemas`, `compaction`, `policies`, `rates` and `upkeep` (what is set, and what follows from it
+//! with time), `transactions`, `admin` and `statistics` (what a host may ask and order), `keeping` (what
 //! outlives the broker), `testing` (what tests do to it); below them the state: `connection`,
 //! `topics`, `topic`, `storage`, `subscription`,
 //! `cursor`; and `dispatch`, which moves entries from logs to connections.
@@ -31,11 +31,13 @@ pub mod names;
 mod notes;
 mod outbox;
 mod peeking;
+mod permissions;
 mod places;
 mod policies;
 mod positions;
 mod producing;
 mod ranges;
+mod rates;
 mod schemas;
 mod session;
 mod statistics;
@@ -102,8 +104,10 @@ enum Timer {
     Failover(TopicKey, SubKey),
     /// What is looked after from time to time.
     Upkeep,
-    /// Delayed entries of a subscription are due.
+    /// Delayed entries of a subscription are due, or its rate lets more pass.
     Delayed(TopicKey, SubKey),
+    /// A connection that sent too much is read again.
+    Resume(ConnId),
     /// A transaction has been open for too long.
     Transaction(TxnId),
 }
@@ -222,22 +226,60 @@ impl Broker {
 
     /// Fact: bytes came, cut wherever the network cut them.
     pub fn received(&mut self, id: ConnId, bytes: Bytes, now: Now) {
+        let limit = self.config.connection_window.saturating_mul(WINDOWS_UNTIL_CUT);
         match self.conns.get_mut(id) {
-            Some(conn) if !conn.is_cut() => conn.decoder.push(bytes),
-            _ => return,
+            Some(conn) if conn.is_cut() => return,
+            Some(conn) if conn.paused.is_some() => {
+                conn.held.push_back(bytes);
+                if conn.held.iter().map(Bytes::len).sum::<usize>() > limit {
+                    let what = "it goes on to send where it has to wait".to_owned();
+                    self.cut(id, DisconnectReason::Protocol(what), now);
+                }
+                return;
+            }
+            Some(conn) => conn.decoder.push(bytes),
+            None => return,
         }
-        while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_cut()) {
+        self.frames(id, now);
+        self.settle(now);
+    }
+
+    /// Deals with the frames that a connection's bytes make, until it has to wait.
+    fn frames(&mut self, id: ConnId, now: Now) {
+        let limit = self.config.connection_window.saturating_mul(WINDOWS_UNTIL_CUT);
+        while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_cut() && conn.paused.is_none()) {
             match conn.decoder.next_frame() {
                 Ok(Some(frame)) => self.frame(id, &frame, now),
-                Ok(None) => break,
+                Ok(None) => match conn.held.pop_front() {
+                    Some(bytes) => conn.decoder.push(bytes),
+                    None => break,
+                },
                 Err(error) => self.cut(id, DisconnectReason::Protocol(error.to_string()), now),
             }
-            let limit = self.config.connection_window.saturating_mul(WINDOWS_UNTIL_CUT);
             if self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() > limit) {
                 self.cut(id, DisconnectReason::NotReading, now);
             }
         }
-        self.settle(now);
+    }
+
+    /// A connection sent more than it may: nothing of it is looked at for a while.
+    fn pause(&mut self, id: ConnId, until: Duration) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Some(before) = conn.paused {
+            if before >= until {
+                return;
+            }
+            self.timers.remove(&(before, Timer::Resume(id)));
+        }
+        conn.paused = Some(until);
+        self.timers.insert((until, Timer::Resume(id)));
+    }
+
+    fn resume(&mut self, id: ConnId, now: Now) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.paused = None;
+        }
+        self.frames(id, now);
     }
 
     /// Fact: that many bytes, which `poll_transmit` handed out, are written.
@@ -279,6 +321,7 @@ impl Broker {
                 Timer::Silence(id) => self.check_silence(id, now),
                 Timer::Refresh(id) => self.check_proof(id, now),
                 Timer::Upkeep => self.upkeep(now),
+                Timer::Resume(id) => self.resume(id, now),
                 Timer::Probe(id) => self.shows_no_life(id, now),
                 Timer::Failover(topic, sub) => self.failover_settles(topic, sub),
                 Timer::Transaction(id) => self.txn_expires(id, now),
@@ -315,11 +358,13 @@ impl Broker {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Whether a connection's bytes are wanted. While too much waits to be written to it, a host
+    /// Whether a connection's bytes are wanted. While too much waits to be written to it, or it sends more
+    /// than a topic's rate allows, a host
     /// does well not to read from it; a connection that goes on anyway is cut in the end.
     #[must_use]
     pub fn wants_bytes(&self, id: ConnId) -> bool {
-        self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() < self.config.connection_window * 2)
+        let window = self.config.connection_window * 2;
+        self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() < window && conn.paused.is_none())
     }
 
     fn reply(&mut self, id: ConnId, command: impl Into<Command>) {
@@ -352,10 +397,15 @@ impl Broker {
             if let Some(sub) = topic.subs.get_mut(&here.1) {
                 sub.ready = false;
             }
+            let Some(throttle) = topic.throttle(here.1) else { continue };
             let rules = topic.rules;
-            dispatch(topic, &mut Lane { conns: &mut self.conns, config: &self.config, now, here, rules });
+            let mut lane = Lane { conns: &mut self.conns, config: &self.config, now, here, rules, throttle };
+            dispatch(topic, &mut lane);
+            let throttle = lane.throttle;
+            topic.throttled(here.1, &throttle);
             let Some(sub) = topic.subs.get_mut(&here.1) else { continue };
             let due = sub.delayed.first().map(|(due, _)| now.mono_at(*due));
+            let due = due.into_iter().chain(throttle.opens).min();
             if due != sub.timer {
                 if let Some(old) = sub.timer {
                     self.timers.remove(&(old, Timer::Delayed(here.0, here.1)));
@@ -373,6 +423,7 @@ impl Broker {
             }
         }
         if !self.topics.changes.is_empty() {
+            self.look_after_new(now);
             self.note_changes();
             self.tell_watchers();
         }

@@ -1,13 +1,19 @@
 //! What namespaces and topics are told to do otherwise than the broker.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pulsewire_proto::wire::SubType;
+use serde_json::Value;
 
 use super::Broker;
 use super::admin::AdminError;
 use super::config::BrokerConfig;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
+use super::rates::Rate;
 use super::schemas::SchemaStrategy;
+use super::subscription::type_name;
 use super::time::Now;
 use super::topic::TopicKey;
 
@@ -38,7 +44,7 @@ pub struct Policies {
     pub max_subscriptions: Option<u64>,
     /// The largest message of a topic in bytes; 0 is as the broker is set.
     pub max_message_size: Option<u64>,
-    /// Only kept: compaction is done on request.
+    /// From how many bytes on that were not compacted yet a topic is compacted by itself; 0 is never.
     pub compaction_threshold: Option<u64>,
     /// Whether and how topics come into being when they are first used.
     pub auto_topic_creation: Option<AutoTopicCreation>,
@@ -48,12 +54,29 @@ pub struct Policies {
     pub schema_validation_enforced: Option<bool>,
     /// Whether clients bring new schemas by using them; of namespaces.
     pub allow_auto_update_schema: Option<bool>,
-    /// Settings that are only kept: their names, and what they are in JSON.
+    /// More settings, most of them only kept: their names, and what they are in JSON.
     pub kept: BTreeMap<String, String>,
     /// How much may be unacknowledged, in bytes.
     pub backlog_quota: Option<BacklogQuota>,
     /// How old the oldest unacknowledged message may be.
     pub backlog_age_quota: Option<BacklogQuota>,
+}
+
+impl Policies {
+    /// A setting that has no field of its own here.
+    fn setting(&self, name: &str) -> Option<Value> {
+        serde_json::from_str(self.kept.get(name)?).ok()
+    }
+
+    /// A setting that is a number.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.setting(name)?.as_i64()
+    }
+
+    /// Whether the names of subscriptions must begin with the role of who uses them.
+    pub(super) fn subscriptions_by_prefix(&self) -> bool {
+        self.setting("subscriptionAuthMode").is_some_and(|mode| mode == "Prefix")
+    }
 }
 
 /// How much is kept that all subscriptions have acknowledged. -1 is no bound.
@@ -113,6 +136,55 @@ pub enum Scope {
     Topic(TopicName),
 }
 
+/// Types of subscriptions that a topic may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SubTypes(u8);
+
+impl Default for SubTypes {
+    fn default() -> Self {
+        Self(u8::MAX)
+    }
+}
+
+impl SubTypes {
+    fn bit(kind: SubType) -> u8 {
+        u8::try_from(kind.0).ok().and_then(|number| 1u8.checked_shl(number.into())).unwrap_or(0)
+    }
+
+    /// Those of a list of names; all when there is none in it.
+    fn named(names: &Value) -> Self {
+        let kinds = [SubType::EXCLUSIVE, SubType::SHARED, SubType::FAILOVER, SubType::KEY_SHARED];
+        let names = names.as_array().map(Vec::as_slice).unwrap_or_default();
+        let named = kinds.into_iter().filter(|kind| names.iter().any(|name| name == type_name(*kind)));
+        match named.fold(0, |bits, kind| bits | Self::bit(kind)) {
+            0 => Self::default(),
+            bits => Self(bits),
+        }
+    }
+
+    pub(super) fn allow(self, kind: SubType) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+}
+
+/// When a topic that nobody uses is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inactive {
+    /// Also one with subscriptions, once they have acknowledged all.
+    pub(super) with_subscriptions: bool,
+    pub(super) after: Duration,
+}
+
+impl Inactive {
+    fn read(value: &Value) -> Option<Self> {
+        let seconds = value["maxInactiveDurationSeconds"].as_u64()?;
+        (value["deleteWhileInactive"] == true).then(|| Self {
+            with_subscriptions: value["inactiveTopicDeleteMode"] == "delete_when_subscriptions_caught_up",
+            after: Duration::from_secs(seconds),
+        })
+    }
+}
+
 /// What holds for a topic.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rules {
@@ -127,6 +199,21 @@ pub(super) struct Rules {
     pub(super) max_consumers: u64,
     pub(super) max_subscriptions: u64,
     pub(super) max_message_size: Option<u64>,
+    /// The longest that a message may be delayed.
+    pub(super) max_delay_ms: Option<u64>,
+    pub(super) max_consumers_per_sub: u64,
+    pub(super) sub_types: SubTypes,
+    /// Whether subscriptions come into being when they are first used.
+    pub(super) auto_subscriptions: bool,
+    pub(super) encryption_required: bool,
+    /// Of what producers send, of what is delivered in all, and of what each subscription delivers.
+    pub(super) publish: Rate,
+    pub(super) dispatch: Rate,
+    pub(super) sub_dispatch: Rate,
+    pub(super) compaction_threshold: u64,
+    pub(super) inactive: Option<Inactive>,
+    /// How long a subscription stays that nobody uses.
+    pub(super) sub_expires: Option<Duration>,
     pub(super) quota: Option<BacklogQuota>,
     pub(super) age_quota: Option<BacklogQuota>,
 }
@@ -146,6 +233,14 @@ impl Rules {
             limit => limit,
         };
         let limit = |of, default| bound(first(own, shared, of), default);
+        let setting = |name: &str| [own, shared].into_iter().flatten().find_map(|p| p.setting(name));
+        let number = |name: &str| setting(name)?.as_i64();
+        let rate = |name: &str, field: &str| {
+            let value = setting(name).unwrap_or_default();
+            let part = |part: &str| value[part].as_i64();
+            let (messages, bytes) = (part(&format!("{field}InMsg")), part(&format!("{field}InByte")));
+            Rate::new(messages.unwrap_or(0), bytes.unwrap_or(0), part("ratePeriodInSecond").unwrap_or(1))
+        };
         Self {
             deduplication: first(own, shared, |p| p.deduplication).unwrap_or(config.deduplication),
             max_unacked_per_consumer: limit(|p| p.max_unacked_per_consumer, config.max_unacked_per_consumer),
@@ -161,6 +256,27 @@ impl Rules {
             max_consumers: limit(|p| p.max_consumers, 0),
             max_subscriptions: limit(|p| p.max_subscriptions, 0),
             max_message_size: first(own, shared, |p| p.max_message_size).filter(|size| *size > 0),
+            max_delay_ms: first(own, shared, |p| p.delayed_delivery)
+                .map(|delayed| delayed.max_delay_ms)
+                .filter(|most| *most > 0),
+            max_consumers_per_sub: bound(
+                number("maxConsumersPerSubscription").and_then(|most| u64::try_from(most).ok()),
+                0,
+            ),
+            sub_types: setting("subscriptionTypesEnabled")
+                .map_or(SubTypes::default(), |names| SubTypes::named(&names)),
+            auto_subscriptions: setting("autoSubscriptionCreation")
+                .is_none_or(|value| value["allowAutoSubscriptionCreation"] == true),
+            encryption_required: setting("encryptionRequired").is_some_and(|value| value == true),
+            publish: rate("publishRate", "publishThrottlingRate"),
+            dispatch: rate("dispatchRate", "dispatchThrottlingRate"),
+            sub_dispatch: rate("subscriptionDispatchRate", "dispatchThrottlingRate"),
+            compaction_threshold: first(own, shared, |p| p.compaction_threshold).unwrap_or(0),
+            inactive: setting("inactiveTopicPolicies").and_then(|value| Inactive::read(&value)),
+            sub_expires: number("subscriptionExpirationTime")
+                .and_then(|minutes| u64::try_from(minutes).ok())
+                .filter(|minutes| *minutes > 0)
+                .map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
             quota: first(own, shared, |p| p.backlog_quota),
             age_quota: first(own, shared, |p| p.backlog_age_quota),
         }
@@ -168,7 +284,13 @@ impl Rules {
 
     /// Whether somebody has to look after the topic from time to time.
     pub(super) fn need_upkeep(&self) -> bool {
-        self.message_ttl > 0 || self.quota.is_some() || self.age_quota.is_some() || self.retention.is_some()
+        self.message_ttl > 0
+            || self.quota.is_some()
+            || self.age_quota.is_some()
+            || self.retention.is_some()
+            || self.inactive.is_some()
+            || self.sub_expires.is_some()
+            || self.compaction_threshold > 0
     }
 }
 

@@ -1,6 +1,9 @@
 //! Producers: opening, sending, closing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use pulsewire_proto::wire::entry::{find_bytes, find_varint};
 use pulsewire_proto::wire::{
     CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
     CommandSendReceipt, MessageIdData, ProducerAccessMode, ServerError,
@@ -20,6 +23,10 @@ use super::transactions::TxnId;
 
 /// Producers closed by the broker that a connection remembers, so that late sends are not faults.
 const REMEMBERED: usize = 1024;
+
+/// Fields of a message's metadata.
+const PUBLISH_TIME: u32 = 3;
+const ENCRYPTION_KEYS: u32 = 13;
 
 /// The request id of a close that the broker starts: -1.
 pub(super) const NO_REQUEST: u64 = u64::MAX;
@@ -103,6 +110,10 @@ impl Broker {
                 return Err(Refusal::service(error, "TopicBacklogQuotaExceededException", message).into());
             }
         }
+        if topic.rules.encryption_required && c.encrypted != Some(true) {
+            let message = format!("Encryption is required in {}", topic.name);
+            return Err(Refusal::new(ServerError::METADATA_ERROR, message).into());
+        }
         if let Some(sub) = c.initial_subscription_name.as_ref().filter(|sub| !sub.is_empty())
             && name.persistent
             && topic.sub(sub).is_none()
@@ -169,19 +180,32 @@ impl Broker {
         }
     }
 
+    /// Closes one producer of a connection from the broker's side; its topic goes on without it.
+    pub(super) fn close_producer_of(&mut self, id: ConnId, producer_id: u64) {
+        let Some(open) = self.conns.get(id).and_then(|conn| conn.producers.get(&producer_id)).cloned() else {
+            return;
+        };
+        self.expel_named(id, producer_id);
+        self.dismiss_producer(id, producer_id, open);
+    }
+
     /// Closes a producer from the broker's side.
     pub(super) fn expel_producer(&mut self, producer: &Producer) {
+        self.expel_named(producer.conn, producer.id);
+    }
+
+    fn expel_named(&mut self, id: ConnId, producer_id: u64) {
         let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
-        let Some(conn) = self.conns.out(producer.conn) else { return };
-        if conn.producers.remove(&producer.id).is_none() {
+        let Some(conn) = self.conns.out(id) else { return };
+        if conn.producers.remove(&producer_id).is_none() {
             return;
         }
-        conn.closed_producers.insert(producer.id);
+        conn.closed_producers.insert(producer_id);
         if conn.closed_producers.len() > REMEMBERED {
             conn.closed_producers.pop_first();
         }
         conn.send(CommandCloseProducer {
-            producer_id: producer.id,
+            producer_id,
             request_id: NO_REQUEST,
             assigned_broker_service_url,
             assigned_broker_service_url_tls,
@@ -237,6 +261,9 @@ impl Broker {
         let (result, topic) =
             (store(&mut self.topics, &self.config, producer, c, highest, entry, now), producer.topic);
         let stored = result.is_ok();
+        if stored && let Some(until) = self.sent_too_much(topic, now) {
+            self.pause(id, until);
+        }
         let Some(conn) = self.conns.out(id) else { return };
         match result {
             Ok(message_id) => conn.send(CommandSendReceipt {
@@ -259,6 +286,12 @@ impl Broker {
         if stored {
             self.published(topic);
         }
+    }
+
+    /// When more may be sent to a topic, if more was than its rate allows.
+    fn sent_too_much(&self, key: TopicKey, now: Now) -> Option<Duration> {
+        let topic = self.topics.get(key)?;
+        topic.published.opens(topic.rules.publish, now)
     }
 
     /// Something new is there for the topic's subscriptions.
@@ -304,6 +337,16 @@ fn store(
         let message = "Exceed maximum message size";
         return Err(Refusal::service(ServerError::NOT_ALLOWED_ERROR, "NotAllowedException", message));
     }
+    if topic.rules.encryption_required && find_bytes(stored.metadata(), ENCRYPTION_KEYS).is_none() {
+        return Err(Refusal::new(ServerError::METADATA_ERROR, "Messages must be encrypted"));
+    }
+    if let Some(most) = topic.rules.max_delay_ms.filter(|_| stored.deliver_at > 0) {
+        let published = find_varint(stored.metadata(), PUBLISH_TIME).unwrap_or(0);
+        if stored.deliver_at.saturating_sub(published) > most {
+            let message = format!("Exceeds max allowed delivery delay of {most} milliseconds");
+            return Err(Refusal::not_allowed(message));
+        }
+    }
     let counts = topic.rules.deduplication && !(c.is_chunk == Some(true) && stored.is_early_chunk());
     if counts && number(c.sequence_id) <= topic.last_sequence(&producer.name) {
         // Stored before: a receipt without a place.
@@ -332,6 +375,10 @@ fn store(
         topic.txns.get_or_insert_default().admits(txn)?;
         stored.txn = true;
     }
+    if !topic.rules.publish.is_none() {
+        let (messages, bytes) = (u64::from(stored.messages), stored.bytes.len() as u64);
+        topic.published.spend(topic.rules.publish, messages, bytes, now);
+    }
     let (offset, cost) = topic.log.append(stored);
     if let (Some(txn), Some(buffer)) = (txn, &mut topic.txns) {
         buffer.stored(txn, offset);
@@ -340,7 +387,8 @@ fn store(
     if counts {
         topic.stored_sequence(&producer.name, number(highest));
     }
+    let freed = topic.forget_long_consumed(config.max_consumed_bytes);
     topics.wall_ms = now.wall_ms;
-    topics.stored += cost;
+    topics.stored = topics.stored + cost - freed;
     Ok(id)
 }

@@ -138,7 +138,7 @@ impl Broker {
         let Some(conn) = self.conns.out(id) else { return };
         if conn.state == State::Start {
             self.cut(id, DisconnectReason::HandshakeTimeout, now);
-        } else if conn.ping_out {
+        } else if conn.ping_out && conn.paused.is_none() {
             let deaf = conn.outbox.unwritten() >= window;
             let reason = if deaf { DisconnectReason::NotReading } else { DisconnectReason::KeepAliveTimeout };
             self.cut(id, reason, now);
@@ -167,7 +167,11 @@ impl Broker {
     /// Takes from a connection all that it holds.
     pub(super) fn release(&mut self, id: ConnId, now: Now) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Connection { producers, consumers, watchers, next_check, known, .. } = conn;
+        let Connection { producers, consumers, watchers, next_check, known, paused, held, .. } = conn;
+        held.clear();
+        if let Some(at) = paused.take() {
+            self.timers.remove(&(at, super::Timer::Resume(id)));
+        }
         if let Some(at) = known.as_mut().and_then(|known| known.next_check.take()) {
             self.timers.remove(&(at, super::Timer::Refresh(id)));
         }

@@ -262,6 +262,20 @@ impl Log {
         freed
     }
 
+    /// Forgets entries below `offset` while there are more bytes than `keep`; answers how many that freed.
+    pub(super) fn trim_to(&mut self, keep: usize, offset: u64) -> usize {
+        let mut freed = 0;
+        while self.bytes - freed > keep
+            && self.first < offset
+            && let Some(stored) = self.entries.pop_front()
+        {
+            self.first += 1;
+            freed += stored.cost();
+        }
+        self.bytes -= freed;
+        freed
+    }
+
     /// The id of the entry at `offset`, as the wire has it.
     pub(super) fn id_at(&self, offset: u64) -> MessageIdData {
         let run = match self.runs.last() {

@@ -25,6 +25,7 @@ use super::connections::Connections;
 use super::cursor::Cursor;
 use super::error::Refusal;
 use super::ranges::RangeSet;
+use super::rates::Bucket;
 use super::sticky::{Selector, hash31};
 use super::storage::Log;
 use super::transactions::{Left, PendingAcks};
@@ -98,6 +99,10 @@ pub(super) struct Subscription {
     pub(super) ready: bool,
     /// A non-durable subscription whose consumer was sent away by a seek: it waits for its return.
     pub(super) keep: bool,
+    /// What of the bound on what it delivers is spent.
+    pub(super) dispatched: Bucket,
+    /// Since when it has had no consumer, as upkeep found it.
+    pub(super) idle_since: Option<Duration>,
     next_consumer: u64,
     pub(super) messages_out: u64,
 }
@@ -128,6 +133,8 @@ impl Subscription {
             settles: None,
             ready: false,
             keep: false,
+            dispatched: Bucket::default(),
+            idle_since: None,
             next_consumer: 0,
             messages_out: 0,
         }
@@ -148,12 +155,13 @@ impl Subscription {
         self.consumers.get_mut(at)
     }
 
-    /// Takes a consumer in, if its type and the others allow it.
+    /// Takes a consumer in, if its type and the others allow it, and there are fewer than `most`.
     pub(super) fn add(
         &mut self,
         kind: SubType,
         key_shared: Option<&KeySharedMeta>,
         consumer: NewConsumer,
+        most: u64,
     ) -> Result<ConsumerKey, Refusal> {
         if self.consumers.is_empty() {
             self.kind = kind;
@@ -167,6 +175,10 @@ impl Subscription {
             return Err(different("key_shared mode", here, theirs));
         } else if kind == SubType::EXCLUSIVE {
             let message = "Exclusive consumer is already connected";
+            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
+        }
+        if self.consumers.len() as u64 >= most {
+            let message = "Subscription reached max consumers limit";
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         }
         let key = ConsumerKey(self.next_consumer);

@@ -1,6 +1,7 @@
 //! A topic: its log, its producers, its subscriptions.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
@@ -11,6 +12,7 @@ use super::error::Refusal;
 use super::keeping::KeptTopic;
 use super::names::TopicName;
 use super::policies::Rules;
+use super::rates::{Bucket, Throttle};
 use super::storage::Log;
 use super::subscription::{ConsumerKey, Subscription};
 use super::transactions::Buffer;
@@ -27,7 +29,7 @@ pub(super) struct TopicKey(pub(super) u64);
 pub(super) struct SubKey(pub(super) u64);
 
 /// A connection's end of a producer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ProducerRef {
     pub(super) topic: TopicKey,
     pub(super) name: String,
@@ -134,6 +136,11 @@ pub(super) struct Topic {
     pub(super) compacted: Option<Compacted>,
     /// The transactions among its messages, once there was one.
     pub(super) txns: Option<Box<Buffer>>,
+    /// What of the bounds on its messages is spent: on those that come, and on those that go.
+    pub(super) published: Bucket,
+    dispatched: Bucket,
+    /// Since when nobody has used it, as upkeep found it.
+    pub(super) idle_since: Option<Duration>,
     pub(super) kept: KeptTopic,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
@@ -156,6 +163,9 @@ impl Topic {
             properties: BTreeMap::new(),
             compacted: None,
             txns: None,
+            published: Bucket::default(),
+            dispatched: Bucket::default(),
+            idle_since: None,
             kept: KeptTopic::default(),
             messages_in: 0,
             bytes_in: 0,
@@ -293,6 +303,18 @@ impl Topic {
         }
     }
 
+    /// The bounds on what a subscription delivers.
+    pub(super) fn throttle(&self, sub: SubKey) -> Option<Throttle> {
+        let sub = self.subs.get(&sub)?;
+        Some(Throttle::new((self.rules.dispatch, self.dispatched), (self.rules.sub_dispatch, sub.dispatched)))
+    }
+
+    /// Takes over what was spent of them.
+    pub(super) fn throttled(&mut self, sub: SubKey, throttle: &Throttle) {
+        let (Some(spent), Some(sub)) = (throttle.spent(), self.subs.get_mut(&sub)) else { return };
+        [self.dispatched, sub.dispatched] = spent;
+    }
+
     /// A shadow topic repeats another one: its messages come with their ids.
     pub(super) fn is_shadow(&self) -> bool {
         self.properties.contains_key("PULSAR.SHADOW_SOURCE")
@@ -372,6 +394,22 @@ impl Topic {
     /// short.
     pub(super) fn consumed(&self) -> u64 {
         self.subs.values().map(|sub| sub.cursor.mark()).min().unwrap_or_else(|| self.log.end())
+    }
+
+    /// Forgets the oldest of what all subscriptions have acknowledged, if the topic holds more than `keep`
+    /// bytes: memory that is used again is much cheaper than new. Answers how many bytes that freed. Without
+    /// subscriptions nobody has consumed anything.
+    pub(super) fn forget_long_consumed(&mut self, keep: usize) -> usize {
+        if self.log.bytes() <= keep || self.subs.is_empty() || self.rules.retention.is_some() {
+            return 0;
+        }
+        // Compaction has not seen what comes after this.
+        let compacted = match &self.compacted {
+            Some(compacted) => compacted.horizon(),
+            None if self.rules.compaction_threshold > 0 => 0,
+            None => u64::MAX,
+        };
+        self.log.trim_to(keep, self.consumed().min(compacted))
     }
 
     /// What a topic that stores nothing does after its messages were handed out.

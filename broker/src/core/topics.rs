@@ -19,12 +19,19 @@ pub(super) struct Change {
     pub(super) created: bool,
 }
 
+/// A topic with partitions; these are topics of their own.
+#[derive(Debug, Default)]
+pub(super) struct Partitioned {
+    pub(super) count: u32,
+    pub(super) properties: BTreeMap<String, String>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Topics {
     map: BTreeMap<TopicKey, Topic>,
     names: BTreeMap<String, TopicKey>,
     /// Partitioned topics: how many partitions.
-    partitioned: BTreeMap<String, u32>,
+    partitioned: BTreeMap<String, Partitioned>,
     pub(super) tenants: BTreeSet<String>,
     /// Clusters that tenants may use, where that was said.
     pub(super) tenant_clusters: BTreeMap<String, BTreeSet<String>>,
@@ -104,12 +111,22 @@ impl Topics {
         self.map.insert(key, topic);
     }
 
-    pub(super) fn restore_partitions(&mut self, name: String, count: u32) {
-        self.partitioned.insert(name, count);
+    pub(super) fn restore_partitions(&mut self, name: String, partitioned: Partitioned) {
+        self.partitioned.insert(name, partitioned);
     }
 
-    pub(super) fn partitions_of(&self, name: &str) -> Option<u32> {
-        self.partitioned.get(name).copied()
+    pub(super) fn partitioned(&self, name: &str) -> Option<&Partitioned> {
+        self.partitioned.get(name)
+    }
+
+    /// The properties of a topic, or of a partitioned one, to be changed.
+    pub(super) fn properties_mut(&mut self, name: &TopicName) -> Option<&mut BTreeMap<String, String>> {
+        let text = name.to_string();
+        if self.partitioned.contains_key(&text) {
+            self.touch_name(kind::PARTITIONED, &text);
+            return self.partitioned.get_mut(&text).map(|partitioned| &mut partitioned.properties);
+        }
+        self.get_mut(self.key(&text)?).map(|topic| &mut topic.properties)
     }
 
     pub(super) fn key(&self, name: &str) -> Option<TopicKey> {
@@ -122,7 +139,7 @@ impl Topics {
 
     /// Partitions of a partitioned topic.
     pub(super) fn partitions(&self, name: &TopicName) -> Option<u32> {
-        self.partitioned.get(&name.to_string()).copied()
+        self.partitioned.get(&name.to_string()).map(|partitioned| partitioned.count)
     }
 
     /// Whether a topic of that name may be made when it is first used, and with how many partitions.
@@ -165,7 +182,16 @@ impl Topics {
         if self.map.len() >= config.max_topics {
             return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
         }
-        self.ensure_namespace(&name.namespace_name());
+        let namespace = name.namespace_name();
+        let most =
+            self.namespaces.get(&namespace).and_then(|policies| policies.number("maxTopicsPerNamespace"));
+        if let Some(most) = most.and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0) {
+            let there = |persistent| self.of_namespace(&namespace, persistent).count();
+            if there(true) + there(false) >= most {
+                return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
+            }
+        }
+        self.ensure_namespace(&namespace);
         let key = TopicKey(self.next_key);
         self.next_key += 1;
         let ledger = self.next_ledger;
@@ -189,7 +215,7 @@ impl Topics {
             return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
         }
         self.ensure_namespace(&name.namespace_name());
-        self.partitioned.insert(name.to_string(), count);
+        self.partitioned.entry(name.to_string()).or_default().count = count;
         self.touch_name(kind::PARTITIONED, &name.to_string());
         for index in 0..count {
             self.resolve(&name.with_partition(index), true, config)?;

@@ -1,5 +1,6 @@
 //! What is looked after from time to time: messages that are too old, backlogs that are too large.
 
+use super::compaction::{Compacted, compact};
 use super::policies::{BacklogQuota, QuotaPolicy};
 use super::time::Now;
 use super::topic::{Topic, TopicKey};
@@ -60,9 +61,73 @@ impl Broker {
         }
         for key in topics {
             self.expire(key, now);
+            self.expire_subscriptions(key, now);
+            self.compact_if_due(key);
+            if self.delete_if_idle(key, now) {
+                continue;
+            }
             self.hold_quota(key, now);
             self.topics.forget_beyond_retention(key, now);
         }
+    }
+
+    /// Topics that were made may be such that somebody has to look after.
+    pub(super) fn look_after_new(&mut self, now: Now) {
+        let changes = self.topics.changes.iter().filter(|change| change.created);
+        let mut made =
+            changes.filter_map(|change| self.topics.get(self.topics.key(&change.name.to_string())?));
+        if made.any(|topic| topic.rules.need_upkeep()) {
+            self.schedule_upkeep(now);
+        }
+    }
+
+    /// Takes away durable subscriptions that nobody has used for so long.
+    fn expire_subscriptions(&mut self, key: TopicKey, now: Now) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let Some(after) = topic.rules.sub_expires else { return };
+        let mut gone = Vec::new();
+        for (sub_key, sub) in &mut topic.subs {
+            if !sub.durable || sub.replicated || !sub.consumers.is_empty() {
+                sub.idle_since = None;
+            } else if now.mono.saturating_sub(*sub.idle_since.get_or_insert(now.mono)) >= after {
+                gone.push(*sub_key);
+            }
+        }
+        for sub in gone {
+            topic.remove_sub(sub);
+        }
+    }
+
+    /// Compacts a topic once so much came since it was compacted last.
+    fn compact_if_due(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let threshold = topic.rules.compaction_threshold;
+        let start = topic.compacted.as_ref().map_or(0, Compacted::horizon);
+        if threshold == 0 || !topic.name.persistent || topic.log.bytes_since(start) <= threshold {
+            return;
+        }
+        let change = compact(topic);
+        self.topics.stored = self.topics.stored.saturating_add_signed(change);
+    }
+
+    /// Deletes a topic that nobody has used for so long; true when it did.
+    fn delete_if_idle(&mut self, key: TopicKey, now: Now) -> bool {
+        let Some(topic) = self.topics.get_mut(key) else { return false };
+        let Some(inactive) = topic.rules.inactive else { return false };
+        let end = topic.log.end();
+        let in_use = !topic.producers.is_empty()
+            || topic.subs.values().any(|sub| {
+                !inactive.with_subscriptions || !sub.consumers.is_empty() || sub.cursor.backlog(end) > 0
+            });
+        if in_use {
+            topic.idle_since = None;
+            return false;
+        }
+        if now.mono.saturating_sub(*topic.idle_since.get_or_insert(now.mono)) < inactive.after {
+            return false;
+        }
+        let name = topic.name.clone();
+        self.delete_topic(&name, false, now).is_ok()
     }
 
     fn expire(&mut self, key: TopicKey, now: Now) {

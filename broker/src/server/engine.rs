@@ -1,6 +1,6 @@
 //! The task that owns the core.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,6 +96,8 @@ pub(super) struct Engine {
     links: BTreeMap<ConnId, Link>,
     store: Option<Store>,
     replies: Vec<Reply>,
+    /// Connections that are owed reads.
+    owing: BTreeSet<ConnId>,
     start: Instant,
 }
 
@@ -111,7 +113,15 @@ impl Engine {
         if tracing::enabled!(tracing::Level::INFO) {
             broker.take_notes();
         }
-        Self { broker, inbox, links: BTreeMap::new(), store, replies: Vec::new(), start: Instant::now() }
+        Self {
+            broker,
+            inbox,
+            links: BTreeMap::new(),
+            store,
+            replies: Vec::new(),
+            owing: BTreeSet::new(),
+            start: Instant::now(),
+        }
     }
 
     /// Writes what has to be kept; false when that fails, and nobody may hear of it.
@@ -165,8 +175,24 @@ impl Engine {
                 return;
             }
             self.replies.drain(..).for_each(|reply| reply());
+            if !self.owing.is_empty() {
+                self.pay();
+            }
             self.flush();
         }
+    }
+
+    /// Lets those read on whose bytes are wanted again.
+    fn pay(&mut self) {
+        let Self { owing, links, broker, .. } = self;
+        owing.retain(|id| {
+            let Some(link) = links.get_mut(id) else { return false };
+            if !broker.wants_bytes(*id) {
+                return true;
+            }
+            link.reads.add_permits(std::mem::take(&mut link.owed));
+            false
+        });
     }
 
     fn event(&mut self, event: Event, now: Now) {
@@ -186,18 +212,12 @@ impl Engine {
                         link.reads.add_permits(1);
                     } else {
                         link.owed += 1;
+                        self.owing.insert(id);
                     }
                 }
             }
             Event::Written(id, bytes) => {
                 self.broker.transmitted(id, bytes, now);
-                if let Some(link) = self.links.get_mut(&id)
-                    && link.owed > 0
-                    && self.broker.wants_bytes(id)
-                {
-                    link.reads.add_permits(link.owed);
-                    link.owed = 0;
-                }
             }
             Event::Closed(id) => {
                 self.broker.closed(id, now);

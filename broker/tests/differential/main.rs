@@ -34,7 +34,7 @@ fn guarded() -> &'static (String, String) {
     HERE.get_or_init(|| {
         let tokens = Some(TokenKey::secret(SECRET).unwrap());
         let access = Access {
-            authenticator: Arc::new(Methods { tokens, certificates: false }),
+            authenticator: Arc::new(Methods { tokens, ..Methods::default() }),
             superusers: Some(["admin".to_owned()].into()),
             refresh_check: Duration::from_secs(2),
         };

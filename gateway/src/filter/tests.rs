@@ -85,7 +85,7 @@ fn what_is_not_gets_the_error_that_belongs_to_it() {
         (
             CommandGetTopicsOfNamespace {
                 request_id: 7,
-                namespace: "public/default".to_owned(),
+                namespace: "public/other".to_owned(),
                 ..Default::default()
             }
             .into(),
@@ -95,7 +95,7 @@ fn what_is_not_gets_the_error_that_belongs_to_it() {
             CommandGetTopicsOfNamespace {
                 request_id: 7,
                 namespace: "lists/all".to_owned(),
-                mode: Some(TopicsMode::ALL),
+                mode: Some(TopicsMode::NON_PERSISTENT),
                 ..Default::default()
             }
             .into(),
@@ -297,10 +297,12 @@ fn replies_stand_between_frames() {
     for cut in 0..=down.len() {
         let mut filter = filter();
         let mut out = Vec::new();
-        out.extend(filter.with_replies(Bytes::copy_from_slice(&down[..cut])));
+        let mut said = BytesMut::from(&down[..cut]);
+        out.extend(filter.down(&mut said).expect("frames"));
         filter.push(&frame(producer("secret")).into()).expect("a frame");
         out.extend(filter.replies_now().unwrap_or_default());
-        out.extend(filter.with_replies(Bytes::copy_from_slice(&down[cut..])));
+        said.extend_from_slice(&down[cut..]);
+        out.extend(filter.down(&mut said).expect("frames"));
         out.extend(filter.replies_now().unwrap_or_default());
         let names: Vec<_> = frames(&out).iter().map(Command::name).collect();
         assert_eq!(names.len(), 4, "{cut}");
@@ -318,4 +320,142 @@ fn replies_have_a_bound() {
         pushed += 1;
         assert!(pushed < 10_000, "no bound");
     }
+}
+
+fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// What the client sees of what the upstream says, cut in every way.
+fn told(filter: impl Fn() -> Filter, said: &[u8]) -> Vec<Command> {
+    let told = |piece: usize| {
+        let (mut filter, mut waiting, mut told) = (filter(), BytesMut::new(), Vec::new());
+        for piece in said.chunks(piece) {
+            waiting.extend_from_slice(piece);
+            told.extend(filter.down(&mut waiting).expect("frames"));
+        }
+        assert!(waiting.is_empty());
+        told
+    };
+    let whole = told(said.len());
+    for piece in 1..said.len() {
+        assert!(told(piece) == whole, "{piece}");
+    }
+    frames(&whole)
+}
+
+#[test]
+fn lists_name_what_may_be_consumed_from() {
+    let ask = CommandGetTopicsOfNamespace {
+        request_id: 7,
+        namespace: "public/default".to_owned(),
+        topics_hash: Some("known".to_owned()),
+        ..Default::default()
+    };
+    let watch = CommandWatchTopicList {
+        request_id: 8,
+        watcher_id: 1,
+        namespace: "public/default".to_owned(),
+        topics_pattern: ".*".to_owned(),
+        topics_hash: Some("known".to_owned()),
+    };
+    // A hash would tell whether what is not shown has changed.
+    let without = Command::from(CommandGetTopicsOfNamespace { topics_hash: None, ..ask.clone() });
+    assert_eq!(judged(ask), (vec![without], vec![]));
+    let without = Command::from(CommandWatchTopicList { topics_hash: None, ..watch.clone() });
+    assert_eq!(judged(watch.clone()), (vec![without], vec![]));
+
+    let all = ["persistent://public/default/in", "persistent://public/default/secret", "in-partition-1"];
+    let list = CommandGetTopicsOfNamespaceResponse {
+        request_id: 7,
+        topics: strings(&all),
+        topics_hash: Some("all".to_owned()),
+        changed: Some(true),
+        ..Default::default()
+    };
+    let harmless = CommandGetTopicsOfNamespaceResponse { topics: strings(&["in"]), ..list.clone() };
+    let success = CommandWatchTopicListSuccess {
+        request_id: 8,
+        watcher_id: 1,
+        topic: strings(&all),
+        topics_hash: "all".to_owned(),
+    };
+    let update = |new: &[&str], deleted: &[&str]| CommandWatchTopicUpdate {
+        watcher_id: 1,
+        new_topics: strings(new),
+        deleted_topics: strings(deleted),
+        topics_hash: "all".to_owned(),
+    };
+    let mut message = BytesMut::new();
+    encode_with_entry(&CommandMessage::default().into(), b"persistent://public/default/secret", &mut message);
+    let said = [
+        frame(list.clone()),
+        message.to_vec(),
+        frame(harmless.clone()),
+        frame(success.clone()),
+        frame(update(&["secret", "in"], &["in-partition-1", "secret"])),
+        frame(update(&["secret"], &["secret"])),
+        frame(update(&["in"], &[])),
+        frame(CommandPing::default()),
+    ]
+    .concat();
+    let seen = strings(&[all[0], all[2]]);
+    let cut = CommandGetTopicsOfNamespaceResponse { topics: seen.clone(), topics_hash: None, ..list };
+    let told_all = |hash: &str| -> Vec<Command> {
+        let hash = hash.to_owned();
+        vec![
+            cut.clone().into(),
+            CommandMessage::default().into(),
+            harmless.clone().into(),
+            CommandWatchTopicListSuccess {
+                topic: seen.clone(),
+                topics_hash: String::new(),
+                ..success.clone()
+            }
+            .into(),
+            CommandWatchTopicUpdate { topics_hash: String::new(), ..update(&["in"], &["in-partition-1"]) }
+                .into(),
+            CommandWatchTopicUpdate { topics_hash: hash, ..update(&["in"], &[]) }.into(),
+            CommandPing::default().into(),
+        ]
+    };
+    // Whoever asked, and whatever for: the answers are cut.
+    assert_eq!(told(filter, &said), told_all("all"));
+    let watching = || {
+        let mut filter = filter();
+        filter.push(&frame(watch.clone()).into()).expect("a frame");
+        filter
+    };
+    assert_eq!(told(watching, &said), told_all(""));
+}
+
+#[test]
+fn lists_that_cannot_be_looked_through_go_nowhere() {
+    for bytes in [&[0, 0, 0, 8, 0, 0, 0, 4, 0x08, 33, 7, 7][..], &[0, 0, 0, 8, 0, 0, 0, 9, 0x08, 65, 7, 7]] {
+        assert_eq!(filter().down(&mut BytesMut::from(bytes)), Err(Ending::UpstreamLost));
+    }
+    let mut large = BytesMut::from(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 4, 0x08, 66][..]);
+    assert_eq!(filter().down(&mut large), Err(Ending::UpstreamLost));
+}
+
+/// What an upstream says that is no list is not copied, and our errors come between while a list is held.
+#[test]
+fn what_is_no_list_passes_as_it_comes() {
+    let mut stream = BytesMut::new();
+    for _ in 0..100 {
+        encode_with_entry(&CommandMessage::default().into(), &[0; 1000], &mut stream);
+    }
+    let at = stream.as_ptr();
+    let told = filter().down(&mut stream).expect("frames");
+    assert_eq!(told.as_ptr(), at);
+
+    let list = CommandGetTopicsOfNamespaceResponse { topics: strings(&["in"]), ..Default::default() };
+    let list = frame(list);
+    let mut filter = filter();
+    let mut said = BytesMut::from(&list[..15]);
+    assert!(filter.down(&mut said).expect("frames").is_empty());
+    filter.push(&frame(producer("secret")).into()).expect("a frame");
+    assert!(filter.replies_now().is_some());
+    said.extend_from_slice(&list[15..]);
+    assert_eq!(filter.down(&mut said).expect("frames"), list);
 }

@@ -31,6 +31,9 @@ everybody in unless --auth-... is. Whoever outgrows it runs Apache Pulsar and ch
 When it listens it prints its addresses on stdout, the one for pulsar:// last. All that is wrong with the
 configuration is told at once, with exit code 2, before it listens. SIGINT and SIGTERM end it with 0.";
 
+/// Ways to show who one is.
+const WAYS: &str = "--auth-token-secret-key, --auth-token-public-key or --auth-tls";
+
 /// Run the embedded development broker.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
@@ -66,6 +69,9 @@ pub(crate) struct Arguments {
     /// Let clients in who show a certificate of --tls-ca; its common name is the client's role
     #[arg(long)]
     auth_tls: bool,
+    /// The role of clients that show neither. Without it they are not let in
+    #[arg(long, value_name = "ROLE")]
+    anonymous_role: Option<String>,
     /// A role that may do everything; may be given several times. With one, others may do only what is granted
     /// to them on a namespace or a topic; without, everybody who is let in may do everything
     #[arg(long = "superuser", value_name = "ROLE")]
@@ -99,6 +105,9 @@ pub(crate) struct Arguments {
     /// Drop messages whose sequence id was stored before
     #[arg(long)]
     deduplication: bool,
+    /// Bytes of the largest message that is taken, as clients are told
+    #[arg(long, value_name = "BYTES", default_value_t = 5 << 20)]
+    max_message_size: u32,
     /// Mebibytes of messages held in memory; then consumed ones go, and producers are refused
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: usize,
@@ -156,6 +165,7 @@ impl Arguments {
         for (flag, number) in [
             ("--brokers", u64::from(self.brokers)),
             ("--memory", self.memory as u64),
+            ("--max-message-size", u64::from(self.max_message_size)),
             ("--keep-alive", self.keep_alive),
             ("--upkeep", self.upkeep),
             ("--auth-refresh-check", self.auth_refresh_check),
@@ -184,6 +194,7 @@ impl Arguments {
                 auto_create_topics: !self.no_auto_create,
                 default_partitions: self.partitions,
                 deduplication: self.deduplication,
+                max_message_size: self.max_message_size as usize,
                 max_stored_bytes: self.memory.saturating_mul(1 << 20),
                 keep_alive: Duration::from_secs(self.keep_alive),
                 upkeep_interval: Duration::from_secs(self.upkeep),
@@ -273,16 +284,27 @@ impl Arguments {
         let wanted =
             self.auth_tls || self.auth_token_secret_key.is_some() || self.auth_token_public_key.is_some();
         if !wanted && !self.superusers.is_empty() {
-            let ways = "--auth-token-secret-key, --auth-token-public-key or --auth-tls";
-            wrong.push(format!("--superuser: nobody has a role without {ways}"));
+            wrong.push(format!("--superuser: nobody has a role without {WAYS}"));
         }
-        if self.superusers.iter().any(|role| role.trim().is_empty()) {
-            wrong.push("--superuser: the role is empty".to_owned());
+        if !wanted && self.anonymous_role.is_some() {
+            wrong.push(format!("--anonymous-role: all are anonymous without {WAYS}"));
+        }
+        for (flag, mut roles) in [
+            ("--superuser", self.superusers.iter()),
+            ("--anonymous-role", self.anonymous_role.as_slice().iter()),
+        ] {
+            if roles.any(|role| role.trim().is_empty()) {
+                wrong.push(format!("{flag}: the role is empty"));
+            }
         }
         let superusers: BTreeSet<String> = self.superusers.iter().cloned().collect();
         wanted.then(|| {
             Arc::new(Access {
-                authenticator: Arc::new(Methods { tokens: secret.or(public), certificates: self.auth_tls }),
+                authenticator: Arc::new(Methods {
+                    tokens: secret.or(public),
+                    certificates: self.auth_tls,
+                    anonymous: self.anonymous_role.clone(),
+                }),
                 superusers: Some(superusers).filter(|roles| !roles.is_empty()),
                 refresh_check: Duration::from_secs(self.auth_refresh_check),
             })

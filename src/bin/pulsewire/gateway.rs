@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use pulsewire_gateway::{Gateway, GatewayConfig, GatewayError, Handle, ListenTls, Origin, Pem, Upstream};
+use pulsewire_gateway::{
+    AdminAddress, Gateway, GatewayConfig, GatewayError, Handle, ListenTls, Origin, Pem, Upstream,
+};
 
 use crate::failure::{Ended, Failure, note};
 use crate::interrupt::{Hangups, Interrupts};
@@ -24,7 +26,8 @@ Options stand over what the file says; gateway/README.md has every key. When it 
 WebSocket's URL on stdout. All that is wrong with the configuration is told at once, with exit code 2,
 before it listens. SIGINT and SIGTERM close all connections in order, spread over `limits.lame_duck`; a
 second one closes them at once; it ends with 0 then. SIGHUP reads the file, and the certificates and keys
-that it names, anew: for new connections, nobody is dropped. RUST_LOG=warn makes it quieter.";
+that it names, anew: for new connections, nobody is dropped. Certificates and keys that are replaced on
+disk are taken without it. RUST_LOG=warn makes it quieter.";
 
 /// Carry the Pulsar protocol between WebSockets and one broker or proxy.
 #[derive(Args)]
@@ -39,8 +42,8 @@ pub(crate) struct Arguments {
     /// Where WebSockets are served, at /pulsar; port 0 takes a free one. Default: 127.0.0.1:8081
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// Where /healthz, /readyz, /metrics and /connz are served, if anywhere; keep it from strangers
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Where /healthz, /readyz, /metrics and /connz are served, if anywhere; a port alone is on loopback
+    #[arg(long, value_name = "[ADDR:]PORT")]
     admin_listen: Option<String>,
     /// The one broker or proxy behind it: pulsar[+ssl]://host[:port]
     #[arg(long, value_name = "URL")]
@@ -180,21 +183,19 @@ impl Arguments {
                 wrong.extend(errors.iter().map(ToString::to_string));
             }
         }
-        let mut address = |flag: &str, text: &Option<String>| {
-            let text = text.as_ref()?;
-            let parsed = text.parse::<SocketAddr>();
-            if parsed.is_err() {
-                wrong.push(format!(
-                    "{flag}: {text:?} is no address with a port, as 127.0.0.1:8081 or [::1]:8081"
-                ));
-            }
-            parsed.ok()
+        let mut no_address = |flag: &str, text: &str| {
+            wrong
+                .push(format!("{flag}: {text:?} is no address with a port, as 127.0.0.1:8081 or [::1]:8081"));
         };
-        if let Some(listen) = address("--listen", &self.listen) {
-            config.listen = listen;
+        match self.listen.as_deref().map(|text| (text, text.parse())) {
+            Some((_, Ok(listen))) => config.listen = listen,
+            Some((text, Err(_))) => no_address("--listen", text),
+            None => {}
         }
-        if let Some(admin) = address("--admin-listen", &self.admin_listen) {
-            config.admin_listen = Some(admin);
+        match self.admin_listen.as_deref().map(|text| (text, text.parse::<AdminAddress>())) {
+            Some((_, Ok(admin))) => config.admin_listen = Some(admin.0),
+            Some((text, Err(_))) => no_address("--admin-listen", text),
+            None => {}
         }
         match self.upstream.as_deref().map(|text| (text, text.parse::<Upstream>())) {
             Some((_, Ok(upstream))) => config.upstream = Some(upstream),

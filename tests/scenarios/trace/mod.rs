@@ -52,11 +52,13 @@ impl Trace {
         self.with(Recorder::connection)
     }
 
-    fn sent(&self, conn: u64, frame: &RawFrame) {
+    /// The client says something.
+    pub fn sent(&self, conn: u64, frame: &RawFrame) {
         self.with(|recorder| recorder.sent(conn, frame));
     }
 
-    fn heard(&self, conn: u64, frame: &RawFrame) {
+    /// The client hears something.
+    pub fn heard(&self, conn: u64, frame: &RawFrame) {
         self.with(|recorder| recorder.heard(conn, frame));
     }
 

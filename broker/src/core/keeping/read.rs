@@ -16,6 +16,7 @@ use super::super::storage::{Log, Stored};
 use super::super::subscription::Subscription;
 use super::super::time::Now;
 use super::super::topic::{Topic, TopicKey};
+use super::super::topics::Partitioned;
 use super::super::transactions;
 use super::codec::Reader;
 use super::kind;
@@ -36,7 +37,13 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> 
         kind::CLUSTER => drop(broker.topics.clusters.insert(name()?, value.text()?)),
         kind::NAMESPACE => drop(broker.topics.namespaces.insert(name()?, policies(&mut value)?)),
         kind::SETTINGS => drop(broker.topics.policies.insert(name()?, policies(&mut value)?)),
-        kind::PARTITIONED => broker.topics.restore_partitions(name()?, value.u32()?),
+        kind::PARTITIONED => {
+            let mut partitioned = Partitioned { count: value.u32()?, ..Partitioned::default() };
+            while !value.0.is_empty() {
+                partitioned.properties.insert(value.text()?, value.text()?);
+            }
+            broker.topics.restore_partitions(name()?, partitioned);
+        }
         kind::SCHEMAS => {
             let count = value.u32()?;
             let schema = |_| {

@@ -49,7 +49,17 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
         kind::SETTINGS => {
             topics.policies.get(name).map(|policies| self::policies(policies, &mut value)).is_some()
         }
-        kind::PARTITIONED => topics.partitions_of(name).map(|count| value.put_u32(count)).is_some(),
+        kind::PARTITIONED => {
+            let partitioned = topics.partitioned(name);
+            if let Some(partitioned) = partitioned {
+                value.put_u32(partitioned.count);
+                for (name, text) in &partitioned.properties {
+                    codec::text(&mut value, name.as_bytes());
+                    codec::text(&mut value, text.as_bytes());
+                }
+            }
+            partitioned.is_some()
+        }
         kind::GRANTS => {
             for (role, actions) in topics.grants.get(name).into_iter().flatten() {
                 codec::text(&mut value, role.as_bytes());

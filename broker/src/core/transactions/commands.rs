@@ -10,6 +10,7 @@ use pulsewire_proto::wire::{
     CommandTcClientConnectResponse, ServerError, TxnAction,
 };
 
+use super::super::access::Need;
 use super::super::connection::ConnId;
 use super::super::error::{DisconnectReason, Refusal};
 use super::super::names::TopicName;
@@ -43,7 +44,7 @@ impl Broker {
 
     pub(in crate::core) fn new_txn(&mut self, id: ConnId, c: &CommandNewTxn, now: Now) {
         let coordinator = c.tc_id.unwrap_or(0);
-        let opened = self.open_txn(coordinator, c.txn_ttl_millis.unwrap_or(0), now);
+        let opened = self.open_txn(id, coordinator, c.txn_ttl_millis.unwrap_or(0), now);
         let number = opened.as_ref().ok().map(|txn| txn.number);
         let (error, message) = told(opened.map(drop));
         self.reply(
@@ -58,7 +59,7 @@ impl Broker {
         );
     }
 
-    fn open_txn(&mut self, coordinator: u64, ttl: u64, now: Now) -> Result<TxnId, Refusal> {
+    fn open_txn(&mut self, by: ConnId, coordinator: u64, ttl: u64, now: Now) -> Result<TxnId, Refusal> {
         self.check_coordinator(coordinator)?;
         let limit = self.config.max_transactions;
         if self.txns.txns.len() >= limit {
@@ -67,7 +68,8 @@ impl Broker {
         }
         self.room_for_txn(Coordinators::price(std::iter::empty()))?;
         let before = self.txns.bytes;
-        let (txn, due) = self.txns.open(coordinator, ttl, now);
+        let owner = self.config.access.is_some().then(|| self.role_of(by).to_owned());
+        let (txn, due) = self.txns.open(coordinator, ttl, owner, now);
         self.topics.stored += self.txns.bytes - before;
         self.timers.insert((due, Timer::Transaction(txn)));
         Ok(txn)
@@ -82,14 +84,51 @@ impl Broker {
         Err(Refusal::new(ServerError::TOO_MANY_REQUESTS, message))
     }
 
+    /// Whether a client may go on with a transaction: it is its own, or the client may do everything.
+    fn check_owner(&self, id: ConnId, txn: TxnId) -> Result<(), Refusal> {
+        self.check_coordinator(txn.coordinator)?;
+        let role = self.role_of(id);
+        match &self.txns.get(txn)?.owner {
+            Some(owner) if owner != role && !self.is_superuser(role) => {
+                let message =
+                    format!("Client ({role}) is neither the owner of the transaction {txn} nor a super user");
+                Err(Refusal::new(ServerError::TRANSACTION_NOT_FOUND, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a client may say what only coordinators say to a topic, or to a subscription of it.
+    fn check_is_coordinator(
+        &self,
+        id: ConnId,
+        topic: &str,
+        sub: Option<&str>,
+        txn: TxnId,
+    ) -> Result<(), Refusal> {
+        let role = self.role_of(id);
+        let found = TopicName::parse(topic)
+            .ok()
+            .and_then(|name| self.topics.get(self.topics.key(&name.to_string())?));
+        let found = found.is_some_and(|topic| sub.is_none_or(|sub| topic.sub(sub).is_some()));
+        if !found || self.may(role, Need::Superuser) {
+            return Ok(());
+        }
+        let message = format!(
+            "TC client ({role}) is not a super user, and is not allowed to operate on transaction {txn}"
+        );
+        Err(Refusal::new(ServerError::TRANSACTION_NOT_FOUND, message))
+    }
+
     /// Changes a transaction that is open, if there is room for the names.
     fn add_to_txn(
         &mut self,
+        id: ConnId,
         txn: TxnId,
         names: impl Iterator<Item = usize>,
         change: impl FnOnce(&mut Txn),
     ) -> Result<(), Refusal> {
-        self.check_coordinator(txn.coordinator)?;
+        self.check_owner(id, txn)?;
         self.room_for_txn(Coordinators::price(names))?;
         let before = self.txns.bytes;
         let result = self.txns.change(txn, change);
@@ -100,7 +139,7 @@ impl Broker {
     pub(in crate::core) fn add_partition_to_txn(&mut self, id: ConnId, c: CommandAddPartitionToTxn) {
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let names: Vec<usize> = c.partitions.iter().map(String::len).collect();
-        let result = self.add_to_txn(txn, names.into_iter(), |txn| txn.topics.extend(c.partitions));
+        let result = self.add_to_txn(id, txn, names.into_iter(), |txn| txn.topics.extend(c.partitions));
         let (error, message) = told(result);
         self.reply(
             id,
@@ -123,7 +162,7 @@ impl Broker {
         let names: Vec<usize> =
             c.subscription.iter().map(|sub| sub.topic.len() + sub.subscription.len()).collect();
         let subs = mem::take(&mut c.subscription);
-        let result = self.add_to_txn(txn, names.into_iter(), |txn| {
+        let result = self.add_to_txn(id, txn, names.into_iter(), |txn| {
             txn.subs.extend(subs.into_iter().map(|sub| (sub.topic, sub.subscription)));
         });
         let (error, message) = told(result);
@@ -142,7 +181,7 @@ impl Broker {
     pub(in crate::core) fn end_txn(&mut self, id: ConnId, c: &CommandEndTxn, now: Now) {
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let Some(action) = self.action(id, "END_TXN", c.txn_action, now) else { return };
-        let result = self.check_coordinator(txn.coordinator).and_then(|()| self.end(txn, action, now));
+        let result = self.check_owner(id, txn).and_then(|()| self.end(txn, action, now));
         let (error, message) = told(result);
         self.reply(
             id,
@@ -166,7 +205,10 @@ impl Broker {
         let Some(action) = self.action(id, "END_TXN_ON_PARTITION", c.txn_action, now) else { return };
         let topic = c.topic.as_deref().unwrap_or_default();
         let low = low_water(c.txnid_least_bits_of_low_watermark);
-        let (error, message) = told(self.end_on_topic(topic, txn, action, low, now));
+        let result = self
+            .check_is_coordinator(id, topic, None, txn)
+            .and_then(|()| self.end_on_topic(topic, txn, action, low, now));
+        let (error, message) = told(result);
         self.reply(
             id,
             CommandEndTxnOnPartitionResponse {
@@ -189,7 +231,14 @@ impl Broker {
         let Some(action) = self.action(id, "END_TXN_ON_SUBSCRIPTION", c.txn_action, now) else { return };
         let low = low_water(c.txnid_least_bits_of_low_watermark);
         let (topic, sub) = c.subscription.as_ref().map_or(("", ""), |sub| (&sub.topic, &sub.subscription));
-        let (error, message) = told(self.end_on_sub(topic, sub, txn, action, low));
+        let result = self
+            .check_is_coordinator(id, topic, Some(sub), txn)
+            .and_then(|()| self.end_on_sub(topic, sub, txn, action, low))
+            .map_err(|refusal| {
+                let message = format!("Handle end txn on subscription failed: {}", refusal.message);
+                Refusal { message, ..refusal }
+            });
+        let (error, message) = told(result);
         self.reply(
             id,
             CommandEndTxnOnSubscriptionResponse {

@@ -58,6 +58,8 @@ pub(in crate::core) struct Txn {
     pub(super) state: State,
     /// When it was opened: milliseconds since the Unix epoch.
     pub(super) opened: u64,
+    /// Who opened it, where brokers ask who is there: nobody else may go on with it.
+    pub(super) owner: Option<String>,
     /// How long it may stay open, in milliseconds.
     pub(super) ttl: u64,
     /// When its timer goes off.
@@ -72,7 +74,8 @@ impl Txn {
     pub(super) fn cost(&self) -> usize {
         let topics = self.topics.iter().map(|topic| topic.len() + NAME_COST);
         let subs = self.subs.iter().map(|(topic, sub)| topic.len() + sub.len() + NAME_COST);
-        COST + topics.sum::<usize>() + subs.sum::<usize>()
+        let owner = self.owner.as_ref().map_or(0, String::len);
+        COST + owner + topics.sum::<usize>() + subs.sum::<usize>()
     }
 }
 
@@ -90,7 +93,13 @@ pub(in crate::core) struct Coordinators {
 
 impl Coordinators {
     /// Opens a transaction.
-    pub(super) fn open(&mut self, coordinator: u64, ttl: u64, now: Now) -> (TxnId, Duration) {
+    pub(super) fn open(
+        &mut self,
+        coordinator: u64,
+        ttl: u64,
+        owner: Option<String>,
+        now: Now,
+    ) -> (TxnId, Duration) {
         let next = self.next.entry(coordinator).or_insert(1);
         let id = TxnId { coordinator, number: *next };
         *next += 1;
@@ -100,6 +109,7 @@ impl Coordinators {
         let txn = Txn {
             state: State::Open,
             opened: now.wall_ms,
+            owner,
             ttl,
             due,
             topics: BTreeSet::new(),

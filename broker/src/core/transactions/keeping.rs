@@ -46,6 +46,7 @@ pub(in crate::core) fn write(broker: &Broker, id: TxnId, out: &mut Vec<Kept>) {
         codec::text(&mut value, topic.as_bytes());
         codec::text(&mut value, sub.as_bytes());
     }
+    codec::text(&mut value, txn.owner.as_deref().unwrap_or_default().as_bytes());
     out.push(Kept::Put(key(id), value.freeze()));
 }
 
@@ -73,8 +74,10 @@ pub(in crate::core) fn read(
     let due = now.mono_at(opened.saturating_add(ttl));
     let topics = (0..value.u32()?).map(|_| value.text()).collect::<Option<_>>()?;
     let subs = (0..value.u32()?).map(|_| Some((value.text()?, value.text()?))).collect::<Option<_>>()?;
+    // Stores of before transactions had owners end here.
+    let owner = if value.0.is_empty() { None } else { Some(value.text()?).filter(|owner| !owner.is_empty()) };
     let before = broker.txns.bytes;
-    broker.txns.restore(id, Txn { state, opened, ttl, due, topics, subs });
+    broker.txns.restore(id, Txn { state, opened, owner, ttl, due, topics, subs });
     broker.topics.stored += broker.txns.bytes - before;
     broker.timers.insert((due, Timer::Transaction(id)));
     Some(())

@@ -7,6 +7,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use pulsewire_proto::wire::*;
 use serde_json::json;
 
+use super::transactions::{attach_to, begin, end, with_sub, with_topic};
 use crate::SECRET;
 use crate::common::{connect, producer_on, subscribe};
 use crate::side::{Side, Who};
@@ -179,6 +180,120 @@ scripts! {
         s.order("DELETE", &path, "");
         s.pause(500);
         s.ask(joe, questions[0](&topic));
+    }
+
+    fn transactions_are_their_owners(s) {
+        masks(s);
+        let topic = s.topic();
+        let boss = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.find(boss, &topic);
+        s.ask(boss, producer_on(1, &topic));
+        s.ask(boss, subscribe(1, &topic, "s", SubType::SHARED));
+        let joe = client(s, connect_with(Some("token"), &good("joe"), true));
+        attach_to(s, boss, 0);
+        s.ask(joe, CommandTcClientConnectRequest { request_id: 1, tc_id: 0, ..Default::default() });
+        let (theirs, his) = (begin(s, boss, 60_000), begin(s, joe, 60_000));
+        for txn in [theirs, his] {
+            s.ask(joe, with_topic(txn, &topic));
+            s.ask(joe, with_sub(txn, &topic, "s"));
+        }
+        s.ask(joe, end(theirs, TxnAction::COMMIT));
+        for sub in ["s", "none"] {
+            s.ask(
+                joe,
+                CommandEndTxnOnSubscription {
+                    request_id: 8,
+                    txnid_most_bits: Some(theirs.0),
+                    txnid_least_bits: Some(theirs.1),
+                    subscription: Some(Subscription { topic: topic.clone(), subscription: sub.to_owned() }),
+                    txn_action: Some(TxnAction::COMMIT),
+                    txnid_least_bits_of_low_watermark: Some(0),
+                },
+            );
+        }
+        for place in [topic.clone(), format!("{topic}-none")] {
+            s.ask(
+                joe,
+                CommandEndTxnOnPartition {
+                    request_id: 9,
+                    txnid_most_bits: Some(theirs.0),
+                    txnid_least_bits: Some(theirs.1),
+                    topic: Some(place),
+                    txn_action: Some(TxnAction::COMMIT),
+                    txnid_least_bits_of_low_watermark: Some(0),
+                },
+            );
+        }
+        s.ask(joe, end(his, TxnAction::ABORT));
+        s.ask(boss, end(theirs, TxnAction::ABORT));
+    }
+
+    fn schemas_are_for_everybody_who_is_known(s) {
+        masks(s);
+        let topic = s.topic();
+        let boss = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.find(boss, &topic);
+        let schema = Schema { name: "s".to_owned(), r#type: SchemaType::STRING, ..Schema::default() };
+        s.ask(boss, CommandProducer { schema: Some(schema.clone()), ..producer_on(1, &topic) });
+        let joe = client(s, connect_with(Some("token"), &good("joe"), true));
+        s.ask(joe, CommandGetSchema { request_id: 1, topic: topic.clone(), schema_version: None });
+        s.ask(joe, CommandGetOrCreateSchema { request_id: 2, topic: topic.clone(), schema, ..Default::default() });
+        s.ask(joe, CommandWatchTopicList {
+            request_id: 3,
+            watcher_id: 3,
+            namespace: "public/default".to_owned(),
+            topics_pattern: "public/default/none".to_owned(),
+            ..CommandWatchTopicList::default()
+        });
+        s.ask(joe, CommandSeek { request_id: 4, consumer_id: 9, message_publish_time: Some(1), ..CommandSeek::default() });
+        s.ask(joe, CommandGetLastMessageId { request_id: 5, consumer_id: 9 });
+    }
+
+    fn subscriptions_can_be_for_some_roles_only(s) {
+        masks(s);
+        let namespace = format!("public/{}", s.short());
+        let topic = format!("persistent://{namespace}/t");
+        s.token = Some(good("admin"));
+        s.order("PUT", &format!("namespaces/{namespace}"), "");
+        let boss = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.find(boss, &topic);
+        s.ask(boss, producer_on(1, &topic));
+        let permissions = format!("namespaces/{namespace}/permissions");
+        s.order("POST", &format!("{permissions}/joe"), r#"["produce","consume"]"#);
+        s.order("POST", &format!("{permissions}/subscription/s"), r#"["ann"]"#);
+        s.inquire("GET", &format!("{permissions}/subscription"), "");
+        s.inquire("GET", &permissions, "");
+        s.pause(500);
+        let joe = client(s, connect_with(Some("token"), &good("joe"), true));
+        s.ask(joe, subscribe(1, &topic, "s", SubType::SHARED));
+        s.ask(joe, subscribe(2, &topic, "free", SubType::SHARED));
+        s.ask(boss, subscribe(3, &topic, "s", SubType::SHARED));
+        s.ask(joe, CommandProducer { initial_subscription_name: Some("s".to_owned()), ..producer_on(4, &topic) });
+        s.order("DELETE", &format!("{permissions}/s/ann"), "");
+        s.order("POST", &format!("namespaces/{namespace}/subscriptionAuthMode"), r#""Prefix""#);
+        s.pause(1000);
+        s.hear_all(joe);
+        s.ask(joe, subscribe(5, &topic, "s", SubType::SHARED));
+        s.ask(joe, subscribe(6, &topic, "joe-s", SubType::SHARED));
+    }
+
+    fn who_loses_a_permission_loses_what_is_open(s) {
+        masks(s);
+        let namespace = format!("public/{}", s.short());
+        let topic = format!("persistent://{namespace}/t");
+        s.token = Some(good("admin"));
+        s.order("PUT", &format!("namespaces/{namespace}"), "");
+        let boss = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.find(boss, &topic);
+        s.order("POST", &format!("namespaces/{namespace}/permissions/joe"), r#"["produce","consume"]"#);
+        s.pause(500);
+        let joe = client(s, connect_with(Some("token"), &good("joe"), true));
+        s.ask(joe, producer_on(1, &topic));
+        s.ask(joe, subscribe(2, &topic, "s", SubType::SHARED));
+        s.order("DELETE", &format!("namespaces/{namespace}/permissions/joe"), "");
+        s.pause(1000);
+        s.hear_all(joe);
+        s.ask(joe, producer_on(3, &topic));
     }
 
     fn admin_calls_are_for_those_who_may(s) {

@@ -9,7 +9,7 @@ use crate::side::{Side, Who};
 const ASSIGN: &str = "persistent://pulsar/system/transaction_coordinator_assign";
 
 /// A transaction's id: most bits, least bits.
-type Txn = (u64, u64);
+pub(super) type Txn = (u64, u64);
 
 const COMMIT: TxnAction = TxnAction::COMMIT;
 const ABORT: TxnAction = TxnAction::ABORT;
@@ -21,12 +21,18 @@ fn attached(s: &mut Side) -> Who {
 
 fn attached_to(s: &mut Side, coordinator: u64) -> Who {
     let a = s.client();
+    attach_to(s, a, coordinator);
+    a
+}
+
+/// Attaches a client to a coordinator, which may still be about to begin.
+pub(super) fn attach_to(s: &mut Side, a: Who, coordinator: u64) {
     s.find(a, &format!("{ASSIGN}-partition-{coordinator}"));
     for _ in 0..50 {
         s.say(a, attach(coordinator));
         if matches!(s.quietly(a), Some(Command::TcClientConnectResponse(response)) if response.error.is_none())
         {
-            return a;
+            return;
         }
         s.pause(200);
     }
@@ -37,12 +43,12 @@ fn attach(coordinator: u64) -> CommandTcClientConnectRequest {
     CommandTcClientConnectRequest { request_id: 1, tc_id: coordinator, ..Default::default() }
 }
 
-fn open(coordinator: u64, ttl: u64) -> CommandNewTxn {
+pub(super) fn open(coordinator: u64, ttl: u64) -> CommandNewTxn {
     CommandNewTxn { request_id: 2, txn_ttl_millis: Some(ttl), tc_id: Some(coordinator), ..Default::default() }
 }
 
 /// A new transaction of the first coordinator.
-fn begin(s: &mut Side, who: Who, ttl: u64) -> Txn {
+pub(super) fn begin(s: &mut Side, who: Who, ttl: u64) -> Txn {
     begin_at(s, who, 0, ttl)
 }
 
@@ -55,7 +61,7 @@ fn begin_at(s: &mut Side, who: Who, coordinator: u64, ttl: u64) -> Txn {
     }
 }
 
-fn with_topic(txn: Txn, topic: &str) -> CommandAddPartitionToTxn {
+pub(super) fn with_topic(txn: Txn, topic: &str) -> CommandAddPartitionToTxn {
     CommandAddPartitionToTxn {
         request_id: 3,
         txnid_most_bits: Some(txn.0),
@@ -65,7 +71,7 @@ fn with_topic(txn: Txn, topic: &str) -> CommandAddPartitionToTxn {
     }
 }
 
-fn with_sub(txn: Txn, topic: &str, sub: &str) -> CommandAddSubscriptionToTxn {
+pub(super) fn with_sub(txn: Txn, topic: &str, sub: &str) -> CommandAddSubscriptionToTxn {
     CommandAddSubscriptionToTxn {
         request_id: 4,
         txnid_most_bits: Some(txn.0),
@@ -75,7 +81,7 @@ fn with_sub(txn: Txn, topic: &str, sub: &str) -> CommandAddSubscriptionToTxn {
     }
 }
 
-fn end(txn: Txn, action: TxnAction) -> CommandEndTxn {
+pub(super) fn end(txn: Txn, action: TxnAction) -> CommandEndTxn {
     CommandEndTxn {
         request_id: 5,
         txnid_most_bits: Some(txn.0),

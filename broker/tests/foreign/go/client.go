@@ -103,11 +103,46 @@ func receive(consumer pulsar.Consumer) pulsar.Message {
 	return must(consumer.Receive(limit))
 }
 
+// All that come until nothing does for so long.
+func messages(consumer pulsar.Consumer, silence time.Duration) []pulsar.Message {
+	found := []pulsar.Message{}
+	for {
+		limit, cancel := context.WithTimeout(context.Background(), silence)
+		message, err := consumer.Receive(limit)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			return found
+		}
+		found = append(found, must(message, err))
+	}
+}
+
+// The same, acknowledged, as text.
+func come(consumer pulsar.Consumer) string {
+	found := []string{}
+	for _, message := range messages(consumer, 1500*time.Millisecond) {
+		check(consumer.Ack(message))
+		found = append(found, string(message.Payload()))
+	}
+	return strings.Join(found, " ")
+}
+
 func silent(consumer pulsar.Consumer, duration time.Duration) bool {
-	limit, cancel := context.WithTimeout(context.Background(), duration)
-	defer cancel()
-	_, err := consumer.Receive(limit)
-	return errors.Is(err, context.DeadlineExceeded)
+	return len(messages(consumer, duration)) == 0
+}
+
+// Messages in one batch; their ids in order.
+func batch(producer pulsar.Producer, from, to int) []pulsar.MessageID {
+	ids := make([]pulsar.MessageID, to-from)
+	for n := from; n < to; n++ {
+		producer.SendAsync(context.Background(), &pulsar.ProducerMessage{Payload: fmt.Append(nil, n)},
+			func(id pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
+				check(err)
+				ids[n-from] = id
+			})
+	}
+	check(producer.FlushWithCtx(context.Background()))
+	return ids
 }
 
 func drain(consumer pulsar.Consumer, count int) []string {
@@ -161,10 +196,97 @@ func types() {
 				return fmt.Sprint(second, ", ", other, ", ", sorted(drain(one, 30)))
 			})
 		}
+		if kind != pulsar.Exclusive {
+			part(names[kind]+" with two", func() any { return sharedOut(kind, names[kind]) })
+		}
 	}
 }
 
+// What each of two consumers has of 60 messages with 12 keys, and what comes to the other when one goes.
+func sharedOut(kind pulsar.SubscriptionType, name string) any {
+	topic := topic("shared-out-" + name)
+	consumers := []pulsar.Consumer{}
+	for _, name := range []string{"one", "two"} {
+		consumers = append(consumers, subscribe(pulsar.ConsumerOptions{Topic: topic, Type: kind, Name: name, ReceiverQueueSize: 10}))
+	}
+	producer := produce(pulsar.ProducerOptions{Topic: topic, DisableBatching: true})
+	for n := range 60 {
+		key := fmt.Sprint("k", n%12)
+		must(producer.Send(context.Background(), &pulsar.ProducerMessage{Payload: fmt.Append(nil, n), Key: key}))
+	}
+	taken, keys := make([][]pulsar.Message, 2), []map[string]string{{}, {}}
+	ordered := true
+	for round := 0; round < 20 && len(taken[0])+len(taken[1]) < 60; round++ {
+		for who, consumer := range consumers {
+			for _, message := range messages(consumer, 300*time.Millisecond) {
+				taken[who] = append(taken[who], message)
+				number := fmt.Sprintf("%02s", message.Payload())
+				ordered = ordered && keys[who][message.Key()] < number
+				keys[who][message.Key()] = number
+				// The first of all stays unacknowledged.
+				if string(message.Payload()) != "0" {
+					check(consumer.Ack(message))
+				}
+			}
+		}
+	}
+	apart := true
+	for key := range keys[0] {
+		_, both := keys[1][key]
+		apart = apart && !both
+	}
+	first := 0
+	if len(taken[0]) == 0 || (len(taken[1]) > 0 && string(taken[1][0].Payload()) == "0") {
+		first = 1
+	}
+	alone := len(taken[1-first]) == 0
+	time.Sleep(500 * time.Millisecond)
+	consumers[first].Close()
+	answer := fmt.Sprint(len(taken[0])+len(taken[1]), ", one has all ", alone)
+	if kind != pulsar.Shared {
+		answer += fmt.Sprint(", in order ", ordered, ", keys apart ", apart)
+	}
+	return fmt.Sprint(answer, ", then ", come(consumers[1-first]))
+}
+
+func sticky() {
+	part("sticky ranges", func() any {
+		topic := topic("sticky")
+		with := func(ranges ...int) pulsar.ConsumerOptions {
+			policy := must(pulsar.NewKeySharedPolicySticky(ranges))
+			return pulsar.ConsumerOptions{Topic: topic, SubscriptionName: "s", Type: pulsar.KeyShared, KeySharedPolicy: policy}
+		}
+		low := subscribe(with(0, 16383, 32768, 49151))
+		_, over := client.Subscribe(with(16383, 20000))
+		_, auto := client.Subscribe(pulsar.ConsumerOptions{Topic: topic, SubscriptionName: "s", Type: pulsar.KeyShared})
+		high := subscribe(with(16384, 32767, 49152, 65535))
+		producer := produce(pulsar.ProducerOptions{Topic: topic})
+		for n := range 20 {
+			must(producer.Send(context.Background(), &pulsar.ProducerMessage{Payload: fmt.Append(nil, n), Key: fmt.Sprint("key", n)}))
+		}
+		return strings.Join([]string{named(over), named(auto), come(low), come(high)}, ", ")
+	})
+}
+
 func acknowledging() {
+	part("negative in a batch", func() any {
+		topic := topic("nack-batch")
+		options := pulsar.ConsumerOptions{Topic: topic, Type: pulsar.Shared, NackRedeliveryDelay: 100 * time.Millisecond}
+		consumer := subscribe(options)
+		batch(produce(pulsar.ProducerOptions{Topic: topic, BatchingMaxPublishDelay: time.Second}), 0, 3)
+		seen := []string{}
+		for range 3 {
+			for _, message := range messages(consumer, time.Second) {
+				seen = append(seen, fmt.Sprint(string(message.Payload()), "x", message.RedeliveryCount()))
+				if string(message.Payload()) == "1" {
+					consumer.Nack(message)
+				} else {
+					check(consumer.Ack(message))
+				}
+			}
+		}
+		return seen
+	})
 	part("cumulative", func() any {
 		topic := topic("cumulative")
 		consumer := subscribe(pulsar.ConsumerOptions{Topic: topic})
@@ -212,25 +334,11 @@ func acknowledging() {
 }
 
 func positions() {
-	part("seek", func() any {
-		topic := topic("seek")
-		consumer := subscribe(pulsar.ConsumerOptions{Topic: topic})
-		producer := produce(pulsar.ProducerOptions{Topic: topic, DisableBatching: true})
-		ids := []pulsar.MessageID{}
-		for n := range 5 {
-			ids = append(ids, send(producer, fmt.Sprint(n)))
-		}
-		seen := drain(consumer, 5)
-		for _, id := range []pulsar.MessageID{ids[2], ids[0], ids[1]} {
-			check(consumer.Seek(id))
-			seen = append(seen, "|")
-			seen = append(seen, drain(consumer, 2)...)
-		}
-		check(consumer.SeekByTime(time.Now().Add(-time.Minute)))
-		return append(append(seen, "|"), drain(consumer, 5)...)
-	})
+	for _, batched := range []bool{false, true} {
+		seek(batched)
+	}
 	part("last ids", func() any {
-		consumer := subscribe(pulsar.ConsumerOptions{Topic: topic("seek"), SubscriptionName: "last"})
+		consumer := subscribe(pulsar.ConsumerOptions{Topic: topic("seekfalse"), SubscriptionName: "last"})
 		last := must(consumer.GetLastMessageIDs())
 		return fmt.Sprint(len(last), " ", last[0].EntryID(), " ", last[0].BatchIdx(), " ", last[0].PartitionIdx())
 	})
@@ -241,14 +349,88 @@ func positions() {
 		check(consumer.Unsubscribe())
 		return silent(subscribe(pulsar.ConsumerOptions{Topic: topic}), time.Second)
 	})
-	part("reader", func() any {
-		reader := must(client.CreateReader(pulsar.ReaderOptions{Topic: topic("seek"), StartMessageID: pulsar.EarliestMessageID()}))
-		found := []string{}
-		for reader.HasNext() {
-			found = append(found, string(must(reader.Next(context.Background())).Payload()))
-		}
+	for _, inclusive := range []bool{false, true} {
+		part(fmt.Sprint("reader, inclusive ", inclusive), func() any {
+			topic := topic(fmt.Sprint("reader", inclusive))
+			producer := produce(pulsar.ProducerOptions{Topic: topic, BatchingMaxPublishDelay: time.Second})
+			starts := append(batch(producer, 0, 3), batch(producer, 3, 6)...)
+			starts = append(starts, pulsar.EarliestMessageID(), pulsar.LatestMessageID())
+			seen := []string{}
+			for _, start := range starts {
+				reader := must(client.CreateReader(pulsar.ReaderOptions{
+					Topic: topic, StartMessageID: start, StartMessageIDInclusive: inclusive,
+				}))
+				seen = append(seen, read(reader))
+				reader.Close()
+			}
+			return strings.Join(seen, ", ")
+		})
+	}
+	part("reader that seeks", func() any {
+		topic := topic("reader-seeks")
+		producer := produce(pulsar.ProducerOptions{Topic: topic, DisableBatching: true})
+		ids := batch(producer, 0, 5)
+		reader := must(client.CreateReader(pulsar.ReaderOptions{Topic: topic, StartMessageID: pulsar.EarliestMessageID()}))
+		seen := read(reader)
 		check(reader.SeekByTime(time.Now().Add(-time.Minute)))
-		return append(found, "|", string(must(reader.Next(context.Background())).Payload()))
+		seen += ", " + read(reader)
+		check(reader.Seek(ids[2]))
+		return seen + ", " + read(reader)
+	})
+}
+
+func read(reader pulsar.Reader) string {
+	found := ""
+	for reader.HasNext() {
+		limit, cancel := context.WithTimeout(context.Background(), wait)
+		found += string(must(reader.Next(limit)).Payload())
+		cancel()
+	}
+	return found
+}
+
+func seek(batched bool) {
+	topic := topic(fmt.Sprint("seek", batched))
+	consumer := subscribe(pulsar.ConsumerOptions{Topic: topic})
+	producer := produce(pulsar.ProducerOptions{Topic: topic, DisableBatching: !batched, BatchingMaxPublishDelay: time.Second})
+	ids := []pulsar.MessageID{}
+	for n := 0; n < 9; n += 3 {
+		ids = append(ids, batch(producer, n, n+3)...)
+		time.Sleep(100 * time.Millisecond)
+	}
+	times := []time.Time{}
+	for _, message := range messages(consumer, time.Second) {
+		times = append(times, message.PublishTime())
+		check(consumer.Ack(message))
+	}
+	where := fmt.Sprint("seek, batched ", batched)
+	for n, id := range append(ids, pulsar.EarliestMessageID(), pulsar.LatestMessageID()) {
+		part(fmt.Sprint(where, ", to id ", n), func() any {
+			consumer := subscribe(pulsar.ConsumerOptions{Topic: topic, SubscriptionName: fmt.Sprint("id", n)})
+			defer consumer.Close()
+			check(consumer.Seek(id))
+			return come(consumer)
+		})
+	}
+	at := []time.Time{
+		times[0].Add(-time.Minute), times[3], times[3].Add(-50 * time.Millisecond), times[8], times[8].Add(time.Minute),
+	}
+	for n, at := range at {
+		part(fmt.Sprint(where, ", to time ", n), func() any {
+			consumer := subscribe(pulsar.ConsumerOptions{Topic: topic, SubscriptionName: fmt.Sprint("time", n)})
+			defer consumer.Close()
+			check(consumer.SeekByTime(at))
+			return come(consumer)
+		})
+	}
+	part(where+", back and forth", func() any {
+		seen := []string{}
+		for _, id := range []pulsar.MessageID{ids[5], ids[0], ids[7]} {
+			check(consumer.Seek(id))
+			seen = append(seen, come(consumer))
+		}
+		consumer.Close()
+		return fmt.Sprint(seen, " then ", come(subscribe(pulsar.ConsumerOptions{Topic: topic})))
 	})
 }
 
@@ -437,7 +619,7 @@ func main() {
 		URL: os.Args[1], OperationTimeout: wait, ConnectionTimeout: wait, Logger: log.NewLoggerWithSlog(quiet),
 	}))
 	admin = os.Args[2]
-	for _, group := range []func(){types, acknowledging, positions, later, contents, topics, refused} {
+	for _, group := range []func(){types, sticky, acknowledging, positions, later, contents, topics, refused} {
 		group()
 	}
 	client.Close()

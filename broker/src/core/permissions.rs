@@ -1,0 +1,228 @@
+//! What roles are granted, and commands that they are not granted.
+//!
+//! Asked for are the commands that name a topic or a namespace, and those on transactions. What belongs to a
+//! producer or a consumer (SEND, ACK, SEEK, GET_LAST_MESSAGE_ID, ..) was asked for when that was opened;
+//! schemas are for everybody who is known, as Apache Pulsar 4.0.8 has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pulsewire_proto::wire::{
+    Command, CommandError, CommandLookupTopicResponse, CommandPartitionedTopicMetadataResponse, LookupResult,
+    PartitionedMetadataResult, ServerError,
+};
+
+use super::Broker;
+use super::access::{Action, Grants, Need};
+use super::connection::ConnId;
+use super::keeping::kind;
+use super::names::TopicName;
+use super::notes::Note;
+use super::time::Now;
+
+const EITHER: &[Action] = &[Action::Produce, Action::Consume];
+
+/// Under which name it is kept who may use a subscription: no namespace has such a one.
+fn subscription_place(namespace: &str, subscription: &str) -> String {
+    format!("{namespace}?{subscription}")
+}
+
+impl Broker {
+    /// What is granted on a namespace (`tenant/namespace`) or a topic (its whole name).
+    #[must_use]
+    pub fn grants(&self, place: &str) -> Grants {
+        self.topics.grants.get(place).cloned().unwrap_or_default()
+    }
+
+    /// Grants a role these actions, and no others, on a namespace or a topic. None at all takes back what it
+    /// was granted: producers and consumers of its that are open are closed.
+    pub fn grant(&mut self, place: &str, role: &str, actions: BTreeSet<Action>, now: Now) {
+        self.set_grant(place, role, actions);
+        self.expel_unpermitted(now);
+    }
+
+    /// Roles that may use a subscription of a namespace, by subscription; all may use one that is not named.
+    #[must_use]
+    pub fn subscription_grants(&self, namespace: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let prefix = subscription_place(namespace, "");
+        let places =
+            self.topics.grants.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+        places
+            .map(|(name, roles)| (name[prefix.len()..].to_owned(), roles.keys().cloned().collect()))
+            .collect()
+    }
+
+    /// Lets a role use a subscription of a namespace, or no more. Roles that are not let may not, once one is.
+    pub fn grant_subscription(
+        &mut self,
+        namespace: &str,
+        subscription: &str,
+        role: &str,
+        lets: bool,
+        now: Now,
+    ) {
+        let actions: &[Action] = if lets { &[Action::Consume] } else { &[] };
+        let place = subscription_place(namespace, subscription);
+        self.set_grant(&place, role, actions.iter().copied().collect());
+        self.expel_unpermitted(now);
+    }
+
+    fn set_grant(&mut self, place: &str, role: &str, actions: BTreeSet<Action>) {
+        self.topics.touch_name(kind::GRANTS, place);
+        let grants = self.topics.grants.entry(place.to_owned()).or_default();
+        if actions.is_empty() {
+            grants.remove(role);
+        } else {
+            grants.insert(role.to_owned(), actions);
+        }
+        if grants.is_empty() {
+            self.topics.grants.remove(place);
+        }
+    }
+
+    /// Forgets what is granted in a namespace.
+    pub(super) fn forget_grants(&mut self, namespace: &str) {
+        let prefix = subscription_place(namespace, "");
+        let gone: Vec<String> = self
+            .topics
+            .grants
+            .keys()
+            .filter(|place| *place == namespace || place.starts_with(&prefix))
+            .cloned()
+            .collect();
+        for place in gone {
+            self.topics.touch_name(kind::GRANTS, &place);
+            self.topics.grants.remove(&place);
+        }
+    }
+
+    /// Refuses a command that the client's role may not give; true when it did.
+    pub(super) fn deny(&mut self, id: ConnId, command: &Command) -> bool {
+        let denied = match command {
+            Command::LookupTopic(c) => self.may_not(id, &c.topic, EITHER).then(|| {
+                Command::from(CommandLookupTopicResponse {
+                    request_id: c.request_id,
+                    response: Some(LookupResult::FAILED),
+                    error: Some(ServerError::AUTHORIZATION_ERROR),
+                    message: Some("Client is not authorized to Lookup".to_owned()),
+                    ..CommandLookupTopicResponse::default()
+                })
+            }),
+            Command::PartitionedTopicMetadata(c) => self.may_not(id, &c.topic, EITHER).then(|| {
+                Command::from(CommandPartitionedTopicMetadataResponse {
+                    request_id: c.request_id,
+                    response: Some(PartitionedMetadataResult::FAILED),
+                    error: Some(ServerError::AUTHORIZATION_ERROR),
+                    message: Some("Client is not authorized to Get Partition Metadata".to_owned()),
+                    ..CommandPartitionedTopicMetadataResponse::default()
+                })
+            }),
+            Command::Producer(c) => {
+                let produce = self.may_not(id, &c.topic, &[Action::Produce]);
+                let produce = produce.then(|| "Client is not authorized to Produce".to_owned());
+                // It makes the subscription that it begins with.
+                let first = c.initial_subscription_name.as_deref().filter(|name| !name.is_empty());
+                let subscribe = || match self.may_not_subscribe(id, &c.topic, first?)? {
+                    Unsubscribed::Denied => Some("Client is not authorized to Produce".to_owned()),
+                    Unsubscribed::Misnamed(why) => Some(why),
+                };
+                produce.or_else(subscribe).map(|why| unauthorized(c.request_id, why))
+            }
+            Command::Subscribe(c) => self.may_not_subscribe(id, &c.topic, &c.subscription).map(|why| {
+                let why = match why {
+                    Unsubscribed::Denied => "Client is not authorized to subscribe".to_owned(),
+                    Unsubscribed::Misnamed(why) => why,
+                };
+                unauthorized(c.request_id, why)
+            }),
+            Command::GetTopicsOfNamespace(c) => (!self.may_list(id, &c.namespace))
+                .then(|| unauthorized(c.request_id, "Client is not authorized to GetTopicsOfNamespace")),
+            Command::WatchTopicList(c) => (!self.may_list(id, &c.namespace))
+                .then(|| unauthorized(c.request_id, "Proxy Client is not authorized to watchTopicList")),
+            _ => None,
+        };
+        let Some(answer) = denied else { return false };
+        self.note(|broker| Note::Denied { id, role: broker.role_of(id).to_owned(), what: command.name() });
+        self.reply(id, answer);
+        true
+    }
+
+    /// A name that is none is for others to refuse.
+    fn may_not(&self, id: ConnId, topic: &str, actions: &[Action]) -> bool {
+        let role = self.role_of(id);
+        TopicName::parse(topic).is_ok_and(|topic| !self.may(role, Need::OnTopic(&topic, actions)))
+    }
+
+    /// Why a client may not use that subscription, if it may not.
+    fn may_not_subscribe(&self, id: ConnId, topic: &str, subscription: &str) -> Option<Unsubscribed> {
+        let topic = TopicName::parse(topic).ok()?;
+        let role = self.role_of(id);
+        let namespace = topic.namespace_name();
+        if self.may(role, Need::TenantAdmin(&topic.tenant)) {
+            return None;
+        }
+        if !subscription.trim().is_empty() {
+            let named = self.topics.grants.get(&subscription_place(&namespace, subscription));
+            if named.is_some_and(|roles| !roles.contains_key(role)) {
+                return Some(Unsubscribed::Denied);
+            }
+            let by_prefix = self
+                .topics
+                .namespaces
+                .get(&namespace)
+                .is_some_and(|policies| policies.subscriptions_by_prefix());
+            if by_prefix && !subscription.starts_with(role) {
+                return Some(Unsubscribed::Misnamed(format!(
+                    "org.apache.pulsar.broker.PulsarServerException: Failed to create consumer - The subscription \
+                     name needs to be prefixed by the authentication role, like {role}-xxxx for topic: {topic}"
+                )));
+            }
+        }
+        (!self.may(role, Need::OnTopic(&topic, &[Action::Consume]))).then_some(Unsubscribed::Denied)
+    }
+
+    fn may_list(&self, id: ConnId, namespace: &str) -> bool {
+        self.may(self.role_of(id), Need::InNamespace(namespace, EITHER))
+    }
+
+    /// Closes producers and consumers whose roles may not have them any more.
+    fn expel_unpermitted(&mut self, now: Now) {
+        if self.config.access.as_ref().is_none_or(|access| access.superusers.is_none()) {
+            return;
+        }
+        let (mut producers, mut consumers) = (Vec::new(), Vec::new());
+        for (id, conn) in self.conns.iter() {
+            let name = |key| self.topics.get(key).map(|topic| topic.name.to_string());
+            for (producer, open) in &conn.producers {
+                if name(open.topic).is_some_and(|name| self.may_not(*id, &name, &[Action::Produce])) {
+                    producers.push((*id, *producer));
+                }
+            }
+            for (consumer, at) in &conn.consumers {
+                let sub = self.topics.get(at.topic).and_then(|topic| Some((topic, topic.subs.get(&at.sub)?)));
+                if sub.is_some_and(|(topic, sub)| {
+                    self.may_not_subscribe(*id, &topic.name.to_string(), &sub.name).is_some()
+                }) {
+                    consumers.push((*id, *consumer));
+                }
+            }
+        }
+        for (id, consumer) in consumers {
+            self.close_consumer_of(id, consumer, now);
+        }
+        for (id, producer) in producers {
+            self.close_producer_of(id, producer);
+        }
+        self.settle(now);
+    }
+}
+
+/// Why somebody may not use a subscription.
+enum Unsubscribed {
+    Denied,
+    /// Its name does not begin with the role, as the namespace wants it.
+    Misnamed(String),
+}
+
+fn unauthorized(request_id: u64, message: impl Into<String>) -> Command {
+    CommandError { request_id, error: ServerError::AUTHORIZATION_ERROR, message: message.into() }.into()
+}
