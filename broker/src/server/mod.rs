@@ -14,6 +14,7 @@ mod admin;
 mod engine;
 mod frames;
 mod listeners;
+mod old_certificates;
 mod socket;
 mod store;
 mod tls;

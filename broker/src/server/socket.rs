@@ -1,6 +1,7 @@
 //! One socket: a task that reads, a task that writes.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, brok
                 tokio::spawn(open(
                     stream,
                     tls.clone(),
-                    Guest { id, broker, certified: None },
+                    Guest { id, broker, peer, certified: None },
                     handle.clone(),
                 ));
             }
@@ -52,6 +53,7 @@ pub(super) struct Guest {
     pub(super) id: ConnId,
     /// To which of several brokers.
     pub(super) broker: usize,
+    pub(super) peer: SocketAddr,
     /// The name in its certificate.
     pub(super) certified: Option<String>,
 }
