@@ -128,7 +128,7 @@ pub use error::{ConfigError, ConfigErrors, GatewayError, Problem};
 pub use file::AdminAddress;
 pub use limits::{Limits, OverRate, OverRateError};
 pub use narrow::{Narrow, TopicPattern, TopicPatternError};
-pub use origin::{Origin, OriginError};
+pub use origin::{HostName, HostNameError, Origin, OriginError};
 pub use resolve::{Resolver, Resolving};
 pub use service::{Ends, GatewayService, Handle};
 pub use token::{PulsarToken, SUBPROTOCOL, TOKEN_SUBPROTOCOL, TokenSource, TokenSourceError, Tokens};

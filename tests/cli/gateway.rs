@@ -14,7 +14,7 @@ use crate::support::{Broker, Process, Scratch, run};
 fn admin(address: &str, path: &str) -> String {
     let host = address.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut tcp = TcpStream::connect(host).expect("the admin listener");
-    write!(tcp, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
+    write!(tcp, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
@@ -24,7 +24,7 @@ fn admin(address: &str, path: &str) -> String {
 pub(crate) fn status(address: &str, path: &str) -> u16 {
     let host = address.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut tcp = TcpStream::connect(host).expect("the admin listener");
-    write!(tcp, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
+    write!(tcp, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).expect("an answer");
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
@@ -311,7 +311,7 @@ fn connections_end_one_after_the_other_and_at_once_when_told_twice() {
         else {
             break;
         };
-        let _ = write!(tcp, "GET /connz HTTP/1.1\r\nhost: a\r\n\r\n");
+        let _ = write!(tcp, "GET /connz HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let mut answer = String::new();
         let _ = tcp.read_to_string(&mut answer);
         let Some((_, body)) = answer.split_once("\r\n\r\n") else { break };
