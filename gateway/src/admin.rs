@@ -20,8 +20,10 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::accept::accept;
+use crate::address;
 use crate::connection::Core;
 use crate::drain::Stage;
+use crate::origin::answers_to;
 use crate::registry::{Page, Sort, Which};
 
 /// Requests served at once; more wait in the listener's backlog.
@@ -75,6 +77,15 @@ pub(crate) fn answer<B>(core: &Core, request: &Request<B>) -> Response<Full<Byte
     let say = |status: StatusCode, body: Value| reply(status, "application/json", format!("{body}\n"));
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return say(StatusCode::METHOD_NOT_ALLOWED, json!({ "error": "GET only" }));
+    }
+    // A page whose name was made to lead here asks by that name.
+    let host = request.headers().get_all(header::HOST).iter().map(|host| {
+        let (host, _) = address::parse(host.to_str().ok()?).ok()?;
+        answers_to(&host, &core.current.get().config.host_names).then_some(())
+    });
+    if host.collect::<Option<Vec<()>>>().is_none() {
+        let error = "the Host is neither an address, nor localhost, nor one of host_names";
+        return say(StatusCode::MISDIRECTED_REQUEST, json!({ "error": error }));
     }
     match request.uri().path() {
         "/healthz" => say(StatusCode::OK, json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),

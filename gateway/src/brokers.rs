@@ -155,8 +155,9 @@ impl FromStr for HostPattern {
 
 /// Addresses with the same first bits, `address/bits`. IPv4 addresses that are mapped into IPv6 count as IPv4.
 ///
-/// Loopback, link-local (where clouds serve their metadata), multicast and unspecified addresses belong only to
-/// networks that lie within those ranges: `0.0.0.0/0` is no way to this machine itself.
+/// Loopback, link-local (where clouds serve their metadata), multicast and unspecified addresses (to dial those is to
+/// dial this machine) belong only to networks that lie within those ranges: `0.0.0.0/0` is no way to this machine
+/// itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     base: IpAddr,
@@ -168,7 +169,15 @@ impl Network {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        kind(address) == kind(self.base) && self.holds(address)
+        kind(address) == self.kind() && self.holds(address)
+    }
+
+    fn kind(&self) -> Kind {
+        match kind(self.base) {
+            // All the world begins with the address of nobody, and does not lie within that range.
+            Kind::Unspecified if self.bits < if self.base.is_ipv4() { 8 } else { 96 } => Kind::Ordinary,
+            kind => kind,
+        }
     }
 
     fn holds(&self, address: IpAddr) -> bool {
@@ -191,6 +200,8 @@ enum Kind {
     Ordinary,
     Loopback,
     LinkLocal,
+    /// This machine, when it is dialled: `0.0.0.0/8`, `::`, and IPv4 in the old clothes of IPv6 (`::/96`).
+    Unspecified,
     Nobody,
 }
 
@@ -199,8 +210,13 @@ fn kind(address: IpAddr) -> Kind {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
+    let unspecified = match address {
+        IpAddr::V4(address) => address.octets()[0] == 0,
+        IpAddr::V6(address) => address.to_bits() >> 32 == 0,
+    };
     match address {
         address if address.is_loopback() => Kind::Loopback,
+        _ if unspecified => Kind::Unspecified,
         _ if link_local => Kind::LinkLocal,
         address if address.is_multicast() || address == IpAddr::from([255; 4]) => Kind::Nobody,
         _ => Kind::Ordinary,
@@ -290,15 +306,31 @@ mod tests {
     #[test]
     fn all_the_world_is_not_this_machine() {
         let all = brokers(&["a"], &[1], &["0.0.0.0/0", "::/0"]);
-        for address in
-            ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "::1", "169.254.169.254", "fe80::1", "224.0.0.1"]
-        {
+        for address in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "::ffff:127.0.0.1",
+            "::1",
+            "169.254.169.254",
+            "fe80::1",
+            "224.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::ffff:0.0.0.0",
+            "::",
+            "::127.0.0.1",
+        ] {
             assert!(!all.leads_to(address.parse().expect("an address")), "{address}");
         }
         assert!(all.leads_to([8, 8, 8, 8].into()));
         let local = brokers(&["a"], &[1], &["127.0.0.0/8", "169.254.0.0/16", "::1"]);
         for address in ["127.0.0.1", "::ffff:127.0.0.1", "169.254.1.1", "::1"] {
             assert!(local.leads_to(address.parse().expect("an address")), "{address}");
+        }
+        let unspecified = brokers(&["a"], &[1], &["0.0.0.0", "::"]);
+        for address in ["0.0.0.0", "::ffff:0.0.0.0", "::"] {
+            assert!(unspecified.leads_to(address.parse().expect("an address")), "{address}");
+            assert!(!local.leads_to(address.parse().expect("an address")), "{address}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::error::ConfigErrors;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::narrow::Narrow;
-use crate::origin::Origin;
+use crate::origin::{HostName, Origin};
 use crate::resolve::Resolver;
 use crate::token::Tokens;
 
@@ -56,6 +56,13 @@ pub struct GatewayConfig {
     /// Proxies before the gateway whose `X-Forwarded-For` says who the client is, for limits by address and for
     /// `/connz`. Without them nobody's does.
     pub trusted_proxies: Vec<Network>,
+    /// The names that the gateway has, for same-origin pages and for the admin listener. Anybody may have a name of
+    /// his own lead here (DNS rebinding): a `Host` that is no address, not `localhost` and none of these makes no
+    /// page same-origin, and is refused by the admin listener.
+    pub host_names: Vec<HostName>,
+    /// TLS is ended before the gateway, by a proxy or by the server that it is mounted in: its own pages are `https`
+    /// ones. With `tls` they always are.
+    pub behind_tls: bool,
     /// Limits.
     pub limits: Limits,
 }
@@ -79,6 +86,8 @@ impl GatewayConfig {
             tls: None,
             watch_files: Duration::from_secs(10),
             trusted_proxies: Vec::new(),
+            host_names: Vec::new(),
+            behind_tls: false,
             limits: Limits::default(),
         }
     }

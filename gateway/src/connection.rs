@@ -54,6 +54,7 @@ use crate::first::{FirstFrame, rewrite};
 use crate::forwarded;
 use crate::live::{Current, Live};
 use crate::metrics::Metrics;
+use crate::origin::Allowed;
 use crate::places::{Knock, Places};
 use crate::pump::{ClientSocket, Joined, Pump, turn_away, websocket_config};
 use crate::registry::{Connections, Entry, Phase};
@@ -64,6 +65,10 @@ use crate::upgrade::judge;
 /// What an upgrade request may take: its head, and its number of headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
+
+/// Same-origin pages count as those of one origin: by which of its addresses the gateway was asked is what a program
+/// says of itself.
+const OWN_PAGES: &str = "same-origin";
 
 /// What all connections share.
 pub(crate) struct Core {
@@ -82,6 +87,8 @@ pub(crate) struct Admitted {
     /// Who asks, where a proxy that is believed says so.
     forwarded: Option<IpAddr>,
     origin: Option<Arc<str>>,
+    /// What its limit by origin goes by.
+    counted_as: Option<Arc<str>>,
     token: Result<Option<Verified>, TokenRefused>,
 }
 
@@ -116,15 +123,25 @@ impl Core {
         live: &Arc<Live>,
         request: &mut Request<B>,
         peer: IpAddr,
-        arrived_at: IpAddr,
     ) -> (Response<Full<Bytes>>, Option<Admitted>) {
-        match judge(request, live, peer, arrived_at) {
+        match judge(request, live, peer) {
             Ok(granted) => {
+                let (origin, counted_as) = match granted.origin {
+                    Allowed::Nobodys => (None, None),
+                    Allowed::Listed(origin) => {
+                        let origin: Arc<str> = Arc::from(origin.to_string());
+                        (Some(Arc::clone(&origin)), Some(origin))
+                    }
+                    Allowed::Same(origin) => {
+                        (Some(Arc::from(origin.to_string())), Some(Arc::from(OWN_PAGES)))
+                    }
+                };
                 let admitted = Admitted {
                     on_upgrade: hyper::upgrade::on(request),
                     live: Arc::clone(live),
                     forwarded: granted.forwarded,
-                    origin: granted.origin.map(|origin| Arc::from(origin.to_string())),
+                    origin,
+                    counted_as,
                     token: granted.token,
                 };
                 (granted.response, Some(admitted))
@@ -181,7 +198,6 @@ async fn handshake(
     if let Err(error) = tcp.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY refused");
     }
-    let arrived_at = tcp.local_addr().map_err(|error| debug!(%error, "gone at once")).ok()?.ip();
     let stream = match &live.acceptor {
         None => Stream::Tcp(tcp),
         Some(acceptor) => match acceptor.accept(tcp).await {
@@ -196,7 +212,7 @@ async fn handshake(
 
     let (granted, mut granting) = mpsc::channel(1);
     let service = service_fn(|mut request| {
-        let (response, admitted) = core.answer(&live, &mut request, peer.ip(), arrived_at);
+        let (response, admitted) = core.answer(&live, &mut request, peer.ip());
         if let Some(admitted) = admitted {
             // There is one request per connection, so there is room.
             let _ = granted.try_send(admitted);
@@ -242,13 +258,13 @@ pub(crate) async fn carry<W>(
     admitted: Admitted,
     waiting: W,
 ) {
-    let Admitted { live, forwarded, origin, token, .. } = admitted;
+    let Admitted { live, forwarded, origin, counted_as, token, .. } = admitted;
     let revealed = live.upstream.as_ref().filter(|_| live.reveal_upstream).map(ToString::to_string);
     let limits = &live.limits;
     let checked = token.map_err(Ending::Token).and_then(|verified| {
         let subject = verified.as_ref().map(|verified| verified.subject.as_str());
         let permits = live.narrow.of(origin.as_deref(), subject).map_err(|()| Ending::NotNarrowed)?;
-        let place = core.places.take(forwarded.unwrap_or(peer.ip()), origin.clone(), limits)?;
+        let place = core.places.take(forwarded.unwrap_or(peer.ip()), counted_as, limits)?;
         let filter = permits.map(|permits| Box::new(Filter::new(permits, Arc::clone(&core.metrics))));
         Ok((place, verified, filter))
     });

@@ -68,6 +68,10 @@ impl GatewayConfig {
         if let Some(proxies) = keys.several("trusted_proxies") {
             self.trusted_proxies = proxies;
         }
+        if let Some(names) = keys.several("host_names") {
+            self.host_names = names;
+        }
+        keys.flag("behind_tls", &mut self.behind_tls);
         if let Some(mut tls) = keys.table("tls") {
             let (certificates, key) = (tls.file("certificates"), tls.file("key"));
             for (name, file) in [("certificates", &certificates), ("key", &key)] {
@@ -401,6 +405,8 @@ mod tests {
             trusted_proxies = ["10.1.0.0/16", "fd00::/8"]
             allow_origins = ["https://app.example", "https://b.example:8443"]
             allow_missing_origin = true
+            host_names = ["gw.example"]
+            behind_tls = true
             [brokers]
             hosts = ["broker-*.pulsar.svc", "10.0.0.5"]
             ports = [6650, 6651]
@@ -452,7 +458,7 @@ mod tests {
         assert_eq!(config.admin_listen.map(|a| a.to_string()).as_deref(), Some("[::1]:9090"));
         assert_eq!(config.upstream.map(|u| u.to_string()).as_deref(), Some("pulsar+ssl://proxy:6651"));
         assert!(config.reveal_upstream && config.allow_missing_origin);
-        assert_eq!(config.allow_origins.len(), 2);
+        assert_eq!((config.allow_origins.len(), config.host_names.len(), config.behind_tls), (2, 1, true));
         assert_eq!((config.watch_files, config.trusted_proxies.len()), (Duration::from_secs(60), 2));
         let tls = format!("{:?}", config.tls);
         assert!(tls.contains("/etc/pw/cert.pem") && tls.contains("\"/keys/key.pem\""), "{tls}");

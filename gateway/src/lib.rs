@@ -128,7 +128,7 @@ pub use error::{ConfigError, ConfigErrors, GatewayError, Problem};
 pub use file::AdminAddress;
 pub use limits::{Limits, OverRate, OverRateError};
 pub use narrow::{Narrow, TopicPattern, TopicPatternError};
-pub use origin::{Origin, OriginError};
+pub use origin::{HostName, HostNameError, Origin, OriginError};
 pub use resolve::{Resolver, Resolving};
 pub use service::{Ends, GatewayService, Handle};
 pub use token::{PulsarToken, SUBPROTOCOL, TOKEN_SUBPROTOCOL, TokenSource, TokenSourceError, Tokens};
@@ -226,7 +226,7 @@ impl Gateway {
 
         let watching = tasks.spawn(replaced::run(Arc::clone(&core), seen));
 
-        info!(%address, tls = config.tls.is_some(), upstream = ?config.upstream.as_ref().map(ToString::to_string), "listening");
+        info!(%address, tls = config.tls.is_some(), upstream = config.upstream.as_ref().map(tracing::field::display), "listening");
         let slots = Arc::new(Semaphore::new(HANDSHAKES));
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);

@@ -75,6 +75,8 @@ impl Live {
             origins: OriginRule {
                 allowed: config.allow_origins.clone(),
                 allow_missing: config.allow_missing_origin,
+                scheme: if config.tls.is_some() || config.behind_tls { "https" } else { "http" },
+                host_names: config.host_names.clone(),
             },
             tokens,
             narrow,

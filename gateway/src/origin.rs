@@ -5,7 +5,6 @@
 //! browsers: those write what they like, and are the business of authentication.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::address::{self, AddressError, Host};
@@ -27,8 +26,7 @@ impl Origin {
     }
 
     /// Whether `host[:port]` of a `Host` header is this origin's own. A header without a port means
-    /// the default port of the origin's scheme: behind a TLS terminator the scheme of the request
-    /// itself is not known.
+    /// the default port of the origin's scheme.
     pub(crate) fn is_at(&self, host: &Host, port: Option<u16>) -> bool {
         self.host == *host && self.effective_port() == port.or_else(|| default_port(&self.scheme))
     }
@@ -72,6 +70,9 @@ pub enum OriginError {
     BadPort,
 }
 
+/// Longer than any scheme of a page.
+const MAX_SCHEME: usize = 32;
+
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -106,6 +107,7 @@ impl FromStr for Origin {
         let (scheme, rest) = text.split_once("://").ok_or(OriginError::NoScheme)?;
         let mut letters = scheme.bytes();
         if !letters.next().is_some_and(|c| c.is_ascii_alphabetic())
+            || scheme.len() > MAX_SCHEME
             || !letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'))
         {
             return Err(OriginError::NoScheme);
@@ -132,8 +134,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) host: &'a Host,
     /// Its port.
     pub(crate) port: Option<u16>,
-    /// The address on which the request arrived.
-    pub(crate) arrived_at: IpAddr,
 }
 
 /// Why an origin was refused.
@@ -147,6 +147,8 @@ pub(crate) enum OriginRefused {
     NotListed(Origin),
     /// The page comes from this very host and port, by a name that anybody might have pointed here.
     Rebindable(Origin),
+    /// The page comes from this very host and port, but not by this scheme, which the gateway's own pages have.
+    Scheme(Origin, &'static str),
 }
 
 /// The configured rule.
@@ -154,48 +156,101 @@ pub(crate) enum OriginRefused {
 pub(crate) struct OriginRule {
     pub(crate) allowed: Vec<Origin>,
     pub(crate) allow_missing: bool,
+    /// The scheme of the gateway's own pages.
+    pub(crate) scheme: &'static str,
+    /// The names that the gateway has.
+    pub(crate) host_names: Vec<HostName>,
+}
+
+/// Who was let in, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    Nobodys,
+    Listed(Origin),
+    /// A page of the gateway's own host, by whatever address a program that is no browser says that it is.
+    Same(Origin),
 }
 
 impl OriginRule {
-    /// Decides; the origin is returned for the log.
-    pub(crate) fn check(&self, asked: Asked<'_>) -> Result<Option<Origin>, OriginRefused> {
+    /// Decides.
+    pub(crate) fn check(&self, asked: Asked<'_>) -> Result<Allowed, OriginRefused> {
         let Some(text) = asked.origin else {
-            return if self.allow_missing { Ok(None) } else { Err(OriginRefused::Missing) };
+            return if self.allow_missing { Ok(Allowed::Nobodys) } else { Err(OriginRefused::Missing) };
         };
         let origin: Origin = text.parse().map_err(OriginRefused::Malformed)?;
         if self.allowed.contains(&origin) {
-            return Ok(Some(origin));
+            return Ok(Allowed::Listed(origin));
         }
         if origin.is_at(asked.host, asked.port) {
             // DNS rebinding: a stranger's page at http://stranger.example:8080 whose name now resolves
-            // to 127.0.0.1 is "same-origin" with whatever listens on the visitor's port 8080.
-            if asked.arrived_at.to_canonical().is_loopback() && !asked.host.cannot_be_rebound() {
+            // to 127.0.0.1 is "same-origin" with whatever listens on the visitor's port 8080, and one that resolves
+            // to a gateway inside with that.
+            if !answers_to(asked.host, &self.host_names) {
                 return Err(OriginRefused::Rebindable(origin));
             }
-            return Ok(Some(origin));
+            if origin.scheme != self.scheme {
+                return Err(OriginRefused::Scheme(origin, self.scheme));
+            }
+            return Ok(Allowed::Same(origin));
         }
         Err(OriginRefused::NotListed(origin))
     }
 }
 
+/// A name of the gateway's own, of which its owner knows that nobody else has it pointed here: no port, no `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(Host);
+
+/// A text is no [`HostName`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostNameError;
+
+impl fmt::Display for HostNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a host name as gateway.example, without a scheme and a port")
+    }
+}
+
+impl std::error::Error for HostNameError {}
+
+impl FromStr for HostName {
+    type Err = HostNameError;
+
+    fn from_str(text: &str) -> Result<Self, HostNameError> {
+        match address::parse(text) {
+            Ok((host @ Host::Name(_), None)) => Ok(HostName(host)),
+            _ => Err(HostNameError),
+        }
+    }
+}
+
+/// Whether a `Host` header can be that of a page which is really ours: a name that leads here by its owner's will
+/// alone is anybody's.
+pub(crate) fn answers_to(host: &Host, names: &[HostName]) -> bool {
+    host.cannot_be_rebound() || names.iter().any(|name| name.0 == *host)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn origin(text: &str) -> Origin {
         text.parse().expect("an origin")
     }
 
-    fn check(rule: &OriginRule, sent: Option<&str>, host: &str, at: [u8; 4]) -> Result<(), OriginRefused> {
-        let (host, port) = address::parse(host).expect("a host");
-        let arrived_at = IpAddr::V4(Ipv4Addr::from(at));
-        rule.check(Asked { origin: sent, host: &host, port, arrived_at }).map(drop)
+    fn rule(allowed: &[&str], scheme: &'static str, names: &[&str]) -> OriginRule {
+        OriginRule {
+            allowed: allowed.iter().map(|text| origin(text)).collect(),
+            allow_missing: false,
+            scheme,
+            host_names: names.iter().map(|name| name.parse().expect("a name")).collect(),
+        }
     }
 
-    const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
-    const PUBLIC: [u8; 4] = [192, 0, 2, 1];
+    fn check(rule: &OriginRule, sent: Option<&str>, host: &str) -> Result<(), OriginRefused> {
+        let (host, port) = address::parse(host).expect("a host");
+        rule.check(Asked { origin: sent, host: &host, port }).map(drop)
+    }
 
     #[test]
     fn canonical_form() {
@@ -227,8 +282,8 @@ mod tests {
 
     #[test]
     fn exact_list_only() {
-        let rule = OriginRule { allowed: vec![origin("https://app.example")], allow_missing: false };
-        assert_eq!(check(&rule, Some("https://app.example"), "gw:1", PUBLIC), Ok(()));
+        let rule = rule(&["https://app.example"], "https", &[]);
+        assert_eq!(check(&rule, Some("https://app.example"), "gw:1"), Ok(()));
         for near in [
             "http://app.example",
             "https://app.example.evil",
@@ -236,38 +291,63 @@ mod tests {
             "https://app.example:444",
         ] {
             assert_eq!(
-                check(&rule, Some(near), "gw:1", PUBLIC),
+                check(&rule, Some(near), "gw:1"),
                 Err(OriginRefused::NotListed(origin(near))),
                 "{near}"
             );
         }
-        assert_eq!(check(&rule, None, "gw:1", PUBLIC), Err(OriginRefused::Missing));
-        assert_eq!(
-            check(&rule, Some("null"), "gw:1", PUBLIC),
-            Err(OriginRefused::Malformed(OriginError::Null))
-        );
+        assert_eq!(check(&rule, None, "gw:1"), Err(OriginRefused::Missing));
+        assert_eq!(check(&rule, Some("null"), "gw:1"), Err(OriginRefused::Malformed(OriginError::Null)));
     }
 
     #[test]
-    fn same_origin_is_host_and_port() {
-        let rule = OriginRule { allowed: vec![], allow_missing: false };
-        assert_eq!(check(&rule, Some("http://127.0.0.1:8080"), "127.0.0.1:8080", LOOPBACK), Ok(()));
-        assert_eq!(check(&rule, Some("http://localhost:8080"), "localhost:8080", LOOPBACK), Ok(()));
-        assert_eq!(check(&rule, Some("https://gw.example"), "gw.example", PUBLIC), Ok(()));
-        assert_eq!(check(&rule, Some("https://gw.example"), "gw.example:443", PUBLIC), Ok(()));
-        assert!(check(&rule, Some("http://127.0.0.1:8081"), "127.0.0.1:8080", LOOPBACK).is_err());
-        assert!(check(&rule, Some("http://localhost:8080"), "127.0.0.1:8080", LOOPBACK).is_err());
+    fn same_origin_is_scheme_host_and_port() {
+        let plain = rule(&[], "http", &["gw.example"]);
+        for (sent, host) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://localhost:8080", "localhost:8080"),
+            ("http://gw.example", "gw.example"),
+            ("http://gw.example", "GW.example:80"),
+        ] {
+            assert_eq!(check(&plain, Some(sent), host), Ok(()), "{sent}");
+        }
+        assert!(check(&plain, Some("http://127.0.0.1:8081"), "127.0.0.1:8080").is_err());
+        assert!(check(&plain, Some("http://localhost:8080"), "127.0.0.1:8080").is_err());
+        let tls = rule(&[], "https", &["gw.example"]);
+        assert_eq!(check(&tls, Some("https://gw.example"), "gw.example:443"), Ok(()));
+        for (rule, sent, host) in [
+            (&tls, "http://gw.example", "gw.example"),
+            (&tls, "ftp://gw.example", "gw.example"),
+            (&tls, "http://gw.example:443", "gw.example:443"),
+            (&plain, "https://gw.example", "gw.example"),
+            (&plain, "chrome-extension://127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(
+                check(rule, Some(sent), host),
+                Err(OriginRefused::Scheme(origin(sent), rule.scheme)),
+                "{sent}"
+            );
+        }
     }
 
     #[test]
-    fn a_rebound_name_is_not_same_origin_on_loopback() {
-        let rule = OriginRule { allowed: vec![], allow_missing: false };
+    fn a_rebound_name_is_not_same_origin() {
         let sent = "http://stranger.example:8080";
-        assert_eq!(
-            check(&rule, Some(sent), "stranger.example:8080", LOOPBACK),
-            Err(OriginRefused::Rebindable(origin(sent)))
-        );
-        let listed = OriginRule { allowed: vec![origin(sent)], allow_missing: false };
-        assert_eq!(check(&listed, Some(sent), "stranger.example:8080", LOOPBACK), Ok(()));
+        for names in [&[][..], &["gw.example"]] {
+            assert_eq!(
+                check(&rule(&[], "http", names), Some(sent), "stranger.example:8080"),
+                Err(OriginRefused::Rebindable(origin(sent)))
+            );
+        }
+        assert_eq!(check(&rule(&[sent], "http", &[]), Some(sent), "stranger.example:8080"), Ok(()));
+        for wrong in ["gw.example:80", "*.example", "10.0.0.1", "http://gw", ""] {
+            assert_eq!(wrong.parse::<HostName>(), Err(HostNameError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_invented_scheme_is_none() {
+        let long = format!("{}://127.0.0.1", "s".repeat(14_000));
+        assert_eq!(long.parse::<Origin>(), Err(OriginError::NoScheme));
     }
 }

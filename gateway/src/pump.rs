@@ -122,6 +122,8 @@ pub(crate) struct Pump {
     gathered: BytesMut,
     /// Room that is made for them, by how many came before.
     reading: usize,
+    /// A list of topics may be larger than a buffer: what is left of it for the client.
+    rest_down: Bytes,
     /// The client's socket holds something that it has not flushed.
     unflushed_down: bool,
     /// How the upstream's sending ended.
@@ -165,6 +167,7 @@ impl Pump {
             forward: true,
             gathered: BytesMut::new(),
             reading: SMALL,
+            rest_down: Bytes::new(),
             unflushed_down: false,
             upstream_ended: None,
             up_first: true,
@@ -319,14 +322,17 @@ impl Pump {
             if let Err(ending) = ready!(self.poll_flush_client(cx)) {
                 return Poll::Ready(ending);
             }
+            if !self.rest_down.is_empty() {
+                if let Err(ending) = self.say_down() {
+                    return Poll::Ready(ending);
+                }
+                continue;
+            }
             if let Some(ending) = self.upstream_ended {
                 return Poll::Ready(ending);
             }
             if let Some(replies) = self.filter.as_mut().and_then(|filter| filter.replies_now()) {
-                if let Err(error) = Pin::new(&mut self.client).start_send(Message::Binary(replies)) {
-                    return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
-                }
-                self.unflushed_down = true;
+                self.rest_down = replies;
                 // The other direction may have waited for it.
                 cx.waker().wake_by_ref();
                 continue;
@@ -347,21 +353,31 @@ impl Pump {
             self.entry.down.fetch_add(got as u64, Ordering::Relaxed);
             self.metrics.down.inc_by(got as u64);
             self.take(DOWN, got);
-            let bytes = match &mut self.filter {
+            self.rest_down = match &mut self.filter {
                 None => self.gathered.split().freeze(),
                 Some(filter) => match filter.down(&mut self.gathered) {
-                    Ok(bytes) if bytes.is_empty() => continue,
                     Ok(bytes) => bytes,
                     Err(ending) => return Poll::Ready(ending),
                 },
             };
-            if let Err(error) = Pin::new(&mut self.client).start_send(Message::Binary(bytes)) {
-                return Poll::Ready(Ending::from_websocket(&error, self.max_frame_bytes));
+            if let Err(ending) = self.say_down() {
+                return Poll::Ready(ending);
             }
-            self.unflushed_down = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Sends what is left for the client, a buffer of it at most.
+    fn say_down(&mut self) -> Result<(), Ending> {
+        if self.rest_down.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.rest_down.split_to(self.rest_down.len().min(self.buffer_bytes));
+        self.unflushed_down = true;
+        Pin::new(&mut self.client)
+            .start_send(Message::Binary(bytes))
+            .map_err(|error| Ending::from_websocket(&error, self.max_frame_bytes))
     }
 
     /// Takes bytes of a direction's rate, and says whether there were too few.

@@ -22,20 +22,17 @@ use crate::live::Live;
 use crate::replaced::{self, Contents};
 use crate::upgrade::Refused;
 
-/// Who sent a request, and where it arrived: put it into the extensions of each request that a
-/// [`GatewayService`] is given. Without it all clients count as one address, and same-origin pages of this machine
-/// are not told from others.
+/// Who sent a request: put it into the extensions of each request that a [`GatewayService`] is given. Without it all
+/// clients count as one address.
 #[derive(Debug, Clone, Copy)]
 pub struct Ends {
     /// The client's address.
     pub peer: SocketAddr,
-    /// Our own, on which it connected.
-    pub local: SocketAddr,
 }
 
 /// The gateway as a `tower` service that answers upgrade requests at [`PATH`](crate::PATH), in a server of one's
 /// own: anything that serves HTTP/1.1 by `hyper` with upgrades, `axum` for one. `listen`, `admin_listen` and `tls`
-/// of the configuration mean nothing here, and the server's own timeouts stand in for `handshake_timeout` up to the
+/// of the configuration mean nothing here (say by `behind_tls` whether the server speaks TLS), and the server's own timeouts stand in for `handshake_timeout` up to the
 /// request; everything else holds.
 ///
 /// Each connection is a task on the tokio runtime that the service is called on.
@@ -52,7 +49,7 @@ pub struct Ends {
 /// let (gateway, handle) = GatewayService::new(&config)?;
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 /// let (tcp, peer) = listener.accept().await?;
-/// let service = TowerToHyperService::new(gateway.at(Ends { peer, local: tcp.local_addr()? }));
+/// let service = TowerToHyperService::new(gateway.at(Ends { peer }));
 /// http1::Builder::new().serve_connection(TokioIo::new(tcp), service).with_upgrades().await?;
 /// handle.stop_within(std::time::Duration::from_secs(10));
 /// # Ok(())
@@ -99,7 +96,7 @@ impl<B: Body> Service<Request<B>> for GatewayService {
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let ends = self.ends.or_else(|| request.extensions().get::<Ends>().copied());
-        let Ends { peer, local } = ends.unwrap_or(Ends { peer: unknown, local: unknown });
+        let Ends { peer } = ends.unwrap_or(Ends { peer: unknown });
         if !matches!(*self.core.stage.borrow(), Stage::Serving) {
             let refused = Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -110,7 +107,7 @@ impl<B: Body> Service<Request<B>> for GatewayService {
         }
         let (id, span) = self.core.span(peer);
         let live = self.core.current.get();
-        let answered = span.in_scope(|| self.core.answer(&live, &mut request, peer.ip(), local.ip()));
+        let answered = span.in_scope(|| self.core.answer(&live, &mut request, peer.ip()));
         let (response, admitted) = answered;
         if let Some(mut admitted) = admitted {
             let core = Arc::clone(&self.core);
@@ -190,7 +187,7 @@ impl Handle {
     }
 
     /// Answers a request to `/healthz`, `/readyz`, `/metrics` or `/connz`, for servers of one's own. Not for
-    /// strangers.
+    /// strangers; 421 for a `Host` that is no address, not `localhost` and none of the `host_names`.
     #[must_use]
     pub fn admin<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         admin::answer(&self.core, request)

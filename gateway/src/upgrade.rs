@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use crate::address;
 use crate::forwarded::{self, NoAddress};
 use crate::live::Live;
-use crate::origin::{Asked, Origin, OriginRefused, OriginRule};
+use crate::origin::{Allowed, Asked, OriginRefused, OriginRule};
 use crate::token::{SUBPROTOCOL, TokenRefused, Verified, subprotocols};
 
 /// The one path of the public listener.
@@ -28,7 +28,7 @@ pub const PATH: &str = "/pulsar";
 #[derive(Debug)]
 pub(crate) struct Granted {
     pub(crate) response: Response<Full<Bytes>>,
-    pub(crate) origin: Option<Origin>,
+    pub(crate) origin: Allowed,
     /// Who asks, where a proxy that is believed says so.
     pub(crate) forwarded: Option<IpAddr>,
     /// What its token says, or that it was refused. A page sees nothing of a refused upgrade but that it failed,
@@ -78,13 +78,8 @@ impl Refused {
     }
 }
 
-/// Decides about one request of `peer` that arrived at the address `arrived_at`.
-pub(crate) fn judge<B: Body>(
-    request: &Request<B>,
-    live: &Live,
-    peer: IpAddr,
-    arrived_at: IpAddr,
-) -> Result<Granted, Refused> {
+/// Decides about one request of `peer`.
+pub(crate) fn judge<B: Body>(request: &Request<B>, live: &Live, peer: IpAddr) -> Result<Granted, Refused> {
     if request.uri().path() != PATH {
         let sentence = format!("nothing is served here, the WebSocket is at {PATH}");
         return Err(Refused::new(StatusCode::NOT_FOUND, "not-found", sentence));
@@ -108,7 +103,8 @@ pub(crate) fn judge<B: Body>(
             let sentence = "the X-Forwarded-For header of a proxy is no list of addresses";
             Refused::new(StatusCode::BAD_REQUEST, "bad-forwarded-for", sentence)
         })?;
-    let origin = check_origin(request.headers(), &live.origins, arrived_at)?;
+    let origin = check_origin(request.headers(), &live.origins)?;
+    deciding_once(request.headers())?;
     let mut response =
         create_response_with_body(request, || Full::new(Bytes::new())).map_err(not_an_upgrade)?;
     if !live.has_upstream() {
@@ -123,7 +119,7 @@ pub(crate) fn judge<B: Body>(
         Some(tokens) => tokens.check(request.uri(), request.headers()).map(Some),
     };
     if let Err(refused) = token
-        && origin.is_none()
+        && origin == Allowed::Nobodys
     {
         let (name, sentence) = refused.row();
         return Err(Refused::new(StatusCode::UNAUTHORIZED, name, sentence));
@@ -135,11 +131,21 @@ pub(crate) fn judge<B: Body>(
     Ok(Granted { response, origin, forwarded, token })
 }
 
-fn check_origin(
-    headers: &HeaderMap,
-    rule: &OriginRule,
-    arrived_at: IpAddr,
-) -> Result<Option<Origin>, Refused> {
+/// What decides about the upgrade stands once: of two, whoever stands before us may have gone by the other.
+fn deciding_once(headers: &HeaderMap) -> Result<(), Refused> {
+    for name in [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::UPGRADE] {
+        single(headers, name).map_err(|()| {
+            Refused::new(
+                StatusCode::BAD_REQUEST,
+                "bad-upgrade",
+                "a header of the handshake is no text or stands twice",
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn check_origin(headers: &HeaderMap, rule: &OriginRule) -> Result<Allowed, Refused> {
     let bad_host =
         || Refused::new(StatusCode::BAD_REQUEST, "bad-host", "the Host header is not one host[:port]");
     let host = single(headers, header::HOST).map_err(|()| bad_host())?.ok_or_else(bad_host)?;
@@ -147,7 +153,7 @@ fn check_origin(
     let bad_origin =
         || Refused::new(StatusCode::FORBIDDEN, "origin-refused", "the Origin header is not one origin");
     let origin = single(headers, header::ORIGIN).map_err(|()| bad_origin())?;
-    rule.check(Asked { origin, host: &host, port, arrived_at }).map_err(|why| {
+    rule.check(Asked { origin, host: &host, port }).map_err(|why| {
         let (name, sentence) = match why {
             OriginRefused::Missing => (
                 "origin-missing",
@@ -161,7 +167,11 @@ fn check_origin(
             ),
             OriginRefused::Rebindable(origin) => (
                 "origin-refused",
-                format!("{origin} has this gateway's name, but anybody's name may lead to loopback: it has to be among the allowed origins"),
+                format!("{origin} has this gateway's name, but anybody's name may lead here: it has to be among the allowed origins or host names"),
+            ),
+            OriginRefused::Scheme(origin, own) => (
+                "origin-refused",
+                format!("{origin} is this gateway's host, but its own pages are {own} ones"),
             ),
         };
         Refused::new(StatusCode::FORBIDDEN, name, sentence)
@@ -228,7 +238,7 @@ mod tests {
     }
 
     fn verdict(request: &Request<Empty<Bytes>>, rules: &Live) -> (u16, &'static str) {
-        match judge(request, rules, PEER, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))) {
+        match judge(request, rules, PEER) {
             Ok(granted) => (granted.response.status().as_u16(), "granted"),
             Err(refused) => (refused.status.as_u16(), refused.name),
         }
@@ -236,8 +246,7 @@ mod tests {
 
     #[test]
     fn grants_a_proper_upgrade() {
-        let granted = judge(&request("/pulsar", |_| ()), &rules(), PEER, IpAddr::V4(Ipv4Addr::LOCALHOST))
-            .expect("granted");
+        let granted = judge(&request("/pulsar", |_| ()), &rules(), PEER).expect("granted");
         // The example of RFC 6455.
         assert_eq!(granted.response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(verdict(&request("/pulsar?x=1", |_| ()), &rules()), (101, "granted"));
@@ -268,6 +277,16 @@ mod tests {
         };
         assert_eq!(verdict(&twice("host", "other.example"), &r), (400, "bad-host"));
         assert_eq!(verdict(&twice("origin", "https://gw.example"), &r), (403, "origin-refused"));
+        for (name, value) in [
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+            ("upgrade", "websocket"),
+        ] {
+            let again = request("/pulsar", move |headers| {
+                headers.append(name, HeaderValue::from_static(value));
+            });
+            assert_eq!(verdict(&again, &r), (400, "bad-upgrade"), "{name}");
+        }
     }
 
     #[test]
@@ -275,7 +294,8 @@ mod tests {
         let strict = Live::prepare(&GatewayConfig::new(([127, 0, 0, 1], 0).into())).expect("a configuration");
         assert_eq!(verdict(&request("/pulsar", |_| ()), &strict), (403, "origin-missing"));
         let own = request("/pulsar", |headers| {
-            headers.insert("origin", HeaderValue::from_static("https://gw.example"));
+            headers.insert("host", HeaderValue::from_static("192.0.2.1"));
+            headers.insert("origin", HeaderValue::from_static("http://192.0.2.1"));
         });
         assert_eq!(verdict(&own, &strict), (503, "no-upstream"));
     }

@@ -39,6 +39,9 @@ async fn same_origin_without_a_list_but_not_by_a_rebound_name() {
     let gateway = start(echo_upstream().await, |config| config.allow_missing_origin = false).await;
     let own = format!("http://{}", gateway.addr);
     drop(try_connect(gateway.addr, PATH, &[("origin", &own)]).await.expect("same origin"));
+    let by_name = format!("http://localhost:{}", gateway.addr.port());
+    let named = [("host", by_name.trim_start_matches("http://")), ("origin", by_name.as_str())];
+    drop(try_connect(gateway.addr, PATH, &named).await.expect("same origin by a name that nobody else has"));
     let port = gateway.addr.port();
     let local = format!("localhost:{port}");
     let (status, _) =
@@ -59,7 +62,7 @@ async fn without_an_upstream_nothing_is_forwarded() {
     let (status, body) = refused(gateway.addr, PATH, &[]).await;
     assert_eq!(status, 503);
     assert_eq!(body, "no-upstream: this gateway has no upstream configured and forwards nothing\n");
-    assert_eq!(raw(gateway.admin, b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await.0, 503);
+    assert_eq!(raw(gateway.admin, b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.0, 503);
     gateway.stop().await;
 }
 
@@ -79,14 +82,14 @@ async fn any_other_path_or_method() {
 #[tokio::test]
 async fn health_and_readiness() {
     let gateway = start(echo_upstream().await, |_| ()).await;
-    let (status, body) = raw(gateway.admin, b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (status, body) = raw(gateway.admin, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(status, 200);
     let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(body["status"], "ok");
-    let (status, body) = raw(gateway.admin, b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (status, body) = raw(gateway.admin, b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!((status, body.trim()), (200, r#"{"status":"ready"}"#));
-    assert_eq!(raw(gateway.admin, b"GET /pulsar HTTP/1.1\r\nhost: a\r\n\r\n").await.0, 404);
-    assert_eq!(raw(gateway.admin, b"POST /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.0, 405);
+    assert_eq!(raw(gateway.admin, b"GET /pulsar HTTP/1.1\r\nhost: localhost\r\n\r\n").await.0, 404);
+    assert_eq!(raw(gateway.admin, b"POST /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.0, 405);
     gateway.stop().await;
 }
 

@@ -177,6 +177,24 @@ async fn an_ipv4_address_mapped_into_ipv6() {
     gateway.stop().await;
 }
 
+/// To dial nobody's address is to dial this machine.
+#[tokio::test]
+async fn a_name_that_leads_to_nobody_s_address() {
+    let (addr, came) = counting_upstream().await;
+    let names: &[(&str, &[&str])] = &[
+        ("broker-0.pulsar.svc", &["0.0.0.0"]),
+        ("broker-1.pulsar.svc", &["::ffff:0.0.0.0"]),
+        ("broker-2.pulsar.svc", &["::"]),
+    ];
+    let (gateway, _) = listed(addr.port(), &["0.0.0.0/0", "::/0"], names).await;
+    for (name, _) in names {
+        let target = format!("{name}:{}", addr.port());
+        assert_closed(&mut named(&gateway, Some(&target)).await, 1008, "target-refused").await;
+    }
+    assert_eq!(came.load(Ordering::SeqCst), 0);
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_first_frame_that_is_none() {
     let (addr, came) = counting_upstream().await;
@@ -214,6 +232,82 @@ async fn cross_origin_and_missing_origin() {
         assert_eq!(refused(gateway.addr, PATH, &[("origin", origin)]).await.0, 403, "{origin}");
     }
     assert_eq!(came.load(Ordering::SeqCst), 0);
+    gateway.stop().await;
+}
+
+/// The gateway's own pages have its scheme; anything else at its host is another origin.
+#[tokio::test]
+async fn same_origin_by_another_scheme() {
+    let status = |behind_tls: bool, list: &'static [(&'static str, &'static str, u16)]| async move {
+        let gateway = start(nobody().await, |config| {
+            config.allow_missing_origin = false;
+            config.behind_tls = behind_tls;
+            config.host_names = vec!["gw.example".parse().expect("a name")];
+            config.upstream = None;
+        })
+        .await;
+        for (host, origin, status) in list {
+            let (got, body) = refused(gateway.addr, PATH, &[("host", host), ("origin", origin)]).await;
+            assert_eq!(got, *status, "{origin}: {body}");
+        }
+        gateway.stop().await;
+    };
+    // 503: let in, but there is no upstream.
+    let plain = &[
+        ("127.0.0.1", "http://127.0.0.1", 503),
+        ("gw.example", "http://gw.example", 503),
+        ("gw.example", "https://gw.example", 403),
+        ("127.0.0.1", "chrome-extension://127.0.0.1", 403),
+        ("127.0.0.1", "ftp://127.0.0.1", 403),
+    ];
+    status(false, plain).await;
+    let tls = &[
+        ("gw.example", "https://gw.example", 503),
+        ("gw.example", "http://gw.example", 403),
+        ("gw.example", "ftp://gw.example", 403),
+        ("gw.example:443", "http://gw.example:443", 403),
+    ];
+    status(true, tls).await;
+}
+
+/// A stranger's page whose name was made to lead here, wherever the gateway is.
+#[tokio::test]
+async fn a_rebound_name_off_loopback_and_at_the_admin_listener() {
+    let gateway = start(nobody().await, |config| {
+        config.allow_missing_origin = false;
+        config.listen = "0.0.0.0:0".parse().expect("an address");
+        config.host_names = vec!["gw.example".parse().expect("a name")];
+    })
+    .await;
+    let port = gateway.addr.port();
+    // Any address of this machine but loopback.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    let at = match socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) {
+        Ok(own) => SocketAddr::new(own.ip(), port),
+        Err(_) => SocketAddr::from(([127, 0, 0, 1], port)),
+    };
+    let evil = [("host", "evil.example"), ("origin", "http://evil.example")];
+    let (status, body) = refused(at, PATH, &evil).await;
+    assert_eq!(status, 403, "{body}");
+    for (host, status) in [
+        (format!("evil.example:{}", gateway.admin.port()), 421),
+        ("evil.example".to_owned(), 421),
+        ("localhost.evil.example".to_owned(), 421),
+        ("not a host".to_owned(), 421),
+        ("localhost".to_owned(), 200),
+        ("10.0.0.1:9090".to_owned(), 200),
+        ("[::1]:9090".to_owned(), 200),
+        ("gw.example:9090".to_owned(), 200),
+    ] {
+        for path in ["/connz", "/metrics", "/healthz"] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            let (got, body) = raw(gateway.admin, request.as_bytes()).await;
+            assert_eq!(got, status, "{host}{path}");
+            assert!(status == 200 || !body.contains("connections"), "{body}");
+        }
+    }
+    let two = b"GET /connz HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n";
+    assert_ne!(raw(gateway.admin, two).await.0, 200);
     gateway.stop().await;
 }
 
@@ -327,6 +421,8 @@ async fn header_smuggling() {
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let good = "host: gw\r\norigin: https://app.example\r\n";
     for (what, head) in [
+        ("two keys", format!("{good}sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")),
+        ("two versions", format!("{good}sec-websocket-version: 13\r\n")),
         (
             "two origins",
             "host: gw\r\norigin: https://app.example\r\norigin: https://evil.example\r\n".to_owned(),
@@ -448,7 +544,7 @@ async fn one_that_never_reads() {
         }
     })
     .await;
-    let closed = raw(gateway.admin, b"GET /connz?state=closed HTTP/1.1\r\nhost: a\r\n\r\n").await.1;
+    let closed = raw(gateway.admin, b"GET /connz?state=closed HTTP/1.1\r\nhost: localhost\r\n\r\n").await.1;
     assert!(closed.contains("slow-client"), "{closed}");
     drop(client);
     gateway.stop().await;
@@ -542,6 +638,15 @@ async fn one_origin_takes_all_it_can() {
     send(&mut other, *b"x").await;
     receive(&mut other, 1).await;
     drop((first, other));
+    // Nor does it help to be the gateway's own page by many addresses, as programs can say.
+    let own = |n: u8| async move {
+        let (host, origin) = (format!("10.0.0.{n}"), format!("http://10.0.0.{n}"));
+        try_connect(gateway.addr, PATH, &[("host", &host), ("origin", &origin)]).await.expect("upgraded")
+    };
+    let mut first = own(1).await;
+    send(&mut first, *b"x").await;
+    receive(&mut first, 1).await;
+    assert_closed(&mut own(2).await, 1013, "too-many-from-origin").await;
 }
 
 #[tokio::test]
@@ -628,7 +733,7 @@ async fn log_injection() {
     let mut client = try_connect(gateway.addr, &path, &[]).await.expect("let in");
     send(&mut client, *b"x").await;
     receive(&mut client, 1).await;
-    let (_, connz) = raw(gateway.admin, b"GET /connz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (_, connz) = raw(gateway.admin, b"GET /connz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let rows: Value = serde_json::from_str(&connz).expect("JSON");
     let shown = rows["connections"][0]["subject"].as_str().expect("a subject");
     assert!(shown.starts_with("mallory?2026") && !shown.contains('\u{202e}'), "{shown:?}");
@@ -637,10 +742,13 @@ async fn log_injection() {
         raw(gateway.addr, format!("GET {path} HTTP/1.1\r\nhost: a\r\norigin: {origin}\r\n\r\n").as_bytes())
             .await;
     }
+    let long = format!("{}://{}", "s".repeat(14_000), gateway.addr);
+    let (status, body) = refused(gateway.addr, PATH, &[("origin", &long)]).await;
+    assert!(status == 403 && body.len() < 300, "{status} {body}");
     drop(client);
     gateway.stop().await;
     let text = log.text();
-    assert!(text.contains("mallory"), "{text}");
+    assert!(text.contains("mallory") && !text.contains(&"s".repeat(100)), "{text}");
     for line in text.lines() {
         assert!(
             line.contains("pulsewire_gateway") || line.contains("TRACE") || line.contains("DEBUG"),
@@ -689,7 +797,7 @@ async fn secrets_in_logs_and_connz() {
     }
     let mut shown = log.text() + &format!("{kept:?}");
     for path in ["/connz?state=all", "/metrics", "/healthz", "/readyz"] {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         shown += &raw(gateway.admin, request.as_bytes()).await.1;
     }
     gateway.stop().await;
@@ -749,7 +857,7 @@ async fn a_client_that_makes_up_its_address() {
     assert_closed(&mut next, 1013, "too-many-from-address").await;
     let answer = refused(gateway.addr, PATH, &from("nonsense")).await;
     assert_eq!((answer.0, answer.1.split(':').next()), (400, Some("bad-forwarded-for")));
-    let shown = raw(gateway.admin, b"GET /connz HTTP/1.1\r\nhost: a\r\n\r\n").await.1;
+    let shown = raw(gateway.admin, b"GET /connz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.1;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     let first = &shown["connections"][0];
     assert_eq!(first["peer"], "198.51.100.1");

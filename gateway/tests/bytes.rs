@@ -11,7 +11,7 @@ use common::*;
 use futures_util::{SinkExt, StreamExt};
 use pulsewire_gateway::Narrow;
 use pulsewire_proto::wire::frame::{encode_command, encode_with_entry};
-use pulsewire_proto::wire::{CommandProducer, CommandSend};
+use pulsewire_proto::wire::{CommandGetTopicsOfNamespaceResponse, CommandProducer, CommandSend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -309,5 +309,41 @@ async fn small_frames_in_order_where_clients_are_narrowed() {
             sent.clear();
         }
     }
+    gateway.stop().await;
+}
+
+/// Larger than what a client's socket takes at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_list_of_topics_is_cut_and_comes_whole() {
+    let name = |n: usize| {
+        format!("persistent://public/default/{}-{n:060}", if n.is_multiple_of(2) { "in" } else { "secret" })
+    };
+    let list = |topics: Vec<String>| {
+        let list = CommandGetTopicsOfNamespaceResponse { request_id: 7, topics, ..Default::default() };
+        let mut out = BytesMut::new();
+        encode_command(&list.into(), &mut out);
+        out.freeze()
+    };
+    let all = list((0..40_000).map(name).collect());
+    let said = all.clone();
+    let addr = serve_upstream(move |mut tcp| {
+        let said = said.clone();
+        async move {
+            tcp.write_all(&said).await.expect("written");
+            let _ = tcp.read_u8().await;
+        }
+    })
+    .await;
+    let gateway = start(addr, |config| {
+        let mut narrow = Narrow::default();
+        narrow.consume = vec!["in-*".parse().expect("a topic")];
+        config.narrow = vec![narrow];
+    })
+    .await;
+    let seen = list((0..40_000).step_by(2).map(name).collect());
+    assert!(all.len() > 3 << 20 && seen.len() > 1 << 20, "{} and {}", all.len(), seen.len());
+    let mut client = connect(gateway.addr).await;
+    assert!(receive(&mut client, seen.len()).await == seen, "the list differs");
+    drop(client);
     gateway.stop().await;
 }

@@ -325,12 +325,12 @@ async fn shutdown_closes_everybody_and_says_so() {
     let stopping = gateway.begin_stop();
     // The clients have not answered: the gateway waits for them, and says that it takes no more.
     soon("readiness to end", async {
-        while raw(admin, b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await.0 != 503 {
+        while raw(admin, b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.0 != 503 {
             sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
-    assert_eq!(raw(admin, b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.0, 200);
+    assert_eq!(raw(admin, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.0, 200);
     assert!(TcpStream::connect(public).await.is_err(), "no new connections");
     for client in &mut clients {
         send(client, *b" and after").await;

@@ -174,7 +174,9 @@ fn configure(scratch: &Scratch, config: &str, pairs: &[CertifiedKey<KeyPair>], t
 }
 
 async fn admin(addr: SocketAddr, path: &str) -> String {
-    raw(addr, format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await.1
+    raw(addr, format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
+        .await
+        .1
 }
 
 fn figure(metrics: &str, name: &str) -> u64 {

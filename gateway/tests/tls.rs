@@ -134,7 +134,7 @@ async fn certificates_that_are_replaced_on_disk_are_taken() {
     let mut first = greeted(&gateway, &old).await.expect("the first certificate");
     scratch.file("cert.pem", new.cert.pem());
     soon("half a pair that is refused", async {
-        while !raw(gateway.admin, b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+        while !raw(gateway.admin, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await
             .1
             .contains("refused\"} 1")

@@ -14,7 +14,7 @@ use crate::support::{Broker, Process, Scratch, run};
 fn admin(address: &str, path: &str) -> String {
     let host = address.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut tcp = TcpStream::connect(host).expect("the admin listener");
-    write!(tcp, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
+    write!(tcp, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
@@ -24,7 +24,7 @@ fn admin(address: &str, path: &str) -> String {
 pub(crate) fn status(address: &str, path: &str) -> u16 {
     let host = address.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut tcp = TcpStream::connect(host).expect("the admin listener");
-    write!(tcp, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
+    write!(tcp, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).expect("an answer");
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
@@ -128,6 +128,31 @@ fn options_stand_over_the_file() {
     let mut gateway = Process::start(&[&arguments[..], &["--upstream", &broker.url]].concat());
     let url = gateway.said("gateway");
     run(&["produce", "t", "m", "--url", &url]).quiet_success();
+}
+
+/// Machines read its log: an object a line, the connection's id in each that is of one.
+#[test]
+fn the_log_as_json() {
+    let broker = Broker::start();
+    let arguments =
+        ["gateway", "--listen", "127.0.0.1:0", "--upstream", &broker.url, "--allow-missing-origin"];
+    let mut gateway = Process::start_with(&arguments, &[("PULSEWIRE_LOG", "json"), ("RUST_LOG", "info")]);
+    let url = gateway.said("gateway");
+    run(&["produce", "t", "m", "--url", &url]).quiet_success();
+    gateway.signal(Signal::TERM);
+    let ran = gateway.end();
+    let lines: Vec<Value> =
+        ran.stderr.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    let of = |message: &str| {
+        lines.iter().find(|line| line["message"] == message && line["span"]["id"] == 1).expect("a line")
+    };
+    let (open, closed) = (of("open"), of("closed"));
+    assert!(open["span"]["peer"].is_string(), "{open}");
+    assert!(closed["up"].as_u64().is_some_and(|up| up > 0) && closed["reason"].is_string(), "{closed}");
+
+    let wrong = Process::start_with(&arguments, &[("PULSEWIRE_LOG", "xml")]).end();
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.stderr.contains("PULSEWIRE_LOG"), "{wrong:?}");
 }
 
 /// A gateway with a configuration in a file that can be written anew.
@@ -286,7 +311,7 @@ fn connections_end_one_after_the_other_and_at_once_when_told_twice() {
         else {
             break;
         };
-        let _ = write!(tcp, "GET /connz HTTP/1.1\r\nhost: a\r\n\r\n");
+        let _ = write!(tcp, "GET /connz HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let mut answer = String::new();
         let _ = tcp.read_to_string(&mut answer);
         let Some((_, body)) = answer.split_once("\r\n\r\n") else { break };

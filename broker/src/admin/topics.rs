@@ -319,7 +319,7 @@ fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
         return Ok((partitions(&body)?, BTreeMap::new()));
     }
     let field = |name| body.get(name).cloned();
-    let count = field("partitions").unwrap_or(json!(0));
+    let count = field("partitions").filter(|count| !count.is_null()).unwrap_or(json!(0));
     Ok((partitions(&count)?, properties(&field("properties").unwrap_or_default())?))
 }
 

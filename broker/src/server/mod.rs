@@ -12,6 +12,7 @@
 
 mod admin;
 mod engine;
+mod frames;
 mod listeners;
 mod old_certificates;
 mod socket;
