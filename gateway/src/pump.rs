@@ -279,8 +279,16 @@ impl Pump {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Ending>> {
         // A client that sends nothing but what goes nowhere leaves others their turn.
         for _ in 0..MANY {
-            if let Some(piece) = self.filter.as_mut().and_then(|filter| filter.next()) {
-                return Poll::Ready(Ok(piece));
+            if let Some(filter) = &mut self.filter {
+                let told = filter.has_replies();
+                let next = filter.next();
+                if !told && filter.has_replies() {
+                    // The other direction may have had its turn.
+                    cx.waker().wake_by_ref();
+                }
+                if let Some(piece) = next.transpose() {
+                    return Poll::Ready(piece);
+                }
             }
             if self.is_paced(UP) || self.filter.as_ref().is_some_and(|filter| filter.is_full()) {
                 return Poll::Pending;
@@ -355,10 +363,18 @@ impl Pump {
             self.take(DOWN, got);
             self.rest_down = match &mut self.filter {
                 None => self.gathered.split().freeze(),
-                Some(filter) => match filter.down(&mut self.gathered) {
-                    Ok(bytes) => bytes,
-                    Err(ending) => return Poll::Ready(ending),
-                },
+                Some(filter) => {
+                    let full = filter.is_full();
+                    let down = filter.down(&mut self.gathered);
+                    if full && !filter.is_full() {
+                        // The other direction has waited for it.
+                        cx.waker().wake_by_ref();
+                    }
+                    match down {
+                        Ok(bytes) => bytes,
+                        Err(ending) => return Poll::Ready(ending),
+                    }
+                }
             };
             if let Err(ending) = self.say_down() {
                 return Poll::Ready(ending);
@@ -498,6 +514,9 @@ impl Pump {
             self.forget_up();
         }
         let mut in_order = ending == Ending::ClientClosed;
+        if let Some(filter) = &mut self.filter {
+            filter.mute();
+        }
         if let Some(frame) = close
             && Pin::new(&mut self.client).start_send(Message::Close(Some(frame))).is_ok()
         {
