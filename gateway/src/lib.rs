@@ -49,9 +49,11 @@
 //! | 1001 | `upstream-closed` | the upstream ended the connection in order |
 //! | 1001 | `idle-timeout` | nothing was carried either way for `idle_timeout` |
 //! | 1002 | `websocket-protocol` | the client broke RFC 6455 |
+//! | 1002 | `Protocol violation`, without a sentence | the client's own close had a code that must not be sent |
 //! | 1002 | `first-frame` | the first frame is no CONNECT, where the gateway has to read it |
 //! | 1002 | `bad-frame` | no frame of the Pulsar protocol, where they are narrowed |
 //! | 1003 | `text-message` | the client sent text |
+//! | 1007 | `invalid-utf8` | the client sent text, or a reason with its close, that is not UTF-8 |
 //! | 1008 | `slow-client` | the client did not take one buffer within `slow_client_timeout` |
 //! | 1008 | `rate-limit` | the client sent more than `bytes_per_second`, and `over_rate` is to close |
 //! | 1008 | `token-missing`, `token-ambiguous`, `token-malformed`, `token-algorithm`, `token-signature`, `token-expired`, `token-not-yet-valid`, `token-issuer`, `token-audience`, `token-unmapped` | the token of a page is refused, or has expired since |
