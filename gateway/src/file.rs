@@ -43,7 +43,7 @@ impl GatewayConfig {
         let text = std::fs::read_to_string(path)
             .map_err(|error| failed(Problem::Unreadable { path: path.to_owned(), why: error.to_string() }))?;
         let table: Table =
-            text.parse().map_err(|error: toml::de::Error| failed(Problem::NotToml(error.to_string())))?;
+            text.parse().map_err(|error: toml::de::Error| failed(Problem::NotToml(place(&text, &error))))?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut wrong = Vec::new();
         self.read_table(Keys { table, path: String::new(), directory: &directory, wrong: &mut wrong });
@@ -172,6 +172,22 @@ impl GatewayConfig {
         }
         keys.end();
     }
+}
+
+/// What is wrong and where, without the text there: it may be a secret.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let said = error.message().lines().next().unwrap_or_default();
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+    format!("line {line}, column {column}: {said}")
+}
+
+/// A value as it may be shown: without a user's name and password.
+fn without_credentials(text: String) -> String {
+    let Some(at) = text.rfind('@') else { return text };
+    let from = text.find("://").map_or(0, |scheme| scheme + 3).min(at);
+    format!("{}...{}", &text[..from], &text[at..])
 }
 
 /// Where the admin listener is: `address:port`, or a port alone, which is on loopback.
@@ -330,7 +346,10 @@ impl Keys<'_> {
     fn one<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<T> {
         let text = self.text(key)?;
         text.parse()
-            .map_err(|error: T::Err| self.wrong(key, Problem::Value { value: text, why: error.to_string() }))
+            .map_err(|error: T::Err| {
+                let why = error.to_string();
+                self.wrong(key, Problem::Value { value: without_credentials(text), why });
+            })
             .ok()
     }
 
@@ -346,7 +365,7 @@ impl Keys<'_> {
                     Ok(value) => all.push(value),
                     Err(error) => {
                         let why = T::Err::to_string(&error);
-                        self.wrong(key, Problem::Value { value: text, why });
+                        self.wrong(key, Problem::Value { value: without_credentials(text), why });
                     }
                 },
                 _ => self.expected(key, "a list of texts"),

@@ -934,6 +934,27 @@ async fn secrets_in_logs_and_connz() {
     }
 }
 
+/// Nor of a file that is refused, whatever is wrong with it.
+#[tokio::test]
+async fn secrets_in_configuration_errors() {
+    let scratch = Scratch::new();
+    for (text, said) in [
+        ("upstream = \"pulsar://me:hunter2@x\"", "credentials do not belong"),
+        ("upstream = \"http://me:hunter2@x\"", "credentials do not belong"),
+        ("allow_origins = [\"https://me:hunter2@x\"]", "https://...@x"),
+        ("listen = \"127.0.0.1:1\"\nsecret = \"hunter2-and-no-end\nx = 1", "line 2"),
+        ("secret = hunter2", "line 1"),
+        ("[tokens]\nsecret = \"hunter2\"", "tokens.secret: no such key"),
+    ] {
+        let mut config = GatewayConfig::new(LOOPBACK.parse().expect("an address"));
+        let shown = match config.read_file(&scratch.file("gateway.toml", text)) {
+            Ok(wrong) => config.validate_read(wrong).expect_err("wrong").to_string(),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(shown.contains(said) && !shown.contains("hunter2"), "{text}: {shown}");
+    }
+}
+
 #[tokio::test]
 async fn secrets_do_not_outlive_a_refused_configuration() {
     let scratch = Scratch::new();
