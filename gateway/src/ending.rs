@@ -44,6 +44,8 @@ pub(crate) enum Ending {
     ClientProtocol,
     /// The client did not take what was sent to it.
     SlowClient,
+    /// The client did not finish a message.
+    SlowMessage,
     /// Nothing was carried either way.
     Idle,
     /// Every place was taken.
@@ -96,6 +98,7 @@ impl Ending {
                 (Protocol, "websocket-protocol", "the client broke the WebSocket protocol")
             }
             Ending::SlowClient => (Policy, "slow-client", "the client did not take its data in time"),
+            Ending::SlowMessage => (Policy, "slow-message", "the client did not finish a message in time"),
             Ending::Idle => (Away, "idle-timeout", "nothing was sent or received for too long"),
             Ending::TooManyConnections => {
                 (Again, "too-many-connections", "the gateway is full, try again later")
@@ -221,6 +224,7 @@ mod tests {
             Ending::InvalidUtf8,
             Ending::ClientProtocol,
             Ending::SlowClient,
+            Ending::SlowMessage,
             Ending::Idle,
             Ending::TooManyConnections,
             Ending::TooManyFromAddress,

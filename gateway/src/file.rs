@@ -166,6 +166,7 @@ impl GatewayConfig {
             limits.duration("handshake_timeout", &mut own.handshake_timeout);
             limits.duration("connect_timeout", &mut own.connect_timeout);
             limits.duration("idle_timeout", &mut own.idle_timeout);
+            limits.duration("message_timeout", &mut own.message_timeout);
             limits.duration("slow_client_timeout", &mut own.slow_client_timeout);
             limits.duration("close_timeout", &mut own.close_timeout);
             limits.end();
@@ -463,6 +464,7 @@ mod tests {
             handshake_timeout = "1s"
             connect_timeout = "2s"
             idle_timeout = "10m"
+            message_timeout = "7s"
             slow_client_timeout = "1500ms"
             close_timeout = "3s"
             lame_duck = "1m"
@@ -488,6 +490,7 @@ mod tests {
         let ms = |d: Duration| d.as_millis();
         assert_eq!((ms(limits.handshake_timeout), ms(limits.connect_timeout)), (1000, 2000));
         assert_eq!((ms(limits.idle_timeout), ms(limits.close_timeout)), (600_000, 3000));
+        assert_eq!(ms(limits.message_timeout), 7000);
         assert_eq!((ms(limits.slow_client_timeout), ms(limits.lame_duck)), (1500, 60_000));
         assert_eq!((limits.max_connections_per_address, limits.max_connections_per_origin), (5, Some(6)));
         assert_eq!((limits.bytes_per_second, limits.over_rate), (Some(9000), crate::OverRate::Close));

@@ -533,6 +533,91 @@ async fn a_frame_header_for_four_gigabytes() {
     gateway.stop().await;
 }
 
+/// What has come of a message is held until it is whole.
+#[tokio::test]
+async fn messages_that_are_never_finished() {
+    let gateway = start(echo_upstream().await, |config| config.limits.message_timeout = SHORT).await;
+    let part = |head: &[u8], len: usize| [head, &vec![0; len]].concat();
+    let whole = part(&[0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0], 60_000);
+    // A part of a frame; a fragment, with pings between.
+    for (first, next) in [
+        (whole, vec![0]),
+        (part(&[0x02, 0xfe, 0x10, 0, 0, 0, 0, 0], 0x1000), vec![0x89, 0x81, 0, 0, 0, 0, b'x']),
+    ] {
+        let mut client = connect(gateway.addr).await;
+        client.get_mut().write_all(&first).await.expect("sent");
+        let since = Instant::now();
+        let (mut read, mut said) = (vec![0; 4096], Vec::new());
+        // However often a little more comes.
+        while !said.windows(12).any(|it| it == b"slow-message") {
+            assert!(since.elapsed() < SHORT * 10, "never cut");
+            let _ = client.get_mut().write_all(&next).await;
+            if let Ok(Ok(n)) =
+                tokio::time::timeout(Duration::from_millis(20), client.get_mut().read(&mut read)).await
+            {
+                said.extend_from_slice(&read[..n]);
+            }
+        }
+        assert!(since.elapsed() > SHORT / 2, "at once");
+    }
+    // Those that finish theirs may take their time, pings in two parts and all.
+    let mut client = connect(gateway.addr).await;
+    for _ in 0..3 {
+        client.get_mut().write_all(&[0x89, 0x81, 0, 0]).await.expect("sent");
+        sleep(SHORT / 10).await;
+        client.get_mut().write_all(&[0, 0, b'x']).await.expect("sent");
+        sleep(SHORT * 2).await;
+        send(&mut client, *b"whole").await;
+        assert_eq!(receive(&mut client, 5).await, b"whole");
+    }
+    drop(client);
+    gateway.stop().await;
+}
+
+/// Those that have said nothing make room for those who come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_of_many_addresses() {
+    let gateway = start(echo_upstream().await, |config| {
+        config.listen = "0.0.0.0:0".parse().expect("an address");
+        config.limits.handshake_timeout = Duration::from_secs(30);
+    })
+    .await;
+    let port = gateway.addr.port();
+    let mut silent = Vec::new();
+    for address in 2..11u8 {
+        for _ in 0..128 {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::from(([127, 0, 0, address], 0))).expect("bound");
+            silent.push(socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await.expect("connected"));
+        }
+    }
+    let since = Instant::now();
+    let mut client = connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    send(&mut client, *b"served").await;
+    assert_eq!(receive(&mut client, 6).await, b"served");
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    drop((client, silent));
+    gateway.stop().await;
+}
+
+/// A probe has a second.
+#[tokio::test]
+async fn silent_connections_to_the_admin_listener() {
+    let gateway = start(echo_upstream().await, |_| ()).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(gateway.admin).await.expect("connected"));
+    }
+    let since = Instant::now();
+    let answer = raw(gateway.admin, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(answer.0, 200);
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    // And they are not let be for long.
+    is_cut(silent.last_mut().expect("one")).await;
+    drop(silent);
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_never_reads() {
     let (addr, written) = flooding_upstream().await;
