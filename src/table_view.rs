@@ -208,7 +208,7 @@ impl TableView {
         drop(reader);
         poll_fn(|cx| {
             let mut state = self.handle.view.lock();
-            last.retain(|(topic, last)| !covers(state.table.last_read(topic), *last));
+            last.retain(|(topic, last)| !state.table.has_read(topic, *last));
             if last.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -231,12 +231,6 @@ impl TableView {
             None => Ok(()),
         }
     }
-}
-
-/// Whether what was read reaches `last`.
-fn covers(read: Option<MessageId>, last: MessageId) -> bool {
-    let place = |id: MessageId| (id.ledger_id as i64, id.entry_id as i64, id.batch_index);
-    place(last).1 < 0 || read.is_some_and(|read| place(read) >= place(last))
 }
 
 impl std::fmt::Debug for TableView {

@@ -235,6 +235,81 @@ fn huge_bodies_and_what_is_no_http_are_refused() {
     assert_eq!((answers.status, answers.body.as_str()), (200, ""));
 }
 
+/// What clients of others send that `pulsar-admin` does not.
+#[test]
+fn calls_as_other_clients_make_them() {
+    let at = broker();
+    let topic = "/admin/v2/persistent/public/default/parts";
+    let described = "content-type: application/vnd.partitioned-topic-metadata+json\r\n";
+    let json = "content-type: application/json\r\n";
+    let ask = |method: &str, path: &str, kind: &str, body: &str| {
+        let heard = call_as(&at, method, path, kind, body);
+        (heard.status, heard.body)
+    };
+    let made =
+        ask("PUT", &format!("{topic}/partitions"), described, r#"{"partitions":2,"properties":{"a":"b"}}"#);
+    assert_eq!(made.0, 204);
+    let (_, told) = ask("GET", &format!("{topic}/partitions"), "", "");
+    assert!(told.contains(r#""partitions":2"#) && told.contains(r#"{"a":"b"}"#), "{told}");
+    assert_eq!(ask("PUT", &format!("{topic}/properties"), json, r#"{"c":"d"}"#).0, 204);
+    assert_eq!(ask("DELETE", &format!("{topic}/properties?key=a"), "", "").0, 204);
+    assert_eq!(ask("POST", &format!("{topic}/partitions"), json, "\"3\"").0, 204);
+    assert_eq!(ask("GET", &format!("{topic}/properties"), "", ""), (200, r#"{"c":"d"}"#.to_owned()));
+    for (body, status) in [("true", 400), ("\"x\"", 400), ("null", 400), ("\" 3 \"", 204)] {
+        assert_eq!(ask("PUT", &format!("{topic}-2/partitions"), json, body).0, status, "{body}");
+    }
+
+    let place = "/admin/v2/namespaces/public/suites";
+    let body = r#"{"auth_policies":{"namespace_auth":{"joe":["produce"]}}}"#;
+    assert_eq!(ask("PUT", place, json, body).0, 204);
+    assert_eq!(
+        ask("GET", &format!("{place}/permissions"), "", ""),
+        (200, r#"{"joe":["produce"]}"#.to_owned())
+    );
+    assert_eq!(ask("POST", &format!("{place}/permissions/subscription/s"), json, r#"["a","b"]"#).0, 204);
+    assert_eq!(ask("DELETE", &format!("{place}/permissions/s/a"), "", "").0, 204);
+    let (_, all) = ask("GET", place, "", "");
+    assert!(
+        all.contains(r#""subscription_auth_roles":{"s":["b"]}"#) && all.contains(r#"{"joe":["produce"]}"#),
+        "{all}"
+    );
+    for (method, setting, body, heard) in [
+        ("POST", "backlogQuota", r#"{"limit":"1024","policy":"producer_request_hold"}"#, ""),
+        ("PUT", "offloadThresholdInSeconds", "60", ""),
+        ("PUT", "offloadThresholdInSeconds", "-60", "Invalid value for offloadThresholdInSecond"),
+        ("POST", "subscriptionExpirationTime", "-1", "Invalid value for subscription expiration time"),
+        ("POST", "messageTTL", "-1", "Invalid value for message TTL"),
+        ("POST", "offloadPolicies", r#"{"managedLedgerOffloadDriver":"aws-s3"}"#, ""),
+        ("POST", "persistence/bookieAffinity", r#"{"bookkeeperAffinityGroupPrimary":"a"}"#, ""),
+        ("POST", "replication", r#"["nowhere"]"#, "Invalid cluster id: nowhere"),
+        ("POST", "0x00000000_0x40000000/clearBacklog", "", ""),
+        ("POST", "1_2/clearBacklog", "", "Invalid bundle range 1_2"),
+    ] {
+        let (status, said) = ask(method, &format!("{place}/{setting}"), json, body);
+        assert!(said.contains(heard) && heard.is_empty() == (status == 204), "{setting}: {status} {said}");
+    }
+    assert_eq!(ask("GET", &format!("{place}/offloadThresholdInSeconds"), "", "").1, "60");
+    assert!(ask("GET", &format!("{place}/backlogQuotaMap"), "", "").1.contains(r#""limitSize":1024"#));
+    assert!(ask("GET", &format!("{place}/offloadPolicies"), "", "").1.contains("aws-s3"));
+    assert_eq!(ask("DELETE", &format!("{place}/removeOffloadPolicies"), "", "").0, 204);
+    assert_eq!(ask("GET", &format!("{place}/offloadPolicies"), "", ""), (200, String::new()));
+
+    let settings = "/admin/v2/brokers/configuration";
+    assert_eq!(ask("POST", &format!("{settings}/maxTenants/7"), "", "").0, 204);
+    assert_eq!(ask("GET", &format!("{settings}/values"), "", "").1, r#"{"maxTenants":"7"}"#);
+    assert_eq!(ask("DELETE", &format!("{settings}/maxTenants"), "", "").0, 204);
+    assert_eq!(ask("POST", &format!("{settings}/clusterName/x"), "", "").0, 412);
+
+    // Transaction coordinators are found as partitions of a topic that is not there.
+    let assign = "persistent/pulsar/system/transaction_coordinator_assign";
+    assert!(ask("GET", &format!("/admin/v2/{assign}/partitions"), "", "").1.contains(r#""partitions":16"#));
+    assert_eq!(ask("GET", &format!("/lookup/v2/topic/{assign}-partition-3"), "", "").0, 200);
+    assert_eq!(ask("GET", "/status.html", "", ""), (200, "OK".to_owned()));
+    let none = "/admin/v2/non-persistent/public/default/none";
+    assert_eq!(ask("PUT", none, "", "").0, 204);
+    assert_eq!(ask("GET", &format!("{none}/lastMessageId"), "", "").0, 405);
+}
+
 #[test]
 fn settings_that_are_only_kept_are_named_as_such() {
     let description = call(&broker(), "GET", "/openapi.json", "").json();

@@ -90,9 +90,9 @@ fn same(what: &str, one: &str, other: &str) {
 #[ignore = "run by the suite foreign clients, which has that client"]
 fn the_python_client_sees_the_same() {
     let python = std::env::var_os("PULSEWIRE_PYTHON").expect("PULSEWIRE_PYTHON is set");
-    compare("python", |service, _| {
+    compare("python", |service, admin| {
         let mut command = Command::new(&python);
-        command.arg(here().join("client.py")).arg(service);
+        command.arg(here().join("client.py")).args([service, admin]);
         command
     });
 }

@@ -237,6 +237,138 @@ async fn certificates_are_roles_on_both_ports() {
     serving.abort();
 }
 
+/// An element of DER.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag, 0x82];
+    out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+    out.extend(content);
+    out
+}
+
+/// The first element: its tag, what is in it, and what comes after it.
+fn element(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
+    let (start, len) = match bytes[1] {
+        0x81 => (3, usize::from(bytes[2])),
+        0x82 => (4, usize::from(bytes[2]) << 8 | usize::from(bytes[3])),
+        short => (2, usize::from(short)),
+    };
+    (bytes[0], &bytes[start..start + len], &bytes[start + len..])
+}
+
+/// A certificate of version 1 with what another says.
+fn old(new: &rcgen::Certificate, signer: &rcgen::KeyPair) -> rustls::pki_types::CertificateDer<'static> {
+    use rcgen::SigningKey;
+    let (_, whole, _) = element(new.der());
+    let (_, mut fields, rest) = element(whole);
+    let way = &rest[..rest.len() - element(rest).2.len()];
+    let mut kept = Vec::new();
+    while !fields.is_empty() {
+        let (tag, _, next) = element(fields);
+        // Neither the version nor extensions.
+        if tag != 0xA0 && tag != 0xA3 {
+            kept.extend(&fields[..fields.len() - next.len()]);
+        }
+        fields = next;
+    }
+    let kept = der(0x30, &kept);
+    let signature = der(0x03, &[&[0][..], &signer.sign(&kept).unwrap()].concat());
+    der(0x30, &[&kept[..], way, &signature].concat()).into()
+}
+
+/// Shows a certificate that rustls itself would not.
+#[derive(Debug)]
+struct Shows(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// As `openssl x509 -req` makes them, and the instructions for mTLS that people follow.
+#[tokio::test]
+async fn certificates_of_version_1_are_roles_too() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let authority = || {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "an authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap(), params, key)
+    };
+    let issue = |name: &str, year: i32, params: &CertificateParams, signer: &KeyPair| {
+        let mut wanted = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        wanted.distinguished_name.push(DnType::CommonName, name);
+        wanted.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let issuer = Issuer::from_params(params, signer);
+        let made = wanted.signed_by(&key, &issuer).unwrap();
+        (old(&made, signer), made, key)
+    };
+    let (ca, params, signer) = authority();
+    let (_, other, stranger) = authority();
+    let (_, server, server_key) = issue("localhost", 2900, &params, &signer);
+    let access = Access {
+        authenticator: Arc::new(Methods { certificates: true, ..Methods::default() }),
+        superusers: Some(["boss".to_owned()].into()),
+        refresh_check: Duration::from_secs(60),
+    };
+    let tls = TlsConfig {
+        listen: any_port(),
+        admin_listen: None,
+        client_ca_pem: Some(ca.pem().into_bytes()),
+        cert_pem: server.pem().into_bytes(),
+        key_pem: server_key.serialize_pem().into_bytes(),
+    };
+    let broker = BrokerConfig { access: Some(Arc::new(access)), ..BrokerConfig::default() };
+    let server =
+        Server::bind(ServerConfig { tls: Some(tls), broker, ..ServerConfig::default() }).await.unwrap();
+    let addr = server.tls_addr().unwrap();
+    let serving = tokio::spawn(server.run(std::future::pending()));
+
+    let good = issue("boss", 2900, &params, &signer);
+    let strange = issue("boss", 2900, &other, &stranger);
+    let expired = issue("boss", 2001, &params, &signer);
+    for (what, cert, key, taken) in [
+        ("good", &good.0, &good.2, true),
+        ("of another authority", &strange.0, &strange.2, false),
+        ("of another's key", &good.0, &strange.2, false),
+        ("expired", &expired.0, &expired.2, false),
+    ] {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(ca.der().clone()).unwrap();
+            let key =
+                rustls::crypto::ring::sign::any_supported_type(&key.serialize_der().try_into().unwrap());
+            let shown = rustls::sign::CertifiedKey::new(vec![cert.clone()], key.unwrap());
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_client_cert_resolver(Arc::new(Shows(Arc::new(shown))));
+            let stream = TcpStream::connect(addr).await.unwrap();
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let stream = connector.connect("localhost".try_into().unwrap(), stream).await;
+            let Ok(stream) = stream else {
+                assert!(!taken, "{what} {version:?}");
+                continue;
+            };
+            let mut client = Client { stream, frames: FrameDecoder::new(64 << 20) };
+            let hello = CommandConnect { auth_method_name: Some("tls".to_owned()), ..connect() };
+            let mut out = BytesMut::new();
+            encode_command(&hello.into(), &mut out);
+            let _ = client.stream.write_all(&out).await;
+            assert_eq!(client.frame().await.is_some(), taken, "{what} {version:?}");
+        }
+    }
+    serving.abort();
+}
+
 #[tokio::test]
 async fn a_bad_certificate_is_told_at_once() {
     let tls = TlsConfig {

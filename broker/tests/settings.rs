@@ -110,6 +110,8 @@ fn topics_that_want_encryption() {
     let c = w.client();
     w.produce(c, 9, TOPIC);
     set(&mut w, "encryptionRequired", "true");
+    w.settle();
+    assert!(matches!(w.hear(c), Command::CloseProducer(CommandCloseProducer { producer_id: 9, .. })));
     let (error, text) = refusal(w.ask(c, producer_on(1, TOPIC)));
     assert_eq!((error, text), (ServerError::METADATA_ERROR, format!("Encryption is required in {TOPIC}")));
     let encrypting = CommandProducer { encrypted: Some(true), ..producer_on(1, TOPIC) };

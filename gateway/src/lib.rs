@@ -232,7 +232,7 @@ impl Gateway {
 
         let watching = tasks.spawn(replaced::run(Arc::clone(&core), seen));
 
-        info!(%address, tls = config.tls.is_some(), upstream = ?config.upstream.as_ref().map(ToString::to_string), "listening");
+        info!(%address, tls = config.tls.is_some(), upstream = config.upstream.as_ref().map(tracing::field::display), "listening");
         let slots = Arc::new(Semaphore::new(HANDSHAKES));
         let queue = Arc::<Queue>::default();
         let mut connections = JoinSet::new();

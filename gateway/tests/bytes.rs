@@ -320,7 +320,7 @@ async fn small_frames_in_order_where_clients_are_narrowed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_list_of_topics_is_cut_and_comes_whole() {
     let name = |n: usize| {
-        format!("persistent://public/default/{}-{n:060}", if n % 2 == 0 { "in" } else { "secret" })
+        format!("persistent://public/default/{}-{n:060}", if n.is_multiple_of(2) { "in" } else { "secret" })
     };
     let list = |topics: Vec<String>| {
         let list = CommandGetTopicsOfNamespaceResponse { request_id: 7, topics, ..Default::default() };

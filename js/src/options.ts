@@ -79,7 +79,10 @@ export interface SubscribeOptions {
   receiverQueueSize?: number;
   /** The consumer's name; one is made up when it is left out. */
   name?: string;
-  /** After what time a negatively acknowledged message is asked for again, in milliseconds. Default 60 000. */
+  /**
+   * After what time a negatively acknowledged message is asked for again, in milliseconds; it may be 256 ms more.
+   * Default 60 000.
+   */
   negativeAckRedeliveryDelay?: number;
   /** Who is served first in a shared subscription: 0, the default, before 1 and so on. */
   priorityLevel?: number;

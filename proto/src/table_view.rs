@@ -198,10 +198,11 @@ impl TableView {
         self.used
     }
 
-    /// The last message of a topic that was read.
+    /// Whether all of a topic was read up to `last`, which may be the id of a topic without messages.
     #[must_use]
-    pub fn last_read(&self, topic: &str) -> Option<MessageId> {
-        self.read.get(topic).copied()
+    pub fn has_read(&self, topic: &str, last: MessageId) -> bool {
+        let place = |id: MessageId| (id.ledger_id as i64, id.entry_id as i64, id.batch_index);
+        place(last).1 < 0 || self.read.get(topic).is_some_and(|read| place(*read) >= place(last))
     }
 
     // ---- listeners ----

@@ -353,7 +353,7 @@ impl ConsumerBuilder {
     }
 
     /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks of
-    /// messages that are not whole hold together in each partition and topic. A larger message is received as `Corrupted`. Default:
+    /// messages that are not whole hold together, of all partitions and topics. A larger message is received as `Corrupted`. Default:
     /// 128 MiB, but never less than the largest message that the broker takes. (Java has no such limit.)
     pub fn max_uncompressed_size(self, bytes: usize) -> Self {
         self.set(move |c| c.max_uncompressed_size = bytes)

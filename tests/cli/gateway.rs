@@ -130,6 +130,31 @@ fn options_stand_over_the_file() {
     run(&["produce", "t", "m", "--url", &url]).quiet_success();
 }
 
+/// Machines read its log: an object a line, the connection's id in each that is of one.
+#[test]
+fn the_log_as_json() {
+    let broker = Broker::start();
+    let arguments =
+        ["gateway", "--listen", "127.0.0.1:0", "--upstream", &broker.url, "--allow-missing-origin"];
+    let mut gateway = Process::start_with(&arguments, &[("PULSEWIRE_LOG", "json"), ("RUST_LOG", "info")]);
+    let url = gateway.said("gateway");
+    run(&["produce", "t", "m", "--url", &url]).quiet_success();
+    gateway.signal(Signal::TERM);
+    let ran = gateway.end();
+    let lines: Vec<Value> =
+        ran.stderr.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    let of = |message: &str| {
+        lines.iter().find(|line| line["message"] == message && line["span"]["id"] == 1).expect("a line")
+    };
+    let (open, closed) = (of("open"), of("closed"));
+    assert!(open["span"]["peer"].is_string(), "{open}");
+    assert!(closed["up"].as_u64().is_some_and(|up| up > 0) && closed["reason"].is_string(), "{closed}");
+
+    let wrong = Process::start_with(&arguments, &[("PULSEWIRE_LOG", "xml")]).end();
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.stderr.contains("PULSEWIRE_LOG"), "{wrong:?}");
+}
+
 /// A gateway with a configuration in a file that can be written anew.
 struct Configured {
     process: Process,

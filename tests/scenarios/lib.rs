@@ -208,6 +208,7 @@ scenarios! {
         c10_the_timeout_has_a_backoff_of_its_own,
         c10_a_cumulative_ack_ends_the_wait,
         c11_what_is_put_off_comes_again_later,
+        c11_letters_go_where_older_clients_had_them if |e| !e.proxied,
         c11_on_one_consumer_all_before_is_done_with,
         c11_nothing_is_put_off_unasked,
         c12_the_dead_letter_topic_begins_with_a_subscription,

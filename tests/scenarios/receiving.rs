@@ -394,6 +394,7 @@ pub(crate) async fn c23_an_auto_scaled_queue_grows_with_its_use(env: Env) -> Out
     let size = || consumer.state().map(|s| s.receiver_queue_size);
     same("its size at first", size(), Some(1))?;
     publish(&client, &env.topic(), 0..500).await?;
+    until("one waits", || consumer.state().is_some_and(|state| state.queued_messages > 0)).await?;
     sleep(300 * MS).await;
     same(
         "it does not grow unused",

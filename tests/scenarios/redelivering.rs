@@ -161,10 +161,14 @@ pub(crate) async fn c35_many_negative_acks_keep_their_time(env: Env) -> Outcome 
 
 /// What a letter says of where it comes from.
 fn origin(message: &Message, topic: &str) -> Outcome {
+    origin_of(message, topic, "s")
+}
+
+fn origin_of(message: &Message, topic: &str, subscription: &str) -> Outcome {
     let properties: BTreeMap<_, _> = message.properties().into_iter().collect();
     let get = |name: &str| properties.get(name).cloned().unwrap_or_default();
     same("REAL_TOPIC", get("REAL_TOPIC"), topic.to_owned())?;
-    same("REAL_SUBSCRIPTION", get("REAL_SUBSCRIPTION"), "s".to_owned())?;
+    same("REAL_SUBSCRIPTION", get("REAL_SUBSCRIPTION"), subscription.to_owned())?;
     same("the ids", get("ORIGIN_MESSAGE_ID"), get("ORIGIN_MESSAGE_IDY_TIME"))?;
     holds("the id is one", get("ORIGIN_MESSAGE_ID").parse::<MessageId>().is_ok())
 }
@@ -343,6 +347,36 @@ pub(crate) async fn c11_what_is_put_off_comes_again_later(env: Env) -> Outcome {
     // All of it is acknowledged, on both topics.
     let again = shared(&env, &client).enable_retry(true).subscribe().await.map_err(text)?;
     silence(&again, ms(500)).await?;
+    client.close().await.map_err(text)
+}
+
+/// Topics that the first clients made for letters are used, as Java uses them.
+pub(crate) async fn c11_letters_go_where_older_clients_had_them(env: Env) -> Outcome {
+    let client = env.client()?;
+    // Of a subscription that no other run has, as these names are the namespace's.
+    let subscription = format!("older-{}", env.unique);
+    let older = |suffix: &str| format!("persistent://public/default/{subscription}-{suffix}");
+    for (there, part) in [(&["RETRY"][..], "one"), (&["RETRY", "DLQ"], "both")] {
+        let topic = format!("{}-{part}", env.topic());
+        for suffix in there {
+            let made = client.producer(older(suffix)).create().await.map_err(text)?;
+            made.close().await.map_err(text)?;
+        }
+        let consumer = client.consumer(&topic, &subscription).subscription_type(SubscriptionType::Shared);
+        let consumer = consumer.dead_letter_policy(DeadLetterPolicy::new(1)).enable_retry(true);
+        let consumer = consumer.subscribe().await.map_err(text)?;
+        same("topics", consumer.topics(), vec![topic.clone(), older("RETRY")])?;
+        let buried = if there.len() == 1 { format!("{topic}-{subscription}-DLQ") } else { older("DLQ") };
+        let dead = from_earliest(&client, &buried, "inspection").await?;
+        publish(&client, &topic, 1).await?;
+        for came_from in [topic.clone(), older("RETRY")] {
+            let message = next(&consumer).await?;
+            same("topic", message.topic(), came_from.as_str())?;
+            consumer.reconsume_later(&message, ms(100)).await.map_err(text)?;
+        }
+        origin_of(&next(&dead).await?, &topic, &subscription)?;
+        consumer.close().await.map_err(text)?;
+    }
     client.close().await.map_err(text)
 }
 

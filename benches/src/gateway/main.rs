@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Of one run of small messages.
-const MESSAGES: usize = 200_000;
+const MESSAGES: usize = 100_000;
 const SIZE: usize = 100;
 /// Of one run of SENDs, and the bytes of metadata and payload of each: a small batch.
 const SENDS: usize = 500_000;
@@ -55,7 +55,13 @@ fn main() {
 }
 
 fn run(runtime: &tokio::runtime::Runtime, parts: &[String]) -> String {
-    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|it| it == part);
+    let wanted = |part: &str| {
+        let wanted = parts.is_empty() || parts.iter().any(|it| it == part);
+        if wanted {
+            eprintln!("{part}");
+        }
+        wanted
+    };
     let mut text = format!(
         "# Gateway\n\nWritten by `cargo xtask gateway` on {}: {}.\n\
          The gateway is a process of its own with two worker threads, on loopback; so are `socat`, `websockify` and `nginx`.\n\
@@ -149,18 +155,22 @@ async fn count(mut tcp: TcpStream, mut left: usize) {
 async fn throughput() -> Vec<(String, (f64, f64))> {
     let flood = serve(flooding).await;
     let mut all = Vec::new();
-    let measured = |process: Process, ws: bool| async move {
+    let measured = |name: &'static str, process: Process, ws: bool| async move {
         let before = process.cpu();
         let began = Instant::now();
         let mut got = 0usize;
         if ws {
             let mut client = open(connected(process.addr).await, process.addr).await;
-            while let Some(Ok(message)) = client.next().await {
-                if message.is_binary() {
-                    got += message.len();
-                }
-                if got == VOLUME {
-                    break;
+            while got < VOLUME {
+                match client.next().await {
+                    Some(Ok(message)) if message.is_binary() => got += message.len(),
+                    Some(Ok(_)) => {}
+                    // `websockify` closes over what its client has not taken, at times.
+                    other if name == "websockify" => {
+                        eprintln!("{name}: {other:?} after {got} of {VOLUME} bytes");
+                        break;
+                    }
+                    other => panic!("{name}: {other:?} after {got} bytes"),
                 }
             }
         } else {
@@ -173,29 +183,35 @@ async fn throughput() -> Vec<(String, (f64, f64))> {
                 }
             }
         }
-        assert_eq!(got, VOLUME);
+        assert!(got == VOLUME || name == "websockify", "{name}: {got} bytes");
         let seconds = began.elapsed().as_secs_f64();
-        let gigabytes = VOLUME as f64 / 1e9;
+        let gigabytes = got as f64 / 1e9;
         (gigabytes * 1000.0 / seconds, (process.cpu() - before) / gigabytes)
     };
-    all.push(("gateway".to_owned(), measured(gateway(flood, "", &[]).await, true).await));
+    all.push(("gateway".to_owned(), measured("gateway", gateway(flood, "", &[]).await, true).await));
     let narrowed = "[[narrow]]\nproduce = [\"a\"]\n";
     // The flood is no frames, and only what a client sends is looked at.
-    all.push(("gateway, narrowed".to_owned(), measured(gateway(flood, narrowed, &[]).await, true).await));
+    all.push((
+        "gateway, narrowed".to_owned(),
+        measured("narrowed", gateway(flood, narrowed, &[]).await, true).await,
+    ));
     for buffer in ["8192", "65536"] {
         let addr = free_port().await;
         let listen = format!("TCP-LISTEN:{},bind=127.0.0.1,fork,reuseaddr,nodelay", addr.port());
         let arguments = ["-b".to_owned(), buffer.to_owned(), listen, format!("TCP:{flood},nodelay")];
         if let Some(process) = Process::spawn("socat", &arguments, addr) {
             process.listening().await;
-            all.push((format!("socat -b {buffer} (bytes, no WebSocket)"), measured(process, false).await));
+            all.push((
+                format!("socat -b {buffer} (bytes, no WebSocket)"),
+                measured("socat", process, false).await,
+            ));
         }
     }
     let addr = free_port().await;
     let arguments = [addr.to_string(), flood.to_string()];
     if let Some(process) = Process::spawn("websockify", &arguments, addr) {
         process.listening().await;
-        all.push(("websockify".to_owned(), measured(process, true).await));
+        all.push(("websockify".to_owned(), measured("websockify", process, true).await));
     }
     all
 }

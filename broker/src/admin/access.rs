@@ -57,6 +57,7 @@ impl Wanted {
             ["openapi.json"]
             | ["admin", "v2", "clusters"]
             | ["admin", "v2", "brokers", "ready" | "version"]
+            | ["admin", "v3", "transactions", "transactionMetadata", _, _]
                 if get =>
             {
                 Self::Little

@@ -9,6 +9,59 @@ use crate::core::{Broker, Now};
 const GROUP: &str = "brokers";
 const LOOKUP: &str = "lookup";
 
+/// Of the settings that Apache Pulsar can change while it runs, those that are known here.
+const DYNAMIC: &[&str] = &[
+    "allowAutoSubscriptionCreation",
+    "allowAutoTopicCreation",
+    "allowAutoTopicCreationType",
+    "brokerDeleteInactiveTopicsEnabled",
+    "brokerDeleteInactiveTopicsFrequencySeconds",
+    "brokerDeleteInactiveTopicsMode",
+    "brokerPublisherThrottlingMaxByteRate",
+    "brokerPublisherThrottlingMaxMessageRate",
+    "brokerShutdownTimeoutMs",
+    "clientLibraryVersionCheckEnabled",
+    "defaultNumPartitions",
+    "dispatchThrottlingOnNonBacklogConsumerEnabled",
+    "dispatchThrottlingRateInByte",
+    "dispatchThrottlingRateInMsg",
+    "dispatchThrottlingRatePerSubscriptionInByte",
+    "dispatchThrottlingRatePerSubscriptionInMsg",
+    "dispatchThrottlingRatePerTopicInByte",
+    "dispatchThrottlingRatePerTopicInMsg",
+    "dispatcherMaxReadBatchSize",
+    "dispatcherMaxRoundRobinBatchSize",
+    "dispatcherMinReadBatchSize",
+    "forceDeleteNamespaceAllowed",
+    "forceDeleteTenantAllowed",
+    "loadBalancerAutoBundleSplitEnabled",
+    "loadBalancerSheddingEnabled",
+    "loadManagerClassName",
+    "managedLedgerCacheSizeMB",
+    "maxConcurrentLookupRequest",
+    "maxConcurrentTopicLoadRequest",
+    "maxNamespacesPerTenant",
+    "maxPublishRatePerTopicInBytes",
+    "maxPublishRatePerTopicInMessages",
+    "maxTenants",
+    "maxTopicsPerNamespace",
+    "preciseDispatcherFlowControl",
+    "strictlyVerifySubscriptionName",
+    "subscribeThrottlingRatePerConsumer",
+    "subscriptionRedeliveryTrackerEnabled",
+    "subscriptionTypesEnabled",
+    "superUserRoles",
+    "unblockStuckSubscriptionEnabled",
+];
+
+fn dynamic<'a>(ask: &'a Ask<'_>, what: &str) -> Result<&'a str> {
+    let name = ask.part("setting");
+    match DYNAMIC.contains(&name) {
+        true => Ok(name),
+        false => Err(error(412, format!("Can't {what} non-dynamic configuration"))),
+    }
+}
+
 pub(super) fn routes() -> Vec<Route> {
     let get = |path, summary, run| route("GET", path, GROUP, summary, run);
     let ok = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Text("ok".to_owned()));
@@ -39,12 +92,31 @@ pub(super) fn routes() -> Vec<Route> {
                 json!({ "metadataStoreUrl": "memory:local", "configurationMetadataStoreUrl": "memory:local" }),
             ))
         }),
-        get("brokers/configuration", "Settings that can be changed while it runs: none.", |_, _, _| {
-            Ok(Answer::Json(json!([])))
-        })
+        get("/status.html", "Whether it works.", |_, _, _| Ok(Answer::Text("OK".to_owned())))
+            .gives(Shape::Text),
+        get(
+            "brokers/configuration",
+            "Settings that can be changed while it runs. They have no effect here.",
+            |_, _, _| Ok(Answer::Json(json!(DYNAMIC))),
+        )
         .gives(Shape::Texts),
-        get("brokers/configuration/values", "Settings that were changed while it runs: none.", |_, _, _| {
-            Ok(Answer::Json(json!({})))
+        get("brokers/configuration/values", "Settings that were changed while it runs.", |_, broker, _| {
+            Ok(Answer::Json(json!(broker.dynamic_settings())))
+        }),
+        route(
+            "POST",
+            "brokers/configuration/{setting}/{value}",
+            GROUP,
+            "Changes a setting while it runs.",
+            |ask, broker, _| {
+                let value = ask.part("value").to_owned();
+                broker.set_dynamic(dynamic(ask, "update")?, Some(value));
+                Ok(Answer::Nothing)
+            },
+        ),
+        route("DELETE", "brokers/configuration/{setting}", GROUP, "Takes that back.", |ask, broker, _| {
+            broker.set_dynamic(dynamic(ask, "delete")?, None);
+            Ok(Answer::Nothing)
         }),
         get("brokers/configuration/runtime", "Settings as they are.", |_, broker, _| {
             Ok(Answer::Json(configuration(broker)))
@@ -117,7 +189,10 @@ fn configuration(broker: &Broker) -> Value {
 
 fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.topic()?;
-    broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    // Clients look for transaction coordinators as if they were partitions of a topic.
+    if broker.coordinators_of(&name.base()).is_none() {
+        broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    }
     let node = broker.find(&name, ask.call.broker);
     Ok(Answer::Json(json!({
         "brokerUrl": node.service_url,

@@ -20,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
     let at = |method, rest: &str, summary, run| {
         route(method, &format!("namespaces/{{tenant}}/{{namespace}}{rest}"), GROUP, summary, run)
     };
-    vec![
+    let mut routes = vec![
         route("GET", "namespaces/{tenant}", GROUP, "Namespaces of a tenant.", |ask, broker, _| {
             let tenant = ask.part("tenant");
             broker.tenant(tenant).ok_or_else(|| error(404, "Tenant not found"))?;
@@ -55,40 +55,6 @@ pub(super) fn routes() -> Vec<Route> {
         at("PUT", "/unload", "Sends all clients of a namespace back to look their topics up.", unload)
             .asks(DESTINATION),
         at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", unload).asks(DESTINATION),
-        at(
-            "POST",
-            "/clearBacklog",
-            "All subscriptions of all topics pass over all messages.",
-            |ask, broker, now| {
-                each_topic(ask, broker, |broker, topic| {
-                    let subs = broker.subscriptions(topic)?;
-                    subs.iter().try_for_each(|sub| broker.skip_all(topic, sub, now))
-                })
-            },
-        ),
-        at(
-            "POST",
-            "/clearBacklog/{subscription}",
-            "Subscriptions of that name pass over all messages.",
-            |ask, broker, now| {
-                let sub = ask.part("subscription").to_owned();
-                each_topic(ask, broker, |broker, topic| broker.skip_all(topic, &sub, now))
-            },
-        ),
-        at(
-            "POST",
-            "/unsubscribe/{subscription}",
-            "Deletes subscriptions of that name.",
-            |ask, broker, now| {
-                let sub = ask.part("subscription").to_owned();
-                each_topic(ask, broker, |broker, topic| {
-                    match broker.delete_subscription(topic, &sub, false, now) {
-                        Err(error) if error.status == 404 => Ok(()),
-                        done => done,
-                    }
-                })
-            },
-        ),
         at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
             let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
             Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
@@ -106,7 +72,41 @@ pub(super) fn routes() -> Vec<Route> {
             let scope = Scope::Namespace(ask.namespace()?);
             change(&scope, "properties", broker, now, |all| drop(all.remove(ask.part("key"))))
         }),
-    ]
+    ];
+    // Of all its topics, or of those of one bundle.
+    for bundle in ["", "/{bundle}"] {
+        let of_all = |rest: &str, summary, run| at("POST", &format!("{bundle}{rest}"), summary, run);
+        routes.extend([
+            of_all("/clearBacklog", "All subscriptions pass over all messages.", |ask, broker, now| {
+                each_topic(ask, broker, |broker, topic| {
+                    let subs = broker.subscriptions(topic)?;
+                    subs.iter().try_for_each(|sub| broker.skip_all(topic, sub, now))
+                })
+            }),
+            of_all(
+                "/clearBacklog/{subscription}",
+                "Subscriptions of that name pass over all messages.",
+                |ask, broker, now| {
+                    let sub = ask.part("subscription").to_owned();
+                    each_topic(ask, broker, |broker, topic| broker.skip_all(topic, &sub, now))
+                },
+            ),
+            of_all(
+                "/unsubscribe/{subscription}",
+                "Deletes subscriptions of that name.",
+                |ask, broker, now| {
+                    let sub = ask.part("subscription").to_owned();
+                    each_topic(ask, broker, |broker, topic| {
+                        match broker.delete_subscription(topic, &sub, false, now) {
+                            Err(error) if error.status == 404 => Ok(()),
+                            done => done,
+                        }
+                    })
+                },
+            ),
+        ]);
+    }
+    routes
 }
 
 fn change(
@@ -260,7 +260,7 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
         "auth_policies": {
             "namespace_auth": access::roles(broker.grants(name)),
             "destination_auth": {},
-            "subscription_auth_roles": {},
+            "subscription_auth_roles": broker.subscription_grants(name),
         },
         "allowed_clusters": [],
         "bundles": bundles(broker, name),

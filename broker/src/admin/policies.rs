@@ -61,7 +61,7 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.max_unacked_per_consumer),
-        write: |p, value| number(value, &mut p.max_unacked_per_consumer),
+        write: |p, value| limit(value, &mut p.max_unacked_per_consumer, "maxUnackedNum must be 0 or more"),
         ..named(
             "maxUnackedMessagesPerConsumer",
             "maxUnackedMessagesOnConsumer",
@@ -71,7 +71,9 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.max_unacked_per_subscription),
-        write: |p, value| number(value, &mut p.max_unacked_per_subscription),
+        write: |p, value| {
+            limit(value, &mut p.max_unacked_per_subscription, "maxUnackedNum must be 0 or more")
+        },
         ..named(
             "maxUnackedMessagesPerSubscription",
             "maxUnackedMessagesOnSubscription",
@@ -81,17 +83,17 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| json!(p.message_ttl),
-        write: |p, value| number(value, &mut p.message_ttl),
+        write: |p, value| limit(value, &mut p.message_ttl, "Invalid value for message TTL"),
         ..named("messageTTL", "messageTTL", "message_ttl_in_seconds", Shape::Number)
     },
     Typed {
         read: |p| json!(p.max_producers),
-        write: |p, value| number(value, &mut p.max_producers),
+        write: |p, value| limit(value, &mut p.max_producers, "maxProducers must be 0 or more"),
         ..named("maxProducersPerTopic", "maxProducers", "max_producers_per_topic", Shape::Number)
     },
     Typed {
         read: |p| json!(p.max_consumers),
-        write: |p, value| number(value, &mut p.max_consumers),
+        write: |p, value| limit(value, &mut p.max_consumers, "maxConsumers must be 0 or more"),
         ..named("maxConsumersPerTopic", "maxConsumers", "max_consumers_per_topic", Shape::Number)
     },
     Typed {
@@ -189,10 +191,15 @@ pub(super) const TYPED: &[Typed] = &[
                     "consumer_backlog_eviction" => QuotaPolicy::ConsumerBacklogEviction,
                     _ => return None,
                 };
-                let number = |name: &str| field(name).and_then(|value| value.as_i64()).unwrap_or(-1);
+                let number = |name: &str| field(name).and_then(|value| whole(&value));
                 let by_age = field("backlogQuotaType").is_some_and(|kind| kind == "message_age");
                 Some((
-                    BacklogQuota { bytes: number("limitSize"), seconds: number("limitTime"), policy },
+                    BacklogQuota {
+                        // `limit` is the older name.
+                        bytes: number("limitSize").or_else(|| number("limit")).unwrap_or(-1),
+                        seconds: number("limitTime").unwrap_or(-1),
+                        policy,
+                    },
                     by_age,
                 ))
             };
@@ -293,11 +300,16 @@ fn boolean(value: &Value, to: &mut Option<bool>) -> Written {
 }
 
 fn number(value: &Value, to: &mut Option<u64>) -> Written {
+    limit(value, to, "Invalid value: it must be 0 or more")
+}
+
+/// The same, with what is said of one below 0.
+fn limit(value: &Value, to: &mut Option<u64>, negative: &'static str) -> Written {
     *to = match value {
         Value::Null => None,
         value => {
             let number = whole(value).ok_or(Bad::Shape("a number"))?;
-            Some(u64::try_from(number).map_err(|_| Bad::Value("Invalid value: it must be 0 or more"))?)
+            Some(u64::try_from(number).map_err(|_| Bad::Value(negative))?)
         }
     };
     Ok(())
@@ -342,6 +354,8 @@ pub(super) fn routes() -> Vec<Route> {
     }
     let topic = "{domain}/{tenant}/{namespace}/{topic}/schemaCompatibilityStrategy";
     routes.push(route("DELETE", topic, GROUP_OF_TOPICS, "Unsets schemaCompatibilityStrategy.", remove));
+    let offload = "namespaces/{tenant}/{namespace}/removeOffloadPolicies";
+    routes.push(route("DELETE", offload, GROUP_OF_NAMESPACES, "Unsets offloadPolicies.", remove));
     let older = "namespaces/{tenant}/{namespace}/schemaAutoUpdateCompatibilityStrategy";
     routes.push(
         route(
@@ -371,8 +385,13 @@ fn scope(ask: &Ask<'_>) -> Result<Scope> {
 fn setting(ask: &Ask<'_>) -> Result<(&'static Setting, bool)> {
     let of_topic = !ask.part("topic").is_empty();
     let name = ask.call.path.last().map_or("", String::as_str);
-    let name = if name == "backlogQuota" { "backlogQuotaMap" } else { name };
-    let found = settings::all().iter().find(|s| s.place(of_topic).is_some_and(|place| place.name == name));
+    let name = match name {
+        "backlogQuota" => "backlogQuotaMap",
+        "removeOffloadPolicies" => "offloadPolicies",
+        name => name,
+    };
+    let named = |place: &settings::Place| place.name.rsplit('/').next() == Some(name);
+    let found = settings::all().iter().find(|s| s.place(of_topic).is_some_and(named));
     Ok((found.ok_or_else(|| error(404, format!("There is no setting {name}")))?, of_topic))
 }
 
@@ -417,6 +436,15 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     };
     let scope = scope(ask)?;
     let mut policies = broker.policies(&scope)?;
+    if setting.field == "replication_clusters" && !of_topic {
+        let named = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let unknown = named
+            .into_iter()
+            .find(|name| *name != broker.config().cluster && !broker.clusters().contains_key(*name));
+        if let Some(name) = unknown {
+            return Err(error(403, format!("Invalid cluster id: {name}")));
+        }
+    }
     setting.write(&mut policies, &value)?;
     fits(&policies, of_topic)?;
     broker.set_policies(&scope, |old| *old = policies, now)?;

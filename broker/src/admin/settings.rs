@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Texts(&'static [&'static str]),
     /// An object of texts.
     Properties,
+    /// Any object.
+    Object,
     /// Its fields, and what they are when they are not said. Null is not.
     Fields(Value),
 }
@@ -109,7 +111,7 @@ impl Setting {
             Kind::Boolean => Shape::Boolean,
             Kind::Text | Kind::OneOf(_) => Shape::Text,
             Kind::Texts(_) => Shape::Texts,
-            Kind::Properties | Kind::Fields(_) => Shape::Object,
+            Kind::Properties | Kind::Object | Kind::Fields(_) => Shape::Object,
         }
     }
 
@@ -138,7 +140,7 @@ impl Setting {
             Kind::Number(least) => {
                 let number = whole(value).ok_or_else(|| wrong("a number"))?;
                 if number < *least {
-                    return Err(error(412, format!("{} must be {least} or more", self.key())));
+                    return Err(error(412, self.too_small(*least)));
                 }
                 json!(number)
             }
@@ -155,12 +157,23 @@ impl Setting {
                 let list = value.as_array().filter(|list| list.iter().all(one));
                 json!(list.ok_or_else(|| wrong("a list of texts"))?)
             }
+            Kind::Object => Value::Object(value.as_object().ok_or_else(|| wrong("an object"))?.clone()),
             Kind::Properties => Value::Object(texts(value).ok_or_else(|| wrong("an object of texts"))?),
             Kind::Fields(known) => fields(known, value).map_err(|what| wrong(&what))?,
             Kind::Typed(_) => return Ok(()),
         };
         policies.kept.insert(self.key().to_owned(), value.to_string());
         Ok(())
+    }
+}
+
+impl Setting {
+    fn too_small(&self, least: i64) -> String {
+        match self.key() {
+            "subscriptionExpirationTime" => "Invalid value for subscription expiration time".to_owned(),
+            "offloadThresholdInSeconds" => "Invalid value for offloadThresholdInSecond".to_owned(),
+            key => format!("{key} must be {least} or more"),
+        }
     }
 }
 
@@ -359,6 +372,13 @@ pub(super) fn all() -> &'static [Setting] {
             ),
             Setting::new(Kind::Number(i64::MIN), "offloadDeletionLagMs", "", "")
                 .namespaces(|place| place.method = "PUT"),
+            Setting::new(Kind::Number(-1), "offloadThresholdInSeconds", "", "offload_threshold_in_seconds")
+                .namespaces(|place| {
+                    (place.method, place.removable, place.unset) = ("PUT", false, Unset::Value(json!(-1)));
+                }),
+            Setting::new(Kind::Object, "offloadPolicies", "offloadPolicies", "offload_policies")
+                .namespaces(|place| place.removable = false),
+            Setting::new(Kind::Object, "persistence/bookieAffinity", "", ""),
             Setting::new(Kind::Texts(&[]), "replication", "replication", "replication_clusters")
                 .namespaces(|place| place.removable = false),
             Setting::new(Kind::Properties, "properties", "", "properties").namespaces(|place| {

@@ -197,7 +197,7 @@ fn consumer(stats: &ConsumerStats) -> Value {
         "consumerName": stats.name,
         "availablePermits": stats.permits,
         "unackedMessages": stats.unacked,
-        "avgMessagesPerEntry": 1,
+        "avgMessagesPerEntry": u8::from(stats.messages_out > 0),
         "blockedConsumerOnUnackedMsgs": stats.blocked,
         "address": stats.address,
         "connectedSince": time(stats.connected_ms),
@@ -206,8 +206,9 @@ fn consumer(stats: &ConsumerStats) -> Value {
         "lastAckedTime": time(0),
         "lastConsumedTime": time(0),
     });
-    zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp", "lastConsumedFlowTimestamp"], RATES);
+    zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp"], RATES);
     zeros(&mut out, HASHES, &[]);
+    out["lastConsumedFlowTimestamp"] = json!(stats.flow_ms);
     out
 }
 

@@ -8,10 +8,20 @@ use super::route::{PARTITIONED, Route, Shape, route};
 use super::settings::{texts, whole};
 use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions};
 use crate::core::names::TopicName;
-use crate::core::{Broker, Now, Peeked};
+use crate::core::{Broker, Now, Peeked, TopicStats};
 
 const GROUP: &str = "topics";
 const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when it is in use.")];
+
+const LEFT_OUT: &[super::route::Parameter] = &[
+    ("excludePublishers", Shape::Boolean, "Without producers."),
+    ("excludeConsumers", Shape::Boolean, "Without consumers."),
+];
+const OF_PARTITIONS: &[super::route::Parameter] = &[
+    ("perPartition", Shape::Boolean, "Also of each partition: so unless it is false."),
+    LEFT_OUT[0],
+    LEFT_OUT[1],
+];
 
 pub(super) fn routes() -> Vec<Route> {
     let below = |method, rest: &str, summary, run| {
@@ -155,8 +165,11 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/stats", "Statistics of a topic.", |ask, broker, _| {
             let name = ask.topic()?;
-            Ok(Answer::Json(stats::topic(&broker.stats(&name)?, name.persistent, &super::brokers::id(broker, ask.call.broker))))
-        }),
+            let found = asked(broker.stats(&name)?, ask);
+            let server = super::brokers::id(broker, ask.call.broker);
+            Ok(Answer::Json(stats::topic(&found, name.persistent, &server)))
+        })
+        .asks(LEFT_OUT),
         at("GET", "/internalStats", "What a topic stores, and where its subscriptions are.", |ask, broker, _| {
             let name = ask.topic()?;
             let found = broker.internal_stats(&name).map_err(|missing| match name.persistent {
@@ -170,12 +183,12 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/partitioned-stats", "Statistics of a partitioned topic.", |ask, broker, _| {
             let (name, parts) = parts(ask, broker)?;
-            let of = |part: &TopicName| Some((part.to_string(), broker.stats(part).ok()?));
+            let of = |part: &TopicName| Some((part.to_string(), asked(broker.stats(part).ok()?, ask)));
             let found: Vec<_> = parts.iter().filter_map(of).collect();
             let each = ask.call.query("perPartition") != Some("false");
             Ok(Answer::Json(stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker))))
         })
-        .asks(&[("perPartition", Shape::Boolean, "Also of each partition: so unless it is false.")]),
+        .asks(OF_PARTITIONS),
         at("GET", "/partitioned-internalStats", "What the partitions of a topic store.", |ask, broker, _| {
             let (name, parts) = parts(ask, broker)?;
             let of = |part: &TopicName| Some((part.to_string(), stats::internal(&broker.internal_stats(part).ok()?)));
@@ -185,6 +198,9 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/lastMessageId", "The id of the last message.", |ask, broker, _| {
             let name = ask.topic()?;
+            if !name.persistent {
+                return Err(error(405, "GetLastMessageId on a non-persistent topic is not allowed"));
+            }
             let last = broker.last_id(&name)?;
             Ok(Answer::Json(id(last, name.partition().map_or(-1, i64::from))))
         }),
@@ -226,6 +242,17 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Statistics without those that are not asked for.
+fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
+    if ask.call.flag("excludePublishers") {
+        stats.publishers.clear();
+    }
+    if ask.call.flag("excludeConsumers") {
+        stats.subscriptions.iter_mut().for_each(|sub| sub.consumers.clear());
+    }
+    stats
+}
+
 fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
     broker.namespace(&name.namespace_name()).map(drop).map_err(|_| error(404, "Namespace not found"))
 }
@@ -255,6 +282,9 @@ fn parts(ask: &Ask<'_>, broker: &Broker) -> Result<(TopicName, Vec<TopicName>)> 
 
 fn count(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.topic()?;
+    if let Some(count) = broker.coordinators_of(&name) {
+        return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
+    }
     let count = broker.partitions(&name);
     let lenient = ask.call.flag("checkAllowAutoCreation") && broker.config().auto_create_topics;
     has_namespace(&name, broker)?;
@@ -289,13 +319,12 @@ fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
         return Ok((partitions(&body)?, BTreeMap::new()));
     }
     let field = |name| body.get(name).cloned();
-    let count = field("partitions").unwrap_or(json!(0));
+    let count = field("partitions").filter(|count| !count.is_null()).unwrap_or(json!(0));
     Ok((partitions(&count)?, properties(&field("properties").unwrap_or_default())?))
 }
 
 fn partitions(count: &Value) -> Result<u32> {
-    let count = if count.is_null() { Some(0) } else { whole(count) };
-    let count = count.and_then(|count| i32::try_from(count).ok());
+    let count = whole(count).and_then(|count| i32::try_from(count).ok());
     let count = count.ok_or_else(|| error(400, "The body must be the number of partitions"))?;
     u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))
 }

@@ -15,6 +15,7 @@
 //! are granted on a namespace or a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +167,13 @@ impl Broker {
     pub fn certified(&mut self, id: ConnId, name: &str) {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.certified = Some(name.into());
+        }
+    }
+
+    /// Fact: a client is at this address. It is told in statistics, and nothing else.
+    pub fn came_from(&mut self, id: ConnId, peer: SocketAddr) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.peer = Some(peer);
         }
     }
 

@@ -11,6 +11,7 @@
 //! is still to be written and the order to close.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     pub(super) can: Abilities,
     /// To which of several brokers it came.
     pub(super) broker: usize,
+    /// Where the client is, if the host said so.
+    pub(super) peer: Option<SocketAddr>,
     /// The name in the client's certificate.
     pub(super) certified: Option<Box<str>>,
     /// Who it is, where that is asked.
@@ -87,6 +90,7 @@ impl Connection {
             outbox: Outbox::default(),
             can: Abilities::default(),
             broker: 0,
+            peer: None,
             certified: None,
             known: None,
             producers: BTreeMap::new(),

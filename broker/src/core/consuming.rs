@@ -232,6 +232,7 @@ impl Broker {
         }
         let Some(consumer) = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key)) else { return };
         consumer.permits = consumer.permits.saturating_add(i64::from(c.message_permits));
+        consumer.flow_wall_ms = now.wall_ms;
         self.wake(at.topic, at.sub);
     }
 

@@ -174,6 +174,8 @@ pub struct Broker {
     next_producer: u64,
     /// How often a broker went on with what was kept.
     run: u64,
+    /// Settings of the broker that were changed while it runs. They have no effect here.
+    dynamic: BTreeMap<String, String>,
 }
 
 impl Broker {
@@ -199,6 +201,21 @@ impl Broker {
             failures: VecDeque::new(),
             next_producer: 0,
             run: 0,
+            dynamic: BTreeMap::new(),
+        }
+    }
+
+    /// Settings of the broker that were changed while it runs.
+    #[must_use]
+    pub fn dynamic_settings(&self) -> &BTreeMap<String, String> {
+        &self.dynamic
+    }
+
+    /// Changes one of them; `None` takes it back. It is kept until the broker ends, and has no effect.
+    pub fn set_dynamic(&mut self, name: &str, value: Option<String>) {
+        match value {
+            Some(value) => drop(self.dynamic.insert(name.to_owned(), value)),
+            None => drop(self.dynamic.remove(name)),
         }
     }
 

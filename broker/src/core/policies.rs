@@ -314,6 +314,17 @@ impl Broker {
         }
     }
 
+    /// Closes producers that do not encrypt, where that is asked for.
+    fn expel_plain_producers(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get(key).filter(|topic| topic.rules.encryption_required) else {
+            return;
+        };
+        let plain = topic.producers.values().filter(|producer| !producer.encrypts);
+        for (conn, id) in plain.map(|producer| (producer.conn, producer.id)).collect::<Vec<_>>() {
+            self.close_producer_of(conn, id);
+        }
+    }
+
     /// Changes the settings of a namespace or a topic; they hold at once.
     ///
     /// # Errors
@@ -348,6 +359,7 @@ impl Broker {
             if self.topics.get(key).is_some_and(|topic| topic.rules.need_upkeep()) {
                 self.schedule_upkeep(now);
             }
+            self.expel_plain_producers(key);
             let subs: Vec<_> = self.topics.get(key).iter().flat_map(|t| t.subs.keys().copied()).collect();
             for sub in subs {
                 self.wake(key, sub);

@@ -131,6 +131,7 @@ impl Broker {
             metadata: c.metadata.clone(),
             connected_wall_ms: now.wall_ms,
             request_id: c.request_id,
+            encrypts: c.encrypted == Some(true),
         })?;
         let last_sequence = topic.last_sequence(&producer_name);
         if let Some(old) = &admission.replaced {

@@ -84,6 +84,8 @@ pub struct ConsumerStats {
     pub unacked: u64,
     pub messages_out: u64,
     pub bytes_out: u64,
+    /// When it asked for messages last: milliseconds since the Unix epoch.
+    pub flow_ms: u64,
     pub metadata: Vec<(String, String)>,
 }
 
@@ -199,13 +201,14 @@ impl Broker {
                 .map(|consumer| ConsumerStats {
                     name: consumer.name.clone(),
                     permits: consumer.permits,
-                    address: address(consumer.conn),
+                    address: self.address(consumer.conn),
                     connected_ms: consumer.connected_wall_ms,
                     client_version: self.client_version(consumer.conn),
                     blocked: sub.is_shared() && consumer.unacked >= topic.rules.max_unacked_per_consumer,
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
+                    flow_ms: consumer.flow_wall_ms,
                     metadata: pairs(&consumer.metadata),
                 })
                 .collect(),
@@ -236,7 +239,7 @@ impl Broker {
                     name: producer.name.clone(),
                     id: producer.id,
                     access: access_name(producer.access),
-                    address: address(producer.conn),
+                    address: self.address(producer.conn),
                     connected_ms: producer.connected_wall_ms,
                     client_version: self.client_version(producer.conn),
                     metadata: pairs(&producer.metadata),
@@ -257,9 +260,14 @@ fn size_since(topic: &Topic, offset: u64) -> u64 {
     (offset.max(topic.log.first())..topic.log.end()).filter_map(|at| topic.log.get(at)).map(stored_size).sum()
 }
 
-/// Where a client is: the core knows its connection only.
-fn address(conn: ConnId) -> String {
-    format!("connection {}", conn.0)
+impl Broker {
+    /// Where a client is, as Java writes addresses; without one its connection.
+    fn address(&self, conn: ConnId) -> String {
+        match self.conns.get(conn).and_then(|conn| conn.peer) {
+            Some(peer) => format!("/{peer}"),
+            None => format!("connection {}", conn.0),
+        }
+    }
 }
 
 fn pairs(of: &[KeyValue]) -> Vec<(String, String)> {

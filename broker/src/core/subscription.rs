@@ -53,6 +53,8 @@ pub(super) struct Consumer {
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) connected_wall_ms: u64,
+    /// When it gave permits last.
+    pub(super) flow_wall_ms: u64,
     pub(super) metadata: Vec<KeyValue>,
     /// Takes of a compacted topic only what compaction left.
     pub(super) read_compacted: bool,
@@ -200,6 +202,7 @@ impl Subscription {
             messages_out: 0,
             bytes_out: 0,
             connected_wall_ms: consumer.wall_ms,
+            flow_wall_ms: 0,
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,

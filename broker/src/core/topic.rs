@@ -49,6 +49,8 @@ pub(super) struct ConsumerRef {
 /// The topic's end of a producer.
 #[derive(Debug, Clone)]
 pub(super) struct Producer {
+    /// It says that its messages are encrypted.
+    pub(super) encrypts: bool,
     pub(super) conn: ConnId,
     pub(super) id: u64,
     pub(super) name: String,

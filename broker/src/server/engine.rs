@@ -197,8 +197,9 @@ impl Engine {
 
     fn event(&mut self, event: Event, now: Now) {
         match event {
-            Event::Connected(Guest { id, broker, certified }, link) => {
+            Event::Connected(Guest { id, broker, peer, certified }, link) => {
                 self.broker.connected_to(id, broker, now);
+                self.broker.came_from(id, peer);
                 if let Some(name) = certified {
                     self.broker.certified(id, &name);
                 }

@@ -12,7 +12,9 @@
 
 mod admin;
 mod engine;
+mod frames;
 mod listeners;
+mod old_certificates;
 mod socket;
 mod store;
 mod tls;

@@ -1,21 +1,20 @@
 //! One socket: a task that reads, a task that writes.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use super::engine::{Event, Handle, Link};
+use super::frames::Frames;
 use super::tls::common_name;
 use crate::core::ConnId;
-
-/// Bytes read at a time.
-const READ: usize = 64 * 1024;
 
 /// Reads of a connection that the engine may not have seen yet.
 const READS: usize = 4;
@@ -36,7 +35,7 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, brok
                 tokio::spawn(open(
                     stream,
                     tls.clone(),
-                    Guest { id, broker, certified: None },
+                    Guest { id, broker, peer, certified: None },
                     handle.clone(),
                 ));
             }
@@ -54,6 +53,7 @@ pub(super) struct Guest {
     pub(super) id: ConnId,
     /// To which of several brokers.
     pub(super) broker: usize,
+    pub(super) peer: SocketAddr,
     /// The name in its certificate.
     pub(super) certified: Option<String>,
 }
@@ -101,19 +101,21 @@ where
 }
 
 async fn reader(mut read: impl AsyncRead + Unpin, reads: Arc<Semaphore>, id: ConnId, handle: Handle) {
-    let mut buffer = BytesMut::new();
-    while let Ok(permit) = reads.acquire().await {
+    let mut frames = Frames::default();
+    'reading: while let Ok(permit) = reads.acquire().await {
         permit.forget();
-        if buffer.capacity() - buffer.len() < READ / 8 {
-            buffer.reserve(READ);
-        }
-        match read.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {
-                if !handle.tell(Event::Received(id, buffer.split().freeze())).await {
-                    return;
+        let bytes = loop {
+            match read.read_buf(frames.room()).await {
+                Ok(0) | Err(_) => break 'reading,
+                Ok(_) => {
+                    if let Some(bytes) = frames.take() {
+                        break bytes;
+                    }
                 }
             }
+        };
+        if !handle.tell(Event::Received(id, bytes)).await {
+            return;
         }
     }
     handle.tell(Event::Closed(id)).await;

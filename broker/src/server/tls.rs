@@ -10,6 +10,8 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::old_certificates::Verifier;
+
 /// Reads a certificate chain and its key, and the authorities of clients' certificates. Clients need not
 /// have one.
 pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>) -> io::Result<TlsAcceptor> {
@@ -32,14 +34,19 @@ pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>
             if authorities.is_empty() {
                 return Err(wrong(&"no certificate is in it"));
             }
-            for authority in authorities {
-                roots.add(authority).map_err(|error| wrong(&error))?;
+            for authority in &authorities {
+                roots.add(authority.clone()).map_err(|error| wrong(&error))?;
             }
+            let algorithms = provider.signature_verification_algorithms;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
                 .build()
                 .map_err(|error| wrong(&error))?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(Arc::new(Verifier {
+                others: verifier,
+                authorities,
+                algorithms,
+            }))
         }
     };
     let config = builder

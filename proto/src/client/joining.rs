@@ -7,6 +7,7 @@
 use super::Client;
 use super::inner::Asker;
 use super::link::Owner;
+use crate::consumer::Way;
 use crate::error::Error;
 use crate::event::Output;
 use crate::id_map::IdMap;
@@ -20,6 +21,8 @@ pub(crate) enum Ask {
     Grow(Owner, TopicName),
     /// How many partitions a topic of a consumer has, to begin with.
     Topic(ConsumerId, TopicName),
+    /// Whether there is a topic that letters of a consumer could go to.
+    LetterTopic(ConsumerId, Way, TopicName),
     /// Which topics there are, for a pattern.
     List(ConsumerId),
     /// To open a part. Its failure is told by its end.
@@ -93,6 +96,9 @@ impl Client {
                 self.topic_answered(group, &topic, Ok(n))
             }
             (Ask::Topic(group, topic), Err(error)) => self.topic_answered(group, &topic, Err(error)),
+            (Ask::LetterTopic(group, way, topic), result) => {
+                self.letter_topic_answered(group, way, &topic, result);
+            }
             (Ask::List(group), result) => self.pattern_listed(group, result),
             (Ask::Part(Owner::Producer(id)), Ok(Output::Producer { name })) => {
                 self.producer_part_opened(id, &name);

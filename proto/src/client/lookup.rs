@@ -42,6 +42,8 @@ pub(crate) struct Task {
 enum TaskKind {
     /// Whether the broker may create the topic.
     Partitions(OpId, TopicName, bool),
+    /// Whether there is a topic, without making it.
+    There(OpId, TopicName),
     Topics(OpId, Listing),
     /// For the pattern of a consumer.
     Watch(ConsumerId),
@@ -87,6 +89,12 @@ impl Client {
     pub(super) fn ask_partitions(&mut self, topic: TopicName, create: bool, now: Now) -> OpId {
         let op = self.new_op(now);
         self.user_task(op, TaskKind::Partitions(op, topic, create), now)
+    }
+
+    /// Asks how many partitions a topic has; `TOPIC_NOT_FOUND` where it is not there, or the broker cannot say.
+    pub(super) fn ask_whether_there(&mut self, topic: TopicName, now: Now) -> OpId {
+        let op = self.new_op(now);
+        self.user_task(op, TaskKind::There(op, topic), now)
     }
 
     pub(super) fn list_topics(&mut self, listing: Listing, now: Now) -> OpId {
@@ -166,6 +174,15 @@ impl Client {
         };
         let command: Outbound = match self.tasks.get(&task).map(|t| &t.kind) {
             Some(TaskKind::Partitions(_, topic, create)) => partitions(topic, *create),
+            Some(TaskKind::There(op, topic)) if cfg!(feature = "redelivery") => {
+                let (op, asked) = (*op, partitions(topic, false));
+                if !self.pool.get(conn).is_some_and(|conn| conn.tells_absent) {
+                    self.drop_request(request_id);
+                    self.tasks.remove(&task);
+                    return self.complete(op, Err(Error::broker(ServerError::TOPIC_NOT_FOUND, "")));
+                }
+                asked
+            }
             Some(TaskKind::Topics(_, listing)) => CommandGetTopicsOfNamespace {
                 request_id,
                 namespace: listing.namespace.clone(),
@@ -195,7 +212,7 @@ impl Client {
                     }
                 }
             }
-            Some(TaskKind::Watch(_)) | None => return,
+            Some(TaskKind::There(..) | TaskKind::Watch(_)) | None => return,
         };
         self.write(conn, command);
     }
@@ -247,7 +264,7 @@ impl Client {
     fn task_answered(&mut self, task: u64, answer: Answer, now: Now) {
         let Some(Task { kind, .. }) = self.tasks.get_mut(&task) else { return };
         match (kind, answer) {
-            (&mut TaskKind::Partitions(op, ..), Answer::Partitions(n)) => {
+            (&mut (TaskKind::Partitions(op, ..) | TaskKind::There(op, _)), Answer::Partitions(n)) => {
                 self.tasks.remove(&task);
                 self.complete(op, Ok(Output::Partitions(n)));
             }
@@ -324,7 +341,7 @@ impl Client {
                 self.tasks.remove(&task);
                 self.link_located(owner, generation, Err(error), now);
             }
-            TaskKind::Partitions(..) | TaskKind::Topics(..) if error.is_retryable() => {
+            TaskKind::Partitions(..) | TaskKind::There(..) | TaskKind::Topics(..) if error.is_retryable() => {
                 let delay = backoff.next(&self.config, &mut self.rng);
                 *last_error = Some(error);
                 self.timers.arm(Timer::RetryTask(task), now.time + delay);
@@ -335,7 +352,7 @@ impl Client {
                     self.watching(id, Err(error));
                 }
             }
-            &mut TaskKind::Partitions(op, ..) | &mut TaskKind::Topics(op, _) => {
+            &mut (TaskKind::Partitions(op, ..) | TaskKind::There(op, _) | TaskKind::Topics(op, _)) => {
                 self.tasks.remove(&task);
                 self.complete(op, Err(error));
             }

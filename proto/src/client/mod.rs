@@ -9,6 +9,7 @@ mod discovery;
 mod facts;
 pub(crate) mod inner;
 mod joining;
+mod letter_topics;
 mod letters;
 pub(crate) mod link;
 mod lookup;

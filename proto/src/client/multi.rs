@@ -31,14 +31,14 @@ impl Client {
         now: Now,
     ) -> Result<(ConsumerId, OpId), Error> {
         let mut config = config;
-        let retry = topics.first().and_then(|first| config.name_letters(first));
+        if let Some(first) = topics.first() {
+            // Letters are named after it.
+            config.topic = first.clone();
+        }
         config.make_letter_producers()?;
         config.validate_topics(topics)?;
         let (id, op) = self.new_multi(config, now)?;
-        for topic in topics.iter().chain(retry.iter().filter(|retry| !topics.contains(retry))) {
-            self.add(id, topic.clone(), Added::First, now);
-        }
-        self.multi_is_open(id);
+        self.open_named(id, topics, now);
         Ok((id, op))
     }
 
@@ -274,7 +274,8 @@ impl Client {
     pub(super) fn multi_is_open(&mut self, id: ConsumerId) {
         let Some(multi) = self.multi.get_mut(&id) else { return };
         let State::Opening(created) = multi.state else { return };
-        if multi.topics.iter().all(|topic| topic.open || topic.added != Added::First) {
+        let named = multi.unnamed.is_none();
+        if named && multi.topics.iter().all(|topic| topic.open || topic.added != Added::First) {
             multi.state = State::Open;
             self.complete(created, Ok(Output::Done));
         }

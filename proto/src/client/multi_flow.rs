@@ -117,4 +117,28 @@ impl Client {
             self.emit(Event::Ready(member.group));
         }
     }
+
+    /// A part has taken in a chunk: what all parts gather stays within the bound of one. The oldest message gives way,
+    /// but not the one that has just grown.
+    #[cold]
+    pub(super) fn bound_chunks(&mut self, grown: ConsumerId) {
+        let Some(consumer) = self.consumers.get(&grown) else { return };
+        let limit = consumer.message_limit();
+        let Some(multi) = consumer.member.and_then(|member| self.multi.get(&member.group)) else { return };
+        let parts = multi.ids();
+        loop {
+            let of_parts = || parts.iter().filter_map(|part| Some((*part, self.consumers.get(part)?)));
+            if of_parts().fold(0_usize, |sum, (_, c)| sum.saturating_add(c.chunks.bytes())) <= limit {
+                return;
+            }
+            let oldest = of_parts().filter_map(|(id, c)| Some((c.chunks.oldest(id == grown)?, id))).min();
+            let Some((_, oldest)) = oldest else { return };
+            if let Some(c) = self.consumers.get_mut(&oldest) {
+                c.chunks.give_way(&c.config, oldest == grown);
+            }
+            if oldest != grown {
+                self.chunks_changed(oldest, self.now);
+            }
+        }
+    }
 }

@@ -224,13 +224,16 @@ impl Client {
             self.adapt(id);
         }
         if chunks {
+            if cfg!(feature = "many") {
+                self.bound_chunks(id);
+            }
             self.chunks_changed(id, self.now);
         }
     }
 
     /// Acknowledges chunks, or asks for them again, and sees to it that none waits for ever.
     #[cold]
-    fn chunks_changed(&mut self, id: ConsumerId, now: Now) {
+    pub(super) fn chunks_changed(&mut self, id: ConsumerId, now: Now) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         let (done, again) = consumer.chunks.take_work();
         done.iter().for_each(|key| consumer.grouping.individual(*key));

@@ -150,7 +150,7 @@ pub struct ConsumerConfig {
     /// Whether only the last message of each key comes, where the topic is compacted: no.
     pub read_compacted: bool,
     /// The largest message that is unpacked or put together from chunks, in bytes, and what all chunks
-    /// of messages that are not whole may hold together in each partition and topic: 128 MiB, but never less than the largest
+    /// of messages that are not whole may hold together, of all partitions and topics: 128 MiB, but never less than the largest
     /// message that the broker takes. (Java has no such limit.)
     pub max_uncompressed_size: usize,
     /// Messages that may be gathered from their chunks at a time: 10; zero means any number. One more

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{ConsumerConfig, ProducerConfig};
+use crate::consumer::Way;
 use crate::error::{Error, ErrorKind};
 use crate::topic::TopicName;
 
@@ -66,9 +67,11 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 pub struct DeadLetterPolicy {
     /// How often a message may come again, or be put off: 16; at least 1.
     pub max_redeliver_count: u32,
-    /// Where such messages go: `{topic}-{subscription}-DLQ`.
+    /// Where such messages go: `{topic}-{subscription}-DLQ`. With `enable_retry`, `{subscription}-DLQ` in the namespace
+    /// where there is such a topic, as in Java.
     pub dead_letter_topic: Option<String>,
-    /// Where messages wait that are put off: `{topic}-{subscription}-RETRY`.
+    /// Where messages wait that are put off: `{topic}-{subscription}-RETRY`, or `{subscription}-RETRY` in the namespace
+    /// where there is such a topic, as in Java.
     pub retry_letter_topic: Option<String>,
     /// A subscription that is made with the dead letter topic, so that it keeps what comes: none.
     pub initial_subscription_name: Option<String>,
@@ -96,14 +99,17 @@ impl DeadLetterPolicy {
         }
     }
 
-    /// Where messages go that came too often. Default: `{topic}-{subscription}-DLQ`.
+    /// Where messages go that came too often. Default: `{topic}-{subscription}-DLQ`; with
+    /// [`enable_retry`](ConsumerConfig::enable_retry) `{subscription}-DLQ` in the namespace where there is such a topic,
+    /// which is how the first clients named it.
     #[must_use]
     pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
         self.dead_letter_topic = Some(topic.into());
         self
     }
 
-    /// Where messages wait that are put off. Default: `{topic}-{subscription}-RETRY`.
+    /// Where messages wait that are put off. Default: `{topic}-{subscription}-RETRY`, or `{subscription}-RETRY` in the
+    /// namespace where there is such a topic, which is how the first clients named it.
     #[must_use]
     pub fn retry_letter_topic(mut self, topic: impl Into<String>) -> Self {
         self.retry_letter_topic = Some(topic.into());
@@ -167,13 +173,43 @@ impl ConsumerConfig {
         }
     }
 
+    /// Topics of letters that nobody has named, as the first clients named them.
+    pub(crate) fn older_letter_topics(&self) -> Vec<(Way, TopicName)> {
+        if !cfg!(feature = "redelivery") || !self.enable_retry {
+            return Vec::new();
+        }
+        let policy = self.dead_letter_policy.as_ref();
+        let domain = if self.topic.is_persistent() { "persistent" } else { "non-persistent" };
+        [
+            (Way::Retry, "RETRY", policy.and_then(|policy| policy.retry_letter_topic.as_ref())),
+            (Way::Dead, "DLQ", policy.and_then(|policy| policy.dead_letter_topic.as_ref())),
+        ]
+        .into_iter()
+        .filter(|(.., named)| named.is_none())
+        .filter_map(|(way, suffix, _)| {
+            let name = format!("{domain}://{}/{}-{suffix}", self.topic.namespace(), self.subscription);
+            // What is no name is no topic.
+            Some((way, TopicName::parse(&name).ok()?))
+        })
+        .collect()
+    }
+
+    /// Names one of them.
+    pub(crate) fn name_letter(&mut self, way: Way, topic: &TopicName) {
+        let policy = self.dead_letter_policy.get_or_insert_default();
+        let name = Some(topic.to_string());
+        match way {
+            Way::Dead => policy.dead_letter_topic = name,
+            Way::Retry => policy.retry_letter_topic = name,
+        }
+    }
+
     /// Where what is put off can be read again: all topics of a consumer have one retry letter topic, and one
-    /// dead letter topic, named after the first of them unless the policy names them.
-    pub(crate) fn name_letters(&mut self, first: &TopicName) -> Option<TopicName> {
+    /// dead letter topic, named after the first of them unless they have names.
+    pub(crate) fn name_letters(&mut self) -> Option<TopicName> {
         if !cfg!(feature = "redelivery") || !self.enable_retry {
             return None;
         }
-        self.topic = first.clone();
         let (dead, retry) = (self.dead_letter_topic().ok()?, self.retry_letter_topic().ok()?);
         let policy = self.dead_letter_policy.get_or_insert_default();
         policy.dead_letter_topic = Some(dead.to_string());

@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     pub(crate) peer_version: i32,
     /// Whether the broker tells of topics that come and go.
     pub(crate) topic_watchers: bool,
+    /// The broker says when a topic that it is asked about is not there, and does not make it.
+    pub(crate) tells_absent: bool,
     last_received: Time,
 }
 
@@ -71,6 +73,7 @@ impl Connection {
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             peer_version: 0,
             topic_watchers: false,
+            tells_absent: false,
             last_received: now.time,
         }
     }
@@ -108,6 +111,12 @@ impl Connection {
         self.peer_version = connected.protocol_version.unwrap_or(0);
         self.topic_watchers =
             connected.feature_flags.as_ref().and_then(|f| f.supports_topic_watchers) == Some(true);
+        if cfg!(feature = "redelivery") {
+            let flags = connected.feature_flags.as_ref();
+            let told = flags.and_then(|f| f.supports_get_partitioned_metadata_without_auto_creation);
+            // Pulsar's proxies say so too, and then find that all topics are there; they do not watch any.
+            self.tells_absent = told == Some(true) && self.topic_watchers;
+        }
         if let Some(size) =
             connected.max_message_size.and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0)
         {

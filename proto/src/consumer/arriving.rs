@@ -99,7 +99,7 @@ impl Consumer {
         }
         let (mut payload, mut first_chunk) = (entry.payload, None);
         if cfg!(feature = "chunking") && unpack.chunk {
-            let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+            let limit = self.message_limit();
             let key = (at.ledger, at.entry);
             match self.chunks.take(&self.config, limit, key, &entry.metadata, &payload, now) {
                 Gathered::Whole(whole, first) => (payload, first_chunk) = (whole, Some(first)),
@@ -116,7 +116,7 @@ impl Consumer {
         let (codec, mut bytes) = (unpack.compression, payload.len());
         if codec != CompressionType::NONE {
             let size = unpack.uncompressed_size as usize;
-            let limit = self.config.max_uncompressed_size.max(self.max_message_size);
+            let limit = self.message_limit();
             if let Err(error) = possible(codec, bytes, size, limit) {
                 self.queue.push_unreadable(queue::unreadable(error.kind(), at, &error), permits);
                 return Arrival::Queued(self.announce());
@@ -161,6 +161,11 @@ impl Consumer {
             self.flow.arrived(permits, bytes, &self.queue);
         }
         Arrival::Queued(self.announce())
+    }
+
+    /// The largest message that is unpacked or put together, in bytes.
+    pub(crate) fn message_limit(&self) -> usize {
+        self.config.max_uncompressed_size.max(self.max_message_size)
     }
 
     /// Messages that came too often; what cannot be read of them is still for the user.

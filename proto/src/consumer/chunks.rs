@@ -5,7 +5,7 @@
 //! (unknown) ---------> gathering(n) ---------------> gathering ---------------> whole: taken like any message,
 //!     ^                   |   |  +--- a chunk that is there: dropped             its chunks are kept by its id
 //!     |                   |   +------ not the next one, or one too large: given up until it is acknowledged
-//!     +-------------------+---------- too many messages, or bytes: the oldest given up
+//!     +-------------------+---------- too many messages, or bytes (in all parts together): the oldest given up
 //!                                     too old: acknowledged
 //! ```
 //!
@@ -42,6 +42,8 @@ pub(crate) struct Chunks {
     /// Entries to ask for again.
     again: Vec<Key>,
     bytes: usize,
+    /// The last chunk that was taken in.
+    latest: Option<Key>,
 }
 
 #[derive(Debug, Default)]
@@ -161,6 +163,7 @@ impl Chunks {
         g.keys.push(key);
         g.payload.extend_from_slice(payload);
         self.bytes += g.bytes() - before;
+        self.latest = Some(key);
         if part.number + 1 == part.count {
             return self.whole(at, key);
         }
@@ -216,14 +219,39 @@ impl Chunks {
 
     fn give_up_oldest(&mut self, config: &ConsumerConfig, but: Option<&[u8]>) {
         let oldest = self.gathering.iter().position(|g| but.is_none_or(|uuid| g.uuid != uuid));
-        let Some(oldest) = oldest.map(|at| self.remove(at)) else { return };
-        for key in oldest.keys {
+        let oldest = oldest.map(|at| self.remove(at));
+        self.given_up(config, oldest);
+    }
+
+    fn given_up(&mut self, config: &ConsumerConfig, gathering: Option<Gathering>) {
+        for key in gathering.map(|gathering| gathering.keys).unwrap_or_default() {
             if config.auto_ack_oldest_chunked_message_on_queue_full {
                 self.done.push(key);
             } else {
                 self.give_up(config, key);
             }
         }
+    }
+
+    /// Bytes that are gathered.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn oldest_at(&self, but_latest: bool) -> Option<usize> {
+        let spared = self.latest.filter(|_| but_latest);
+        self.gathering.iter().position(|g| spared.is_none() || g.keys.last() != spared.as_ref())
+    }
+
+    /// Since when the oldest message is gathered; of others than that which has grown last.
+    pub(crate) fn oldest(&self, but_latest: bool) -> Option<Time> {
+        self.oldest_at(but_latest).map(|at| self.gathering[at].since)
+    }
+
+    /// Gives that one up, as the chunks of several topics take too much together.
+    pub(crate) fn give_way(&mut self, config: &ConsumerConfig, but_latest: bool) {
+        let oldest = self.oldest_at(but_latest).map(|at| self.remove(at));
+        self.given_up(config, oldest);
     }
 
     fn remove(&mut self, at: usize) -> Gathering {

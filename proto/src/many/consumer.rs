@@ -38,6 +38,8 @@ pub(crate) struct MultiTopicsConsumer {
     /// Closings that came while it was closing already.
     pub(crate) also_closing: Vec<OpId>,
     pub(crate) topics: Vec<Topic>,
+    /// What waits until its letters have names: see `client::letter_topics`.
+    pub(crate) unnamed: Option<Unnamed>,
     parts: Vec<Part>,
     /// What each part was told that it may hold.
     shared: Option<Share>,
@@ -61,6 +63,14 @@ pub(crate) enum State {
     Opening(OpId),
     Open,
     Closing(OpId),
+}
+
+/// Topics that are to be opened once it is known what the topics of letters are called.
+#[derive(Debug)]
+pub(crate) struct Unnamed {
+    pub(crate) topics: Vec<TopicName>,
+    /// Questions that are not answered.
+    pub(crate) left: usize,
 }
 
 /// A topic as it was named: with its partitions, if it has any.
@@ -109,6 +119,7 @@ impl MultiTopicsConsumer {
             state: State::Opening(created),
             also_closing: Vec::new(),
             topics: Vec::new(),
+            unnamed: None,
             parts: Vec::new(),
             shared: None,
             pattern: None,

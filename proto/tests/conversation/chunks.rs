@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pulsewire_proto::wire::*;
 use pulsewire_proto::{
-    ConnId, ConsumerConfig, ConsumerId, ErrorKind, FirstChunk, MessageId, SubscriptionType,
+    ConnId, ConsumerConfig, ConsumerId, ErrorKind, FirstChunk, MessageId, SubscriptionType, TopicName,
 };
 
 use crate::talk::*;
@@ -245,6 +245,53 @@ fn c28_gathering_is_bounded_by_bytes() {
     // One that says it is larger is not even begun.
     talk.say_bytes(conn, delivery(id, 9, &[], &chunk("p-9", 0, 2, 1001, "x")));
     assert_eq!(kind(talk.receive(id).remove(0)), ErrorKind::Corrupted);
+}
+
+#[test]
+fn c28_all_topics_of_a_consumer_gather_within_one_bound() {
+    let mut talk = Talk::new();
+    let config = ConsumerConfig { max_uncompressed_size: 1, max_pending_chunked_message: 0, ..shared() };
+    let topics = ["a", "b"].map(|topic| TopicName::parse(topic).expect("a topic"));
+    let (id, op) = talk.client.subscribe_topics(config, &topics, talk.now).expect("options");
+    let conn = talk.accept_with(BROKER, 1000);
+    let mut parts = Vec::new();
+    while parts.len() < 2 {
+        match talk.hear(conn).0 {
+            Command::PartitionedTopicMetadata(asked) => talk.say(conn, partitions(asked.request_id, 0)),
+            Command::LookupTopic(asked) => talk.say(conn, serves(asked.request_id, BROKER)),
+            Command::Subscribe(open) => {
+                talk.say(conn, success(open.request_id));
+                parts.push(ConsumerId(open.consumer_id));
+            }
+            Command::Flow(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    talk.ended(op).expect("a consumer");
+    said(&mut talk, conn);
+    // Of the one topic two messages, then two of the other: the oldest of all gives way to the last.
+    let piece = "x".repeat(180);
+    for (entry, part) in [(1, parts[0]), (2, parts[0]), (3, parts[1]), (4, parts[1])] {
+        talk.say_bytes(conn, delivery(part, entry, &[], &chunk(&format!("p-{entry}"), 0, 2, 360, &piece)));
+        talk.pass(ms(10));
+    }
+    talk.pass(secs(1));
+    assert_eq!(said(&mut talk, conn).again, [1]);
+    for (entry, part) in [(2, parts[0]), (3, parts[1]), (4, parts[1])] {
+        let last = chunk(&format!("p-{entry}"), 1, 2, 360, &piece);
+        talk.say_bytes(conn, delivery(part, 10 + entry, &[], &last));
+        assert_eq!(whole(&mut talk, id).0.len(), 360);
+    }
+    // One that grows does not give way to itself, however old it is.
+    let long = |number: i32| chunk("long", number, 3, 990, &"x".repeat(330));
+    talk.say_bytes(conn, delivery(parts[0], 20, &[], &long(0)));
+    talk.pass(ms(10));
+    talk.say_bytes(conn, delivery(parts[1], 21, &[], &chunk("p-21", 0, 2, 360, &piece)));
+    talk.say_bytes(conn, delivery(parts[0], 22, &[], &long(1)));
+    talk.pass(secs(1));
+    assert_eq!(said(&mut talk, conn).again, [21]);
+    talk.say_bytes(conn, delivery(parts[0], 23, &[], &long(2)));
+    assert_eq!(whole(&mut talk, id).0.len(), 990);
 }
 
 #[test]

@@ -418,3 +418,88 @@ fn c12_a_panic_of_what_changes_the_producers_of_letters_is_an_error() {
     assert!(refused.to_string().contains("batching_max_messages"), "{refused}");
     talk.client.subscribe(limited(), talk.now).expect("options");
 }
+
+// ---- names that the first clients gave ----
+
+/// A broker that says when a topic is not there.
+fn knowing() -> FeatureFlags {
+    FeatureFlags {
+        supports_topic_watchers: Some(true),
+        supports_get_partitioned_metadata_without_auto_creation: Some(true),
+        ..Default::default()
+    }
+}
+
+/// What a consumer subscribes to, where the broker says of these topics of the namespace that they are there.
+fn named_where(config: ConsumerConfig, flags: FeatureFlags, there: &[&str]) -> Vec<String> {
+    let mut talk = Talk::new();
+    let (_, op) = talk.client.subscribe(config, talk.now).expect("options");
+    let conn = talk.answer(BROKER);
+    hear!(talk, conn, Connect);
+    talk.say(conn, CommandConnected { feature_flags: Some(flags), ..connected(0) });
+    let (mut topics, mut flows) = (Vec::new(), 0);
+    while flows < 2 {
+        match talk.hear(conn).0 {
+            Command::PartitionedTopicMetadata(asked) => {
+                let local = asked.topic.rsplit('/').next().unwrap_or("");
+                // Asked so that nothing is made.
+                if asked.metadata_auto_creation_enabled == Some(false) && !there.contains(&local) {
+                    let mut absent = partitions(asked.request_id, 0);
+                    absent.response = Some(PartitionedMetadataResult::FAILED);
+                    absent.error = Some(ServerError::TOPIC_NOT_FOUND);
+                    talk.say(conn, absent);
+                } else {
+                    talk.say(conn, partitions(asked.request_id, 0));
+                }
+            }
+            Command::LookupTopic(asked) => talk.say(conn, serves(asked.request_id, BROKER)),
+            Command::Subscribe(open) => {
+                talk.say(conn, success(open.request_id));
+                topics.push(open.topic.rsplit('/').next().unwrap_or("").to_owned());
+            }
+            Command::Flow(_) => flows += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    talk.ended(op).expect("a consumer");
+    topics
+}
+
+#[test]
+fn c11_topics_of_letters_that_older_clients_made_are_used() {
+    let config = |policy| ConsumerConfig { enable_retry: true, dead_letter_policy: policy, ..ungrouped() };
+    let limited = || Some(DeadLetterPolicy::new(2));
+    assert_eq!(named_where(config(None), knowing(), &[]), ["t", "t-s-RETRY"]);
+    assert_eq!(named_where(config(None), knowing(), &["s-RETRY"]), ["t", "s-RETRY"]);
+    assert_eq!(named_where(config(limited()), knowing(), &["s-RETRY", "s-DLQ"]), ["t", "s-RETRY"]);
+    assert_eq!(named_where(config(limited()), knowing(), &["s-DLQ"]), ["t", "t-s-RETRY"]);
+    // A name that was given is not looked for.
+    let given = DeadLetterPolicy::new(2).retry_letter_topic("mine");
+    assert_eq!(named_where(config(Some(given)), knowing(), &["s-RETRY"]), ["t", "mine"]);
+    // Proxies do not watch topics, and say that all of them are there; older brokers make what they are asked about.
+    let proxy = FeatureFlags { supports_topic_watchers: None, ..knowing() };
+    for flags in [proxy, FeatureFlags::default()] {
+        assert_eq!(named_where(config(None), flags, &["s-RETRY", "s-DLQ"]), ["t", "t-s-RETRY"]);
+    }
+}
+
+#[test]
+fn c11_a_consumer_whose_letters_cannot_be_named_is_not_opened() {
+    let mut talk = Talk::new();
+    let config = ConsumerConfig { enable_retry: true, ..ungrouped() };
+    let (id, op) = talk.client.subscribe(config, talk.now).expect("options");
+    let conn = talk.answer(BROKER);
+    hear!(talk, conn, Connect);
+    talk.say(conn, CommandConnected { feature_flags: Some(knowing()), ..connected(0) });
+    let asked = [0; 2].map(|_| hear!(talk, conn, PartitionedTopicMetadata));
+    for asked in asked {
+        let mut refused = partitions(asked.request_id, 0);
+        refused.response = Some(PartitionedMetadataResult::FAILED);
+        refused.error = Some(ServerError::AUTHORIZATION_ERROR);
+        talk.say(conn, refused);
+    }
+    let error = talk.ended(op).expect_err("an answer");
+    assert_eq!(error.kind(), ErrorKind::Broker(ServerError::AUTHORIZATION_ERROR));
+    talk.quiet(conn);
+    assert!(talk.client.take(id).is_err());
+}

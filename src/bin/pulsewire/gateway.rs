@@ -28,7 +28,7 @@ WebSocket's URL on stdout. All that is wrong with the configuration is told at o
 before it listens. SIGINT and SIGTERM close all connections in order, spread over `limits.lame_duck`; a
 second one closes them at once; it ends with 0 then. SIGHUP reads the file, and the certificates and keys
 that it names, anew: for new connections, nobody is dropped. Certificates and keys that are replaced on
-disk are taken without it. RUST_LOG=warn makes it quieter.";
+disk are taken without it. RUST_LOG=warn makes it quieter, PULSEWIRE_LOG=json its log an object a line.";
 
 /// Carry the Pulsar protocol between WebSockets and one broker or proxy.
 #[derive(Args)]

@@ -24,7 +24,7 @@ const ASSIGN: &str = "persistent://pulsar/system/transaction_coordinator_assign"
 
 impl Broker {
     /// How many coordinators there are, if that is what a client asks for.
-    pub(in crate::core) fn coordinators_of(&self, name: &TopicName) -> Option<u32> {
+    pub(crate) fn coordinators_of(&self, name: &TopicName) -> Option<u32> {
         (name.tenant == "pulsar" && name.to_string() == ASSIGN)
             .then_some(self.config.transaction_coordinators)
     }

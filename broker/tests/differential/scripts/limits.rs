@@ -3,7 +3,8 @@
 use pulsewire_proto::wire::*;
 
 use super::scripts;
-use crate::common::{producer_on, subscribe};
+use crate::common::{WALL, producer_on, subscribe};
+use crate::side::Side;
 
 scripts! {
     fn a_full_backlog_holds_or_refuses_producers(s) {
@@ -77,6 +78,56 @@ scripts! {
         s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
         s.ask(a, subscribe(2, &topic, "s", SubType::SHARED));
         s.ask(a, subscribe(3, &topic, "t", SubType::SHARED));
+    }
+
+    fn settings_that_refuse(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let (a, b) = (s.client(), s.client());
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        let set = |s: &mut Side, name: &str, value: &str| {
+            s.order("POST", &format!("{path}/{name}"), value);
+            s.pause(1500);
+        };
+        set(s, "subscriptionTypesEnabled", r#"["Shared","Failover"]"#);
+        s.ask(a, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        s.ask(a, subscribe(2, &topic, "s", SubType::KEY_SHARED));
+        s.ask(a, subscribe(3, &topic, " ", SubType::KEY_SHARED));
+        s.ask(a, subscribe(4, &topic, "s", SubType::SHARED));
+        set(s, "maxConsumersPerSubscription", "1");
+        s.ask(a, subscribe(5, &topic, "s", SubType::SHARED));
+        s.ask(a, subscribe(6, &topic, "s", SubType::FAILOVER));
+        set(s, "autoSubscriptionCreation", r#"{"allowAutoSubscriptionCreation":false}"#);
+        s.ask(a, subscribe(7, &topic, "new", SubType::SHARED));
+        s.ask(b, CommandSubscribe { durable: Some(false), ..subscribe(8, &topic, "reader", SubType::SHARED) });
+        set(s, "delayedDelivery", r#"{"active":true,"tickTime":1000,"maxDeliveryDelayInMillis":5000}"#);
+        let metadata = MessageMetadata { deliver_at_time: Some(WALL as i64 + 3_600_000), ..MessageMetadata::default() };
+        s.send(a, 1, 1, metadata, "much later");
+        s.hear(a);
+    }
+
+    fn namespaces_that_refuse(s) {
+        let namespace = format!("public/{}", s.short());
+        let (topic, other) = (format!("persistent://{namespace}/t"), format!("persistent://{namespace}/other"));
+        s.order("PUT", &format!("namespaces/{namespace}"), "");
+        let (a, b) = (s.client(), s.client());
+        for topic in [&topic, &other] {
+            s.find(a, topic);
+        }
+        s.ask(a, producer_on(1, &topic));
+        s.order("POST", &format!("namespaces/{namespace}/maxTopicsPerNamespace"), "1");
+        s.pause(1500);
+        s.ask(b, producer_on(2, &other));
+        s.ask(b, subscribe(3, &other, "s", SubType::SHARED));
+        s.order("PUT", &format!("persistent/{namespace}/other"), "");
+        s.order("POST", &format!("namespaces/{namespace}/encryptionRequired"), "true");
+        s.pause(2000);
+        s.hear_all(a);
+        s.ask(b, producer_on(4, &topic));
+        s.ask(b, CommandProducer { encrypted: Some(true), ..producer_on(5, &topic) });
+        s.send(b, 5, 0, MessageMetadata::default(), "plain");
+        s.hear(b);
     }
 
     fn old_messages_expire(s) {
