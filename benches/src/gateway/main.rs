@@ -139,7 +139,7 @@ fn counting(tcp: TcpStream) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>
     Box::pin(count(tcp, MESSAGES * SIZE))
 }
 
-/// Answers with a byte when all bytes are there.
+/// Answers with an empty frame when all bytes are there.
 async fn count(mut tcp: TcpStream, mut left: usize) {
     let mut buffer = vec![0; 64 * 1024];
     while left > 0 {
@@ -148,7 +148,7 @@ async fn count(mut tcp: TcpStream, mut left: usize) {
             _ => return,
         }
     }
-    let _ = tcp.write_all(&[1]).await;
+    let _ = tcp.write_all(&[0; 4]).await;
     let _ = tcp.read(&mut buffer).await;
 }
 

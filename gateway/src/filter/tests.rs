@@ -599,3 +599,27 @@ fn what_is_no_list_passes_as_it_comes() {
     said.extend_from_slice(&list[15..]);
     assert_eq!(filter.down(&mut said).expect("frames"), list);
 }
+
+/// The short way lets nothing pass that the long way does not.
+#[test]
+fn what_is_plainly_harmless() {
+    for number in 0..=u8::MAX {
+        for tag in 0..=u8::MAX {
+            for command in
+                [&[0x08, number, tag, 2, 8, 1][..], &[0x08, number, tag, 1, 8, 1], &[0x08, number, tag]]
+            {
+                let harmless = matches!(canonical(command), Ok(Some(number)) if HARMLESS.contains(&number));
+                assert!(harmless || !plainly_harmless(command), "{command:?}");
+                let short = number < 16 && command.len() == 6;
+                assert!(!short || harmless == plainly_harmless(command), "{command:?}");
+            }
+        }
+    }
+    assert!(plainly_harmless(&frame(CommandSend::default())[8..]));
+    // What is there of a command that is not whole may look like one that is.
+    let mut whole = raw(&[&[0x08, 6, 6 << 3 | 2, 2, 8, 1][..], &[0; 50]].concat());
+    let rest = whole.split_off(14);
+    let mut filter = filter();
+    filter.push(&whole).expect("the beginning of a frame");
+    assert_eq!((passed(&mut filter).len(), filter.push(&rest)), (0, Err(Ending::BadFrame)));
+}
