@@ -120,7 +120,8 @@ fn who_shows_nothing_has_the_anonymous_role() {
     run(&["produce", "t", "m", "--url", &url, "--token", &wrong]).failed(1, &["Failed to authenticate"]);
     assert_eq!(admin(&web, "GET /admin/v2/tenants", Some(&wrong)).0, 401);
     // Larger than clients are told that a message may be.
-    run(&["produce", "t", &"m".repeat(3000), "--url", &url]).failed(1, &["larger than the broker takes: 2000 bytes"]);
+    run(&["produce", "t", &"m".repeat(3000), "--url", &url])
+        .failed(1, &["larger than the broker takes: 2000 bytes"]);
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn a_pattern_is_of_the_topics_that_one_is_narrowed_to() {
 #[test]
 fn a_reload_of_a_broken_file_counts() {
     let open = "upstream = \"pulsar://localhost\"\nallow_missing_origin = true\n";
-    let mut gateway = Configured::start("broken-reload.toml", open);
+    let gateway = Configured::start("broken-reload.toml", open);
     for (turn, text) in
         ["upstream = ", "surprise = 1\n", "upstream = \"pulsar://me:hunter2@x\"\n"].iter().enumerate()
     {

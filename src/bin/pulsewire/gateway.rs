@@ -9,7 +9,7 @@ use pulsewire_gateway::{
     Pem, Problem, Upstream, UpstreamError,
 };
 
-use crate::failure::{Ended, Failure, note};
+use crate::failure::{Ended, Failure};
 use crate::interrupt::{Hangups, Interrupts};
 use crate::output::say;
 use crate::ports::cannot_listen;
