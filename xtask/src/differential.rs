@@ -85,7 +85,7 @@ impl Compared {
 /// The suite: compares, writes `differential.md` and `differential.json` beside the results, and counts scenarios.
 ///
 /// What only one broker said may be of the moment: the scenarios that seem to differ run again, until they do not or
-/// have had [`ROUNDS`] more chances. That wants a world (`PULSEWIRE_WORLD`), as `npm test` has one; without it, what
+/// have had a few more chances. That wants a world (`PULSEWIRE_WORLD`), as `npm test` has one; without it, what
 /// the traces say counts.
 pub fn run() -> Result<Tally> {
     let results = root().join(RESULTS);

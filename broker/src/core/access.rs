@@ -15,7 +15,6 @@
 //! are granted on a namespace or a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,10 +169,10 @@ impl Broker {
         }
     }
 
-    /// Fact: a client is at this address. It is told in statistics, and nothing else.
-    pub fn came_from(&mut self, id: ConnId, peer: SocketAddr) {
+    /// Fact: a client is at this address (`host:port`). It is told in statistics, and nothing else.
+    pub fn came_from(&mut self, id: ConnId, peer: &str) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.peer = Some(peer);
+            conn.peer = Some(peer.into());
         }
     }
 

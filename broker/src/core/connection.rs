@@ -11,7 +11,6 @@
 //! is still to be written and the order to close.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,7 +51,7 @@ pub(super) struct Connection {
     /// To which of several brokers it came.
     pub(super) broker: usize,
     /// Where the client is, if the host said so.
-    pub(super) peer: Option<SocketAddr>,
+    pub(super) peer: Option<Box<str>>,
     /// The name in the client's certificate.
     pub(super) certified: Option<Box<str>>,
     /// Who it is, where that is asked.

@@ -199,7 +199,7 @@ impl Engine {
         match event {
             Event::Connected(Guest { id, broker, peer, certified }, link) => {
                 self.broker.connected_to(id, broker, now);
-                self.broker.came_from(id, peer);
+                self.broker.came_from(id, &peer.to_string());
                 if let Some(name) = certified {
                     self.broker.certified(id, &name);
                 }
