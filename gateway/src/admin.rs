@@ -19,18 +19,24 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::accept::accept;
+use crate::accept::{Queue, accept};
 use crate::address;
 use crate::connection::Core;
 use crate::drain::Stage;
 use crate::origin::answers_to;
 use crate::registry::{Page, Sort, Which};
 
-/// Requests served at once; more wait in the listener's backlog.
+/// Requests served at once: with one more the oldest has to go.
 const AT_ONCE: usize = 64;
+
+/// Those that go have time to.
+const GOING: usize = 64;
 
 /// For one request and its answer, whole.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For its head, from the connection on: whoever asks here knows what for.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Rows of a page of `/connz`, unless asked otherwise, and at most.
 const ROWS: usize = 100;
@@ -38,7 +44,8 @@ const MAX_ROWS: usize = 10_000;
 
 /// Serves until `closed` turns true.
 pub(crate) async fn run(listener: TcpListener, core: Arc<Core>, mut closed: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let slots = Arc::new(Semaphore::new(AT_ONCE + GOING));
+    let queue = Arc::<Queue>::default();
     let mut requests = JoinSet::new();
     loop {
         let (slot, tcp, _) = tokio::select! {
@@ -47,10 +54,14 @@ pub(crate) async fn run(listener: TcpListener, core: Arc<Core>, mut closed: watc
             accepted = accept(&listener, &slots) => accepted,
         };
         let core = Arc::clone(&core);
+        let turn = queue.enter(AT_ONCE);
         requests.spawn(async move {
             let _slot = slot;
-            if timeout(REQUEST_TIMEOUT, serve(core, tcp)).await.is_err() {
-                debug!("admin request not done in time");
+            tokio::select! {
+                served = timeout(REQUEST_TIMEOUT, serve(core, tcp)) => if served.is_err() {
+                    debug!("admin request not done in time");
+                },
+                () = turn.given_up() => debug!("admin request not done, and others wait for the place"),
             }
         });
     }
@@ -63,7 +74,7 @@ async fn serve(core: Arc<Core>, tcp: TcpStream) {
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIMEOUT)
+        .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false)
         .serve_connection(TokioIo::new(tcp), service)
         .await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::address::{self, AddressError, Host};
 use crate::brokers::{Brokers, Network};
-use crate::error::ConfigErrors;
+use crate::error::{ConfigError, ConfigErrors};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::narrow::Narrow;
@@ -99,6 +99,15 @@ impl GatewayConfig {
     pub fn validate(&self) -> Result<(), ConfigErrors> {
         Live::prepare(self).map(drop)
     }
+
+    /// Checks everything, as [`validate`](Self::validate) does, beside what reading it has found wrong already.
+    ///
+    /// # Errors
+    /// All that is wrong, at once: what was read, and what was found now and does not merely follow from it.
+    pub fn validate_read(&self, wrong: Vec<ConfigError>) -> Result<(), ConfigErrors> {
+        let found = self.validate().err().map(|errors| errors.0).unwrap_or_default();
+        ConfigErrors::beside(wrong, found)
+    }
 }
 
 /// The Pulsar proxy or broker behind the gateway: `pulsar://host[:port]` or `pulsar+ssl://host[:port]`,
@@ -180,6 +189,10 @@ impl FromStr for Upstream {
     type Err = UpstreamError;
 
     fn from_str(text: &str) -> Result<Self, UpstreamError> {
+        // Before anything else: what holds credentials is not shown.
+        if text.contains('@') {
+            return Err(UpstreamError::UserInfo);
+        }
         let (scheme, rest) = text.split_once("://").ok_or(UpstreamError::Scheme)?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "pulsar" => false,
@@ -187,9 +200,6 @@ impl FromStr for Upstream {
             _ => return Err(UpstreamError::Scheme),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.contains('@') {
-            return Err(UpstreamError::UserInfo);
-        }
         if rest.contains(['/', '?', '#']) {
             return Err(UpstreamError::Path);
         }

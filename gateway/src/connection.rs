@@ -45,6 +45,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tracing::{Instrument, Span, debug, info, info_span};
 
+use crate::accept::Turn;
 use crate::config::Upstream;
 use crate::dial::Dial;
 use crate::drain::{Stage, stopping, turn};
@@ -58,7 +59,7 @@ use crate::origin::Allowed;
 use crate::places::{Knock, Places};
 use crate::pump::{ClientSocket, Joined, Pump, turn_away, websocket_config};
 use crate::registry::{Connections, Entry, Phase};
-use crate::stream::Stream;
+use crate::stream::{Counted, Stream};
 use crate::token::{self, TokenRefused, Verified};
 use crate::upgrade::judge;
 
@@ -160,8 +161,9 @@ impl Core {
     }
 }
 
-/// Serves one accepted connection to its end. `waiting` is dropped when it no longer counts as a handshake.
-pub(crate) async fn serve<W>(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, waiting: W) {
+/// Serves one accepted connection to its end. `waiting` is dropped when it no longer counts as a handshake; `turn` may
+/// end it before.
+pub(crate) async fn serve<W>(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, waiting: W, turn: Turn) {
     let (id, span) = core.span(peer);
     async {
         let mut stage = core.stage.subscribe();
@@ -170,8 +172,13 @@ pub(crate) async fn serve<W>(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, 
         let upgraded = tokio::select! {
             upgraded = timeout_at(deadline, handshake(&core, live, tcp, peer)) => upgraded,
             () = stopping(&mut stage) => return,
+            () = turn.given_up() => {
+                core.metrics.refused("handshake-evicted");
+                debug!("no upgrade yet, and others wait for the place");
+                return;
+            }
         };
-        drop(stage);
+        drop((stage, turn));
         match upgraded {
             Err(_) => {
                 core.metrics.refused("handshake-timeout");
@@ -246,7 +253,10 @@ pub(crate) async fn upgraded(admitted: &mut Admitted) -> Option<ClientSocket> {
         Err(upgraded) => (Stream::Upgraded(Box::new(TokioIo::new(upgraded))), Bytes::new()),
     };
     let config = websocket_config(&admitted.live.limits);
-    Some(WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await)
+    Some(
+        WebSocketStream::from_partially_read(Counted::new(stream), read.into(), Role::Server, Some(config))
+            .await,
+    )
 }
 
 /// From the upgrade to the end.

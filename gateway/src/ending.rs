@@ -38,10 +38,14 @@ pub(crate) enum Ending {
     TextMessage,
     /// The client sent a message larger than this many bytes.
     TooLarge(usize),
+    /// The client sent text, or a reason with its close, that is not UTF-8.
+    InvalidUtf8,
     /// The client broke RFC 6455.
     ClientProtocol,
     /// The client did not take what was sent to it.
     SlowClient,
+    /// The client did not finish a message.
+    SlowMessage,
     /// Nothing was carried either way.
     Idle,
     /// Every place was taken.
@@ -80,7 +84,7 @@ impl Ending {
     /// The close code, the stable name and the sentence. A sentence says nothing of the upstream's
     /// address; together with the name it fits into the 123 bytes of a close reason.
     fn row(self) -> (CloseCode, &'static str, Cow<'static, str>) {
-        use CloseCode::{Again, Away, Error, Normal, Policy, Protocol, Restart, Size, Unsupported};
+        use CloseCode::{Again, Away, Error, Invalid, Normal, Policy, Protocol, Restart, Size, Unsupported};
         let (code, name, sentence) = match self {
             Ending::ClientClosed => (Normal, "client-closed", "the client closed the connection"),
             Ending::ClientGone => (Normal, "client-gone", "the client's connection broke off"),
@@ -89,10 +93,12 @@ impl Ending {
                 let sentence = format!("messages to the gateway hold at most {most} bytes");
                 return (Size, "message-too-large", Cow::Owned(sentence));
             }
+            Ending::InvalidUtf8 => (Invalid, "invalid-utf8", "the client sent text that is not UTF-8"),
             Ending::ClientProtocol => {
                 (Protocol, "websocket-protocol", "the client broke the WebSocket protocol")
             }
             Ending::SlowClient => (Policy, "slow-client", "the client did not take its data in time"),
+            Ending::SlowMessage => (Policy, "slow-message", "the client did not finish a message in time"),
             Ending::Idle => (Away, "idle-timeout", "nothing was sent or received for too long"),
             Ending::TooManyConnections => {
                 (Again, "too-many-connections", "the gateway is full, try again later")
@@ -186,7 +192,7 @@ impl Ending {
         use tungstenite::error::ProtocolError;
         match error {
             Error::Capacity(_) => Ending::TooLarge(most),
-            Error::Utf8(_) => Ending::TextMessage,
+            Error::Utf8(_) => Ending::InvalidUtf8,
             Error::ConnectionClosed
             | Error::AlreadyClosed
             | Error::Io(_)
@@ -215,8 +221,10 @@ mod tests {
         let all = [
             Ending::TextMessage,
             Ending::TooLarge(usize::MAX),
+            Ending::InvalidUtf8,
             Ending::ClientProtocol,
             Ending::SlowClient,
+            Ending::SlowMessage,
             Ending::Idle,
             Ending::TooManyConnections,
             Ending::TooManyFromAddress,

@@ -62,6 +62,31 @@ impl ConfigErrors {
     }
 }
 
+impl ConfigErrors {
+    /// What reading found wrong, and of what checking found that which does not merely follow from it: a list of
+    /// which nothing could be read is not empty, and what the upstream is cannot be told.
+    pub(crate) fn beside(mut read: Vec<ConfigError>, found: Vec<ConfigError>) -> Result<(), ConfigErrors> {
+        let files = ["tokens.secret_files", "tokens.public_key_files", "tokens.jwks_files"];
+        let follows = |found: &ConfigError| {
+            let within = |key: &str| {
+                let rest = key.strip_prefix(found.key.as_ref());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            let from = |wrong: &ConfigError| match found.problem {
+                Problem::EmptyGuard => wrong.problem != Problem::UnknownKey && within(&wrong.key),
+                Problem::NoTokenKeys => files.contains(&wrong.key.as_ref()),
+                Problem::UpstreamIsNotTls => wrong.key == "upstream" || wrong.key.starts_with("brokers"),
+                Problem::NeedsTokens => wrong.key == "tokens",
+                _ => wrong.key == found.key,
+            };
+            read.iter().any(from)
+        };
+        let more: Vec<ConfigError> = found.into_iter().filter(|found| !follows(found)).collect();
+        read.extend(more);
+        if read.is_empty() { Ok(()) } else { Err(ConfigErrors(read)) }
+    }
+}
+
 impl<'a> IntoIterator for &'a ConfigErrors {
     type Item = &'a ConfigError;
     type IntoIter = std::slice::Iter<'a, ConfigError>;
@@ -120,7 +145,7 @@ pub enum Problem {
     Expected(&'static str),
     /// A text that does not say what it should.
     Value {
-        /// The text.
+        /// The text, without what may be credentials.
         value: String,
         /// What is wrong with it.
         why: String,
@@ -129,6 +154,8 @@ pub enum Problem {
     NotToml(String),
     /// An empty list where the list is what guards.
     EmptyGuard,
+    /// Subjects of tokens, where none are demanded.
+    NeedsTokens,
     /// Tokens are demanded, but nothing says whose.
     NoTokenKeys,
     /// A file that holds no key or token as it should.
@@ -169,7 +196,7 @@ pub enum Problem {
         /// The most that is allowed.
         high: Duration,
     },
-    /// The public and the admin listener cannot share an address.
+    /// The public and the admin listener cannot share an address, nor a port where one of them is on all addresses.
     SameAsListen,
     /// TLS options for an upstream that is not `pulsar+ssl://`, or for none.
     UpstreamIsNotTls,
@@ -205,6 +232,9 @@ impl fmt::Display for Problem {
             Problem::EmptyGuard => {
                 f.write_str("an empty list guards nothing and lets nothing through; name what may pass")
             }
+            Problem::NeedsTokens => {
+                f.write_str("no client has a subject where no [tokens] are demanded: this fits nobody")
+            }
             Problem::NoTokenKeys => f.write_str("no keys: name secret_files, public_key_files or jwks_files"),
             Problem::BadKey { path, why } => write!(f, "{}: {why}", path.display()),
             Problem::Contradicts { value, other } => write!(f, "{value} contradicts {other}"),
@@ -217,7 +247,7 @@ impl fmt::Display for Problem {
             Problem::DurationOutOfRange { value, low, high } => {
                 write!(f, "{value:?} is out of range, expected {low:?} to {high:?}")
             }
-            Problem::SameAsListen => f.write_str("the same address as the public listener"),
+            Problem::SameAsListen => f.write_str("the same address and port as the public listener"),
             Problem::UpstreamIsNotTls => {
                 f.write_str("TLS options are given but the upstream is not a pulsar+ssl:// one")
             }

@@ -43,7 +43,7 @@ impl GatewayConfig {
         let text = std::fs::read_to_string(path)
             .map_err(|error| failed(Problem::Unreadable { path: path.to_owned(), why: error.to_string() }))?;
         let table: Table =
-            text.parse().map_err(|error: toml::de::Error| failed(Problem::NotToml(error.to_string())))?;
+            text.parse().map_err(|error: toml::de::Error| failed(Problem::NotToml(place(&text, &error))))?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut wrong = Vec::new();
         self.read_table(Keys { table, path: String::new(), directory: &directory, wrong: &mut wrong });
@@ -166,12 +166,29 @@ impl GatewayConfig {
             limits.duration("handshake_timeout", &mut own.handshake_timeout);
             limits.duration("connect_timeout", &mut own.connect_timeout);
             limits.duration("idle_timeout", &mut own.idle_timeout);
+            limits.duration("message_timeout", &mut own.message_timeout);
             limits.duration("slow_client_timeout", &mut own.slow_client_timeout);
             limits.duration("close_timeout", &mut own.close_timeout);
             limits.end();
         }
         keys.end();
     }
+}
+
+/// What is wrong and where, without the text there: it may be a secret.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let said = error.message().lines().next().unwrap_or_default();
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+    format!("line {line}, column {column}: {said}")
+}
+
+/// A value as it may be shown: without a user's name and password.
+fn without_credentials(text: String) -> String {
+    let Some(at) = text.rfind('@') else { return text };
+    let from = text.find("://").map_or(0, |scheme| scheme + 3).min(at);
+    format!("{}...{}", &text[..from], &text[at..])
 }
 
 /// Where the admin listener is: `address:port`, or a port alone, which is on loopback.
@@ -330,7 +347,10 @@ impl Keys<'_> {
     fn one<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<T> {
         let text = self.text(key)?;
         text.parse()
-            .map_err(|error: T::Err| self.wrong(key, Problem::Value { value: text, why: error.to_string() }))
+            .map_err(|error: T::Err| {
+                let why = error.to_string();
+                self.wrong(key, Problem::Value { value: without_credentials(text), why });
+            })
             .ok()
     }
 
@@ -346,7 +366,7 @@ impl Keys<'_> {
                     Ok(value) => all.push(value),
                     Err(error) => {
                         let why = T::Err::to_string(&error);
-                        self.wrong(key, Problem::Value { value: text, why });
+                        self.wrong(key, Problem::Value { value: without_credentials(text), why });
                     }
                 },
                 _ => self.expected(key, "a list of texts"),
@@ -444,6 +464,7 @@ mod tests {
             handshake_timeout = "1s"
             connect_timeout = "2s"
             idle_timeout = "10m"
+            message_timeout = "7s"
             slow_client_timeout = "1500ms"
             close_timeout = "3s"
             lame_duck = "1m"
@@ -469,6 +490,7 @@ mod tests {
         let ms = |d: Duration| d.as_millis();
         assert_eq!((ms(limits.handshake_timeout), ms(limits.connect_timeout)), (1000, 2000));
         assert_eq!((ms(limits.idle_timeout), ms(limits.close_timeout)), (600_000, 3000));
+        assert_eq!(ms(limits.message_timeout), 7000);
         assert_eq!((ms(limits.slow_client_timeout), ms(limits.lame_duck)), (1500, 60_000));
         assert_eq!((limits.max_connections_per_address, limits.max_connections_per_origin), (5, Some(6)));
         assert_eq!((limits.bytes_per_second, limits.over_rate), (Some(9000), crate::OverRate::Close));

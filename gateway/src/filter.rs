@@ -11,31 +11,38 @@
 //! go past every rule. So a command has to be written as all clients write it, type first and then its one body;
 //! and those that name topics are written anew from what was understood.
 //!
-//! Payloads are never held: what passes is a slice of what came.
+//! Payloads are never held: what passes is a slice of what came. Our errors stand between two frames of the upstream,
+//! and not before it has said CONNECTED. When many wait, no more of the client's commands are judged: what came with
+//! them waits, too.
 //!
-//! What the upstream says passes as it comes, but for lists of topics:
+//! What the upstream says passes as it comes, but for lists of topics and what tells of transactions:
 //!
 //! ```text
 //! head --a list--> holding --whole--> what the client may consume from goes on --> head
+//!   |--an answer to NEW_TXN or END_TXN--> holding --whole--> noted, goes on ------> head
 //!   '--anything else--> passing (the rest of its frame, as it comes) --end of frame--> head
 //! ```
 //!
+//! Transactions are numbered one after the other, so anybody can name those of others: a client adds to and ends those
+//! only that were opened on its own connection.
+//!
 //! Lists are cut whoever asked for what: so no request can be made up whose answer is not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use pulsewire_proto::wire::frame::encode_command;
 use pulsewire_proto::wire::{
-    Command, CommandAddPartitionToTxnResponse, CommandAddSubscriptionToTxnResponse, CommandError,
-    CommandGetOrCreateSchemaResponse, CommandGetSchemaResponse, CommandGetTopicsOfNamespace,
-    CommandLookupTopicResponse, CommandPartitionedTopicMetadataResponse, CommandWatchTopicList, LookupResult,
-    PartitionedMetadataResult, ServerError, TopicsMode,
+    Command, CommandAddPartitionToTxnResponse, CommandAddSubscriptionToTxnResponse, CommandEndTxnResponse,
+    CommandError, CommandGetOrCreateSchemaResponse, CommandGetSchemaResponse, CommandGetTopicsOfNamespace,
+    CommandLookupTopicResponse, CommandNewTxnResponse, CommandPartitionedTopicMetadataResponse,
+    CommandWatchTopicList, LookupResult, PartitionedMetadataResult, ServerError, TopicsMode,
 };
 use tracing::debug;
 
 use crate::ending::Ending;
+use crate::first::own_words;
 use crate::metrics::Metrics;
 use crate::narrow::{Listed, Permits};
 
@@ -51,11 +58,15 @@ const MAX_REPLIES: usize = 64 * 1024;
 /// Of an error that belongs to no request, as Pulsar's own are numbered.
 const NO_REQUEST: u64 = u64::MAX;
 
-/// Commands that act on what was permitted before, or on nothing: they go on as they came.
+/// Transactions that one connection may have open.
+const MAX_TXNS: usize = 10_000;
+/// Pieces that wait for the upstream; no more of the client's commands are judged then.
+const MAX_PIECES: usize = 256;
 /// The hash of a list that nobody has seen: the client asks for the whole list where it matters.
 const NO_HASH: &str = "";
 
-const HARMLESS: [i32; 18] = [2, 6, 10, 11, 12, 15, 16, 18, 19, 20, 25, 28, 29, 37, 50, 56, 62, 67];
+/// Commands that act on what was permitted before, or on nothing: they go on as they came.
+const HARMLESS: [i32; 15] = [6, 10, 11, 12, 15, 16, 18, 19, 20, 25, 28, 29, 37, 62, 67];
 
 /// Decides about each frame of one connection.
 pub(crate) struct Filter {
@@ -66,9 +77,17 @@ pub(crate) struct Filter {
     begun: BytesMut,
     /// What passed and is not sent yet.
     passed: VecDeque<Bytes>,
+    /// What came and is not judged yet, as errors or pieces wait.
+    rest: Bytes,
     replies: BytesMut,
+    /// The client is not told of errors any more.
+    mute: bool,
+    /// The upstream has said CONNECTED.
+    connected: bool,
+    /// Transactions that were opened on this connection, and not ended.
+    own_txns: BTreeSet<(u64, u64)>,
     down: Down,
-    /// Of the upstream, a list of topics that is not whole.
+    /// Of the upstream, a frame that is held and not whole.
     list: BytesMut,
     /// A watcher was let through to whom some topics are not shown.
     cuts_watched: bool,
@@ -105,18 +124,26 @@ impl Filter {
             state: State::Head,
             begun: BytesMut::new(),
             passed: VecDeque::new(),
+            rest: Bytes::new(),
             replies: BytesMut::new(),
+            mute: false,
+            connected: false,
+            own_txns: BTreeSet::new(),
             down: Down::Head,
             list: BytesMut::new(),
             cuts_watched: false,
         }
     }
 
-    /// Takes bytes of the client.
+    /// Takes bytes of the client, once [`Filter::next`] has no more of those before.
     pub(crate) fn push(&mut self, bytes: &Bytes) -> Result<(), Ending> {
         // What lies between `run` and `at` passes, in one slice.
         let (mut at, mut run) = (0, 0);
         while at < bytes.len() {
+            if self.is_full() || self.passed.len() >= MAX_PIECES {
+                self.rest = bytes.slice(at..);
+                break;
+            }
             let here = bytes.len() - at;
             match self.state {
                 State::Passing(left) => {
@@ -193,15 +220,32 @@ impl Filter {
             Verdict::Refuse(name, reply) => {
                 self.metrics.command_refused(name);
                 debug!(command = name, "refused by narrowing");
-                encode_command(&reply, &mut self.replies);
+                if !self.mute {
+                    encode_command(&reply, &mut self.replies);
+                }
                 State::dropping(rest)
             }
         };
     }
 
     /// The next piece for the upstream.
-    pub(crate) fn next(&mut self) -> Option<Bytes> {
-        self.passed.pop_front()
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Ending> {
+        loop {
+            if let Some(piece) = self.passed.pop_front() {
+                return Ok(Some(piece));
+            }
+            if self.rest.is_empty() || self.is_full() {
+                return Ok(None);
+            }
+            let rest = std::mem::take(&mut self.rest);
+            self.push(&rest)?;
+        }
+    }
+
+    /// The client has been told goodbye: it hears of no errors any more, and none wait.
+    pub(crate) fn mute(&mut self) {
+        self.mute = true;
+        self.replies = BytesMut::new();
     }
 
     pub(crate) fn has_replies(&self) -> bool {
@@ -215,7 +259,8 @@ impl Filter {
 
     /// Our errors, if they can stand before whatever the upstream says next.
     pub(crate) fn replies_now(&mut self) -> Option<Bytes> {
-        (self.has_replies() && self.down.between_frames()).then(|| self.replies.split().freeze())
+        (self.has_replies() && self.connected && self.down.between_frames())
+            .then(|| self.replies.split().freeze())
     }
 
     /// Takes what the upstream says, for the client: with our errors between two frames if there are any. A frame's
@@ -235,10 +280,13 @@ impl Filter {
                     }
                 }
                 Down::Head => {
-                    boundary.get_or_insert(out.len() + at);
+                    if self.connected {
+                        boundary.get_or_insert(out.len() + at);
+                    }
                     let Some(size) = said[at..].first_chunk::<4>() else { break };
                     let whole = 4 + u32::from_be_bytes(*size) as usize;
-                    if whole < HEAD || here >= HEAD && !is_list(&said[at..]) {
+                    if whole < HEAD || here >= HEAD && !is_held(&said[at..]) {
+                        self.connected |= whole >= HEAD && is_connected(&said[at..]);
                         self.down = Down::Passing(whole);
                     } else if here < HEAD {
                         break;
@@ -253,14 +301,16 @@ impl Filter {
                 }
                 Down::Holding(left) => {
                     // Nothing of it goes out between its pieces.
-                    boundary.get_or_insert(out.len());
+                    if self.connected {
+                        boundary.get_or_insert(out.len());
+                    }
                     self.list.unsplit(said.split_to(left.min(here)));
                     if left > here {
                         self.down = Down::Holding(left - here);
                         break;
                     }
                     let list = self.list.split().freeze();
-                    self.cut(&list, &mut out)?;
+                    self.held(&list, &mut out)?;
                     self.list = BytesMut::new();
                     self.down = Down::Head;
                 }
@@ -276,15 +326,16 @@ impl Filter {
         }
     }
 
-    /// Puts into `out` what of a list the client may see.
-    fn cut(&self, frame: &Bytes, out: &mut BytesMut) -> Result<(), Ending> {
+    /// Puts into `out` what the client may see of what was held: of a list, its own.
+    fn held(&mut self, frame: &Bytes, out: &mut BytesMut) -> Result<(), Ending> {
         let command = frame.get(4..8).and_then(|size| {
             let size = u32::from_be_bytes(size.try_into().ok()?) as usize;
             Command::decode(&frame.slice_ref(frame.get(8..8usize.checked_add(size)?)?)).ok()
         });
+        let permits = &self.permits;
         let seen = |topics: &mut Vec<String>| {
             let all = topics.len();
-            topics.retain(|topic| self.permits.consume(topic));
+            topics.retain(|topic| permits.consume(topic));
             topics.len() < all
         };
         let cut = match command {
@@ -305,8 +356,20 @@ impl Filter {
                     (!nothing).then(|| list.into())
                 })
             }
+            Some(Command::NewTxnResponse(it)) => {
+                if it.error.is_none() {
+                    self.own_txns.insert(txn(it.txnid_most_bits, it.txnid_least_bits));
+                }
+                None
+            }
+            Some(Command::EndTxnResponse(it)) => {
+                if it.error.is_none() {
+                    self.own_txns.remove(&txn(it.txnid_most_bits, it.txnid_least_bits));
+                }
+                None
+            }
             _ => {
-                debug!("a list of topics that cannot be read");
+                debug!("a list of topics or a transaction that cannot be read");
                 return Err(Ending::UpstreamLost);
             }
         };
@@ -334,7 +397,28 @@ impl Filter {
         };
         let permits = &self.permits;
         let either = |topic: &str| permits.produce(topic) || permits.consume(topic);
+        let own = |most, least| self.own_txns.contains(&txn(most, least));
         match &decoded {
+            Command::Connect(it) => Ok(Verdict::Replace(own_words(it.clone(), true).into())),
+            Command::NewTxn(it) if self.own_txns.len() >= MAX_TXNS => refuse(
+                CommandNewTxnResponse {
+                    request_id: it.request_id,
+                    error,
+                    message: Some(message()),
+                    ..CommandNewTxnResponse::default()
+                }
+                .into(),
+            ),
+            Command::EndTxn(it) if !own(it.txnid_most_bits, it.txnid_least_bits) => refuse(
+                CommandEndTxnResponse {
+                    request_id: it.request_id,
+                    txnid_least_bits: it.txnid_least_bits,
+                    txnid_most_bits: it.txnid_most_bits,
+                    error,
+                    message: Some(message()),
+                }
+                .into(),
+            ),
             Command::Producer(it) if !permits.produce(&it.topic) => refuse(plain(it.request_id)),
             Command::Subscribe(it) if !permits.consume(&it.topic) => refuse(plain(it.request_id)),
             Command::LookupTopic(it) if !either(&it.topic) => refuse(
@@ -397,7 +481,10 @@ impl Filter {
                 }
                 .into(),
             ),
-            Command::AddPartitionToTxn(it) if !it.partitions.iter().all(|topic| permits.produce(topic)) => {
+            Command::AddPartitionToTxn(it)
+                if !own(it.txnid_most_bits, it.txnid_least_bits)
+                    || !it.partitions.iter().all(|topic| permits.produce(topic)) =>
+            {
                 refuse(
                     CommandAddPartitionToTxnResponse {
                         request_id: it.request_id,
@@ -410,7 +497,8 @@ impl Filter {
                 )
             }
             Command::AddSubscriptionToTxn(it)
-                if !it.subscription.iter().all(|own| permits.consume(&own.topic)) =>
+                if !own(it.txnid_most_bits, it.txnid_least_bits)
+                    || !it.subscription.iter().all(|own| permits.consume(&own.topic)) =>
             {
                 refuse(
                     CommandAddSubscriptionToTxnResponse {
@@ -429,6 +517,8 @@ impl Filter {
             | Command::PartitionedTopicMetadata(_)
             | Command::GetSchema(_)
             | Command::GetOrCreateSchema(_)
+            | Command::NewTxn(_)
+            | Command::EndTxn(_)
             | Command::AddPartitionToTxn(_)
             | Command::AddSubscriptionToTxn(_) => Ok(Verdict::Replace(decoded)),
             // Between brokers and coordinators only.
@@ -501,10 +591,20 @@ fn canonical(mut command: &[u8]) -> Result<Option<i32>, Ending> {
     Err(Ending::BadFrame)
 }
 
-/// Whether a frame whose head is whole brings a list of topics, as brokers write them.
-fn is_list(head: &[u8]) -> bool {
-    // GET_TOPICS_OF_NAMESPACE_RESPONSE, WATCH_TOPIC_LIST_SUCCESS, WATCH_TOPIC_UPDATE.
-    matches!(head[8..HEAD], [0x08, 33 | 65 | 66])
+/// Whether a frame whose head is whole brings a list of topics or tells of a transaction, as brokers write them.
+fn is_held(head: &[u8]) -> bool {
+    // GET_TOPICS_OF_NAMESPACE_RESPONSE, WATCH_TOPIC_LIST_SUCCESS, WATCH_TOPIC_UPDATE, NEW_TXN_RESPONSE,
+    // END_TXN_RESPONSE.
+    matches!(head[8..HEAD], [0x08, 33 | 65 | 66 | 51 | 57])
+}
+
+fn is_connected(head: &[u8]) -> bool {
+    head[8..HEAD] == [0x08, 3]
+}
+
+/// A transaction's number.
+fn txn(most: Option<u64>, least: Option<u64>) -> (u64, u64) {
+    (most.unwrap_or(0), least.unwrap_or(0))
 }
 
 /// Where in its frames the upstream is. The numbers are bytes still to come.

@@ -1,6 +1,7 @@
 //! The first frame: the client's CONNECT, where the gateway has to look at it.
 //!
-//! It looks when clients may name brokers, and when it puts a Pulsar token of its own in place of theirs.
+//! It looks when clients may name brokers, and when it puts a Pulsar token of its own in place of theirs; where clients
+//! are narrowed, [`crate::filter`] does it.
 //! What goes on to the upstream is not what came but what was understood, written anew: a field that is not
 //! known here, or that only proxies may send (`original_*`, `proxy_version`), goes nowhere.
 
@@ -48,17 +49,22 @@ impl FirstFrame {
     }
 }
 
-/// Writes the CONNECT that goes to the upstream. `keep_target` leaves `proxy_to_broker_url` in it, for a Pulsar
-/// proxy.
-pub(crate) fn rewrite(connect: CommandConnect, keep_target: bool, pulsar: Option<&Secret>) -> Bytes {
-    let mut ours = CommandConnect {
+/// What a client may say of its CONNECT: not what only proxies may. `keep_target` leaves `proxy_to_broker_url` in it,
+/// for a Pulsar proxy.
+pub(crate) fn own_words(connect: CommandConnect, keep_target: bool) -> CommandConnect {
+    CommandConnect {
         proxy_to_broker_url: connect.proxy_to_broker_url.filter(|_| keep_target),
         original_principal: None,
         original_auth_data: None,
         original_auth_method: None,
         proxy_version: None,
         ..connect
-    };
+    }
+}
+
+/// Writes the CONNECT that goes to the upstream.
+pub(crate) fn rewrite(connect: CommandConnect, keep_target: bool, pulsar: Option<&Secret>) -> Bytes {
+    let mut ours = own_words(connect, keep_target);
     if let Some(Secret(token)) = pulsar {
         ours.auth_method = None;
         ours.auth_method_name = Some("token".to_owned());

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use pulsewire_proto::wire::Command;
-use pulsewire_proto::wire::frame::FrameDecoder;
+use pulsewire_proto::wire::frame::{FrameDecoder, encode_command};
+use pulsewire_proto::wire::{Command, CommandConnected};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::GatewayConfig;
@@ -121,15 +121,28 @@ pub fn filter(bytes: &[u8], piece: usize) {
     let permits = rules.of(None, None).expect("a rule").expect("a rule");
     let judged = |piece: usize| {
         let mut filter = Filter::new(Arc::clone(&permits), Arc::new(Metrics::new()));
+        let mut connected = BytesMut::new();
+        encode_command(&CommandConnected::default().into(), &mut connected);
+        assert!(filter.down(&mut connected).is_ok());
         let mut passed = Vec::new();
         let mut ended = None;
         for piece in bytes.chunks(piece) {
-            let pushed = filter.push(&Bytes::copy_from_slice(piece));
-            while let Some(more) = filter.next() {
-                passed.extend_from_slice(&more);
+            let mut pushed = filter.push(&Bytes::copy_from_slice(piece));
+            loop {
+                match filter.next() {
+                    Ok(Some(more)) => passed.extend_from_slice(&more),
+                    Ok(None) => break,
+                    Err(ending) => {
+                        pushed = Err(ending);
+                        break;
+                    }
+                }
             }
             if let Err(ending) = pushed {
                 ended = Some(ending);
+                break;
+            }
+            if filter.is_full() {
                 break;
             }
         }

@@ -49,10 +49,13 @@
 //! | 1001 | `upstream-closed` | the upstream ended the connection in order |
 //! | 1001 | `idle-timeout` | nothing was carried either way for `idle_timeout` |
 //! | 1002 | `websocket-protocol` | the client broke RFC 6455 |
+//! | 1002 | `Protocol violation`, without a sentence | the client's own close had a code that must not be sent |
 //! | 1002 | `first-frame` | the first frame is no CONNECT, where the gateway has to read it |
 //! | 1002 | `bad-frame` | no frame of the Pulsar protocol, where they are narrowed |
 //! | 1003 | `text-message` | the client sent text |
+//! | 1007 | `invalid-utf8` | the client sent text, or a reason with its close, that is not UTF-8 |
 //! | 1008 | `slow-client` | the client did not take one buffer within `slow_client_timeout` |
+//! | 1008 | `slow-message` | a message of the client's was not whole within `message_timeout` |
 //! | 1008 | `rate-limit` | the client sent more than `bytes_per_second`, and `over_rate` is to close |
 //! | 1008 | `token-missing`, `token-ambiguous`, `token-malformed`, `token-algorithm`, `token-signature`, `token-expired`, `token-not-yet-valid`, `token-issuer`, `token-audience`, `token-unmapped` | the token of a page is refused, or has expired since |
 //! | 1008 | `not-permitted` | no rule of `narrow` is for this token and origin |
@@ -134,7 +137,7 @@ pub use service::{Ends, GatewayService, Handle};
 pub use token::{PulsarToken, SUBPROTOCOL, TOKEN_SUBPROTOCOL, TokenSource, TokenSourceError, Tokens};
 pub use upgrade::PATH;
 
-use accept::accept;
+use accept::{Queue, accept};
 use connection::{Core, serve};
 use live::Live;
 use replaced::Contents;
@@ -142,6 +145,9 @@ use replaced::Contents;
 /// Connections that are not WebSockets yet, or are being turned away, beyond `max_connections`. More wait in the
 /// listener's backlog.
 const HANDSHAKES: usize = 1024;
+
+/// Of them, those that are not WebSockets yet: with one more the oldest has to go.
+const YOUNG: usize = 896;
 
 /// On top of the close timeout before a shutdown stops waiting.
 const SHUTDOWN_SLACK: Duration = Duration::from_secs(1);
@@ -228,6 +234,7 @@ impl Gateway {
 
         info!(%address, tls = config.tls.is_some(), upstream = config.upstream.as_ref().map(tracing::field::display), "listening");
         let slots = Arc::new(Semaphore::new(HANDSHAKES));
+        let queue = Arc::<Queue>::default();
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         let mut stage = core.stage.subscribe();
@@ -244,7 +251,7 @@ impl Gateway {
                         continue;
                     };
                     let waiting = (slot, knock, Handshaking::new(&core));
-                    connections.spawn(serve(Arc::clone(&core), tcp, peer, waiting));
+                    connections.spawn(serve(Arc::clone(&core), tcp, peer, waiting, queue.enter(YOUNG)));
                 }
             }
         }

@@ -26,6 +26,9 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Without a byte carried either way.
     pub idle_timeout: Duration,
+    /// How long a client may take to send one message, from its first bytes to its last. The client is closed with
+    /// 1008 `slow-message` then: what has come of a message takes memory.
+    pub message_timeout: Duration,
     /// How long a client may take to accept one buffer.
     pub slow_client_timeout: Duration,
     /// How long a closing connection may take to end in order.
@@ -90,6 +93,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
+            message_timeout: Duration::from_secs(60),
             slow_client_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),
             lame_duck: Duration::from_secs(10),
@@ -130,6 +134,7 @@ impl Limits {
             ("limits.handshake_timeout", self.handshake_timeout, low),
             ("limits.connect_timeout", self.connect_timeout, low),
             ("limits.idle_timeout", self.idle_timeout, low),
+            ("limits.message_timeout", self.message_timeout, low),
             ("limits.slow_client_timeout", self.slow_client_timeout, low),
             ("limits.close_timeout", self.close_timeout, low),
             ("limits.lame_duck", self.lame_duck, Duration::ZERO),

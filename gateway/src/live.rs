@@ -40,8 +40,11 @@ impl Live {
     pub(crate) fn prepare(config: &GatewayConfig) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
         if let Some(admin) = config.admin_listen
-            && admin == config.listen
+            && admin.port() == config.listen.port()
             && admin.port() != 0
+            && (admin.ip() == config.listen.ip()
+                || admin.ip().is_unspecified()
+                || config.listen.ip().is_unspecified())
         {
             errors.push(ConfigError::at("admin_listen", Problem::SameAsListen));
         }
@@ -58,16 +61,24 @@ impl Live {
             brokers.check(&mut errors);
         }
         let own = config.upstream.as_ref().filter(|upstream| upstream.tls).map(Upstream::host);
-        let connector = if own.is_some() || config.brokers.as_ref().is_some_and(|brokers| brokers.tls) {
-            tls::connector(own.as_deref(), config.upstream_tls.as_ref(), &mut errors)
-        } else {
-            if config.upstream_tls.is_some() {
-                errors.push(ConfigError::at("upstream_tls", Problem::UpstreamIsNotTls));
-            }
-            None
+        let by_tls = own.is_some() || config.brokers.as_ref().is_some_and(|brokers| brokers.tls);
+        let options = config.upstream_tls.as_ref();
+        if !by_tls && options.is_some() {
+            errors.push(ConfigError::at("upstream_tls", Problem::UpstreamIsNotTls));
+        }
+        // What the options say is looked at all the same.
+        let said = options.is_some_and(|tls| tls.authorities.is_some() || tls.server_name.is_some());
+        let connector = match by_tls || said {
+            true => tls::connector(own.as_deref(), options, &mut errors),
+            false => None,
         };
         let tokens = config.tokens.as_ref().map(|tokens| TokenCheck::prepare(tokens, &mut errors));
         let narrow = NarrowRules::prepare(&config.narrow, &mut errors);
+        for (number, rule) in config.narrow.iter().enumerate() {
+            if !rule.subjects.is_empty() && config.tokens.is_none() {
+                errors.push(ConfigError::at(format!("narrow[{number}].subjects"), Problem::NeedsTokens));
+            }
+        }
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
@@ -125,8 +136,13 @@ impl Current {
         Ok(same)
     }
 
-    /// Puts another configuration in its place, if it differs in nothing that is fixed.
-    pub(crate) fn replace(&self, config: &GatewayConfig) -> Result<(), ConfigErrors> {
+    /// Puts another configuration in its place, if it differs in nothing that is fixed and nothing was `wrong` with it
+    /// before.
+    pub(crate) fn replace(
+        &self,
+        config: &GatewayConfig,
+        wrong: Vec<ConfigError>,
+    ) -> Result<(), ConfigErrors> {
         let now = self.get();
         let mut errors: Vec<ConfigError> = [
             ("listen", now.config.listen != config.listen),
@@ -138,13 +154,13 @@ impl Current {
         .map(|(key, _)| ConfigError::at(key, Problem::Fixed))
         .collect();
         match Live::prepare(config) {
-            Ok(live) if errors.is_empty() => {
+            Ok(live) if errors.is_empty() && wrong.is_empty() => {
                 *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
                 return Ok(());
             }
             Ok(_) => {}
-            Err(wrong) => errors.extend(wrong.0),
+            Err(found) => errors.extend(found.0),
         }
-        Err(ConfigErrors(errors))
+        ConfigErrors::beside(wrong, errors)
     }
 }

@@ -6,7 +6,7 @@
 //! piping --client closes-------------------------------> winding up --both ends done--> gone
 //!   | ^  --client gone, text, too large, bad frames---->            --close timeout--->
 //!   | |  --upstream ends, breaks, stops reading-------->
-//!   v |  --slow client, idle, token expired, shutdown-->
+//!   v |  --slow client or message, idle, token expired, shutdown-->
 //!  paced (a direction that has used up its bytes a second; the other goes on)
 //! ```
 //!
@@ -37,8 +37,8 @@ use futures_util::{Sink, SinkExt, Stream as _};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::ending::Ending;
 use crate::filter::Filter;
@@ -46,11 +46,11 @@ use crate::limits::{Limits, OverRate};
 use crate::metrics::Metrics;
 use crate::rate::Bucket;
 use crate::registry::Entry;
-use crate::stream::Stream;
+use crate::stream::{Counted, Stream};
 use crate::token::TokenRefused;
 
 /// The client's side.
-pub(crate) type ClientSocket = WebSocketStream<Stream>;
+pub(crate) type ClientSocket = WebSocketStream<Counted>;
 
 /// The directions, as [`Pump::paces`] has them.
 const UP: usize = 0;
@@ -118,6 +118,10 @@ pub(crate) struct Pump {
     /// Whether the client's bytes go to the upstream, or nowhere.
     forward: bool,
 
+    /// Of what the client's socket has read, that which belongs to messages that are whole.
+    read_whole: u64,
+    /// Since when a message of the client's is not whole.
+    unfinished: Option<Instant>,
     /// Where the upstream's bytes are gathered. Without memory while there are none.
     gathered: BytesMut,
     /// Room that is made for them, by how many came before.
@@ -146,6 +150,7 @@ pub(crate) struct Pump {
     buffer_bytes: usize,
     max_frame_bytes: usize,
     idle_timeout: Duration,
+    message_timeout: Duration,
     slow_client_timeout: Duration,
     close_timeout: Duration,
 }
@@ -154,6 +159,7 @@ impl Pump {
     pub(crate) fn new(client: ClientSocket, upstream: Stream, joined: Joined<'_>) -> Self {
         let Joined { limits, entry, metrics, first, until, filter } = joined;
         let now = Instant::now();
+        let client_read = client.get_ref().read;
         let pace = |most| Pace { bucket: Bucket::new(most, now), until: None };
         Pump {
             client,
@@ -165,6 +171,8 @@ impl Pump {
             unflushed_up: false,
             filter,
             forward: true,
+            read_whole: client_read,
+            unfinished: None,
             gathered: BytesMut::new(),
             reading: SMALL,
             rest_down: Bytes::new(),
@@ -180,6 +188,7 @@ impl Pump {
             buffer_bytes: limits.buffer_bytes,
             max_frame_bytes: limits.max_frame_bytes,
             idle_timeout: limits.idle_timeout,
+            message_timeout: limits.message_timeout,
             slow_client_timeout: limits.slow_client_timeout,
             close_timeout: limits.close_timeout,
         }
@@ -279,13 +288,23 @@ impl Pump {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Ending>> {
         // A client that sends nothing but what goes nowhere leaves others their turn.
         for _ in 0..MANY {
-            if let Some(piece) = self.filter.as_mut().and_then(|filter| filter.next()) {
-                return Poll::Ready(Ok(piece));
+            if let Some(filter) = &mut self.filter {
+                let told = filter.has_replies();
+                let next = filter.next();
+                if !told && filter.has_replies() {
+                    // The other direction may have had its turn.
+                    cx.waker().wake_by_ref();
+                }
+                if let Some(piece) = next.transpose() {
+                    return Poll::Ready(piece);
+                }
             }
             if self.is_paced(UP) || self.filter.as_ref().is_some_and(|filter| filter.is_full()) {
                 return Poll::Pending;
             }
-            match ready!(Pin::new(&mut self.client).poll_next(cx)) {
+            let polled = Pin::new(&mut self.client).poll_next(cx);
+            self.note_unfinished(&polled);
+            match ready!(polled) {
                 Some(Ok(Message::Binary(bytes))) if self.forward => {
                     if self.take(UP, bytes.len()) && self.close_over_rate {
                         return Poll::Ready(Err(Ending::RateLimit));
@@ -314,6 +333,26 @@ impl Pump {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Looks whether the client's socket holds a part of a message.
+    fn note_unfinished(&mut self, polled: &Poll<Option<Result<Message, tungstenite::Error>>>) {
+        let read = self.client.get_ref().read;
+        match polled {
+            Poll::Pending => {
+                if read > self.read_whole {
+                    self.unfinished.get_or_insert_with(Instant::now);
+                }
+            }
+            // They stand between the parts of others and finish none: type and length, the mask, at most 125 bytes.
+            Poll::Ready(Some(Ok(Message::Ping(bytes) | Message::Pong(bytes)))) => {
+                self.read_whole = read.min(self.read_whole + 6 + bytes.len() as u64);
+                if self.read_whole == read {
+                    self.unfinished = None;
+                }
+            }
+            Poll::Ready(_) => (self.read_whole, self.unfinished) = (read, None),
+        }
     }
 
     /// Upstream to client.
@@ -355,10 +394,18 @@ impl Pump {
             self.take(DOWN, got);
             self.rest_down = match &mut self.filter {
                 None => self.gathered.split().freeze(),
-                Some(filter) => match filter.down(&mut self.gathered) {
-                    Ok(bytes) => bytes,
-                    Err(ending) => return Poll::Ready(ending),
-                },
+                Some(filter) => {
+                    let full = filter.is_full();
+                    let down = filter.down(&mut self.gathered);
+                    if full && !filter.is_full() {
+                        // The other direction has waited for it.
+                        cx.waker().wake_by_ref();
+                    }
+                    match down {
+                        Ok(bytes) => bytes,
+                        Err(ending) => return Poll::Ready(ending),
+                    }
+                }
             };
             if let Err(ending) = self.say_down() {
                 return Poll::Ready(ending);
@@ -447,12 +494,17 @@ impl Pump {
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if !self.pending_up.is_empty() {
+            // The client is not read: it is not what makes it wait.
+            self.unfinished = None;
+        }
         loop {
+            let unfinished = self.unfinished.map(|since| since + self.message_timeout);
             let paced = self.paces.iter().flat_map(|paces| paces.iter()).filter_map(|pace| pace.until).min();
             let slow = self.client_blocked.map(|since| since + self.slow_client_timeout);
             // Whoever has to wait is not idle.
             let idle = if paced.is_some() { None } else { Some(self.last_carried + self.idle_timeout) };
-            let Some(due) = [idle, slow, self.until, paced].into_iter().flatten().min() else {
+            let Some(due) = [idle, slow, self.until, paced, unfinished].into_iter().flatten().min() else {
                 return Poll::Pending;
             };
             // Deadlines mostly move away, and then the alarm may ring too early: that is cheaper than
@@ -468,6 +520,8 @@ impl Pump {
                 return Poll::Ready(Ending::Token(TokenRefused::Expired));
             } else if slow.is_some_and(|slow| now >= slow) {
                 return Poll::Ready(Ending::SlowClient);
+            } else if unfinished.is_some_and(|at| now >= at) {
+                return Poll::Ready(Ending::SlowMessage);
             } else if paced.is_some_and(|until| now >= until) {
                 for pace in self.paces.iter_mut().flat_map(|paces| paces.iter_mut()) {
                     pace.until = pace.until.filter(|until| now < *until);
@@ -498,6 +552,9 @@ impl Pump {
             self.forget_up();
         }
         let mut in_order = ending == Ending::ClientClosed;
+        if let Some(filter) = &mut self.filter {
+            filter.mute();
+        }
         if let Some(frame) = close
             && Pin::new(&mut self.client).start_send(Message::Close(Some(frame))).is_ok()
         {
@@ -580,7 +637,7 @@ async fn end_upstream(upstream: &mut Stream, ended: bool) {
 }
 
 /// Reads and throws away; ready at the end.
-fn poll_discard(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Ending> {
+fn poll_discard(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Ending> {
     let mut scratch = [0; DISCARD];
     for _ in 0..TURNS {
         match ready!(poll_read_some(stream, cx, &mut scratch.as_mut_slice())) {

@@ -11,13 +11,13 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Body;
 use tower_service::Service;
-use tracing::Instrument;
+use tracing::{Instrument, info, warn};
 
 use crate::admin;
 use crate::config::GatewayConfig;
 use crate::connection::{Core, carry, upgraded};
 use crate::drain::{Stage, Window};
-use crate::error::ConfigErrors;
+use crate::error::{ConfigError, ConfigErrors};
 use crate::live::Live;
 use crate::replaced::{self, Contents};
 use crate::upgrade::Refused;
@@ -144,8 +144,31 @@ impl Handle {
     /// All that is wrong with it, and each key that cannot be changed while the gateway runs (`listen`,
     /// `admin_listen`, whether there is `tls`). Nothing has changed then.
     pub fn reload(&self, config: &GatewayConfig) -> Result<(), ConfigErrors> {
-        let replaced = self.core.current.replace(config);
+        self.reload_read(Some(config), Vec::new())
+    }
+
+    /// The same for a configuration that was read from a file, with what [`read_file`](GatewayConfig::read_file) has
+    /// found wrong already; `None` for one that could not be read at all. It counts as a reload in every case.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload), and all that was wrong before, at once.
+    pub fn reload_read(
+        &self,
+        config: Option<&GatewayConfig>,
+        wrong: Vec<ConfigError>,
+    ) -> Result<(), ConfigErrors> {
+        let replaced = match config {
+            Some(config) => self.core.current.replace(config, wrong),
+            None => Err(ConfigErrors(wrong)),
+        };
         self.core.metrics.reloaded(replaced.is_ok());
+        match &replaced {
+            Ok(()) => info!("reloaded"),
+            Err(errors) => {
+                let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                warn!(mistakes = lines.len(), errors = lines.join("; "), "nothing is reloaded");
+            }
+        }
         replaced
     }
 

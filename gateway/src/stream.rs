@@ -52,3 +52,39 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+/// A client's stream, and how many bytes came by it.
+pub(crate) struct Counted {
+    stream: Stream,
+    pub(crate) read: u64,
+}
+
+impl Counted {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Counted { stream, read: 0 }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let own = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut own.stream).poll_read(cx, buf);
+        own.read += (buf.filled().len() - before) as u64;
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Uri};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
 
@@ -478,6 +478,34 @@ fn public_key(bytes: &[u8]) -> Result<Vec<Key>, String> {
     Ok(vec![Key { id: None, key, algorithms }])
 }
 
+/// Whether the numbers of a public key can be those of one: the library finds out when a token comes.
+fn fits(algorithm: &AlgorithmParameters) -> Result<(), String> {
+    use base64::Engine as _;
+    let number =
+        |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    match algorithm {
+        AlgorithmParameters::RSA(key) => {
+            let modulus = number(&key.n);
+            let bits = modulus.iter().skip_while(|byte| **byte == 0).count() * 8;
+            if !(2048..=8192).contains(&bits) || number(&key.e).iter().all(|byte| *byte == 0) {
+                return Err("one of its RSA keys is none of 2048 to 8192 bits".to_owned());
+            }
+        }
+        AlgorithmParameters::EllipticCurve(key) => {
+            let width = match key.curve {
+                EllipticCurve::P256 => 32,
+                EllipticCurve::P384 => 48,
+                _ => return Err("one of its EC keys is of another curve than P-256 and P-384".to_owned()),
+            };
+            if number(&key.x).len() != width || number(&key.y).len() != width {
+                return Err("one of its EC keys is no point of its curve".to_owned());
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 fn key_set(bytes: &[u8]) -> Result<Vec<Key>, String> {
     let set: JwkSet = serde_json::from_slice(bytes).map_err(|_| "not a JWKS".to_owned())?;
     let mut keys = Vec::new();
@@ -492,6 +520,7 @@ fn key_set(bytes: &[u8]) -> Result<Vec<Key>, String> {
         if matches!(&jwk.common.public_key_use, Some(other) if *other != PublicKeyUse::Signature) {
             continue;
         }
+        fits(&jwk.algorithm)?;
         let key = DecodingKey::from_jwk(jwk).map_err(|_| "one of its keys cannot be read".to_owned())?;
         if algorithms == HS && key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() < MIN_SECRET) {
             return Err(format!("a secret has at least {MIN_SECRET} bytes"));

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::tokens::Scratch;
 use common::*;
 use pulsewire_gateway::{Gateway, GatewayConfig, GatewayError, ListenTls, PATH, Pem, UpstreamTls};
 use tokio::net::TcpListener;
@@ -122,6 +123,80 @@ async fn a_wrong_configuration_is_refused_whole() {
     );
     assert_eq!(errors.to_string().lines().count(), keys.len(), "{errors}");
     assert!(matches!(Gateway::bind(config).await, Err(GatewayError::Config(_))));
+}
+
+/// What a file says, and all that is wrong with it.
+fn wrong(text: &str) -> Vec<String> {
+    let scratch = Scratch::new();
+    let mut config = GatewayConfig::new(LOOPBACK.parse().expect("an address"));
+    let read = config.read_file(&scratch.file("gateway.toml", text)).expect("TOML");
+    match config.validate_read(read) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn keys(text: &str) -> Vec<String> {
+    wrong(text).iter().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
+}
+
+#[test]
+fn what_is_wrong_is_named_whole_and_once() {
+    let all = "upstream = \"pulsar+ssl://x:99999\"\n\
+               [brokers]\nhosts = [\"*\"]\nports = [66500]\nnetworks = [\"10.0.0.1/8\"]\n\
+               [upstream_tls]\nauthorities = \"no-such-ca.pem\"\nserver_name = \"not a name\"\n";
+    assert_eq!(
+        keys(all),
+        [
+            "upstream",
+            "brokers.hosts",
+            "brokers.ports",
+            "brokers.networks",
+            "upstream_tls.server_name",
+            "upstream_tls.authorities"
+        ],
+        "{:?}",
+        wrong(all)
+    );
+    let not_tls = "upstream = \"pulsar://x\"\n[upstream_tls]\nauthorities = \"no-such-ca.pem\"\n";
+    assert_eq!(keys(not_tls), ["upstream_tls", "upstream_tls.authorities"]);
+    // A list that is really empty is one.
+    assert_eq!(keys("[brokers]\nhosts = []\nports = [1]\nnetworks = [\"10.0.0.0/8\"]"), ["brokers.hosts"]);
+    assert_eq!(keys("[[narrow]]\nsubjects = [\"a\"]\nconsume = [\"t\"]"), ["narrow[0].subjects"]);
+    for (listen, admin, same) in [
+        ("127.0.0.1:4000", "0.0.0.0:4000", true),
+        ("[::]:4000", "127.0.0.1:4000", true),
+        ("127.0.0.1:4000", "127.0.0.2:4000", false),
+        ("127.0.0.1:4000", "127.0.0.1:4001", false),
+    ] {
+        let text = format!("listen = \"{listen}\"\nadmin_listen = \"{admin}\"");
+        assert_eq!(keys(&text).len(), usize::from(same), "{text}");
+    }
+}
+
+/// Whatever keeps a file from being taken, it counts, is logged in one line, and all of it is named.
+#[tokio::test]
+async fn reloads_that_are_refused() {
+    let scratch = Scratch::new();
+    let mut before = None;
+    let gateway = start(echo_upstream().await, |config| before = Some(config.clone())).await;
+    let before = before.expect("a configuration");
+    for (text, named) in [
+        ("listen = ", 1),
+        ("surprise = 1", 1),
+        ("listen = \"127.0.0.1:1\"\nsurprise = 1", 2),
+        ("surprise = 1\n[limits]\nmax_connections = 0", 2),
+    ] {
+        let mut config = before.clone();
+        let refused = match config.read_file(&scratch.file("gateway.toml", text)) {
+            Ok(wrong) => gateway.handle.reload_read(Some(&config), wrong),
+            Err(errors) => gateway.handle.reload_read(None, errors.iter().cloned().collect()),
+        };
+        assert_eq!(refused.expect_err("refused").iter().count(), named, "{text}");
+    }
+    let metrics = raw(gateway.admin, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.1;
+    assert!(metrics.contains("reloads_total{outcome=\"refused\"} 4"), "{metrics}");
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -12,9 +12,13 @@ use common::tokens::*;
 use common::*;
 use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::Algorithm;
-use pulsewire_gateway::{Brokers, GatewayConfig, ListenTls, PATH, Pem, PulsarToken, Resolver, Tokens};
-use pulsewire_proto::wire::CommandConnect;
-use pulsewire_proto::wire::frame::encode_command;
+use pulsewire_gateway::{
+    Brokers, GatewayConfig, ListenTls, Narrow, PATH, Pem, PulsarToken, Resolver, Tokens,
+};
+use pulsewire_proto::wire::frame::{FrameDecoder, encode_command};
+use pulsewire_proto::wire::{
+    Command, CommandConnect, CommandConnected, CommandEndTxn, CommandLookupTopic, CommandPing, ServerError,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -529,6 +533,91 @@ async fn a_frame_header_for_four_gigabytes() {
     gateway.stop().await;
 }
 
+/// What has come of a message is held until it is whole.
+#[tokio::test]
+async fn messages_that_are_never_finished() {
+    let gateway = start(echo_upstream().await, |config| config.limits.message_timeout = SHORT).await;
+    let part = |head: &[u8], len: usize| [head, &vec![0; len]].concat();
+    let whole = part(&[0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0], 60_000);
+    // A part of a frame; a fragment, with pings between.
+    for (first, next) in [
+        (whole, vec![0]),
+        (part(&[0x02, 0xfe, 0x10, 0, 0, 0, 0, 0], 0x1000), vec![0x89, 0x81, 0, 0, 0, 0, b'x']),
+    ] {
+        let mut client = connect(gateway.addr).await;
+        client.get_mut().write_all(&first).await.expect("sent");
+        let since = Instant::now();
+        let (mut read, mut said) = (vec![0; 4096], Vec::new());
+        // However often a little more comes.
+        while !said.windows(12).any(|it| it == b"slow-message") {
+            assert!(since.elapsed() < SHORT * 10, "never cut");
+            let _ = client.get_mut().write_all(&next).await;
+            if let Ok(Ok(n)) =
+                tokio::time::timeout(Duration::from_millis(20), client.get_mut().read(&mut read)).await
+            {
+                said.extend_from_slice(&read[..n]);
+            }
+        }
+        assert!(since.elapsed() > SHORT / 2, "at once");
+    }
+    // Those that finish theirs may take their time, pings in two parts and all.
+    let mut client = connect(gateway.addr).await;
+    for _ in 0..3 {
+        client.get_mut().write_all(&[0x89, 0x81, 0, 0]).await.expect("sent");
+        sleep(SHORT / 10).await;
+        client.get_mut().write_all(&[0, 0, b'x']).await.expect("sent");
+        sleep(SHORT * 2).await;
+        send(&mut client, *b"whole").await;
+        assert_eq!(receive(&mut client, 5).await, b"whole");
+    }
+    drop(client);
+    gateway.stop().await;
+}
+
+/// Those that have said nothing make room for those who come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_of_many_addresses() {
+    let gateway = start(echo_upstream().await, |config| {
+        config.listen = "0.0.0.0:0".parse().expect("an address");
+        config.limits.handshake_timeout = Duration::from_secs(30);
+    })
+    .await;
+    let port = gateway.addr.port();
+    let mut silent = Vec::new();
+    for address in 2..11u8 {
+        for _ in 0..128 {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::from(([127, 0, 0, address], 0))).expect("bound");
+            silent.push(socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await.expect("connected"));
+        }
+    }
+    let since = Instant::now();
+    let mut client = connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    send(&mut client, *b"served").await;
+    assert_eq!(receive(&mut client, 6).await, b"served");
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    drop((client, silent));
+    gateway.stop().await;
+}
+
+/// A probe has a second.
+#[tokio::test]
+async fn silent_connections_to_the_admin_listener() {
+    let gateway = start(echo_upstream().await, |_| ()).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(gateway.admin).await.expect("connected"));
+    }
+    let since = Instant::now();
+    let answer = raw(gateway.admin, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(answer.0, 200);
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    // And they are not let be for long.
+    is_cut(silent.last_mut().expect("one")).await;
+    drop(silent);
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_never_reads() {
     let (addr, written) = flooding_upstream().await;
@@ -687,6 +776,120 @@ async fn more_bytes_than_allowed_are_paced_or_closed() {
     gateway.stop().await;
 }
 
+/// A gateway that narrows to the topic `in`.
+async fn narrowed(upstream: SocketAddr) -> Running {
+    start(upstream, |config| {
+        let mut narrow = Narrow::default();
+        narrow.consume = vec!["in".parse().expect("a topic")];
+        config.narrow = vec![narrow];
+    })
+    .await
+}
+
+/// Reads so many commands.
+async fn commands(client: &mut Client, many: usize) -> Vec<Command> {
+    let (mut decoder, mut all) = (FrameDecoder::new(1 << 20), Vec::new());
+    soon("commands", async {
+        while all.len() < many {
+            let message = client.next().await.expect("open").expect("a message");
+            assert!(message.is_binary(), "{message:?} after {}", all.len());
+            decoder.push(message.into_data());
+            while let Some(frame) = decoder.next_frame().expect("frames") {
+                all.push(frame.decode().expect("a command"));
+            }
+        }
+    })
+    .await;
+    all
+}
+
+/// Each is answered, and the connection lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_refused_commands_in_one_message() {
+    let gateway = narrowed(connected_upstream().await).await;
+    let mut client = connect(gateway.addr).await;
+    assert_eq!(commands(&mut client, 1).await, [CommandConnected::default().into()]);
+    let lookup = |request_id| {
+        frame(CommandLookupTopic { topic: "secret".to_owned(), request_id, ..Default::default() })
+    };
+    let many = (0..20_000).flat_map(lookup).collect::<Vec<_>>();
+    for _ in 0..2 {
+        // While the client reads what it is told.
+        send(&mut client, many.clone()).await;
+        let answers = commands(&mut client, 20_000).await;
+        for (n, answer) in answers.iter().enumerate() {
+            let Command::LookupTopicResponse(it) = answer else { panic!("{answer:?}") };
+            assert_eq!((it.request_id, it.error), (n as u64, Some(ServerError::AUTHORIZATION_ERROR)));
+        }
+    }
+    let ping = Command::from(CommandPing::default());
+    send(&mut client, frame(CommandPing::default())).await;
+    assert_eq!(commands(&mut client, 1).await, [ping]);
+    drop(client);
+    gateway.stop().await;
+}
+
+/// Whose number is known, as all of them are.
+#[tokio::test]
+async fn transactions_of_others_are_not_ended() {
+    let gateway = narrowed(connected_upstream().await).await;
+    let (mut owner, mut stranger) = (connect(gateway.addr).await, connect(gateway.addr).await);
+    let end = CommandEndTxn { request_id: 9, txnid_most_bits: Some(2), ..Default::default() };
+    for client in [&mut owner, &mut stranger] {
+        commands(client, 1).await;
+        send(client, frame(end.clone())).await;
+        let answers = commands(client, 1).await;
+        let [Command::EndTxnResponse(it)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((it.request_id, it.error), (9, Some(ServerError::AUTHORIZATION_ERROR)));
+    }
+    drop((owner, stranger));
+    gateway.stop().await;
+}
+
+/// Nobody speaks for others by a gateway that narrows, whatever else it does with the first frame.
+#[tokio::test]
+async fn a_narrowed_client_that_speaks_for_others() {
+    let gateway = narrowed(echo_upstream().await).await;
+    let mut client = connect(gateway.addr).await;
+    let own = CommandConnect { client_version: "test".to_owned(), ..Default::default() };
+    let forged = CommandConnect {
+        original_principal: Some("admin".to_owned()),
+        original_auth_data: Some("admin".to_owned()),
+        original_auth_method: Some("token".to_owned()),
+        ..own.clone()
+    };
+    send(&mut client, frame(forged)).await;
+    assert_eq!(commands(&mut client, 1).await, [own.into()]);
+    drop(client);
+    gateway.stop().await;
+}
+
+/// Errors are the first thing that a client hears only if the upstream has nothing to say to its CONNECT.
+#[tokio::test]
+async fn refused_before_connected() {
+    let (say, mut said) = tokio::sync::watch::channel(false);
+    said.mark_unchanged();
+    let addr = serve_upstream(move |mut tcp| {
+        let mut said = said.clone();
+        async move {
+            let _ = said.wait_for(|said| *said).await;
+            let _ = tcp.write_all(&frame(CommandConnected::default())).await;
+            let _ = tcp.read_to_end(&mut Vec::new()).await;
+        }
+    })
+    .await;
+    let gateway = narrowed(addr).await;
+    let mut client = connect(gateway.addr).await;
+    send(&mut client, frame(CommandLookupTopic { topic: "secret".to_owned(), ..Default::default() })).await;
+    let early = tokio::time::timeout(SHORT, client.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    say.send_replace(true);
+    let names: Vec<_> = commands(&mut client, 2).await.iter().map(Command::name).collect();
+    assert_eq!(names, ["Connected", "LookupTopicResponse"]);
+    drop(client);
+    gateway.stop().await;
+}
+
 /// Log lines of one test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -813,6 +1016,27 @@ async fn secrets_in_logs_and_connz() {
         "a-secret-message".to_owned(),
     ] {
         assert!(!shown.contains(&secret), "{secret} is shown");
+    }
+}
+
+/// Nor of a file that is refused, whatever is wrong with it.
+#[tokio::test]
+async fn secrets_in_configuration_errors() {
+    let scratch = Scratch::new();
+    for (text, said) in [
+        ("upstream = \"pulsar://me:hunter2@x\"", "credentials do not belong"),
+        ("upstream = \"http://me:hunter2@x\"", "credentials do not belong"),
+        ("allow_origins = [\"https://me:hunter2@x\"]", "https://...@x"),
+        ("listen = \"127.0.0.1:1\"\nsecret = \"hunter2-and-no-end\nx = 1", "line 2"),
+        ("secret = hunter2", "line 1"),
+        ("[tokens]\nsecret = \"hunter2\"", "tokens.secret: no such key"),
+    ] {
+        let mut config = GatewayConfig::new(LOOPBACK.parse().expect("an address"));
+        let shown = match config.read_file(&scratch.file("gateway.toml", text)) {
+            Ok(wrong) => config.validate_read(wrong).expect_err("wrong").to_string(),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(shown.contains(said) && !shown.contains("hunter2"), "{text}: {shown}");
     }
 }
 

@@ -117,8 +117,17 @@ async fn frames_that_are_none() {
         let (code, reason) = close_after(&gateway, frame).await;
         assert_eq!((code, reason.split(':').next()), (1009, Some("message-too-large")));
     }
-    // Text that is not UTF-8 is text all the same.
-    assert_eq!(close_after(&gateway, b"\x81\x81\0\0\0\0\xff").await.0, 1003);
+    // Text, and the reason of a close, that are not UTF-8.
+    for frame in [b"\x81\x81\0\0\0\0\xff".as_slice(), b"\x88\x83\0\0\0\0\x03\xe8\xff"] {
+        let (code, reason) = close_after(&gateway, frame).await;
+        assert_eq!((code, reason.split(':').next()), (1007, Some("invalid-utf8")), "{frame:x?}");
+    }
+    // Codes that must not be sent are answered by the library.
+    for code in [999u16, 1005, 5000] {
+        let mut frame = b"\x88\x82\0\0\0\0".to_vec();
+        frame.extend_from_slice(&code.to_be_bytes());
+        assert_eq!(close_after(&gateway, &frame).await, (1002, "Protocol violation".to_owned()), "{code}");
+    }
     still_serves(&gateway).await;
     gateway.stop().await;
 }

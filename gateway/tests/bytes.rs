@@ -11,7 +11,9 @@ use common::*;
 use futures_util::{SinkExt, StreamExt};
 use pulsewire_gateway::Narrow;
 use pulsewire_proto::wire::frame::{encode_command, encode_with_entry};
-use pulsewire_proto::wire::{CommandGetTopicsOfNamespaceResponse, CommandProducer, CommandSend};
+use pulsewire_proto::wire::{
+    CommandConnected, CommandGetTopicsOfNamespaceResponse, CommandProducer, CommandSend,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -253,13 +255,15 @@ async fn small_among_others(gateway: Running) {
 /// The same where they are looked at, one by one, and some go nowhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_frames_in_order_where_clients_are_narrowed() {
-    let gateway = start(echo_upstream().await, |config| {
+    let gateway = start(connected_upstream().await, |config| {
         let mut narrow = Narrow::default();
         narrow.produce = vec!["in".parse().expect("a topic")];
         config.narrow = vec![narrow];
     })
     .await;
     let mut client = connect(gateway.addr).await;
+    let connected = frame(CommandConnected::default());
+    assert_eq!(receive(&mut client, connected.len()).await, connected);
     let producer = |topic: &str| {
         let mut out = BytesMut::new();
         encode_command(&CommandProducer { topic: topic.to_owned(), ..Default::default() }.into(), &mut out);

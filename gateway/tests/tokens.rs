@@ -311,6 +311,24 @@ async fn wrong_keys_are_told_at_once_and_without_their_content() {
 }
 
 /// An issuer signs with its next key while tokens of the last one are still about; no signal is needed.
+/// The library would take them, and refuse every token later.
+#[test]
+fn key_sets_whose_keys_are_none() {
+    let scratch = Scratch::new();
+    for (key, why) in [
+        (json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" }), "RSA"),
+        (json!({ "kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA" }), "point"),
+        (json!({ "kty": "EC", "crv": "P-521", "x": "AAAA", "y": "AAAA" }), "curve"),
+    ] {
+        let mut tokens = tokens(&["header"]);
+        tokens.jwks_files = vec![scratch.file("jwks.json", json!({ "keys": [key] }).to_string())];
+        let mut config = pulsewire_gateway::GatewayConfig::new(LOOPBACK.parse().expect("an address"));
+        config.tokens = Some(tokens);
+        let errors = config.validate().expect_err("refused").to_string();
+        assert!(errors.starts_with("tokens.jwks_files: ") && errors.contains(why), "{errors}");
+    }
+}
+
 #[tokio::test]
 async fn key_sets_that_are_rotated_on_disk_are_taken() {
     let scratch = Scratch::new();

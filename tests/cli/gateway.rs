@@ -237,6 +237,30 @@ fn a_pattern_is_of_the_topics_that_one_is_narrowed_to() {
     assert!(!metrics.contains("commands_refused_total{"), "{metrics}");
 }
 
+/// A file that cannot even be read is a refused reload, too, and said in a line of the log.
+#[test]
+fn a_reload_of_a_broken_file_counts() {
+    let open = "upstream = \"pulsar://localhost\"\nallow_missing_origin = true\n";
+    let gateway = Configured::start("broken-reload.toml", open);
+    for (turn, text) in
+        ["upstream = ", "surprise = 1\n", "upstream = \"pulsar://me:hunter2@x\"\n"].iter().enumerate()
+    {
+        gateway.rewrite(text);
+        let counted = format!("reloads_total{{outcome=\"refused\"}} {}", turn + 1);
+        patiently(&counted, || admin(&gateway.admin, "/metrics").contains(&counted));
+    }
+    gateway.process.signal(Signal::TERM);
+    let ran = gateway.process.end();
+    let lines: Vec<_> = ran.stderr.lines().filter(|line| line.contains("nothing is reloaded")).collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.contains("WARN")), "{}", ran.stderr);
+    assert!(
+        lines[1].contains("surprise: no such key") && lines[1].contains("upstream: it is missing"),
+        "{}",
+        lines[1]
+    );
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+}
+
 #[test]
 fn a_reload_drops_nobody_and_refuses_what_is_fixed() {
     let broker = Broker::start();

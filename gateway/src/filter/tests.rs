@@ -5,8 +5,26 @@ use pulsewire_proto::wire::*;
 use super::*;
 use crate::narrow::permits;
 
-fn filter() -> Filter {
+fn new_filter() -> Filter {
     Filter::new(permits(&["out-*"], &["in", "lists/all/*"]), Arc::new(Metrics::new()))
+}
+
+/// Whose upstream has said CONNECTED.
+fn filter() -> Filter {
+    let mut filter = new_filter();
+    let connected = frame(CommandConnected::default());
+    assert_eq!(filter.down(&mut BytesMut::from(&connected[..])).expect("frames"), connected);
+    filter
+}
+
+/// The upstream's word that a transaction is open.
+fn opened(filter: &mut Filter, number: (u64, u64)) {
+    let said = frame(CommandNewTxnResponse {
+        txnid_most_bits: Some(number.0),
+        txnid_least_bits: Some(number.1),
+        ..Default::default()
+    });
+    assert_eq!(filter.down(&mut BytesMut::from(&said[..])).expect("frames"), said);
 }
 
 fn frame(command: impl Into<Command>) -> Vec<u8> {
@@ -26,12 +44,14 @@ fn frames(bytes: &[u8]) -> Vec<Command> {
 }
 
 fn passed(filter: &mut Filter) -> Vec<u8> {
-    std::iter::from_fn(|| filter.next()).collect::<Vec<_>>().concat()
+    std::iter::from_fn(|| filter.next().expect("frames")).collect::<Vec<_>>().concat()
 }
 
 /// What passes and what is answered.
 fn judged(command: impl Into<Command>) -> (Vec<Command>, Vec<Command>) {
     let mut filter = filter();
+    opened(&mut filter, (0, 0));
+    opened(&mut filter, (3, 0));
     filter.push(&frame(command).into()).expect("a frame");
     let replies = filter.replies_now().unwrap_or_default();
     (frames(&passed(&mut filter)), frames(&replies))
@@ -217,9 +237,9 @@ fn sends_are_not_copied() {
     let stream = stream.freeze();
     let mut filter = filter();
     filter.push(&stream).expect("frames");
-    let all = filter.next().expect("a piece");
+    let all = filter.next().expect("frames").expect("a piece");
     assert_eq!((all.as_ptr(), all.len()), (stream.as_ptr(), stream.len()));
-    assert_eq!(filter.next(), None);
+    assert_eq!(filter.next(), Ok(None));
 }
 
 fn raw(command: &[u8]) -> Bytes {
@@ -310,16 +330,136 @@ fn replies_stand_between_frames() {
     }
 }
 
+/// However many commands one message brings, the errors that wait are few, and all of them come in the end.
 #[test]
 fn replies_have_a_bound() {
-    let mut filter = filter();
-    let refused = Bytes::from(frame(producer("secret")));
-    let mut pushed = 0;
-    while !filter.is_full() {
-        filter.push(&refused).expect("a frame");
-        pushed += 1;
-        assert!(pushed < 10_000, "no bound");
+    let (unknown, refused) =
+        (raw(&[0x08, 0x80, 0x01, 0x82, 0x08, 0]), Bytes::from(frame(producer("secret"))));
+    let ping = frame(CommandPing::default());
+    for one in [unknown, refused] {
+        let mut filter = filter();
+        let mut message = one.repeat(20_000);
+        message.extend_from_slice(&ping);
+        filter.push(&message.into()).expect("frames");
+        let (mut answers, mut went) = (0, Vec::new());
+        loop {
+            went.extend(passed(&mut filter));
+            assert!(filter.replies.len() < MAX_REPLIES + 1024, "{}", filter.replies.len());
+            let Some(replies) = filter.replies_now() else { break };
+            answers += frames(&replies).len();
+        }
+        assert_eq!((answers, went), (20_000, ping.clone()));
     }
+}
+
+#[test]
+fn pieces_have_a_bound() {
+    let mut filter = filter();
+    let lookup = frame(CommandLookupTopic { topic: "in".to_owned(), ..Default::default() });
+    filter.push(&lookup.repeat(5_000).into()).expect("frames");
+    assert!(filter.passed.len() <= 2 * MAX_PIECES);
+    assert!(passed(&mut filter) == lookup.repeat(5_000));
+}
+
+/// Nothing is said before the upstream has answered CONNECT; a challenge is not that answer.
+#[test]
+fn replies_wait_for_connected() {
+    let mut filter = new_filter();
+    filter.push(&frame(producer("secret")).into()).expect("a frame");
+    assert!(filter.has_replies() && filter.replies_now().is_none());
+    let challenge = frame(CommandAuthChallenge::default());
+    assert_eq!(filter.down(&mut BytesMut::from(&challenge[..])).expect("frames"), challenge);
+    assert!(filter.replies_now().is_none());
+    let connected = frame(CommandConnected::default());
+    let mut said = BytesMut::new();
+    for byte in &connected {
+        assert!(filter.replies_now().is_none());
+        said.extend_from_slice(&[*byte]);
+        filter.down(&mut said).expect("frames");
+    }
+    // Told with the end of it, or right behind.
+    assert!(filter.replies_now().is_some() || !filter.has_replies());
+    let mut filter = new_filter();
+    filter.push(&frame(producer("secret")).into()).expect("a frame");
+    let told = filter.down(&mut BytesMut::from(&connected[..])).expect("frames");
+    assert_eq!(frames(&told).iter().map(Command::name).collect::<Vec<_>>(), ["Connected", "Error"]);
+}
+
+/// Numbers of transactions are easily guessed.
+#[test]
+fn transactions_of_others() {
+    let end = |number: (u64, u64)| CommandEndTxn {
+        request_id: 7,
+        txnid_most_bits: Some(number.0),
+        txnid_least_bits: Some(number.1),
+        ..Default::default()
+    };
+    let add = CommandAddPartitionToTxn {
+        request_id: 7,
+        txnid_most_bits: Some(1),
+        txnid_least_bits: Some(5),
+        partitions: strings(&["out-1"]),
+        ..Default::default()
+    };
+    let own = Subscription { topic: "in".to_owned(), subscription: "s".to_owned() };
+    let subscribed = CommandAddSubscriptionToTxn {
+        request_id: 7,
+        txnid_most_bits: Some(1),
+        txnid_least_bits: Some(5),
+        subscription: vec![own],
+        ..Default::default()
+    };
+    let mut filter = filter();
+    opened(&mut filter, (1, 4));
+    for (command, name) in [
+        (Command::from(end((1, 5))), "EndTxnResponse"),
+        (end((4, 1)).into(), "EndTxnResponse"),
+        (add.clone().into(), "AddPartitionToTxnResponse"),
+        (subscribed.clone().into(), "AddSubscriptionToTxnResponse"),
+    ] {
+        filter.push(&frame(command).into()).expect("a frame");
+        assert_eq!(passed(&mut filter), b"");
+        let replies = frames(&filter.replies_now().expect("an answer"));
+        assert_eq!(replies.iter().map(Command::name).collect::<Vec<_>>(), [name]);
+    }
+    // One that could not be opened is none.
+    let refused = frame(CommandNewTxnResponse {
+        txnid_most_bits: Some(1),
+        txnid_least_bits: Some(5),
+        error: Some(ServerError::TRANSACTION_COORDINATOR_NOT_FOUND),
+        ..Default::default()
+    });
+    filter.down(&mut BytesMut::from(&refused[..])).expect("frames");
+    filter.push(&frame(end((1, 5))).into()).expect("a frame");
+    assert_eq!(passed(&mut filter), b"");
+    assert!(filter.replies_now().is_some());
+    opened(&mut filter, (1, 5));
+    for command in [Command::from(add), subscribed.into(), end((1, 5)).into(), end((1, 5)).into()] {
+        filter.push(&frame(command.clone()).into()).expect("a frame");
+        assert_eq!(passed(&mut filter), frame(command));
+    }
+    let ended = frame(CommandEndTxnResponse {
+        txnid_most_bits: Some(1),
+        txnid_least_bits: Some(5),
+        ..Default::default()
+    });
+    filter.down(&mut BytesMut::from(&ended[..])).expect("frames");
+    filter.push(&frame(end((1, 5))).into()).expect("a frame");
+    assert_eq!(passed(&mut filter), b"");
+}
+
+/// What only proxies may say of whom they speak for.
+#[test]
+fn a_connect_that_speaks_for_others() {
+    let own = CommandConnect { client_version: "x".to_owned(), ..Default::default() };
+    let forged = CommandConnect {
+        original_principal: Some("admin".to_owned()),
+        original_auth_data: Some("x".to_owned()),
+        original_auth_method: Some("token".to_owned()),
+        proxy_version: Some("4".to_owned()),
+        ..own.clone()
+    };
+    assert_eq!(judged(forged), (vec![own.into()], vec![]));
 }
 
 fn strings(names: &[&str]) -> Vec<String> {

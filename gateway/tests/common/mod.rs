@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use pulsewire_gateway::{Gateway, GatewayConfig, PATH, Upstream};
+use pulsewire_proto::wire::frame::encode_command;
+use pulsewire_proto::wire::{Command, CommandConnected};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -89,6 +92,24 @@ pub(crate) async fn echo_upstream() -> SocketAddr {
     serve_upstream(|mut tcp| async move {
         let (mut read, mut write) = tcp.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
+    })
+    .await
+}
+
+/// A frame of a command alone.
+pub(crate) fn frame(command: impl Into<Command>) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    encode_command(&command.into(), &mut out);
+    out.to_vec()
+}
+
+/// Echoes, once it has said CONNECTED.
+pub(crate) async fn connected_upstream() -> SocketAddr {
+    serve_upstream(|mut tcp| async move {
+        let (mut read, mut write) = tcp.split();
+        if write.write_all(&frame(CommandConnected::default())).await.is_ok() {
+            let _ = tokio::io::copy(&mut read, &mut write).await;
+        }
     })
     .await
 }

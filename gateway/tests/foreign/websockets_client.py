@@ -182,7 +182,7 @@ for origin in ("https://evil.example", "null"):
     except InvalidStatus as refused:
         assert refused.response.status_code == 403
 ok("an origin that is not listed")
-breaks("invalid UTF-8 where text is due", 1003, frame(1, b"\xff\xfe\xfd"))
+breaks("invalid UTF-8 where text is due", 1007, frame(1, b"\xff\xfe\xfd"))
 breaks("a frame without a mask", 1002, frame(2, b"x", masked=False))
 for rsv in (1, 2, 4):
     breaks(f"reserved bit {rsv}", 1002, frame(2, b"x", rsv=rsv))

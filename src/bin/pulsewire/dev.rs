@@ -103,7 +103,10 @@ impl Arguments {
         let mut wrong = Vec::new();
         let upstream = match self.upstream.as_deref().map(|text| (text, text.parse::<Upstream>())) {
             Some((text, Err(error))) => {
-                wrong.push(format!("--upstream: {text:?}: {error}"));
+                wrong.push(match error {
+                    pulsewire_gateway::UpstreamError::UserInfo => format!("--upstream: {error}"),
+                    _ => format!("--upstream: {text:?}: {error}"),
+                });
                 None
             }
             Some((_, Ok(upstream))) => Some(upstream),

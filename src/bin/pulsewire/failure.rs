@@ -65,11 +65,6 @@ impl Failure {
         }
     }
 
-    /// What is told to the person.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
     pub(crate) fn report(self) -> ExitCode {
         note(&self.message);
         ExitCode::from(self.code)

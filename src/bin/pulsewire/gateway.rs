@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pulsewire_gateway::{
-    AdminAddress, Gateway, GatewayConfig, GatewayError, Handle, ListenTls, Origin, Pem, Upstream,
+    AdminAddress, ConfigError, ConfigErrors, Gateway, GatewayConfig, GatewayError, Handle, ListenTls, Origin,
+    Pem, Problem, Upstream, UpstreamError,
 };
 
-use crate::failure::{Ended, Failure, note};
+use crate::failure::{Ended, Failure};
 use crate::interrupt::{Hangups, Interrupts};
 use crate::output::say;
 use crate::ports::cannot_listen;
@@ -106,10 +107,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
                 Some(stop) => drop(stop),
                 None => handle.stop_now(),
             },
-            () = hangups.next() => match arguments.config() {
-                Ok(config) => reload(&handle, &config),
-                Err(failure) => note(&format!("nothing is reloaded: {}", failure.message())),
-            },
+            () = hangups.next() => arguments.reload(&handle),
         }
     }
 }
@@ -122,16 +120,6 @@ fn take_open_files() {
         let now = getrlimit(Resource::Nofile);
         // What cannot be had is missed when connections come, and said then.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
-    }
-}
-
-fn reload(handle: &Handle, config: &GatewayConfig) {
-    match handle.reload(config) {
-        Ok(()) => tracing::info!("reloaded"),
-        Err(errors) => {
-            let wrong: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            note(&format!("nothing is reloaded: {}", Failure::configuration(&wrong).message()));
-        }
     }
 }
 
@@ -163,26 +151,72 @@ fn flag(key: &str) -> &str {
     }
 }
 
-fn flag_for(key: &str, error: &pulsewire_gateway::ConfigError) -> String {
+fn flag_for(key: &str, error: &ConfigError) -> String {
     format!("{}: {}", flag(key), error.problem)
 }
 
 impl Arguments {
+    fn file(&self) -> Option<&PathBuf> {
+        self.config.as_ref().or(self.check.as_ref())
+    }
+
+    /// Reads the file anew; what comes of it is logged by the gateway.
+    fn reload(&self, handle: &Handle) {
+        let (config, mut read, _) = self.read();
+        if let Ok(wrong) = &mut read
+            && config.upstream.is_none()
+            && config.brokers.is_none()
+            && !wrong.iter().any(|error| error.key == "upstream")
+        {
+            wrong.push(ConfigError { key: "upstream".into(), problem: Problem::Missing });
+        }
+        let _ = match read {
+            Ok(wrong) => handle.reload_read(Some(&config), wrong),
+            Err(errors) => handle.reload_read(None, errors.iter().cloned().collect()),
+        };
+    }
+
     /// The configuration, or all that is wrong with it.
     fn config(&self) -> Result<GatewayConfig, Failure> {
+        let (config, read, mut wrong) = self.read();
+        // What the gateway itself finds stands beside it; without an upstream that can be used it would
+        // not look at the options for it.
+        let mut checked = config.clone();
+        if checked.upstream.is_none() && checked.brokers.is_none() && checked.upstream_tls.is_some() {
+            checked.upstream = "pulsar+ssl://localhost".parse().ok();
+        }
+        let no_upstream = wrong.iter().any(|line| line.starts_with("--upstream: "));
+        // A file that cannot be read says nothing: what is missing then is not missed.
+        let (read, said) = match read {
+            Ok(read) => (read, true),
+            Err(errors) => (errors.iter().cloned().collect(), false),
+        };
+        if said
+            && config.upstream.is_none()
+            && config.brokers.is_none()
+            && !no_upstream
+            && !read.iter().any(|error| error.key == "upstream")
+        {
+            wrong.push(
+                "--upstream: it is missing; name the broker or proxy, as pulsar://localhost:6650".to_owned(),
+            );
+        }
+        if let Err(errors) = checked.validate_read(read) {
+            let told = |error: &ConfigError| match self.file() {
+                Some(_) => error.to_string(),
+                None => flag_for(&error.key, error),
+            };
+            let errors = errors.iter().filter(|it| !no_upstream || it.problem != Problem::UpstreamIsNotTls);
+            wrong.extend(errors.map(told));
+        }
+        if wrong.is_empty() { Ok(config) } else { Err(Failure::configuration(&wrong)) }
+    }
+
+    /// The configuration, what is wrong with the file (or that it cannot be read), and with the options.
+    fn read(&self) -> (GatewayConfig, Result<Vec<ConfigError>, ConfigErrors>, Vec<String>) {
         let mut wrong = Vec::new();
         let mut config = GatewayConfig::new(SocketAddr::from(([127, 0, 0, 1], 8081)));
-        let file = self.config.as_ref().or(self.check.as_ref());
-        // A file that cannot be read says nothing: what is missing then is not missed.
-        let mut said = true;
-        match file.map(|file| config.read_file(file)) {
-            None => {}
-            Some(Ok(errors)) => wrong.extend(errors.iter().map(ToString::to_string)),
-            Some(Err(errors)) => {
-                said = false;
-                wrong.extend(errors.iter().map(ToString::to_string));
-            }
-        }
+        let file = self.file().map_or(Ok(Vec::new()), |file| config.read_file(file));
         let mut no_address = |flag: &str, text: &str| {
             wrong
                 .push(format!("{flag}: {text:?} is no address with a port, as 127.0.0.1:8081 or [::1]:8081"));
@@ -199,11 +233,9 @@ impl Arguments {
         }
         match self.upstream.as_deref().map(|text| (text, text.parse::<Upstream>())) {
             Some((_, Ok(upstream))) => config.upstream = Some(upstream),
+            // It may be a password.
+            Some((_, Err(error @ UpstreamError::UserInfo))) => wrong.push(format!("--upstream: {error}")),
             Some((text, Err(error))) => wrong.push(format!("--upstream: {text:?}: {error}")),
-            None if config.upstream.is_some() || config.brokers.is_some() => {}
-            None if said && !wrong.iter().any(|line| line.starts_with("upstream: ")) => wrong.push(
-                "--upstream: it is missing; name the broker or proxy, as pulsar://localhost:6650".to_owned(),
-            ),
             None => {}
         }
         if !self.allow_origins.is_empty() {
@@ -240,20 +272,6 @@ impl Arguments {
         if let Some(most) = self.max_connections {
             config.limits.max_connections = most;
         }
-        // What the gateway itself finds stands beside it; without an upstream that can be used it would
-        // not look at the options for it.
-        let mut checked = config.clone();
-        if checked.upstream.is_none() && checked.brokers.is_none() && checked.upstream_tls.is_some() {
-            checked.upstream = "pulsar+ssl://localhost".parse().ok();
-        }
-        if let Err(errors) = checked.validate() {
-            let from_file = file.is_some();
-            let told = |error: &pulsewire_gateway::ConfigError| match from_file {
-                true => error.to_string(),
-                false => flag_for(&error.key, error),
-            };
-            wrong.extend(errors.iter().map(told));
-        }
-        if wrong.is_empty() { Ok(config) } else { Err(Failure::configuration(&wrong)) }
+        (config, file, wrong)
     }
 }
