@@ -133,7 +133,7 @@ fn what_is_served_is_described() {
         };
         assert!(told.iter().all(matching), "{path}: {told:?}");
     }
-    for path in ["/", "/admin", "/admin/v2", "/admin/v2/nothing", "/admin/v3/transactions", "/metrics"] {
+    for path in ["/", "/admin", "/admin/v2", "/admin/v2/nothing", "/admin/v3/transactions"] {
         assert_eq!(call(&at, "GET", path, "").status, 404, "{path}");
     }
 }
@@ -209,9 +209,47 @@ fn wrong_calls_are_refused_with_a_reason_and_others_do_not_notice() {
     );
     assert_eq!((form.status, form.reason().is_empty()), (415, false));
     let quiet = call_as(&at, "PUT", "/admin/v2/tenants/a", "", r#"{"allowedClusters":["standalone"]}"#);
-    assert_eq!(quiet.status, 204, "a client that does not say what it sends");
+    assert_eq!(quiet.status, 415, "a client that does not say what it sends");
     assert_eq!(call(&at, "GET", topic, "").status, 405);
     assert_eq!(call(&at, "GET", "/admin/v2/persistent/public/default/t/subscriptions", "").body, "[]");
+}
+
+#[test]
+fn all_that_a_namespace_has_goes_with_it_where_the_broker_allows_it() {
+    let at = broker();
+    let (namespace, other) = ("/admin/v2/namespaces/public/n", "/admin/v2/namespaces/mine/n");
+    let tenant = r#"{"allowedClusters":["standalone"]}"#;
+    assert_eq!(call(&at, "PUT", "/admin/v2/tenants/mine", tenant).status, 204);
+    assert_eq!(call(&at, "PUT", namespace, "").status, 204);
+    assert_eq!(call(&at, "PUT", other, "").status, 204);
+    assert_eq!(call(&at, "PUT", "/admin/v2/persistent/public/n/t", "").status, 204);
+    let forced = [format!("{namespace}?force=true"), "/admin/v2/tenants/mine?force=true".to_owned()];
+    for path in &forced {
+        assert_eq!(call(&at, "DELETE", path, "").status, 405, "{path}");
+    }
+    for setting in ["forceDeleteNamespaceAllowed", "forceDeleteTenantAllowed"] {
+        let path = format!("/admin/v2/brokers/configuration/{setting}/true");
+        assert_eq!(call(&at, "POST", &path, "").status, 204, "{path}");
+    }
+    for path in &forced {
+        assert_eq!(call(&at, "DELETE", path, "").status, 204, "{path}");
+    }
+    assert_eq!(call(&at, "GET", other, "").status, 404);
+}
+
+#[test]
+fn prometheus_is_told_of_every_topic() {
+    let at = broker();
+    assert_eq!(call(&at, "PUT", "/admin/v2/persistent/public/default/t%22t", "").status, 204);
+    let told = call(&at, "GET", "/metrics", "");
+    assert_eq!((told.status, told.head.contains("text/plain")), (200, true));
+    assert_eq!(call(&at, "GET", "/metrics/", "").body, told.body);
+    let line = r#"pulsar_msg_backlog{cluster="standalone",namespace="public/default",topic="persistent://public/default/t\"t"} 0"#;
+    assert!(told.body.lines().any(|told| told == line), "{}", told.body);
+    let topics = call(&at, "GET", "/admin/v2/broker-stats/topics", "").json();
+    let bundles: Vec<&Value> = topics["public/default"].as_object().unwrap().values().collect();
+    let found = &bundles[0]["persistent"]["persistent://public/default/t\"t"]["msgInCounter"];
+    assert_eq!((bundles.len(), found), (1, &Value::from(0)));
 }
 
 #[test]

@@ -58,12 +58,16 @@ fn a_second_connect_and_words_of_brokers_end_the_connection() {
 }
 
 #[test]
-fn unknown_commands_are_passed_over() {
+fn unknown_commands_end_the_connection() {
     let mut w = World::new();
+    let other = w.client();
     let c = w.client();
     w.bytes(c, [0, 0, 0, 8, 0, 0, 0, 4, 8, 99, 16, 1]);
+    assert!(broke_protocol(&w, c));
+    let c = w.client();
     w.say(c, CommandWatchTcAssignments { watch_id: 1 });
-    assert!(matches!(w.ask(c, CommandPing::default()), Command::Pong(_)));
+    assert!(broke_protocol(&w, c));
+    assert!(matches!(w.ask(other, CommandPing::default()), Command::Pong(_)));
 }
 
 #[test]
@@ -114,14 +118,9 @@ fn an_entry_that_is_not_one_fails_that_send_only() {
     let c = w.client();
     w.produce(c, 1, TOPIC);
     let command: Command = CommandSend { producer_id: 1, sequence_id: 3, ..CommandSend::default() }.into();
-    for entry in [
-        &b""[..],
-        &[0x0e],
-        &[0x0e, 1, 0],
-        &[0, 0, 0, 200, 1],
-        &[0, 0, 0, 1, 0x80],
-        &[0x0e, 2, 255, 255, 255, 255],
-    ] {
+    for entry in
+        [&[0x0e][..], &[0x0e, 1, 0], &[0, 0, 0, 200, 1], &[0, 0, 0, 1, 0x80], &[0x0e, 2, 255, 255, 255, 255]]
+    {
         let mut out = bytes::BytesMut::new();
         frame::encode_with_entry(&command, entry, &mut out);
         w.bytes(c, out);
@@ -129,6 +128,8 @@ fn an_entry_that_is_not_one_fails_that_send_only() {
         assert_eq!(error.sequence_id, 3);
     }
     assert_eq!(w.publish(c, 1, 0, "hello").entry_id, 0);
+    w.say(c, command);
+    assert!(broke_protocol(&w, c), "a message without anything");
 }
 
 #[test]
@@ -260,13 +261,6 @@ fn topics_and_subscriptions_that_are_none_are_refused() {
         assert_eq!(found.error, Some(ServerError::INVALID_TOPIC_NAME), "{bad:?}");
     }
     refusal(w.ask(c, subscribe(1, TOPIC, " ", SubType::SHARED)));
-    refusal(w.ask(c, subscribe(1, TOPIC, "s", SubType(9))));
-    let list = CommandGetTopicsOfNamespace {
-        request_id: 1,
-        namespace: "nonsense".to_owned(),
-        ..CommandGetTopicsOfNamespace::default()
-    };
-    refusal(w.ask(c, list));
     let watch = CommandWatchTopicList {
         request_id: 1,
         watcher_id: 1,
@@ -274,7 +268,18 @@ fn topics_and_subscriptions_that_are_none_are_refused() {
         topics_pattern: "(((".to_owned(),
         topics_hash: None,
     };
-    refusal(w.ask(c, watch));
+    refusal(w.ask(c, watch.clone()));
+    let list = CommandGetTopicsOfNamespace {
+        request_id: 1,
+        namespace: "nonsense".to_owned(),
+        ..CommandGetTopicsOfNamespace::default()
+    };
+    let watch = CommandWatchTopicList { namespace: "nonsense".to_owned(), ..watch };
+    for said in [subscribe(1, TOPIC, "s", SubType(9)).into(), Command::from(list), watch.into()] {
+        let c = w.client();
+        w.say(c, said);
+        assert!(broke_protocol(&w, c));
+    }
 }
 
 #[test]

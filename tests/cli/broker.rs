@@ -26,7 +26,7 @@ fn admin(url: &str, call: &str, token: Option<&str>) -> (u16, String) {
     let length = body.len();
     write!(
         socket,
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{token}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{token}Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
     .expect("it reads");
     let mut answer = String::new();

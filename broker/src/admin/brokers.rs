@@ -9,6 +9,9 @@ use crate::core::{Broker, Now};
 const GROUP: &str = "brokers";
 const LOOKUP: &str = "lookup";
 
+/// Clients ask for it to see what they may use.
+const PULSAR: &str = "4.0.8";
+
 /// Of the settings that Apache Pulsar can change while it runs, those that are known here.
 const DYNAMIC: &[&str] = &[
     "allowAutoSubscriptionCreation",
@@ -64,11 +67,14 @@ fn dynamic<'a>(ask: &'a Ask<'_>, what: &str) -> Result<&'a str> {
 
 pub(super) fn routes() -> Vec<Route> {
     let get = |path, summary, run| route("GET", path, GROUP, summary, run);
-    let ok = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Text("ok".to_owned()));
+    let ok = |ask: &Ask<'_>, _: &mut Broker, _: Now| {
+        ask.call.one_of("topicVersion", &["V1", "V2"])?;
+        Ok(Answer::Text("ok".to_owned()))
+    };
     let at = "/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}";
     vec![
         get("brokers/health", "Whether it works.", ok)
-            .asks(&[("topicVersion", Shape::Text, "Means nothing here.")])
+            .asks(&[("topicVersion", Shape::Text, "V1 or V2: means nothing here.")])
             .gives(Shape::Text),
         get("brokers/ready", "Whether it works.", ok).gives(Shape::Text),
         get("brokers", "Brokers that are there.", list).gives(Shape::Texts),
@@ -83,8 +89,8 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(json!({ "serviceUrl": service, "brokerId": id(broker, 0) })))
         }),
         get("brokers/{cluster}/{broker}/ownedNamespaces", "Bundles that a broker serves.", owned),
-        get("brokers/version", "Its version.", |_, _, _| {
-            Ok(Answer::Text(env!("CARGO_PKG_VERSION").to_owned()))
+        get("brokers/version", "The version of Apache Pulsar that it does as.", |_, _, _| {
+            Ok(Answer::Text(PULSAR.to_owned()))
         })
         .gives(Shape::Text),
         get("brokers/internal-configuration", "Where it keeps what it knows.", |_, _, _| {
@@ -96,7 +102,7 @@ pub(super) fn routes() -> Vec<Route> {
             .gives(Shape::Text),
         get(
             "brokers/configuration",
-            "Settings that can be changed while it runs. They have no effect here.",
+            "Settings that can be changed while it runs. Only forceDelete..Allowed have an effect here.",
             |_, _, _| Ok(Answer::Json(json!(DYNAMIC))),
         )
         .gives(Shape::Texts),
@@ -121,7 +127,11 @@ pub(super) fn routes() -> Vec<Route> {
         get("brokers/configuration/runtime", "Settings as they are.", |_, broker, _| {
             Ok(Answer::Json(configuration(broker)))
         }),
-        route("GET", at, LOOKUP, "Who serves a topic.", find),
+        route("GET", at, LOOKUP, "Who serves a topic.", find).asks(&[(
+            "listenerName",
+            Shape::Text,
+            "By which listener: there are none.",
+        )]),
         route(
             "GET",
             &format!("{at}/bundle"),
@@ -192,6 +202,9 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     // Clients look for transaction coordinators as if they were partitions of a topic.
     if broker.coordinators_of(&name.base()).is_none() {
         broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    }
+    if let Some(listener) = ask.call.query("listenerName").filter(|listener| !listener.is_empty()) {
+        return Err(error(500, format!("the broker do not have {listener} listener")));
     }
     let node = broker.find(&name, ask.call.broker);
     Ok(Answer::Json(json!({

@@ -7,6 +7,7 @@ mod access;
 mod brokers;
 mod namespaces;
 mod openapi;
+mod others;
 mod places;
 mod policies;
 mod route;
@@ -86,6 +87,16 @@ impl Call {
     fn number(&self, name: &str) -> Result<Option<i64>> {
         let parse = |text: &str| text.parse().map_err(|_| error(404, format!("{name} must be a number")));
         self.query(name).map(parse).transpose()
+    }
+
+    /// One of these words of the query. Another is as if the path were another.
+    fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<&str>> {
+        match self.query(name) {
+            Some(word) if !words.contains(&word) => {
+                Err(error(404, format!("{name} must be one of {}", words.join(", "))))
+            }
+            word => Ok(word),
+        }
     }
 
     /// The body; nothing is `Null`.
@@ -200,11 +211,10 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
     response
 }
 
-/// Whether a body is said to be what can be read. Many clients say nothing.
+/// Whether a body is said to be what can be read.
 fn takes(call: &Call, body: Shape) -> bool {
     let known = ["application/json", "text/plain", "*/*"];
     call.body.is_empty()
-        || call.content_type.is_none()
         || known.into_iter().any(|kind| call.says(kind))
         || (body == Shape::Partitions && call.says(PARTITIONED))
 }

@@ -34,16 +34,21 @@ pub(super) fn routes() -> Vec<Route> {
         at("PUT", "", "Makes a namespace.", create).takes(Shape::Object),
         at("DELETE", "", "Deletes a namespace without topics.", |ask, broker, now| {
             let name = ask.namespace()?;
+            let force = forced(ask, broker, "forceDeleteNamespaceAllowed", "namespaces")?;
             if broker.namespace(&name).is_err() {
                 return Err(error(404, format!("Namespace {name} does not exist.")));
             }
-            match ask.call.flag("force") {
+            match force {
                 true => broker.delete_namespace_with_topics(&name, now)?,
                 false => broker.delete_namespace(&name)?,
             }
             Ok(Answer::Nothing)
         })
-        .asks(&[("force", Shape::Boolean, "With its topics.")]),
+        .asks(&[(
+            "force",
+            Shape::Boolean,
+            "With its topics, where the broker's setting forceDeleteNamespaceAllowed is true.",
+        )]),
         at("GET", "/topics", "Topics of a namespace, partitions one by one.", topics)
             .asks(MODE)
             .gives(Shape::Texts),
@@ -107,6 +112,15 @@ pub(super) fn routes() -> Vec<Route> {
         ]);
     }
     routes
+}
+
+/// Whether all that is inside goes with it: asked for, and allowed by a setting of the broker.
+pub(super) fn forced(ask: &Ask<'_>, broker: &Broker, setting: &str, what: &str) -> Result<bool> {
+    let force = ask.call.flag("force");
+    if force && broker.dynamic_settings().get(setting).is_none_or(|allowed| allowed != "true") {
+        return Err(error(405, format!("Broker doesn't allow forced deletion of {what}")));
+    }
+    Ok(force)
 }
 
 fn change(
@@ -194,7 +208,7 @@ fn unload(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
 fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.namespace()?;
     broker.namespace(&name)?;
-    let mode = ask.call.query("mode").unwrap_or("PERSISTENT");
+    let mode = ask.call.one_of("mode", &["PERSISTENT", "NON_PERSISTENT", "ALL"])?.unwrap_or("PERSISTENT");
     let mut list = Vec::new();
     if mode != "NON_PERSISTENT" {
         list.extend(broker.topics(&name, true));

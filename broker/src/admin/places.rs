@@ -86,14 +86,19 @@ pub(super) fn routes() -> Vec<Route> {
         })
         .takes(Shape::Object),
         tenant("DELETE", "Deletes a tenant without namespaces.", |ask, broker, now| {
-            broker.delete_tenant(ask.part("tenant"), ask.call.flag("force"), now)?;
+            let force = super::namespaces::forced(ask, broker, "forceDeleteTenantAllowed", "tenants")?;
+            broker.delete_tenant(ask.part("tenant"), force, now)?;
             Ok(Answer::Nothing)
         })
-        .asks(&[("force", Shape::Boolean, "With all that it has.")]),
+        .asks(&[(
+            "force",
+            Shape::Boolean,
+            "With all that it has, where the broker's setting forceDeleteTenantAllowed is true.",
+        )]),
     ]
 }
 
-fn names(broker: &Broker) -> Vec<String> {
+pub(super) fn names(broker: &Broker) -> Vec<String> {
     let mut names: Vec<String> = broker.clusters().keys().cloned().collect();
     let own = broker.config().cluster.clone();
     if !names.contains(&own) {

@@ -15,9 +15,15 @@ use crate::core::{
 pub(super) enum Bad {
     /// It must be something like that.
     Shape(&'static str),
-    /// It cannot be that.
-    Value(&'static str),
+    /// It cannot be that: 412.
+    Value(String),
+    /// It cannot be that: 400.
+    Refused(&'static str),
 }
+
+const HALF_A_RETENTION: &str = "Invalid retention policy: Setting a single time or size limit to 0 is invalid when one of \
+     the limits has a non-zero value. Use the value of -1 instead of 0 to ignore a specific limit. To disable retention \
+     both limits must be set to 0.";
 
 type Written = std::result::Result<(), Bad>;
 
@@ -125,13 +131,26 @@ pub(super) const TYPED: &[Typed] = &[
             p.retention.map_or(Value::Null, json)
         },
         write: |p, value| {
-            p.retention = object(value, |field| {
+            let retention = object(value, |field| {
                 Some(Retention {
                     minutes: field("retentionTimeInMinutes").map_or(Some(0), |n| whole(&n))?,
                     megabytes: field("retentionSizeInMB").map_or(Some(0), |n| whole(&n))?,
                 })
             })
             .ok_or(Bad::Shape("{\"retentionTimeInMinutes\": .., \"retentionSizeInMB\": ..}"))?;
+            match retention {
+                Some(r) if r.minutes < -1 => {
+                    return Err(Bad::Refused("Invalid retention policy: time limit must be >= -1"));
+                }
+                Some(r) if r.megabytes < -1 => {
+                    return Err(Bad::Refused("Invalid retention policy: size limit must be >= -1"));
+                }
+                Some(r) if (r.minutes == 0) != (r.megabytes == 0) => {
+                    return Err(Bad::Refused(HALF_A_RETENTION));
+                }
+                _ => {}
+            }
+            p.retention = retention;
             Ok(())
         },
         ..named("retention", "retention", "retention_policies", Shape::Object)
@@ -158,25 +177,35 @@ pub(super) const TYPED: &[Typed] = &[
     },
     Typed {
         read: |p| {
-            let json = |creation: AutoTopicCreation| {
-                json!({
-                    "allowAutoTopicCreation": creation.allowed,
-                    "topicType": if creation.partitions.is_some() { "partitioned" } else { "non-partitioned" },
-                    "defaultNumPartitions": creation.partitions,
-                })
+            let json = |creation: AutoTopicCreation| match (creation.allowed, creation.partitions) {
+                (allowed, Some(count)) => json!({
+                    "allowAutoTopicCreation": allowed,
+                    "topicType": "partitioned",
+                    "defaultNumPartitions": count,
+                }),
+                (true, None) => json!({ "allowAutoTopicCreation": true, "topicType": "non-partitioned" }),
+                (false, None) => json!({ "allowAutoTopicCreation": false }),
             };
             p.auto_topic_creation.map_or(Value::Null, json)
         },
         write: |p, value| {
-            p.auto_topic_creation = object(value, |field| {
-                let partitioned = field("topicType").is_some_and(|kind| kind == "partitioned");
-                let count = field("defaultNumPartitions").and_then(|value| value.as_u64()).unwrap_or(1);
-                Some(AutoTopicCreation {
-                    allowed: field("allowAutoTopicCreation")?.as_bool()?,
-                    partitions: if partitioned { Some(u32::try_from(count).ok()?) } else { None },
-                })
+            let wanted = object(value, |field| {
+                let given = |name: &str| field(name).filter(|value| !value.is_null());
+                let kind = given("topicType").map(|kind| kind.as_str().map(str::to_owned));
+                let count = given("defaultNumPartitions").map(|count| whole(&count));
+                let kind = match kind {
+                    Some(kind) => Some(kind?),
+                    None => None,
+                };
+                let count = match count {
+                    Some(count) => Some(count?),
+                    None => None,
+                };
+                let allowed = given("allowAutoTopicCreation").map_or(Some(false), |on| truth(&on))?;
+                Some((allowed, kind, count))
             })
             .ok_or(Bad::Shape("{\"allowAutoTopicCreation\": .., \"topicType\": ..}"))?;
+            p.auto_topic_creation = wanted.map(auto_topic_creation).transpose()?;
             Ok(())
         },
         ..named("autoTopicCreation", "", "autoTopicCreationOverride", Shape::Object)
@@ -196,8 +225,8 @@ pub(super) const TYPED: &[Typed] = &[
                 Some((
                     BacklogQuota {
                         // `limit` is the older name.
-                        bytes: number("limitSize").or_else(|| number("limit")).unwrap_or(-1),
-                        seconds: number("limitTime").unwrap_or(-1),
+                        bytes: number("limitSize").or_else(|| number("limit")).unwrap_or(0),
+                        seconds: number("limitTime").unwrap_or(0),
                         policy,
                     },
                     by_age,
@@ -260,6 +289,35 @@ pub(super) const TYPED: &[Typed] = &[
     },
 ];
 
+/// What is not allowed need not be right.
+fn auto_topic_creation(
+    (allowed, kind, count): (bool, Option<String>, Option<i64>),
+) -> std::result::Result<AutoTopicCreation, Bad> {
+    let bad = |detail: &str| {
+        Bad::Value(format!("Invalid configuration for autoTopicCreationOverride. the detail is {detail}"))
+    };
+    let partitioned = kind.as_deref() == Some("partitioned");
+    if allowed {
+        match (kind.as_deref(), count) {
+            (Some("partitioned"), None) => {
+                return Err(bad("[defaultNumPartitions] cannot be null when the type is partitioned."));
+            }
+            (Some("partitioned"), Some(..=0)) => {
+                return Err(bad("[defaultNumPartitions] cannot be less than 1 for partition type."));
+            }
+            (Some("non-partitioned"), Some(_)) => {
+                return Err(bad(
+                    "[defaultNumPartitions] is not allowed to be set when the type is non-partition.",
+                ));
+            }
+            (Some("partitioned" | "non-partitioned"), _) => {}
+            (other, _) => return Err(bad(&format!("Unknown topic type [{}]", other.unwrap_or("null")))),
+        }
+    }
+    let partitions = count.filter(|_| partitioned).and_then(|count| u32::try_from(count).ok());
+    Ok(AutoTopicCreation { allowed, partitions })
+}
+
 fn quotas(p: &Policies) -> Value {
     let mut map = Map::new();
     for (kind, quota) in [("destination_storage", p.backlog_quota), ("message_age", p.backlog_age_quota)] {
@@ -309,7 +367,7 @@ fn limit(value: &Value, to: &mut Option<u64>, negative: &'static str) -> Written
         Value::Null => None,
         value => {
             let number = whole(value).ok_or(Bad::Shape("a number"))?;
-            Some(u64::try_from(number).map_err(|_| Bad::Value(negative))?)
+            Some(u64::try_from(number).map_err(|_| Bad::Value(negative.to_owned()))?)
         }
     };
     Ok(())
@@ -377,7 +435,11 @@ fn scope(ask: &Ask<'_>) -> Result<Scope> {
     Ok(if ask.part("topic").is_empty() {
         Scope::Namespace(ask.namespace()?)
     } else {
-        Scope::Topic(ask.topic()?)
+        let topic = ask.topic()?;
+        if topic.partition().is_some() {
+            return Err(error(412, "Not allowed to set/get topic policy for a partition"));
+        }
+        Scope::Topic(topic)
     })
 }
 
@@ -401,6 +463,9 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let mut value = setting.read(&broker.policies(&scope)?);
     if value.is_null() && of_topic && ask.call.flag("applied") {
         value = setting.read(&broker.namespace(&ask.namespace()?)?);
+        if value.is_null() {
+            value = of_brokers(setting, broker);
+        }
     }
     if value.is_null() && !of_topic && setting.field == "replication_clusters" {
         value = json!([broker.config().cluster]);
@@ -415,8 +480,52 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     })
 }
 
+/// What holds where neither a topic nor its namespace says it; null where nothing is told.
+fn of_brokers(setting: &Setting, broker: &Broker) -> Value {
+    let config = broker.config();
+    let rate = || {
+        json!({
+            "dispatchThrottlingRateInMsg": 0,
+            "dispatchThrottlingRateInByte": 0,
+            "relativeToPublishRate": false,
+            "ratePeriodInSecond": 1,
+        })
+    };
+    let quota = || json!({ "limit": 10i64 << 30, "limitSize": 10i64 << 30, "limitTime": -1, "policy": "producer_request_hold" });
+    match setting.of_topics.as_ref().map_or("", |place| place.name) {
+        "retention" => json!({ "retentionTimeInMinutes": 0, "retentionSizeInMB": 0 }),
+        "backlogQuotaMap" => json!({ "destination_storage": quota(), "message_age": quota() }),
+        "deduplicationEnabled" => json!(config.deduplication),
+        "messageTTL" | "maxConsumers" | "maxProducers" | "compactionThreshold" => json!(0),
+        "delayedDelivery" => json!({ "tickTime": 1000, "active": true, "maxDeliveryDelayInMillis": 0 }),
+        "inactiveTopicPolicies" => json!({
+            "inactiveTopicDeleteMode": "delete_when_no_subscriptions",
+            "maxInactiveDurationSeconds": 60,
+            "deleteWhileInactive": false,
+        }),
+        "persistence" => json!({
+            "bookkeeperEnsemble": 1,
+            "bookkeeperWriteQuorum": 1,
+            "bookkeeperAckQuorum": 1,
+            "managedLedgerMaxMarkDeleteRate": 0.1,
+        }),
+        "dispatchRate" | "subscriptionDispatchRate" | "replicatorDispatchRate" => rate(),
+        "subscribeRate" => json!({ "subscribeThrottlingRatePerConsumer": 0, "ratePeriodInSecond": 30 }),
+        "maxUnackedMessagesOnConsumer" => json!(config.max_unacked_per_consumer),
+        "maxUnackedMessagesOnSubscription" => json!(config.max_unacked_per_subscription),
+        "replication" => json!([config.cluster]),
+        "schemaCompatibilityStrategy" => json!("FULL"),
+        "autoSubscriptionCreation" => json!({ "allowAutoSubscriptionCreation": true }),
+        "entryFilters" => json!({ "entryFilterNames": "" }),
+        _ => Value::Null,
+    }
+}
+
+const QUOTA_TYPES: &[&str] = &["destination_storage", "message_age"];
+
 fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (setting, of_topic) = setting(ask)?;
+    ask.call.one_of("backlogQuotaType", QUOTA_TYPES)?;
     let value = match setting.kind {
         // It is not JSON at the real broker.
         Kind::Text => match ask.call.json() {
@@ -476,7 +585,7 @@ fn remove(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (setting, _) = setting(ask)?;
     let scope = scope(ask)?;
     let mut policies = broker.policies(&scope)?;
-    match ask.call.query("backlogQuotaType") {
+    match ask.call.one_of("backlogQuotaType", QUOTA_TYPES)? {
         Some("message_age") => policies.backlog_age_quota = None,
         Some("destination_storage") => policies.backlog_quota = None,
         _ => setting.write(&mut policies, &Value::Null)?,

@@ -130,6 +130,7 @@ impl Setting {
             return (typed.write)(policies, value).map_err(|bad| match bad {
                 policies::Bad::Shape(wanted) => wrong(wanted),
                 policies::Bad::Value(reason) => error(412, reason),
+                policies::Bad::Refused(reason) => error(400, reason),
             });
         }
         if value.is_null() {
@@ -381,6 +382,9 @@ pub(super) fn all() -> &'static [Setting] {
             Setting::new(Kind::Object, "persistence/bookieAffinity", "", ""),
             Setting::new(Kind::Texts(&[]), "replication", "replication", "replication_clusters")
                 .namespaces(|place| place.removable = false),
+            Setting::new(Kind::Texts(&[]), "allowedClusters", "", "").namespaces(|place| {
+                (place.removable, place.unset) = (false, Unset::Value(json!([])));
+            }),
             Setting::new(Kind::Properties, "properties", "", "properties").namespaces(|place| {
                 (place.method, place.unset) = ("PUT", Unset::Value(json!({})));
             }),

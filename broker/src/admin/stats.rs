@@ -58,6 +58,15 @@ pub(super) fn topic(stats: &TopicStats, persistent: bool, broker: &str) -> Value
     out["publishers"].as_array_mut().into_iter().flatten().for_each(dropped);
     out["subscriptions"].as_object_mut().into_iter().flat_map(Map::values_mut).for_each(dropped);
     dropped(&mut out);
+    for name in [
+        "storageSize",
+        "backlogSize",
+        "backlogQuotaLimitSize",
+        "backlogQuotaLimitTime",
+        "oldestBacklogMessageAgeSeconds",
+    ] {
+        out[name] = json!(0);
+    }
     out
 }
 
@@ -159,7 +168,7 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         out["activeConsumerName"] = json!(active);
     }
     if stats.kind == "Key_Shared" {
-        out["keySharedMode"] = json!("AUTO_SPLIT");
+        out["keySharedMode"] = json!(stats.key_shared_mode);
     }
     zeros(
         &mut out,
@@ -208,6 +217,10 @@ fn consumer(stats: &ConsumerStats) -> Value {
     });
     zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp"], RATES);
     zeros(&mut out, HASHES, &[]);
+    if let Some(ranges) = &stats.hash_ranges {
+        out["keyHashRangeArrays"] = json!(ranges);
+        out["drainingHashes"] = json!([]);
+    }
     out["lastConsumedFlowTimestamp"] = json!(stats.flow_ms);
     out
 }
@@ -271,6 +284,35 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         "cursors": cursors,
         "schemaLedgers": [],
         "compactedLedger": ledger(-1, -1, -1),
+    })
+}
+
+/// The same of a topic that stores nothing: what there is to tell.
+pub(super) fn internal_of_what_is_not_stored(stats: &InternalStats) -> Value {
+    let cursor = |each: &CursorStats| {
+        let nothing = json!({
+            "waitingReadOp": false,
+            "pendingReadOps": 0,
+            "messagesConsumedCounter": 0,
+            "cursorLedger": 0,
+            "cursorLedgerLastEntry": 0,
+            "active": false,
+            "numberOfEntriesSinceFirstNotAckedMessage": 0,
+            "totalNonContiguousDeletedMessagesRange": 0,
+            "subscriptionHavePendingRead": false,
+            "subscriptionHavePendingReplayRead": false,
+        });
+        (each.name.clone(), nothing)
+    };
+    json!({
+        "entriesAddedCounter": stats.added,
+        "numberOfEntries": 0,
+        "totalSize": 0,
+        "currentLedgerEntries": 0,
+        "currentLedgerSize": 0,
+        "waitingCursorsCount": 0,
+        "pendingAddEntriesCount": 0,
+        "cursors": stats.cursors.iter().map(cursor).collect::<Map<String, Value>>(),
     })
 }
 

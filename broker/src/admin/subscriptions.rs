@@ -131,6 +131,12 @@ pub(super) fn message_id(body: &Value) -> Result<Option<(MessageIdData, bool)>> 
     let fields = match body {
         Value::Null => return Ok(None),
         Value::Object(fields) => fields,
+        // The ends of a topic have names.
+        Value::String(end) if end == "earliest" || end == "latest" => {
+            let end = if end == "earliest" { u64::MAX } else { i64::MAX as u64 };
+            let id = MessageIdData { ledger_id: end, entry_id: end, ..MessageIdData::default() };
+            return Ok(Some((id, false)));
+        }
         _ => return Err(error(400, "The body must be a message id: ledgerId and entryId")),
     };
     let number = |name: &str, unset: i64| match fields.get(name) {
@@ -142,15 +148,21 @@ pub(super) fn message_id(body: &Value) -> Result<Option<(MessageIdData, bool)>> 
         entry_id: number("entryId", 0)? as u64,
         ..MessageIdData::default()
     };
-    let excluded = fields.get("isExcluded").or(fields.get("excluded")).and_then(Value::as_bool);
+    let excluded = fields.get("excluded").and_then(Value::as_bool);
     Ok(Some((id, excluded.unwrap_or(false))))
 }
 
 fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let name = ask.topic()?;
+    if !name.persistent {
+        return Err(error(
+            400,
+            "Create subscription on non-persistent topic can only be done through client",
+        ));
+    }
     let body = ask.call.json()?;
     let start = match message_id(&body)? {
-        Some((id, _)) if body.get("ledgerId").is_some() => Start::At(id),
+        Some((id, _)) if body.is_string() || body.get("ledgerId").is_some() => Start::At(id),
         _ => Start::End,
     };
     let properties = match body.get("properties") {

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use super::route::Route;
 use super::{
-    access, brokers, namespaces, openapi, places, policies, schemas, subscriptions, topics, transactions,
+    access, brokers, namespaces, openapi, others, places, policies, schemas, subscriptions, topics,
+    transactions,
 };
 
 /// Every route, in the order of the description.
@@ -13,6 +14,7 @@ pub(super) fn routes() -> &'static [Route] {
     ROUTES.get_or_init(|| {
         [
             openapi::routes(),
+            others::routes(),
             brokers::routes(),
             access::routes(),
             places::routes(),

@@ -55,13 +55,19 @@ pub(super) fn routes() -> Vec<Route> {
             let name = ask.topic()?;
             let properties = properties(&ask.call.json()?)?;
             has_namespace(&name, broker)?;
-            if let Some(whole) = name.partition().map(|_| name.base())
-                && broker.partitions(&whole) == 0
-            {
-                return Err(error(412, format!(
-                    "Can't create topic {} with \"-partition-\" followed by numeric value if there isn't a partitioned topic {} created.",
-                    name.local, whole.local
-                )));
+            if let Some(index) = name.partition() {
+                let whole = name.base();
+                let why = match broker.partitions(&whole) {
+                    0 => format!("numeric value if there isn't a partitioned topic {} created.", whole.local),
+                    count if index >= count => {
+                        format!("a number smaller than number of partition of partitioned topic {}", whole.local)
+                    }
+                    _ => String::new(),
+                };
+                if !why.is_empty() {
+                    let what = format!("Can't create topic {} with \"-partition-\" followed by {why}", name.local);
+                    return Err(error(412, what));
+                }
             }
             broker.create_topic(&name, properties, now)?;
             Ok(Answer::Nothing)
@@ -84,6 +90,9 @@ pub(super) fn routes() -> Vec<Route> {
         .asks(FORCE),
         at("PUT", "/partitions", "Makes a partitioned topic.", |ask, broker, now| {
             let name = ask.topic()?;
+            if name.local.contains("-partition-") {
+                return Err(error(412, "Partitioned Topic Name should not contain '-partition-'"));
+            }
             let (count, properties) = partitioned(ask)?;
             has_namespace(&name, broker)?;
             broker.create_partitioned_topic(&name, count, now)?;
@@ -102,7 +111,12 @@ pub(super) fn routes() -> Vec<Route> {
         at("DELETE", "/partitions", "Deletes a partitioned topic.", |ask, broker, now| {
             let name = ask.topic()?;
             if broker.partitions(&name) == 0 {
-                return Err(error(404, format!("Topic {name} not found.")));
+                return Err(match broker.stats(&name).is_ok() {
+                    true => error(409, format!(
+                        "{name} is a non-partitioned topic. Instead of calling delete-partitioned-topic please call delete."
+                    )),
+                    false => error(404, format!("Topic {name} not found.")),
+                });
             }
             broker.delete_topic(&name, ask.call.flag("force"), now)?;
             Ok(Answer::Nothing)
@@ -118,7 +132,10 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         at("GET", "/properties", "Properties of a topic.", |ask, broker, _| {
-            Ok(Answer::Json(json!(broker.properties(&ask.topic()?)?)))
+            let name = ask.topic()?;
+            let all = broker.properties(&name)?;
+            let none = all.is_empty() && broker.partitions(&name) > 0;
+            Ok(if none { Answer::Empty } else { Answer::Json(json!(all)) })
         }),
         at("PUT", "/properties", "Sets properties of a topic; others stay.", |ask, broker, _| {
             broker.set_properties(&ask.topic()?, properties(&ask.call.json()?)?)?;
@@ -135,7 +152,11 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         at("POST", "/terminate", "Ends a topic: nothing more can be sent to it.", |ask, broker, now| {
-            let last = broker.terminate(&ask.topic()?, now)?;
+            let name = ask.topic()?;
+            if !name.persistent {
+                return Err(error(406, "Need to provide a persistent topic name"));
+            }
+            let last = broker.terminate(&name, now)?;
             Ok(Answer::Json(id((last.ledger_id as i64, last.entry_id as i64), -1)))
         })
         .gives(Shape::Object),
@@ -176,7 +197,10 @@ pub(super) fn routes() -> Vec<Route> {
                 true => missing,
                 false => error(404, "Topic not found"),
             })?;
-            Ok(Answer::Json(stats::internal(&found)))
+            Ok(Answer::Json(match name.persistent {
+                true => stats::internal(&found),
+                false => stats::internal_of_what_is_not_stored(&found),
+            }))
         }),
         at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
             Ok(Answer::Json(stats::internal_info(&broker.internal_stats(&ask.topic()?)?)))

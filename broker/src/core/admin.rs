@@ -82,8 +82,8 @@ impl Broker {
     /// # Errors
     /// It is not there, or not empty.
     pub fn delete_namespace(&mut self, name: &str) -> Result<(), AdminError> {
-        let occupied = self.topics(name, true).len() + self.topics(name, false).len();
-        if occupied > 0 {
+        let occupied = |persistent| self.topics.of_namespace(name, persistent).next().is_some();
+        if occupied(true) || occupied(false) {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
         }
         self.topics.touch_name(kind::NAMESPACE, name);
@@ -96,7 +96,7 @@ impl Broker {
     /// Topics of a namespace, partitions one by one.
     #[must_use]
     pub fn topics(&self, namespace: &str, persistent: bool) -> Vec<String> {
-        self.topics.of_namespace(namespace, persistent).cloned().collect()
+        self.topics.listed_of(namespace, persistent).cloned().collect()
     }
 
     /// Partitioned topics of a namespace.
@@ -279,8 +279,8 @@ impl Broker {
             return Err(AdminError::new(406, "Number of partitions should be more than 0"));
         }
         // The real broker does not see a topic that stores nothing.
-        let plain = name.persistent && self.topics.key(&name.to_string()).is_some();
-        if plain || self.topics.partitions(name).is_some() {
+        let plain = |name: TopicName| name.persistent && self.topics.key(&name.to_string()).is_some();
+        if plain(name.clone()) || plain(name.with_partition(0)) || self.topics.partitions(name).is_some() {
             return Err(AdminError::new(409, "This topic already exists"));
         }
         self.topics.set_partitions(name, partitions, &self.config)?;

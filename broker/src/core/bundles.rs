@@ -153,11 +153,13 @@ impl Broker {
 
     /// Whether a connection has come to the broker that serves a topic.
     pub(super) fn is_served_here(&self, id: ConnId, name: &TopicName) -> Result<(), Refusal> {
-        if self.config.more_brokers.is_empty() {
+        // With one broker, only what is in no namespace is served by nobody.
+        if self.config.more_brokers.is_empty() && self.has_namespace(name).is_ok() {
             return Ok(());
         }
         let here = self.conns.get(id).map_or(0, |conn| conn.broker);
-        let bundles = self.bundles(&name.namespace_name());
+        let there = self.has_namespace(name).is_ok();
+        let bundles = if there { self.bundles(&name.namespace_name()) } else { 1 };
         let bundle = bundle_of(name, bundles);
         if self.bundles.owners.get(&(name.namespace_name(), bundle)) == Some(&here) {
             return Ok(());

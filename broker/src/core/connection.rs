@@ -76,8 +76,6 @@ pub(super) struct Connection {
     pub(super) held: VecDeque<Bytes>,
     /// Queued to be written.
     pub(super) listed: bool,
-    /// Commands that are not known here; they are skipped.
-    pub(super) unknown: u64,
 }
 
 impl Connection {
@@ -104,7 +102,6 @@ impl Connection {
             paused: None,
             held: VecDeque::new(),
             listed: false,
-            unknown: 0,
         }
     }
 

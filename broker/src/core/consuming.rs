@@ -19,6 +19,10 @@ use super::topic::{ConsumerRef, SubKey, Topic, TopicKey};
 use super::transactions::TxnId;
 use super::{Broker, Timer};
 
+/// Of another type, nothing can be told.
+const KNOWN_TYPES: [SubType; 4] =
+    [SubType::EXCLUSIVE, SubType::SHARED, SubType::FAILOVER, SubType::KEY_SHARED];
+
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnId, c: CommandSubscribe, now: Now) {
         let request_id = c.request_id;
@@ -32,6 +36,10 @@ impl Broker {
         if self.conns.get(id).is_some_and(|conn| conn.opening_consumers.contains(&c.consumer_id)) {
             let message = "Consumer is already present on the connection";
             return self.refuse(id, request_id, Refusal::new(ServerError::SERVICE_NOT_READY, message));
+        }
+        if !KNOWN_TYPES.contains(&c.sub_type) {
+            let what = format!("SUBSCRIBE of type {:?}", c.sub_type);
+            return self.cut(id, DisconnectReason::Protocol(what), now);
         }
         let consumer_id = c.consumer_id;
         match self.open_consumer(id, &c, now) {
@@ -107,10 +115,6 @@ impl Broker {
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         self.is_served_here(id, &name)?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
-        let single = c.sub_type == SubType::EXCLUSIVE || c.sub_type == SubType::FAILOVER;
-        if !shared && !single {
-            return Err(Refusal::new(ServerError::METADATA_ERROR, "Unsupported subscription type"));
-        }
         if shared && c.read_compacted == Some(true) {
             let message = "readCompacted only allowed on failover or exclusive subscriptions";
             return Err(Refusal::not_allowed(message));

@@ -11,8 +11,9 @@ use regex_lite::Regex;
 use super::Broker;
 use super::bundles::{Node, Served};
 use super::connection::ConnId;
-use super::error::Refusal;
+use super::error::{DisconnectReason, Refusal};
 use super::names::{TopicName, parse_namespace};
+use super::time::Now;
 
 /// The longest pattern that is compiled.
 const MAX_PATTERN: usize = 50;
@@ -76,7 +77,7 @@ impl Broker {
         Ok(count)
     }
 
-    fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
+    pub(super) fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
         // That of the coordinators is there without having been made.
         let coordinators = self.coordinators_of(&name.base()).is_some();
         match coordinators || self.topics.namespaces.contains_key(&name.namespace_name()) {
@@ -135,10 +136,10 @@ impl Broker {
         self.reply(id, response);
     }
 
-    pub(super) fn topics_of_namespace(&mut self, id: ConnId, c: &CommandGetTopicsOfNamespace) {
+    pub(super) fn topics_of_namespace(&mut self, id: ConnId, c: &CommandGetTopicsOfNamespace, now: Now) {
         if parse_namespace(&c.namespace).is_none() {
-            let message = format!("Invalid namespace: {}", c.namespace);
-            return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+            let what = format!("GET_TOPICS_OF_NAMESPACE of {:?}", c.namespace);
+            return self.cut(id, DisconnectReason::Protocol(what), now);
         }
         let mode = c.mode.unwrap_or(TopicsMode::PERSISTENT);
         let mut topics = Vec::new();
@@ -146,7 +147,7 @@ impl Broker {
             topics.extend(self.topics.of_namespace(&c.namespace, true).cloned());
         }
         if mode != TopicsMode::PERSISTENT {
-            topics.extend(self.topics.of_namespace(&c.namespace, false).cloned());
+            topics.extend(self.topics.listed_of(&c.namespace, false).cloned());
         }
         let pattern = match c.topics_pattern.as_deref().map(compile) {
             None | Some(Err(BadPattern::TooLong | BadPattern::NotHere)) => None,
@@ -176,10 +177,10 @@ impl Broker {
         );
     }
 
-    pub(super) fn watch_topics(&mut self, id: ConnId, c: CommandWatchTopicList) {
+    pub(super) fn watch_topics(&mut self, id: ConnId, c: CommandWatchTopicList, now: Now) {
         if parse_namespace(&c.namespace).is_none() {
-            let message = format!("Invalid namespace: {}", c.namespace);
-            return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+            let what = format!("WATCH_TOPIC_LIST of {:?}", c.namespace);
+            return self.cut(id, DisconnectReason::Protocol(what), now);
         }
         if self.conns.get(id).is_some_and(|conn| conn.watchers.len() >= MAX_WATCHERS) {
             let message = "Too many watchers on this connection";

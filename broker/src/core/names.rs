@@ -24,21 +24,35 @@ impl TopicName {
     /// # Errors
     /// The text is not a topic's name.
     pub fn parse(name: &str) -> Result<Self, String> {
-        let invalid = || format!("Invalid topic name: {name}");
+        let prefixed = |why: String| format!("Invalid topic name: {why}");
+        let invalid = || prefixed(format!("Invalid topic name: {name}"));
+        let read = |persistent, tenant: &str, namespace: &str, local: &str| {
+            if let Some(bad) = [tenant, namespace].into_iter().find(|part| !is_entity(part)) {
+                return Err(prefixed(format!("Invalid named entity: {bad}")));
+            }
+            Self::from_parts(persistent, tenant, namespace, local)
+                .ok_or_else(|| format!("{}. Topic local name must not be blank.", invalid()))
+        };
         let (persistent, rest) = match name.split_once("://") {
             Some(("persistent", rest)) => (true, rest),
             Some(("non-persistent", rest)) => (false, rest),
             Some((domain, _)) => {
                 return Err(format!("Invalid topic name: Invalid topic domain: '{domain}'"));
             }
-            None if name.contains('/') => (true, name),
-            None => return Self::from_parts(true, "public", "default", name).ok_or_else(invalid),
+            None => {
+                return match name.split('/').collect::<Vec<_>>()[..] {
+                    [local] if !local.is_empty() => read(true, "public", "default", local),
+                    [tenant, namespace, local] => read(true, tenant, namespace, local),
+                    _ => Err(prefixed(format!(
+                        "Invalid short topic name '{name}', it should be in the format of \
+                         <tenant>/<namespace>/<topic> or <topic>"
+                    ))),
+                };
+            }
         };
         let mut parts = rest.splitn(3, '/');
         match (parts.next(), parts.next(), parts.next()) {
-            (Some(tenant), Some(namespace), Some(local)) => {
-                Self::from_parts(persistent, tenant, namespace, local).ok_or_else(invalid)
-            }
+            (Some(tenant), Some(namespace), Some(local)) => read(persistent, tenant, namespace, local),
             _ => Err(invalid()),
         }
     }
@@ -120,8 +134,15 @@ mod tests {
         assert_eq!(full("t/n/a").as_deref(), Ok("persistent://t/n/a"));
         assert_eq!(full("non-persistent://t/n/a b").as_deref(), Ok("non-persistent://t/n/a b"));
         assert_eq!(full("persistent://t/n/a/b").as_deref(), Ok("persistent://t/n/a/b"));
-        for bad in ["", "t/n", "kafka://t/n/a", "persistent://t/n", "persistent://t/n/", "persistent:///n/a"]
-        {
+        for bad in [
+            "",
+            "t/n",
+            "t/n/a/b",
+            "kafka://t/n/a",
+            "persistent://t/n",
+            "persistent://t/n/",
+            "persistent:///n/a",
+        ] {
             assert!(full(bad).is_err(), "{bad}");
         }
     }

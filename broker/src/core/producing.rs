@@ -336,7 +336,7 @@ fn store(
     }
     if topic.rules.max_message_size.is_some_and(|limit| stored.payload().len() as u64 > limit) {
         let message = "Exceed maximum message size";
-        return Err(Refusal::service(ServerError::NOT_ALLOWED_ERROR, "NotAllowedException", message));
+        return Err(Refusal::not_allowed(message));
     }
     if topic.rules.encryption_required && find_bytes(stored.metadata(), ENCRYPTION_KEYS).is_none() {
         return Err(Refusal::new(ServerError::METADATA_ERROR, "Messages must be encrypted"));

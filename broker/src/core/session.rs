@@ -81,6 +81,9 @@ impl Broker {
 
     fn command(&mut self, id: ConnId, command: Command, entry: &Bytes, now: Now) {
         match command {
+            Command::Send(_) if entry.is_empty() => {
+                self.cut(id, DisconnectReason::Protocol("SEND of nothing".to_owned()), now);
+            }
             Command::Send(c) => self.send(id, &c, entry, now),
             Command::Ack(c) => self.ack(id, &c),
             Command::Flow(c) => self.flow(id, &c, now),
@@ -97,8 +100,8 @@ impl Broker {
             Command::Seek(c) => self.seek(id, c),
             Command::GetLastMessageId(c) => self.last_message_id(id, &c),
             Command::ConsumerStats(c) => self.consumer_stats(id, &c, now),
-            Command::GetTopicsOfNamespace(c) => self.topics_of_namespace(id, &c),
-            Command::WatchTopicList(c) => self.watch_topics(id, c),
+            Command::GetTopicsOfNamespace(c) => self.topics_of_namespace(id, &c, now),
+            Command::WatchTopicList(c) => self.watch_topics(id, c, now),
             Command::WatchTopicListClose(c) => self.unwatch_topics(id, &c),
             Command::GetSchema(c) => self.get_schema(id, c),
             Command::GetOrCreateSchema(c) => self.get_or_create_schema(id, c, now),
@@ -110,20 +113,7 @@ impl Broker {
             Command::EndTxn(c) => self.end_txn(id, &c, now),
             Command::EndTxnOnPartition(c) => self.end_txn_on_partition(id, &c, now),
             Command::EndTxnOnSubscription(c) => self.end_txn_on_subscription(id, &c, now),
-            // Of a later Pulsar, as this one sees it: not known, passed over.
-            Command::Unknown(_)
-            | Command::ScalableTopicLookup(_)
-            | Command::ScalableTopicClose(_)
-            | Command::ScalableTopicSubscribe(_)
-            | Command::WatchScalableTopics(_)
-            | Command::WatchScalableTopicsClose(_)
-            | Command::WatchTcAssignments(_)
-            | Command::WatchTcAssignmentsClose(_) => {
-                if let Some(conn) = self.conns.get_mut(id) {
-                    conn.unknown += 1;
-                }
-            }
-            // A second CONNECT, and all that only brokers say.
+            // A second CONNECT, all that only brokers say, and what is not known to Pulsar 4.0.
             other => {
                 let what = format!("{} from a client that is connected", other.name());
                 self.cut(id, DisconnectReason::Protocol(what), now);

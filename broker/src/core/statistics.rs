@@ -1,6 +1,6 @@
 //! What whoever runs the broker is shown of a topic.
 
-use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode};
+use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType};
 
 use super::Broker;
 use super::admin::AdminError;
@@ -51,6 +51,8 @@ pub struct PublisherStats {
 pub struct SubscriptionStats {
     pub name: String,
     pub kind: &'static str,
+    /// Who divides the keys of a key-shared subscription.
+    pub key_shared_mode: &'static str,
     pub durable: bool,
     pub replicated: bool,
     pub properties: Vec<(String, String)>,
@@ -87,12 +89,16 @@ pub struct ConsumerStats {
     /// When it asked for messages last: milliseconds since the Unix epoch.
     pub flow_ms: u64,
     pub metadata: Vec<(String, String)>,
+    /// Its hashes of keys, from and to, on a key-shared subscription.
+    pub hash_ranges: Option<Vec<(u32, u32)>>,
 }
 
 /// What a topic stores, and where its subscriptions are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub struct InternalStats {
+    /// Entries that came since the topic was made here.
+    pub added: u64,
     pub entries: u64,
     pub bytes: u64,
     pub terminated: bool,
@@ -158,6 +164,7 @@ impl Broker {
             }
         }
         Ok(InternalStats {
+            added: topic.messages_in,
             entries: log.end() - log.first(),
             bytes: ledgers.iter().map(|(_, _, size)| size).sum(),
             terminated: log.terminated,
@@ -181,6 +188,7 @@ impl Broker {
         let subscription = |sub: &Subscription| SubscriptionStats {
             name: sub.name.clone(),
             kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
+            key_shared_mode: sub.selector.mode(),
             durable: sub.durable,
             replicated: sub.replicated,
             properties: pairs(&sub.properties),
@@ -210,6 +218,8 @@ impl Broker {
                     bytes_out: consumer.bytes_out,
                     flow_ms: consumer.flow_wall_ms,
                     metadata: pairs(&consumer.metadata),
+                    hash_ranges: (sub.kind == SubType::KEY_SHARED)
+                        .then(|| sub.selector.ranges_of(consumer.key)),
                 })
                 .collect(),
         };

@@ -122,6 +122,23 @@ impl Ring {
         }
     }
 
+    fn ranges_of(&self, key: ConsumerKey) -> Vec<(u32, u32)> {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        let mut first = 1;
+        // What is beyond the last point is the first one's.
+        let beyond = self.pick(HASHES - 1).map(|holder| (HASHES - 1, holder));
+        let points = self.points.iter().filter_map(|(at, sharing)| Some((*at, *sharing.first()?)));
+        for (last, holder) in points.chain(beyond) {
+            match ranges.last_mut() {
+                _ if holder != key || first > last => {}
+                Some((_, end)) if *end + 1 == first => *end = last,
+                _ => ranges.push((first, last)),
+            }
+            first = last + 1;
+        }
+        ranges
+    }
+
     fn pick(&self, hash: u32) -> Option<ConsumerKey> {
         let next = self.points.range(hash..).next().or_else(|| self.points.first_key_value());
         next.and_then(|(_, sharing)| sharing.first().copied())
@@ -195,6 +212,17 @@ impl Selector {
         match self {
             Self::Ring(_) => hash % (HASHES - 1) + 1,
             Self::Sticky(_) => (hash % HASHES).max(1),
+        }
+    }
+
+    /// The hashes that a consumer has, first and last of each range.
+    pub(super) fn ranges_of(&self, key: ConsumerKey) -> Vec<(u32, u32)> {
+        match self {
+            Self::Ring(ring) => ring.ranges_of(key),
+            Self::Sticky(ranges) => {
+                let own = ranges.iter().filter(|(_, (_, consumer))| *consumer == key);
+                own.map(|(first, (last, _))| (*first, *last)).collect()
+            }
         }
     }
 

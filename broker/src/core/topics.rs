@@ -265,6 +265,21 @@ impl Topics {
         self.names.range(prefix.clone()..).map(|(name, _)| name).take_while(move |n| n.starts_with(&prefix))
     }
 
+    /// The same as the real broker lists them: without partitions that store nothing and that nobody has
+    /// used yet.
+    pub(super) fn listed_of(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
+        let used = |name: &&String| {
+            let topic = self.names.get(*name).and_then(|key| self.map.get(key));
+            topic.is_none_or(|topic| {
+                topic.messages_in > 0
+                    || !topic.producers.is_empty()
+                    || !topic.subs.is_empty()
+                    || self.partitions(&topic.name.base()).is_none()
+            })
+        };
+        self.of_namespace(namespace, persistent).filter(move |name| persistent || used(name))
+    }
+
     /// Names of the partitioned topics of a namespace, in order.
     pub(super) fn partitioned_of(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
         let prefix = prefix(namespace, persistent);

@@ -71,6 +71,14 @@ impl Broker {
         }
     }
 
+    /// Sees at once to all topics that are beyond their backlog quota.
+    pub fn check_backlog_quotas(&mut self, now: Now) {
+        for key in self.topics.with_upkeep() {
+            self.hold_quota(key, now);
+        }
+        self.settle(now);
+    }
+
     /// Topics that were made may be such that somebody has to look after.
     pub(super) fn look_after_new(&mut self, now: Now) {
         let changes = self.topics.changes.iter().filter(|change| change.created);

@@ -410,6 +410,161 @@ scripts! {
         s.order("DELETE", &namespace, "");
     }
 
+    fn admin_calls_that_are_refused(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        let short = s.short();
+        let namespace = format!("namespaces/public/{short}");
+        s.order("PUT", &namespace, "");
+        for (minutes, megabytes) in [(-2, 10), (5, -2), (0, 10), (5, 0), (-1, 0), (0, 0), (-1, -1)] {
+            let body = format!("{{\"retentionTimeInMinutes\":{minutes},\"retentionSizeInMB\":{megabytes}}}");
+            s.order("POST", &format!("{namespace}/retention"), &body);
+        }
+        for body in [
+            r#"{"allowAutoTopicCreation":true,"topicType":"wat"}"#,
+            r#"{"allowAutoTopicCreation":true,"topicType":"partitioned","defaultNumPartitions":0}"#,
+            r#"{"allowAutoTopicCreation":true,"topicType":"partitioned"}"#,
+            r#"{"allowAutoTopicCreation":true}"#,
+            r#"{"allowAutoTopicCreation":true,"topicType":"non-partitioned","defaultNumPartitions":3}"#,
+            r#"{"allowAutoTopicCreation":true,"topicType":"non-partitioned"}"#,
+            r#"{"allowAutoTopicCreation":false,"topicType":"wat"}"#,
+            r#"{"allowAutoTopicCreation":false}"#,
+        ] {
+            s.inquire("POST", &format!("{namespace}/autoTopicCreation"), body);
+        }
+        s.inquire("GET", &format!("{namespace}/autoTopicCreation"), "");
+        s.order("POST", &format!("{namespace}/backlogQuota?backlogQuotaType=wat"), "{\"limitSize\":1}");
+        s.order("DELETE", &format!("{namespace}/backlogQuota?backlogQuotaType=wat"), "");
+        s.inquire("POST", &format!("{namespace}/backlogQuota"), "{\"limitSize\":1000,\"policy\":\"producer_exception\"}");
+        s.inquire("POST", &format!("{namespace}/backlogQuota?backlogQuotaType=message_age"), "{\"limitTime\":1000,\"policy\":\"producer_exception\"}");
+        s.inquire("GET", &format!("{namespace}/backlogQuotaMap"), "");
+        s.order("GET", &format!("{namespace}/topics?mode=WAT"), "");
+        s.order("GET", "brokers/health?topicVersion=V9", "");
+        s.order("GET", "brokers/health?topicVersion=V2", "");
+        s.inquire("DELETE", &format!("{namespace}?force=true"), "");
+        s.inquire("DELETE", &format!("{namespace}-none?force=true"), "");
+        s.inquire("DELETE", &format!("tenants/{short}?force=true"), "");
+        s.order("DELETE", &namespace, "");
+        let path = format!("persistent/public/default/{unique}");
+        s.order("PUT", &path, "");
+        s.inquire("DELETE", &format!("{path}/partitions"), "");
+        s.inquire("PUT", &format!("{path}-y-partition-3/partitions"), "2");
+        s.inquire("PUT", &format!("{path}-p/partitions"), "2");
+        s.inquire("PUT", &format!("{path}-p-partition-1"), "");
+        s.inquire("PUT", &format!("{path}-p-partition-7"), "");
+        s.inquire("GET", &format!("{path}-p/properties"), "");
+        s.inquire("POST", &format!("{path}-p-partition-0/maxProducers"), "3");
+        s.inquire("GET", &format!("{path}-p-partition-0/retention"), "");
+        s.inquire("DELETE", &format!("{path}-none-partition-0/retention"), "");
+        s.inquire("PUT", &format!("non-{path}/subscription/s"), "");
+        s.inquire("POST", &format!("non-{path}/terminate"), "");
+        s.inquire("PUT", &format!("{path}/subscription/e"), "\"earliest\"");
+        s.inquire("PUT", &format!("{path}/subscription/l"), "\"latest\"");
+        s.order("PUT", &format!("{path}/subscription/w"), "\"wat\"");
+        s.inquire("POST", &format!("{path}/subscription/e/resetcursor"), "\"earliest\"");
+        s.order("GET", &format!("/lookup/v2/topic/{path}?listenerName=x"), "");
+        let a = s.client();
+        s.find(a, &format!("persistent://public/default/{unique}-q-partition-0"));
+        s.ask(a, producer_on(1, &format!("persistent://public/default/{unique}-q-partition-0")));
+        s.inquire("PUT", &format!("{path}-q/partitions"), "2");
+        for setting in [
+            "retention", "backlogQuotaMap", "maxConsumers", "deduplicationEnabled", "messageTTL", "delayedDelivery",
+            "inactiveTopicPolicies", "persistence", "dispatchRate", "compactionThreshold", "maxUnackedMessagesOnConsumer",
+            "maxUnackedMessagesOnSubscription", "publishRate", "subscribeRate", "maxSubscriptionsPerTopic", "maxProducers",
+            "maxConsumersPerSubscription", "replication", "schemaCompatibilityStrategy", "subscriptionDispatchRate",
+            "replicatorDispatchRate", "autoSubscriptionCreation", "entryFilters", "maxMessageSize",
+            "deduplicationSnapshotInterval", "schemaValidationEnforced", "dispatcherPauseOnAckStatePersistent",
+        ] {
+            s.inquire("GET", &format!("{path}/{setting}?applied=true"), "");
+        }
+        s.order("DELETE", &format!("{path}-p/partitions"), "");
+        s.order("DELETE", &path, "");
+    }
+
+    fn admin_calls_of_tools(s) {
+        quiet(s);
+        let namespace = format!("namespaces/public/{}", s.short());
+        s.order("PUT", &namespace, "");
+        for path in [&format!("{namespace}/allowedClusters"), &format!("{namespace}/offloadPolicies"), &format!("{namespace}/permissions/subscription")] {
+            s.inquire("GET", path, "");
+        }
+        s.order("DELETE", &namespace, "");
+        for path in ["resource-quotas", "resourcegroups", "resourcegroups/x", "bookies/racks-info", "brokers/backlog-quota-check", "/admin/clusters", "brokers/version"] {
+            s.inquire("GET", path, "");
+        }
+        for path in ["broker-stats/topics", "broker-stats/load-report", "broker-stats/metrics", "broker-stats/mbeans", "bookies/all"] {
+            s.order("GET", path, "");
+        }
+    }
+
+    fn admin_topics_without_storage(s) {
+        quiet(s);
+        let unique = s.unique().to_owned();
+        let namespace = s.short();
+        s.order("PUT", &format!("namespaces/public/{namespace}"), "");
+        let path = format!("non-persistent/public/{namespace}");
+        let topic = format!("non-persistent://public/{namespace}/{unique}");
+        s.inquire("PUT", &format!("{path}/{unique}/partitions"), "2");
+        s.inquire("GET", &path, "");
+        s.inquire("GET", &format!("namespaces/public/{namespace}/topics?mode=ALL"), "");
+        let a = s.client();
+        s.find(a, &format!("{topic}-partition-1"));
+        s.ask(a, producer_on(1, &format!("{topic}-partition-1")));
+        s.ask(a, subscribe(1, &format!("{topic}-partition-1"), "s", SubType::SHARED));
+        s.inquire("GET", &path, "");
+        s.inquire("GET", &format!("namespaces/public/{namespace}/topics?mode=NON_PERSISTENT"), "");
+        s.ask_sorted(a, CommandGetTopicsOfNamespace { namespace: format!("public/{namespace}"), mode: Some(TopicsMode::ALL), request_id: 5, ..CommandGetTopicsOfNamespace::default() });
+        s.publish(a, 1, 0, MessageMetadata::default(), "m");
+        s.inquire("GET", &format!("{path}/{unique}-partition-1/internalStats"), "");
+        s.look(&format!("{path}/{unique}-partition-1/stats"), &["storageSize", "backlogSize", "backlogQuotaLimitSize", "backlogQuotaLimitTime", "oldestBacklogMessageAgeSeconds", "msgInCounter"]);
+        s.order("DELETE", &format!("{path}/{unique}/partitions?force=true"), "");
+        s.order("DELETE", &format!("namespaces/public/{namespace}"), "");
+    }
+
+    fn cursors_are_reset_to_and_behind_a_message(s) {
+        quiet(s);
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let a = s.client();
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        s.order("PUT", &format!("{path}/subscription/s"), "\"earliest\"");
+        for n in 0..4 {
+            s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"));
+        }
+        let (_, last) = s.admin("GET", &format!("{path}/lastMessageId"), "");
+        let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+        let ledger = last["ledgerId"].as_i64().unwrap();
+        for named in ["isExcluded", "excluded"] {
+            let body = format!("{{\"ledgerId\":{ledger},\"entryId\":1,\"partitionIndex\":-1,\"{named}\":true}}");
+            s.order("POST", &format!("{path}/subscription/s/resetcursor"), &body);
+            s.look(&format!("{path}/stats"), &["subscriptions.s.msgBacklog"]);
+        }
+    }
+
+    fn statistics_of_keys(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let a = s.client();
+        s.find(a, &topic);
+        for (id, name) in [(1, "c1"), (2, "c2"), (3, "c1")] {
+            s.ask(a, CommandSubscribe { consumer_name: Some(name.to_owned()), ..subscribe(id, &topic, "s", SubType::KEY_SHARED) });
+        }
+        s.look(&format!("{path}/stats"), &[
+            "subscriptions.s.keySharedMode", "subscriptions.s.consumers.0.keyHashRangeArrays", "subscriptions.s.consumers.1.keyHashRangeArrays",
+            "subscriptions.s.consumers.2.keyHashRangeArrays", "subscriptions.s.consumers.0.keyHashRanges", "subscriptions.s.consumers.0.drainingHashes",
+        ]);
+        shape_of(s, &format!("{path}/stats"));
+        for (id, from, to) in [(4, 0, 99), (5, 100, 65535)] {
+            let range = IntRange { start: from, end: to };
+            let meta = KeySharedMeta { key_shared_mode: KeySharedMode::STICKY, hash_ranges: vec![range], ..KeySharedMeta::default() };
+            s.ask(a, CommandSubscribe { key_shared_meta: Some(meta), ..subscribe(id, &topic, "sticky", SubType::KEY_SHARED) });
+        }
+        s.look(&format!("{path}/stats"), &[
+            "subscriptions.sticky.keySharedMode", "subscriptions.sticky.consumers.0.keyHashRangeArrays", "subscriptions.sticky.consumers.1.keyHashRangeArrays",
+        ]);
+    }
+
     fn admin_lookup_over_http(s) {
         quiet(s);
         let unique = s.unique().to_owned();

@@ -18,6 +18,62 @@ fn message(key: Option<&str>) -> MessageMetadata {
 }
 
 scripts! {
+    fn a_namespace_that_is_not_there(s) {
+        let short = s.short();
+        s.replace(r"localhost:\d+|127\.0\.0\.1:\d+", "HERE");
+        // The real one says it at times.
+        s.replace(r"org\.apache\.pulsar\.\S+: ", "");
+        let a = s.client();
+        for topic in [format!("persistent://public/{short}/t"), format!("persistent://{short}/n/t"), format!("non-persistent://{short}/n/t")] {
+            s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+            s.ask(a, producer_on(1, &topic));
+            s.ask(a, metadata_of(&topic));
+            s.ask(a, CommandLookupTopic { topic: topic.clone(), request_id: 1, ..CommandLookupTopic::default() });
+        }
+        s.inquire("GET", &format!("tenants/{short}"), "");
+        s.inquire("GET", &format!("namespaces/public/{short}"), "");
+        s.order("GET", &format!("/lookup/v2/topic/persistent/public/{short}/t"), "");
+    }
+
+    fn names_that_are_none(s) {
+        let a = s.client();
+        for topic in ["", "a/b", "persistent://a/b", "wat://a/b/c", "persistent://a b/c/d", "persistent://a/b/", "persistent://public/default/"] {
+            s.ask(a, metadata_of(topic));
+            s.ask(a, CommandLookupTopic { topic: topic.to_owned(), request_id: 1, ..CommandLookupTopic::default() });
+            s.ask(a, producer_on(1, topic));
+            s.ask(a, subscribe(1, topic, "s", SubType::SHARED));
+        }
+    }
+
+    fn messages_larger_than_their_topic_takes(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let a = s.client();
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        s.order("POST", &format!("{path}/maxMessageSize"), "10");
+        s.pause(1000);
+        s.send(a, 1, 0, message(None), "more than ten bytes of payload");
+        s.hear(a);
+    }
+
+    fn frames_that_end_the_connection(s) {
+        let topic = s.topic();
+        let a = s.client();
+        s.find(a, &topic);
+        s.bytes(a, &[0, 0, 0, 9, 0, 0, 0, 5, 8, 200, 1, 16, 1]);
+        s.hear(a);
+        let a = s.client();
+        s.ask(a, subscribe(1, &topic, "s", SubType(9)));
+        let a = s.client();
+        s.ask(a, CommandGetTopicsOfNamespace { namespace: "wat".to_owned(), request_id: 1, ..CommandGetTopicsOfNamespace::default() });
+        let a = s.client();
+        s.ask(a, CommandWatchTopicList { namespace: "wat".to_owned(), request_id: 1, watcher_id: 1, topics_pattern: "x".to_owned(), ..CommandWatchTopicList::default() });
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, CommandSend { producer_id: 1, ..CommandSend::default() });
+    }
+
     fn partitions_grow(s) {
         let topic = s.topic();
         let unique = s.unique().to_owned();
