@@ -47,7 +47,7 @@ async fn left(env: &Env, client: &Client, expected: &[usize]) -> Outcome {
 pub(crate) async fn backlog(env: &Env, subscription: &str, expected: u64) -> Outcome {
     let path = format!("/admin/v2/persistent/public/default/{}/stats?getPreciseBacklog=true", env.unique);
     let mut found = None;
-    for _ in 0..100 {
+    for _ in 0..150 {
         let stats: serde_json::Value =
             serde_json::from_str(&env.admin("GET", &path, None).await?.body).map_err(text)?;
         found = stats["subscriptions"][subscription]["msgBacklog"].as_u64();

@@ -186,7 +186,14 @@ pub(crate) async fn v01_its_names_are_the_broker_s(env: Env) -> Outcome {
     for reader in [one, two] {
         reader.close().await.map_err(text)?;
     }
-    let left = stats(&env).await?["subscriptions"].as_object().map(serde_json::Map::len);
+    let mut left = None;
+    for _ in 0..50 {
+        left = stats(&env).await?["subscriptions"].as_object().map(serde_json::Map::len);
+        if left == Some(0) {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
     same("subscriptions after", left, Some(0))?;
     client.close().await.map_err(text)
 }

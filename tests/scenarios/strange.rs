@@ -33,6 +33,9 @@ pub(crate) async fn together(parts: Vec<(&'static str, crate::Running)>) -> Outc
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
+/// After which what is lost counts as lost; so long that a busy page opens things in it.
+const PATIENCE: Duration = Duration::from_secs(6);
+
 /// What has passed the relay.
 pub(crate) async fn seen(env: &Env) -> Result<Value, String> {
     let answer = admin::call("GET", &env.endpoint.relay, "/", None).await?;
@@ -134,7 +137,7 @@ pub(crate) async fn w05_an_unknown_error_is_an_error(env: Env) -> Outcome {
 
 /// The relay loses the first acknowledgement of one subscription, and the broker's receipt for that of another.
 pub(crate) async fn c06_what_is_lost_on_the_way_is_not_confirmed(env: Env) -> Outcome {
-    let client = env.builder().operation_timeout(Duration::from_secs(2)).build().map_err(text)?;
+    let client = env.builder().operation_timeout(PATIENCE).build().map_err(text)?;
     let before = seen(&env).await?["lost"].as_u64();
     for (subscription, left) in [("loses-acks", 0), ("loses-receipts", 1)] {
         let topic = format!("{}-{subscription}", env.topic());
@@ -164,7 +167,7 @@ pub(crate) async fn c06_what_is_lost_on_the_way_is_not_confirmed(env: Env) -> Ou
 
 /// Where each acknowledgement is confirmed, one that was lost is said again without anybody's doing.
 pub(crate) async fn c06_what_is_lost_on_the_way_is_said_again(env: Env) -> Outcome {
-    let client = env.builder().operation_timeout(Duration::from_secs(2)).build().map_err(text)?;
+    let client = env.builder().operation_timeout(PATIENCE).build().map_err(text)?;
     for confirmed in [true, false] {
         let env = env.part(if confirmed { "confirmed" } else { "not-confirmed" });
         let producer = client.producer(env.topic()).batching(false).create().await.map_err(text)?;
@@ -180,7 +183,7 @@ pub(crate) async fn c06_what_is_lost_on_the_way_is_said_again(env: Env) -> Outco
             acknowledging::backlog(&env, "loses-acks", 0).await?;
         } else {
             // Else nobody knows: it is what the option is for.
-            sleep(Duration::from_secs(4)).await;
+            sleep(PATIENCE + Duration::from_secs(2)).await;
             acknowledging::backlog(&env, "loses-acks", 3).await?;
         }
         consumer.close().await.map_err(text)?;

@@ -1,7 +1,7 @@
 // Runs the scenarios, compiled to WebAssembly, in headless Chromium: node tests/wasm/run.mjs [WORD...]
 //
-// A page loads the module once for each endpoint and runs its scenarios, twenty at a time. The last line is
-// `N passed, N failed`.
+// A page loads the module once for each endpoint and runs its scenarios, twenty at a time. With PULSEWIRE_SECOND_TRY the
+// few that fail run once more when all others are done, and are told apart. The last line is `N passed, N failed`.
 
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -14,6 +14,8 @@ import { chromium } from "playwright-core";
 const top = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const module = join(top, "target/wasm/scenarios");
 const words = process.argv.slice(2);
+/** Of so many failures at most each is tried a second time. */
+const SECOND_TRIES = 8;
 const world = JSON.parse(readFileSync(process.env.PULSEWIRE_WORLD ?? join(top, "target/world.json"), "utf8"));
 const endpoints = world.endpoints.filter((endpoint) => endpoint.transport === "ws");
 
@@ -60,12 +62,29 @@ async function open() {
 }
 try {
   const run = Date.now().toString(36);
-  const perEndpoint = await Promise.all(
-    endpoints.map(async (endpoint, index) => {
-      const page = await open();
-      return page.evaluate(inPage, { endpoint: JSON.stringify(endpoint), words, witnesses, prefix: `w${run}-${index}` });
-    }),
-  );
+  const pages = await Promise.all(endpoints.map(open));
+  const scenarios = (index, only, mark) =>
+    pages[index].evaluate(inPage, {
+      endpoint: JSON.stringify(endpoints[index]),
+      words,
+      only,
+      witnesses,
+      prefix: `w${run}${mark}-${index}`,
+    });
+  const perEndpoint = await Promise.all(pages.map((_, index) => scenarios(index, null, "")));
+  const failed = perEndpoint.map((outcomes) => outcomes.filter(({ detail }) => detail !== ""));
+  // More are no accident.
+  if (process.env.PULSEWIRE_SECOND_TRY && failed.flat().length <= SECOND_TRIES) {
+    for (const [index, first] of failed.entries()) {
+      const names = first.map(({ name }) => name);
+      for (const outcome of names.length > 0 ? await scenarios(index, names, "-again") : []) {
+        const at = perEndpoint[index].findIndex(({ name }) => name === outcome.name);
+        const { witness, detail } = perEndpoint[index][at];
+        console.log(`AT SECOND TRY ${outcome.name} in Chromium to ${witness}; at the first: ${detail}`);
+        perEndpoint[index][at] = outcome;
+      }
+    }
+  }
   // The browser's transport by itself. No row of the ledger is about it.
   const cases = words.length > 0 ? [] : await (await open()).evaluate(conformance, world.conformance);
   for (const { name, detail } of cases) {
@@ -133,11 +152,11 @@ function askWitness(language, broker, request) {
 }
 
 /** Runs in the page. */
-async function inPage({ endpoint, words, witnesses, prefix }) {
+async function inPage({ endpoint, words, only, witnesses, prefix }) {
   const { default: init, scenarios, run } = await import("/scenarios.js");
   await init({ module_or_path: "/scenarios_bg.wasm" });
   const names = JSON.parse(scenarios(endpoint, witnesses)).filter(
-    ([name]) => words.length === 0 || words.some((word) => name.includes(word)),
+    ([name]) => only?.includes(name) ?? (words.length === 0 || words.some((word) => name.includes(word))),
   );
   // A Pulsar that is killed takes its time to come back.
   const limit = JSON.parse(endpoint).kind === "restarted" ? 180 : 60;

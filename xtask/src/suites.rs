@@ -244,7 +244,7 @@ pub const SUITES: &[Suite] = &[
         name: "scenarios native",
         run: Run::Command(
             &["cargo", "run", "--quiet", "--package", "pulsewire-tests", "--bin", "pulsewire-scenarios"],
-            &[],
+            &[("PULSEWIRE_SECOND_TRY", "1")],
         ),
         count: Count::Summary,
         needs: &[Need::RealPulsar, Need::OlderPulsar, Need::World, Need::Python, Need::Java],
@@ -260,7 +260,7 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "scenarios wasm",
-        run: Run::Command(&["node", "tests/wasm/run.mjs"], &[]),
+        run: Run::Command(&["node", "tests/wasm/run.mjs"], &[("PULSEWIRE_SECOND_TRY", "1")]),
         count: Count::Summary,
         needs: &[
             Need::RealPulsar,

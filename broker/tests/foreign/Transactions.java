@@ -262,6 +262,8 @@ public class Transactions {
             Message<String> again = consumer.receive(30, TimeUnit.SECONDS);
             seen.add(again.getRedeliveryCount());
             consumer.acknowledge(again);
+            // It goes out with others, a tenth of a second later.
+            Thread.sleep(1000);
             Transaction three = begin(60);
             seen.add(outcome(consumer.acknowledgeAsync(id, three)));
             seen.add(outcome(three.abort()));
