@@ -603,15 +603,19 @@ def refusals():
 
     def access():
         name, mode = topic("access"), ProducerAccessMode.Exclusive
-        first = client.create_producer(name, access_mode=mode)
-        second = outcome(lambda: client.create_producer(name)), outcome(
-            lambda: client.create_producer(name, access_mode=mode)
+        # A message of a producer that lost its access ends the connection: not the others' connection.
+        alone = connected()
+        first = alone.create_producer(name, access_mode=mode)
+        second = outcome(lambda: alone.create_producer(name)), outcome(
+            lambda: alone.create_producer(name, access_mode=mode)
         )
-        fencing = client.create_producer(name, access_mode=ProducerAccessMode.ExclusiveWithFencing)
+        fencing = alone.create_producer(name, access_mode=ProducerAccessMode.ExclusiveWithFencing)
         late = outcome(lambda: first.send(b"late"))
         fencing.send(b"x")
         fencing.close()
-        return second, late, outcome(lambda: client.create_producer(name, access_mode=mode))
+        last = outcome(lambda: alone.create_producer(name, access_mode=mode))
+        alone.close()
+        return second, late, last
 
     part("access", access)
 
