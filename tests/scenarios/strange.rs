@@ -34,7 +34,7 @@ pub(crate) async fn together(parts: Vec<(&'static str, crate::Running)>) -> Outc
 }
 
 /// After which what is lost counts as lost; so long that a busy page opens things in it.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What has passed the relay.
 pub(crate) async fn seen(env: &Env) -> Result<Value, String> {
