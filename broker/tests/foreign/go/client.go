@@ -372,11 +372,22 @@ func positions() {
 		ids := batch(producer, 0, 5)
 		reader := must(client.CreateReader(pulsar.ReaderOptions{Topic: topic, StartMessageID: pulsar.EarliestMessageID()}))
 		seen := read(reader)
-		check(reader.SeekByTime(time.Now().Add(-time.Minute)))
+		// While an earlier cursor of the reader's is still on its way out, Pulsar refuses for a moment.
+		soon(func() error { return reader.SeekByTime(time.Now().Add(-time.Minute)) })
 		seen += ", " + read(reader)
-		check(reader.Seek(ids[2]))
+		soon(func() error { return reader.Seek(ids[2]) })
 		return seen + ", " + read(reader)
 	})
+}
+
+// soon tries again, for at most two seconds, what a broker refuses with MetadataError.
+func soon(try func() error) {
+	err := try()
+	for tries := 0; tries < 4 && err != nil && named(err) == "MetadataError"; tries++ {
+		time.Sleep(500 * time.Millisecond)
+		err = try()
+	}
+	check(err)
 }
 
 func read(reader pulsar.Reader) string {
