@@ -43,9 +43,21 @@ fn run(mut command: Command) -> String {
     said.lines().filter(|line| line.starts_with("> ")).map(|line| format!("{line}\n")).collect()
 }
 
+/// What a script says. Where that is not what is expected it runs once more, and that counts: six clients and two
+/// brokers share a machine, and a part that came too late for once says nothing of a broker.
+fn tried(command: impl Fn() -> Command, expected: &str) -> String {
+    let first = run(command());
+    if first == expected || std::env::var_os("RECORD").is_some() {
+        return first;
+    }
+    println!("AT SECOND TRY; at the first: {}", differences(&first, expected));
+    run(command())
+}
+
 /// Beside the real broker where there is one, else beside what it said once.
 fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
-    let kept = here().join("heard").join(format!("{name}.txt"));
+    let file = here().join("heard").join(format!("{name}.txt"));
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
     let real = match (std::env::var("PULSAR_BROKER_URL"), std::env::var("PULSAR_WEB_URL")) {
         (Ok(service), Ok(admin)) => Some((service, admin)),
         _ => None,
@@ -54,17 +66,17 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
     let (said, live) = std::thread::scope(|scope| {
         let live = real.map(|(service, admin)| {
             scope.spawn({
-                let command = &command;
-                move || run(command(&service, &admin))
+                let (command, kept) = (&command, &kept);
+                move || tried(|| command(&service, &admin), kept)
             })
         });
-        (run(command(&service, &admin)), live.map(|live| live.join().unwrap()))
+        (tried(|| command(&service, &admin), &kept), live.map(|live| live.join().unwrap()))
     });
     if let (Some(live), Some(_)) = (&live, std::env::var_os("RECORD")) {
-        std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
-        std::fs::write(&kept, live).unwrap();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, live).unwrap();
     }
-    let kept = std::fs::read_to_string(kept).unwrap();
+    let kept = std::fs::read_to_string(file).unwrap();
     if let Some(live) = live {
         same("the real broker and what it said once", &live, &kept);
     }
@@ -72,18 +84,23 @@ fn compare(name: &str, command: impl Fn(&str, &str) -> Command + Sync) {
     // What is asked of an administrator tells how many there are.
     if ["python", "java"].contains(&name) {
         let (service, admin) = embedded(3);
-        same("three embedded brokers and the real one", &run(command(&service, &admin)), &kept);
+        let said = tried(|| command(&service, &admin), &kept);
+        same("three embedded brokers and the real one", &said, &kept);
     }
 }
 
-/// Fails with the lines that differ.
-fn same(what: &str, one: &str, other: &str) {
+/// The lines that one has and the other has not.
+fn differences(one: &str, other: &str) -> String {
     let missing = |from: &str, than: &str, sign: &str| -> String {
         let lines = from.lines().filter(|line| !than.lines().any(|known| known == *line));
         lines.map(|line| format!("{sign} {line}\n")).collect()
     };
-    let differences = missing(one, other, "-") + &missing(other, one, "+");
-    assert!(one == other, "{what} differ:\n{differences}");
+    missing(one, other, "-") + &missing(other, one, "+")
+}
+
+/// Fails with the lines that differ.
+fn same(what: &str, one: &str, other: &str) {
+    assert!(one == other, "{what} differ:\n{}", differences(one, other));
 }
 
 #[test]

@@ -175,7 +175,7 @@ pub const SUITES: &[Suite] = &[
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Python, Need::OpenApi],
-        minutes: 8,
+        minutes: 12,
     },
     Suite {
         name: "foreign clients, Go",
@@ -195,7 +195,7 @@ pub const SUITES: &[Suite] = &[
         ),
         count: Count::Libtest,
         needs: &[Need::RealPulsar, Need::Go],
-        minutes: 5,
+        minutes: 8,
     },
     // Ignored among the cargo tests, which have neither library.
     Suite {
