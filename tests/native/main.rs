@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Scenarios at a time.
 const AT_ONCE: usize = 48;
 /// Of so many failures at most each is tried a second time.
-const SECOND_TRIES: usize = 8;
+const SECOND_TRIES: usize = 30;
 
 /// What `pulsewire-test-world` wrote.
 #[derive(serde::Deserialize)]
@@ -56,7 +56,7 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
             _ => results.take(ended)?,
         }
     }
-    // So many are no accident.
+    // More than fail when a broker stands still for a while.
     if failed.len() > SECOND_TRIES {
         failed.drain(..).try_for_each(|ended| results.take(ended))?;
     }

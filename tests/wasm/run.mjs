@@ -15,7 +15,7 @@ const top = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const module = join(top, "target/wasm/scenarios");
 const words = process.argv.slice(2);
 /** Of so many failures at most each is tried a second time. */
-const SECOND_TRIES = 8;
+const SECOND_TRIES = 30;
 const world = JSON.parse(readFileSync(process.env.PULSEWIRE_WORLD ?? join(top, "target/world.json"), "utf8"));
 const endpoints = world.endpoints.filter((endpoint) => endpoint.transport === "ws");
 
@@ -73,7 +73,7 @@ try {
     });
   const perEndpoint = await Promise.all(pages.map((_, index) => scenarios(index, null, "")));
   const failed = perEndpoint.map((outcomes) => outcomes.filter(({ detail }) => detail !== ""));
-  // More are no accident.
+  // More than fail when a broker stands still for a while.
   if (process.env.PULSEWIRE_SECOND_TRY && failed.flat().length <= SECOND_TRIES) {
     for (const [index, first] of failed.entries()) {
       const names = first.map(({ name }) => name);
