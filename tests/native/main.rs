@@ -27,6 +27,9 @@ const AT_ONCE: usize = 48;
 /// Of so many failures at most each is tried a second time.
 const SECOND_TRIES: usize = 30;
 
+/// What the panics say that scenarios cause in hooks of an application.
+const ON_PURPOSE: [&str; 2] = ["on purpose", "'s own fault"];
+
 /// What `pulsewire-test-world` wrote.
 #[derive(serde::Deserialize)]
 struct World {
@@ -35,8 +38,13 @@ struct World {
 
 #[tokio::main]
 async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
-    // A line is enough: the check that it belongs to tells the rest, and some panics are on purpose.
-    std::panic::set_hook(Box::new(|panic| eprintln!("{}", panic.to_string().replace('\n', " "))));
+    // A line is enough: the check that it belongs to tells the rest.
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string().replace('\n', " ");
+        if !ON_PURPOSE.iter().any(|words| text.contains(words)) {
+            eprintln!("{text}");
+        }
+    }));
     let words: Vec<String> = std::env::args().skip(1).collect();
     let world = std::env::var("PULSEWIRE_WORLD").unwrap_or_else(|_| "target/world.json".to_owned());
     let World { endpoints } = serde_json::from_str(&std::fs::read_to_string(world)?)?;

@@ -4,12 +4,15 @@ use crate::compat::RESULTS;
 use crate::count::{Tally, failures};
 use crate::provide::Provider;
 use crate::suites::{Run, SUITES, Suite};
-use crate::util::{ci, describe, root, without_cargo};
+use crate::util::{cache_dir, ci, describe, root, without_cargo};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// What the last run's failed suites printed, and its last lines; in the folder of downloads.
+const LOG: &str = "last-test.log";
 
 /// The process group of the suite that runs now, for Ctrl-C; 0 when there is none.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
@@ -38,12 +41,14 @@ pub fn run(words: &[String]) -> Result<ExitCode> {
     let mut lines = Vec::new();
     let mut causes = Vec::new();
     let mut total = Tally::default();
+    let mut log = String::new();
     for suite in chosen {
         println!("\n=== {} ===", suite.name);
         let start = Instant::now();
         let (tally, output) = one(suite, &mut provider, ci());
         if tally.failed > 0 {
             causes.extend(failures(&output).into_iter().map(|line| format!("{}: {line}", suite.name)));
+            log += &format!("=== {} ===\n{output}\n", suite.name);
         }
         let line = format!("{:<24} {tally} ({:.1} s)", suite.name, start.elapsed().as_secs_f64());
         println!("=== {line}");
@@ -51,15 +56,16 @@ pub fn run(words: &[String]) -> Result<ExitCode> {
         total += tally;
     }
     drop(provider);
-    println!();
     // Here too, because what came before is long.
-    for cause in causes {
-        println!("{cause}");
-    }
-    for (failed, line) in lines {
-        println!("{} {line}", if failed { "FAILED" } else { "      " });
-    }
-    println!("{total}");
+    let mut summary = causes;
+    summary.extend(
+        lines.iter().map(|(failed, line)| format!("{} {line}", if *failed { "FAILED" } else { "      " })),
+    );
+    summary.push(total.to_string());
+    let summary = summary.join("\n");
+    // And outside the clone, which a CI server throws away.
+    std::fs::write(cache_dir()?.join(LOG), format!("{log}{summary}\n"))?;
+    println!("\n{summary}");
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
