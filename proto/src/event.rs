@@ -92,6 +92,15 @@ pub enum Event {
         /// How many it has now.
         partitions: u32,
     },
+    /// The topic of a producer has more partitions than it had, and all are sent to from now on.
+    ProducerPartitionsChanged {
+        /// Which.
+        producer: ProducerId,
+        /// The topic.
+        topic: TopicName,
+        /// How many it has now.
+        partitions: u32,
+    },
     /// The topic of a consumer is terminated, and all of it was delivered. Said once.
     EndOfTopic(ConsumerId),
     /// A consumer has ended: it was closed, could not be opened, or failed. Nothing will come any more.

@@ -271,12 +271,15 @@ impl ProducerBuilder {
             topic,
             name: String::new(),
             router: self.router,
-            interceptors,
+            interceptors: interceptors.clone(),
         };
         let slot = &mut guard.id;
-        let opened = self.client.operation(|core, now| {
+        let opened = self.client.operation_with(|core, waiters, now| {
             let (id, op) = core.create_producer(config, now)?;
             *slot = Some(id);
+            if let Some(interceptors) = interceptors {
+                waiters.install(id, interceptors);
+            }
             Ok((id, op))
         });
         let (id, output) = opened.await?;

@@ -42,6 +42,10 @@ pub trait ProducerInterceptor: Send + Sync {
         _result: &Result<MessageId, Error>,
     ) {
     }
+
+    /// When a topic has more partitions than it had: its name, and how many. All are sent to from now on. It must
+    /// not take long either. Java's `onPartitionsChange`.
+    fn on_partitions_change(&self, _topic: &str, _partitions: u32) {}
 }
 
 /// A message as interceptors see it.
@@ -82,6 +86,12 @@ impl Interceptors {
                     interceptor.on_send_acknowledgement(&self.topic, message, result);
                 }
             });
+        }
+    }
+
+    pub(crate) fn partitions_changed(&self, topic: &str, partitions: u32) {
+        for interceptor in &self.chain {
+            let _ = guarded(|| interceptor.on_partitions_change(topic, partitions));
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Waiters {
     parked: Parking,
     /// Messages whose ends interceptors are told, where there are any.
     intercepted: BTreeMap<ProducerId, VecDeque<(SendToken, Told)>>,
+    /// The interceptors of producers, where there are any.
+    interceptors: BTreeMap<ProducerId, Arc<Interceptors>>,
     ended: bool,
 }
 
@@ -147,6 +149,11 @@ impl Waiters {
         message: OwnedMessage,
     ) {
         self.intercepted.entry(producer).or_default().push_back((token, (interceptors, message)));
+    }
+
+    /// Interceptors are told what becomes of a producer.
+    pub(crate) fn install(&mut self, producer: ProducerId, interceptors: Arc<Interceptors>) {
+        self.interceptors.insert(producer, interceptors);
     }
 
     fn told(&mut self, producer: ProducerId, token: SendToken) -> Option<Told> {
@@ -274,6 +281,7 @@ impl Waiters {
 
     /// The user let go of a producer: those who wait for its last receipts still get them.
     pub(crate) fn forget_producer(&mut self, producer: ProducerId) {
+        self.interceptors.remove(&producer);
         if let Some(sends) = self.sends.get_mut(&producer) {
             sends.close();
             if sends.is_settled() {
@@ -308,6 +316,7 @@ type Told = (Arc<Interceptors>, OwnedMessage);
 pub(crate) struct Deferred {
     wakers: Vec<Waker>,
     told: Vec<(Told, Result<MessageId, Error>)>,
+    grown: Vec<(Arc<Interceptors>, TopicName, u32)>,
 }
 
 fn gone() -> Error {
@@ -345,6 +354,10 @@ impl Sink for Waiters {
             }
             Event::PartitionsChanged { consumer, topic, partitions } => {
                 wakers.extend(self.happened(consumer, Happening::Partitions(topic, partitions)));
+            }
+            Event::ProducerPartitionsChanged { producer, topic, partitions } => {
+                let interceptors = self.interceptors.get(&producer).cloned();
+                deferred.grown.extend(interceptors.map(|told| (told, topic, partitions)));
             }
             Event::EndOfTopic(consumer) => {
                 wakers.extend(self.consumer_event(consumer, ConsumerEvent::ReachedEndOfTopic));
@@ -436,6 +449,9 @@ impl Sink for Waiters {
     fn run(deferred: Deferred) {
         for ((interceptors, message), result) in deferred.told {
             interceptors.acknowledged(&message, &result);
+        }
+        for (interceptors, topic, partitions) in deferred.grown {
+            interceptors.partitions_changed(topic.as_str(), partitions);
         }
         deferred.wakers.into_iter().for_each(Waker::wake);
     }

@@ -90,6 +90,7 @@ impl Sink for Page {
             | Event::ActiveConsumer { .. }
             | Event::Redelivering { .. }
             | Event::PartitionsChanged { .. }
+            | Event::ProducerPartitionsChanged { .. }
             | Event::EndOfTopic(_) => return,
         };
         calls.sink.get_or_insert_with(|| self.sink.clone());

@@ -174,8 +174,11 @@ impl Configured {
     }
 
     fn rewrite(&self, text: &str) {
-        let listen = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
-        std::fs::write(&self.file.0, format!("{listen}{text}")).expect("written");
+        self.rewrite_all(&format!("listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n{text}"));
+    }
+
+    fn rewrite_all(&self, text: &str) {
+        std::fs::write(&self.file.0, text).expect("written");
         self.process.signal(Signal::HUP);
     }
 }
@@ -279,19 +282,15 @@ fn a_reload_drops_nobody_and_refuses_what_is_fixed() {
     assert_eq!(following.line(), "after");
 
     // What cannot change is said, and nothing of it is taken.
-    let fixed = open.clone() + "[tls]\ncertificates = \"a\"\nkey = \"b\"\n";
-    gateway.rewrite(&fixed);
-    patiently("refused", || {
-        admin(&gateway.admin, "/metrics").contains("reloads_total{outcome=\"refused\"}") || {
-            std::fs::write(
-                &gateway.file.0,
-                "listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:2\"\nupstream = \"pulsar://x\"\n",
-            )
-            .expect("written");
-            gateway.process.signal(Signal::HUP);
-            false
-        }
-    });
+    let refused = |times: u32| {
+        let counted = format!("reloads_total{{outcome=\"refused\"}} {times}\n");
+        patiently("refused", || admin(&gateway.admin, "/metrics").contains(&counted));
+    };
+    gateway.rewrite(&(open.clone() + "[tls]\ncertificates = \"a\"\nkey = \"b\"\n"));
+    refused(1);
+    gateway
+        .rewrite_all("listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:2\"\nupstream = \"pulsar://x\"\n");
+    refused(2);
     run(&["produce", "t", "x", "--operation-timeout", "1", "--url", &gateway.url])
         .failed(1, &["origin-missing"]);
     gateway.rewrite(&open);

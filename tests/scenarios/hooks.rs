@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pulsewire::{
-    Client, Consumer, ConsumerEvent, ConsumerInterceptor, ErrorKind, Message, MessageId, Reader,
-    ReaderBuilder, ReaderInterceptor, SubscriptionType, TopicConfiguration,
+    Client, Consumer, ConsumerEvent, ConsumerInterceptor, ErrorKind, Message, MessageId, ProducerInterceptor,
+    Reader, ReaderBuilder, ReaderInterceptor, SubscriptionType, TopicConfiguration,
 };
 
 use crate::env::{Env, Outcome, holds, same, text};
@@ -98,6 +98,33 @@ pub(crate) async fn v01_interceptors_see_what_is_read_in_their_order(env: Env) -
     same("seen", log.all(), ["a 0", "b 0", "c 0", "a 1", "b 1", "c 1"].map(str::to_owned).to_vec())?;
     same("panics", reader.panics(), if cfg!(target_family = "wasm") { 0 } else { 2 })?;
     holds("all was read", !reader.has_message_available().await.map_err(text)?)?;
+    client.close().await.map_err(text)
+}
+
+impl ProducerInterceptor for Watch {
+    fn on_partitions_change(&self, topic: &str, partitions: u32) {
+        self.1.add(format!("{} {topic} {partitions}", self.0));
+        assert!(self.0 != "b" || cfg!(target_family = "wasm"), "an interceptor's own fault");
+    }
+}
+
+pub(crate) async fn p17_interceptors_hear_of_partitions_that_come_later(env: Env) -> Outcome {
+    let (client, topic) = (env.client()?, env.topic());
+    partition(&env, &topic, 1).await?;
+    let (of_all, of_lazy, of_still) = (Log::new(), Log::new(), Log::new());
+    let producer = || client.producer(&topic).auto_update_partitions_interval(SOON);
+    let all = producer().interceptor(Watch("b", of_all.clone())).interceptor(Watch("c", of_all.clone()));
+    let all = all.create().await.map_err(text)?;
+    let lazy = producer().lazy_start_partitioned_producers(true).interceptor(Watch("l", of_lazy.clone()));
+    let lazy = lazy.create().await.map_err(text)?;
+    let still = producer().auto_update_partitions(false).interceptor(Watch("s", of_still.clone()));
+    let still = still.create().await.map_err(text)?;
+    grow(&env, &topic, 3).await?;
+    let told = |name: &str| format!("{name} {topic} 3");
+    until("those of one that opens all", || of_all.all() == [told("b"), told("c")]).await?;
+    until("those of a lazy one", || of_lazy.all() == [told("l")]).await?;
+    same("partitions", [&all, &lazy, &still].map(|p| p.partitions()), [3, 3, 1])?;
+    same("one that does not look", of_still.all().len(), 0)?;
     client.close().await.map_err(text)
 }
 

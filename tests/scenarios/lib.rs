@@ -302,6 +302,7 @@ scenarios! {
         c23_the_queue_across_partitions_is_bounded,
     }
     hooks {
+        p17_interceptors_hear_of_partitions_that_come_later,
         v01_a_listener_reads_all_and_hears_of_the_end,
         v01_interceptors_see_what_is_read_in_their_order,
         c25_interceptors_hear_of_partitions_that_come_later,

@@ -1,4 +1,6 @@
 import "./style.css";
+import "./gateway.css";
+import "./width.css";
 import { Client, type Consumer, type MessageId, type Producer, type StateEvent } from "pulsewire";
 import { advise } from "./advice.js";
 import { count, element, make } from "./dom.js";

@@ -122,7 +122,7 @@ impl Client {
             State::Open => {
                 let partitions = producer.parts.len();
                 if partitions > producer.routed as usize && producer.is_open(partitions) {
-                    producer.routed = partitions as u32;
+                    self.routes_to(parent, partitions as u32);
                 }
             }
             State::Closing(_) => {}
@@ -138,12 +138,19 @@ impl Client {
         let known = producer.parts.len() as u32;
         producer.grow(partitions);
         if producer.config.lazy_start_partitioned_producers {
-            producer.routed = partitions;
-            return;
+            return self.routes_to(id, partitions);
         }
         for partition in producer.unused(known) {
             self.open_part(id, partition, self.now);
         }
+    }
+
+    /// So many partitions are sent to from now on.
+    fn routes_to(&mut self, id: ProducerId, partitions: u32) {
+        let Some(producer) = self.partitioned.get_mut(&id) else { return };
+        producer.routed = partitions;
+        let topic = producer.config.topic.clone();
+        self.emit(Event::ProducerPartitionsChanged { producer: id, topic, partitions });
     }
 
     /// A send of a part has ended.
