@@ -151,8 +151,14 @@ pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
 pub(crate) async fn next(consumer: &Consumer) -> Result<Message, String> {
     match within(Duration::from_secs(30), consumer.receive()).await {
         Some(message) => message.map_err(text),
-        None => Err("no message came for 30 s".to_owned()),
+        None => Err(format!("no message came for 30 s; {}", standing(consumer).await)),
     }
+}
+
+/// Why a message may not have come: what the broker and the client say of the consumer.
+pub(crate) async fn standing(consumer: &Consumer) -> String {
+    let there = within(Duration::from_secs(5), consumer.broker_stats()).await;
+    format!("at the broker {there:?}, here {:?}", consumer.stats())
 }
 
 /// Nothing must come for a while.

@@ -165,7 +165,7 @@ pub(crate) async fn n09_sends_fail_and_connections_break_as_ordered(_: Env) -> O
     }
     // One of two.
     let other = broker.client().map_err(text)?;
-    other.producer("other").name("cut-me").create().await.map_err(text)?;
+    let _open = other.producer("other").name("cut-me").create().await.map_err(text)?;
     let before = broker.connections().len();
     let cut = broker.disconnect(|info| info.producers.iter().any(|(_, name)| name == "cut-me"));
     same("cut", (cut, broker.connections().len()), (1, before - 1))

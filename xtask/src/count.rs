@@ -80,7 +80,7 @@ pub(crate) fn failures(output: &str) -> Vec<&str> {
     let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
     let says = |line: &str| {
         let line = line.trim_start();
-        (line.starts_with("FAILED")
+        (line.starts_with("FAIL")
             || line.starts_with("AT SECOND TRY")
             || line.starts_with("not ok")
             || line.starts_with("error"))

@@ -57,7 +57,7 @@ impl Provider {
         Ok(match need {
             Need::Chromium => vec![one("CHROMIUM", setup::chromium()?)],
             Need::RealPulsar => {
-                let pulsar = RealPulsar::start()?;
+                let pulsar = RealPulsar::start_for_scenarios()?;
                 let variables =
                     pulsar.environment().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 self.pulsar = Some(pulsar);

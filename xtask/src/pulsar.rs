@@ -280,6 +280,12 @@ impl RealPulsar {
         Self::start_with(&[])
     }
 
+    /// The same for scenarios: they leave thousands of topics, and by default all of them are looked through for
+    /// what may leave the cache a hundred times a second, which keeps one core busy.
+    pub fn start_for_scenarios() -> Result<Self> {
+        Self::start_with(&[("managedLedgerCacheEvictionFrequency", "1")])
+    }
+
     /// The same with further settings for the broker.
     pub fn start_with(extra: &[(&str, &str)]) -> Result<Self> {
         Self::start_as(extra, false)
@@ -351,7 +357,7 @@ impl RealPulsar {
         arguments.extend(["--bookkeeper-port", &bookie]);
         let environment = [
             ("PULSAR_STANDALONE_CONF", broker_file.display().to_string()),
-            ("PULSAR_MEM", "-Xms256m -Xmx768m -XX:MaxDirectMemorySize=768m".to_owned()),
+            ("PULSAR_MEM", "-Xms256m -Xmx2g -XX:MaxDirectMemorySize=768m".to_owned()),
         ];
         let mut broker = Server::start(home, dir, "standalone", &arguments, &environment)?;
         broker.ready_for("Apache Pulsar standalone", web, "/admin/v2/brokers/health", token)?;

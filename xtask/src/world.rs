@@ -58,7 +58,7 @@ impl Drop for World {
 
 /// `cargo xtask world`: real Pulsars and the world around them, until Ctrl-C.
 pub fn foreground() -> Result<ExitCode> {
-    let pulsar = RealPulsar::start()?;
+    let pulsar = RealPulsar::start_for_scenarios()?;
     let older = OlderPulsar::start()?;
     let world = World::start(Some(&pulsar), Some(&older))?;
     println!("PULSEWIRE_WORLD={}", world.file().display());
