@@ -37,6 +37,8 @@ pub enum ConsumerEvent {
 
 /// Sees what goes through a consumer, as Java's `ConsumerInterceptor`. Several are called in the order in
 /// which they were given; a panic in one stops none of the others and is told by [`ConsumerEvent::Panicked`].
+/// Java's `onArrival`, called before a message waits in the queue, has no counterpart: batches wait there packed,
+/// and are unpacked when they are received.
 ///
 /// ```
 /// use pulsewire::{Consumer, ConsumerInterceptor, Message};

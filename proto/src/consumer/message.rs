@@ -88,6 +88,23 @@ impl Message {
         id
     }
 
+    /// Its place in its batch; -1 when the entry is the message.
+    #[inline]
+    pub(crate) fn batch_index(&self) -> i32 {
+        self.index
+    }
+
+    /// Whether it is of the batch that another message is of.
+    #[inline]
+    pub(crate) fn is_of_batch(&self, other: &MessageId) -> bool {
+        let at = &self.entry.position;
+        self.index >= 0
+            && at.entry == other.entry_id
+            && at.ledger == other.ledger_id
+            && at.partition == other.partition
+            && other.batch_index >= 0
+    }
+
     /// The consumer that it came by: of a consumer of several topics the part that has its topic.
     #[must_use]
     pub fn consumer(&self) -> ConsumerId {

@@ -343,7 +343,7 @@ impl Consumer {
     #[inline]
     fn took(&mut self, message: &Message) {
         self.counts.received(message.size());
-        self.start.passed(message.id());
+        self.start.passed(message);
         if cfg!(feature = "redelivery") {
             self.watch(message);
         }

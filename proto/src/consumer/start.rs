@@ -8,6 +8,7 @@
 //! subscription keeps its place at the broker; a non-durable one is told it at every opening.
 //! `Start::place` says from where on messages are still to come.
 
+use super::message::Message;
 use super::seek::Opened;
 use crate::config::{ConsumerConfig, SubscriptionMode};
 use crate::ids::MessageId;
@@ -93,8 +94,11 @@ impl Start {
 
     /// The user has a message.
     #[inline]
-    pub(crate) fn passed(&mut self, id: MessageId) {
-        self.last = Some(id);
+    pub(crate) fn passed(&mut self, message: &Message) {
+        match &mut self.last {
+            Some(last) if message.is_of_batch(last) => last.batch_index = message.batch_index(),
+            last => *last = Some(message.id()),
+        }
     }
 
     /// The link is lost.
