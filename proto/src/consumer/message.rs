@@ -94,15 +94,11 @@ impl Message {
         self.index
     }
 
-    /// Whether it is of the batch that another message is of.
+    /// Whether it is of the batch that another message of its topic is of.
     #[inline]
     pub(crate) fn is_of_batch(&self, other: &MessageId) -> bool {
         let at = &self.entry.position;
-        self.index >= 0
-            && at.entry == other.entry_id
-            && at.ledger == other.ledger_id
-            && at.partition == other.partition
-            && other.batch_index >= 0
+        self.index >= 0 && at.entry == other.entry_id && at.ledger == other.ledger_id
     }
 
     /// The consumer that it came by: of a consumer of several topics the part that has its topic.
