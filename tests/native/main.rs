@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Scenarios at a time.
 const AT_ONCE: usize = 48;
 /// Of so many failures at most each is tried a second time.
-const SECOND_TRIES: usize = 30;
+const SECOND_TRIES: usize = 60;
 
 /// What the panics say that scenarios cause in hooks of an application.
 const ON_PURPOSE: [&str; 2] = ["on purpose", "'s own fault"];

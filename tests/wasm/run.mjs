@@ -15,7 +15,7 @@ const top = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const module = join(top, "target/wasm/scenarios");
 const words = process.argv.slice(2);
 /** Of so many failures at most each is tried a second time. */
-const SECOND_TRIES = 30;
+const SECOND_TRIES = 60;
 const world = JSON.parse(readFileSync(process.env.PULSEWIRE_WORLD ?? join(top, "target/world.json"), "utf8"));
 const endpoints = world.endpoints.filter((endpoint) => endpoint.transport === "ws");
 

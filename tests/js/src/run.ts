@@ -30,7 +30,7 @@ const runtimes = values.runtime ? [values.runtime] : ["node", "chromium"];
 
 const again = process.env.PULSEWIRE_SECOND_TRY !== undefined;
 /** Of so many failures at an endpoint at most each is tried a second time. */
-const SECOND_TRIES = 30;
+const SECOND_TRIES = 60;
 
 let passed = 0;
 let failed = 0;
