@@ -280,16 +280,10 @@ impl RealPulsar {
         Self::start_with(&[])
     }
 
-    /// The same for scenarios. They leave thousands of topics, and by default all of them are looked through for what
-    /// may leave the cache a hundred times a second, which keeps one core busy. And a read of the bookie's whose answer is
-    /// held up holds up the others of its thread; it is tried again after 30 s, and 15 s after that, by default.
+    /// The same for scenarios: they leave thousands of topics, and by default all of them are looked through for
+    /// what may leave the cache a hundred times a second, which keeps one core busy.
     pub fn start_for_scenarios() -> Result<Self> {
-        Self::start_with(&[
-            ("managedLedgerCacheEvictionFrequency", "1"),
-            ("readWorkerThreadsThrottlingEnabled", "false"),
-            ("bookkeeperClientTimeoutInSeconds", "5"),
-            ("dispatcherReadFailureBackoffInitialTimeInMs", "1000"),
-        ])
+        Self::start_with(&[("managedLedgerCacheEvictionFrequency", "1")])
     }
 
     /// The same with further settings for the broker.
