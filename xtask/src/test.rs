@@ -63,8 +63,12 @@ pub fn run(words: &[String]) -> Result<ExitCode> {
     );
     summary.push(total.to_string());
     let summary = summary.join("\n");
-    // And outside the clone, which a CI server throws away.
-    std::fs::write(cache_dir()?.join(LOG), format!("{log}{summary}\n"))?;
+    // And outside the clone, which a CI server throws away. What was found stands, kept or not.
+    if let Err(error) =
+        cache_dir().and_then(|dir| Ok(std::fs::write(dir.join(LOG), format!("{log}{summary}\n"))?))
+    {
+        eprintln!("{LOG} was not written: {error:#}");
+    }
     println!("\n{summary}");
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
