@@ -8,6 +8,7 @@ use pulsewire_proto::wire::{
 
 use super::connection::ConnId;
 use super::connections::Connections;
+use super::ending::LastRead;
 use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
 use super::names::TopicName;
@@ -189,6 +190,7 @@ impl Broker {
             let changed = sub.choose_active(&name, partition);
             if changed {
                 sub.rewind();
+                sub.stop_waiting();
             }
             if sub.kind == SubType::FAILOVER {
                 if changed && sub.settles.is_none() {
@@ -294,8 +296,8 @@ impl Broker {
                 }
             }
         }
-        if log.terminated && sub.cursor.backlog(log.end()) == 0 {
-            sub.tell_end(&mut self.conns, false);
+        if log.terminated {
+            sub.tell_end_if_done(&mut self.conns, log.end());
         }
         if go_on {
             self.wake(at.topic, at.sub);
@@ -331,6 +333,7 @@ impl Broker {
             }
             if sub.active == Some(at.key) && sub.settles.is_none() {
                 sub.rewind();
+                sub.last_read = LastRead::Free;
             }
         }
         self.wake(at.topic, at.sub);

@@ -52,8 +52,8 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
         SubType::KEY_SHARED => key_shared(sub, &ground, lane),
         _ => single(sub, &ground, lane),
     }
-    if log.terminated && sub.settles.is_none() && sub.reads() && sub.cursor.backlog(log.end()) == 0 {
-        sub.tell_end(lane.conns, true);
+    if log.terminated {
+        sub.reach_end(lane.conns, log.end());
     }
 }
 

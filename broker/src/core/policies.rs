@@ -365,6 +365,10 @@ impl Broker {
                 self.wake(key, sub);
             }
         }
+        // Subscriptions may have to be named after roles now.
+        if matches!(scope, Scope::Namespace(_)) {
+            self.expel_unpermitted(now);
+        }
         self.settle(now);
         Ok(())
     }

@@ -16,13 +16,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pulsewire_proto::wire::{
-    CommandReachedEndOfTopic, KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType,
-};
+use pulsewire_proto::wire::{KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType};
 
 use super::connection::ConnId;
-use super::connections::Connections;
 use super::cursor::Cursor;
+use super::ending::LastRead;
 use super::error::Refusal;
 use super::ranges::RangeSet;
 use super::rates::Bucket;
@@ -60,8 +58,6 @@ pub(super) struct Consumer {
     pub(super) read_compacted: bool,
     /// Came with the schema AUTO_CONSUME.
     pub(super) takes_any_schema: bool,
-    /// Has heard that nothing more will come.
-    told_end: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +101,8 @@ pub(super) struct Subscription {
     pub(super) dispatched: Bucket,
     /// Since when it has had no consumer, as upkeep found it.
     pub(super) idle_since: Option<Duration>,
+    /// What its read at the end of a terminated topic does.
+    pub(super) last_read: LastRead,
     next_consumer: u64,
     pub(super) messages_out: u64,
 }
@@ -137,6 +135,7 @@ impl Subscription {
             keep: false,
             dispatched: Bucket::default(),
             idle_since: None,
+            last_read: LastRead::Free,
             next_consumer: 0,
             messages_out: 0,
         }
@@ -206,7 +205,6 @@ impl Subscription {
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,
-            told_end: false,
         });
         Ok(key)
     }
@@ -227,6 +225,7 @@ impl Subscription {
         }
         if self.consumers.is_empty() {
             self.active = None;
+            self.stop_waiting();
             self.rewind();
         }
     }
@@ -281,23 +280,6 @@ impl Subscription {
     pub(super) fn skip_to(&mut self, offset: u64) {
         self.cursor.ack_below(offset);
         self.rewind();
-    }
-
-    /// Passes over all below `offset`, as if it were acknowledged; false when it is already.
-    pub(super) fn expire(&mut self, log: &Log, offset: u64) -> bool {
-        if offset <= self.cursor.mark() {
-            return false;
-        }
-        for at in self.cursor.mark()..offset {
-            if let Some(key) = self.consumers.iter().find(|c| c.pending.contains(at)).map(|c| c.key) {
-                self.ack(log, key, at, &[]);
-            }
-            self.replay.remove(at);
-        }
-        self.cursor.ack_below(offset);
-        self.delayed.retain(|(_, at)| *at >= offset);
-        self.read = self.read.max(offset);
-        true
     }
 
     /// Acknowledges one entry, or with a set some messages of it. True when that may let the
@@ -412,20 +394,6 @@ impl Subscription {
         match self.active {
             Some(active) if !self.is_shared() => self.consumer(active).is_some_and(|c| c.permits > 0),
             _ => self.consumers.iter().any(|c| c.permits > 0),
-        }
-    }
-
-    /// Tells all consumers that nothing more will come; `once` leaves out those who know.
-    pub(super) fn tell_end(&mut self, conns: &mut Connections, once: bool) {
-        for consumer in &mut self.consumers {
-            if once && std::mem::replace(&mut consumer.told_end, true) {
-                continue;
-            }
-            if let Some(conn) = conns.out(consumer.conn)
-                && conn.can.protocol_version >= 9
-            {
-                conn.send(CommandReachedEndOfTopic { consumer_id: consumer.id });
-            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod consumers;
+mod ending;
 mod guarded;
 mod limits;
 mod producers;
