@@ -8,6 +8,7 @@ use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
+use super::draining::waits;
 use super::policies::Rules;
 use super::rates::Throttle;
 use super::sticky::entry_hash;
@@ -269,16 +270,13 @@ fn by_key(
 ) -> bool {
     let hash = sub.selector.fold(entry_hash(stored.metadata()));
     let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
-    let chosen = sub.selector.pick(hash).filter(|chosen| {
-        // Another consumer still has entries of this key, from before it changed hands.
-        let free = sub.holders.get(&hash).is_none_or(|(holder, _)| holder == chosen);
-        !waiting.contains(&hash) && (free || sub.out_of_order)
-    });
-    let Subscription { consumers, cursor, messages_out, holders, out_of_order, txns, .. } = sub;
+    let chosen = sub.selector.pick(hash).filter(|_| !waiting.contains(&hash));
+    let Subscription { consumers, cursor, messages_out, holders, draining, out_of_order, txns, .. } = sub;
     let consumer = chosen
         .and_then(|key| consumers.binary_search_by_key(&key, |c| c.key).ok())
         .and_then(|at| consumers.get_mut(at))
-        .filter(|consumer| may_take(consumer, *unacked, lane));
+        .filter(|consumer| may_take(consumer, *unacked, lane))
+        .filter(|_| !waits(draining, hash));
     let Some(consumer) = consumer else {
         waiting.insert(hash);
         return false;

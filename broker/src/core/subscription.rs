@@ -20,6 +20,7 @@ use pulsewire_proto::wire::{KeyLongValue, KeySharedMeta, KeyValue, ServerError, 
 
 use super::connection::ConnId;
 use super::cursor::Cursor;
+use super::draining::Draining;
 use super::ending::LastRead;
 use super::error::Refusal;
 use super::ranges::RangeSet;
@@ -46,6 +47,8 @@ pub(super) struct Consumer {
     pub(super) pending: RangeSet,
     /// Hashes of pending entries; in key-shared subscriptions only.
     pub(super) hashes: BTreeMap<u64, u32>,
+    /// Hashes of its that drained.
+    pub(super) drained: u64,
     /// Messages delivered and not acknowledged.
     pub(super) unacked: u64,
     pub(super) messages_out: u64,
@@ -89,6 +92,7 @@ pub(super) struct Subscription {
     pub(super) out_of_order: bool,
     /// Hash -> who has entries with it pending, and how many; in key-shared subscriptions only.
     pub(super) holders: BTreeMap<u32, (ConsumerKey, u64)>,
+    pub(super) draining: Draining,
     /// Whether its state is meant to follow to other clusters; only remembered.
     pub(super) replicated: bool,
     /// Failover: the active consumer is another now, and is told and served at this time.
@@ -129,6 +133,7 @@ impl Subscription {
             selector: Selector::new(None),
             out_of_order: false,
             holders: BTreeMap::new(),
+            draining: Draining::new(),
             replicated: false,
             settles: None,
             ready: false,
@@ -197,6 +202,7 @@ impl Subscription {
             epoch: consumer.epoch,
             pending: RangeSet::default(),
             hashes: BTreeMap::new(),
+            drained: 0,
             unacked: 0,
             messages_out: 0,
             bytes_out: 0,
@@ -206,6 +212,9 @@ impl Subscription {
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,
         });
+        if kind == SubType::KEY_SHARED {
+            self.redivide();
+        }
         Ok(key)
     }
 
@@ -219,6 +228,7 @@ impl Subscription {
         if self.kind == SubType::KEY_SHARED {
             self.selector.remove(key);
             self.holders.retain(|_, (holder, _)| *holder != key);
+            self.redivide();
         }
         for offset in gone.pending.iter() {
             self.replay.insert(offset);
@@ -262,6 +272,7 @@ impl Subscription {
         self.delayed.clear();
         self.redelivered.clear();
         self.holders.clear();
+        self.draining.clear();
         for consumer in &mut self.consumers {
             consumer.pending.clear();
             consumer.hashes.clear();
@@ -369,6 +380,7 @@ impl Subscription {
             *count -= 1;
             if *count == 0 {
                 self.holders.remove(&hash);
+                self.drained(key, hash);
             }
         }
         true
