@@ -69,9 +69,10 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Whether an entry is of a transaction that was aborted, or a transaction's marker.
+    /// Whether an entry is of a transaction that was aborted, or a transaction's marker, or cannot be
+    /// read.
     fn hides(&self, stored: &Stored) -> bool {
-        stored.txn && self.txns.is_some_and(|txns| txns.hides(stored))
+        stored.unreadable || stored.txn && self.txns.is_some_and(|txns| txns.hides(stored))
     }
 }
 

@@ -211,8 +211,6 @@ impl Topic {
             )
         };
         match producer.access {
-            ProducerAccessMode::SHARED if taken => return Err(Refusal::producer_busy(existing()).into()),
-            ProducerAccessMode::SHARED => admission.topic_epoch = self.epoch,
             ProducerAccessMode::EXCLUSIVE if taken => return Err(Refusal::producer_fenced(existing()).into()),
             ProducerAccessMode::EXCLUSIVE if !self.producers.is_empty() => {
                 return Err(Refusal::producer_fenced("Topic has existing shared producers").into());
@@ -240,10 +238,9 @@ impl Topic {
                     }
                 }
             }
-            other => {
-                let message = format!("Invalid producer access mode: {other:?}");
-                return Err(Refusal::new(ServerError::UNKNOWN_ERROR, message).into());
-            }
+            // Java reads a mode that it does not know as this one.
+            _ if taken => return Err(Refusal::producer_busy(existing()).into()),
+            _ => admission.topic_epoch = self.epoch,
         }
         if let Some(old) = self.producers.get(&producer.name) {
             if !producer.succeeds(old) {

@@ -1,6 +1,7 @@
 //! The scripts. Each is a test of its name.
 
 mod admin;
+mod broken;
 mod consumers;
 mod ending;
 mod guarded;
