@@ -27,7 +27,8 @@ const KNOWN_TYPES: [SubType; 4] =
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnId, c: CommandSubscribe, now: Now) {
         let request_id = c.request_id;
-        if self.conns.get(id).is_some_and(|conn| conn.consumers.contains_key(&c.consumer_id)) {
+        let there = self.conns.get(id).is_some_and(|conn| conn.consumers.contains_key(&c.consumer_id));
+        if there && TopicName::parse(&c.topic).is_ok() {
             // The same request again.
             if let Some(conn) = self.conns.out(id) {
                 conn.success(request_id);

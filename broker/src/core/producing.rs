@@ -33,6 +33,10 @@ pub(super) const NO_REQUEST: u64 = u64::MAX;
 
 impl Broker {
     pub(super) fn producer(&mut self, id: ConnId, c: CommandProducer, now: Now) {
+        if let Err(message) = TopicName::parse(&c.topic) {
+            let refusal = Refusal::new(ServerError::INVALID_TOPIC_NAME, message);
+            return self.refuse(id, c.request_id, refusal);
+        }
         let Some(conn) = self.conns.get(id) else { return };
         if let Some(open) = conn.producers.get(&c.producer_id).filter(|open| open.ready) {
             // The same request again: the answer was lost, or the client is impatient.

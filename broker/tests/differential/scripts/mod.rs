@@ -6,6 +6,7 @@ mod consumers;
 mod ending;
 mod guarded;
 mod limits;
+mod older;
 mod producers;
 mod schemas;
 mod topics;
