@@ -147,6 +147,12 @@ impl Broker {
             let message = "Topic reached max consumers limit";
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         }
+        let peer = self.conns.get(id).and_then(|conn| conn.peer.as_deref()).unwrap_or_default();
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+        let who = (host, c.consumer_name.as_deref().unwrap_or_default(), c.consumer_id);
+        if topic.name.persistent && !topic.subscribed.admit(topic.rules.subscribe, who, now) {
+            return Err(Refusal::not_allowed("Subscribe limited by subscribe rate limit per consumer."));
+        }
         let sub_key = match topic.sub(&c.subscription) {
             Some((key, sub)) => {
                 if sub.durable != durable {

@@ -326,7 +326,7 @@ impl Lane<'_> {
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
         consumer.bytes_out += stored.bytes.len() as u64;
-        self.throttle.spend(count, stored.bytes.len() as u64, self.now);
+        self.throttle.spend(stored.bytes.len() as u64);
         let Some(conn) = self.conns.out(consumer.conn) else { return count };
         let mut message_id = ground.log.id_at(offset);
         if !ground.persistent {

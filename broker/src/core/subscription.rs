@@ -24,7 +24,7 @@ use super::draining::Draining;
 use super::ending::LastRead;
 use super::error::Refusal;
 use super::ranges::RangeSet;
-use super::rates::Bucket;
+use super::rates::Window;
 use super::sticky::{Selector, hash31};
 use super::storage::Log;
 use super::transactions::{Left, PendingAcks};
@@ -102,7 +102,7 @@ pub(super) struct Subscription {
     /// A non-durable subscription whose consumer was sent away by a seek: it waits for its return.
     pub(super) keep: bool,
     /// What of the bound on what it delivers is spent.
-    pub(super) dispatched: Bucket,
+    pub(super) dispatched: Window,
     /// Since when it has had no consumer, as upkeep found it.
     pub(super) idle_since: Option<Duration>,
     /// What its read at the end of a terminated topic does.
@@ -138,7 +138,7 @@ impl Subscription {
             settles: None,
             ready: false,
             keep: false,
-            dispatched: Bucket::default(),
+            dispatched: Window::default(),
             idle_since: None,
             last_read: LastRead::Free,
             next_consumer: 0,

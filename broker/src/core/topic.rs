@@ -12,7 +12,7 @@ use super::error::Refusal;
 use super::keeping::KeptTopic;
 use super::names::TopicName;
 use super::policies::Rules;
-use super::rates::{Bucket, Throttle};
+use super::rates::{Bucket, Comings, Throttle, Window};
 use super::storage::Log;
 use super::subscription::{ConsumerKey, Subscription};
 use super::transactions::Buffer;
@@ -140,7 +140,9 @@ pub(super) struct Topic {
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
     pub(super) published: Bucket,
-    dispatched: Bucket,
+    dispatched: Window,
+    /// What consumers have spent of the bound on how often each may come.
+    pub(super) subscribed: Comings,
     /// Since when nobody has used it, as upkeep found it.
     pub(super) idle_since: Option<Duration>,
     pub(super) kept: KeptTopic,
@@ -166,7 +168,8 @@ impl Topic {
             compacted: None,
             txns: None,
             published: Bucket::default(),
-            dispatched: Bucket::default(),
+            dispatched: Window::default(),
+            subscribed: Comings::default(),
             idle_since: None,
             kept: KeptTopic::default(),
             messages_in: 0,

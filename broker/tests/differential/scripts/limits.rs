@@ -2,11 +2,37 @@
 
 use pulsewire_proto::wire::*;
 
-use super::scripts;
+use super::{close_consumer, scripts};
 use crate::common::{WALL, producer_on, subscribe};
 use crate::side::Side;
 
 scripts! {
+    fn consumers_come_as_often_as_they_may(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(9, &topic));
+        s.order("POST", &format!("{path}/subscribeRate"), r#"{"subscribeThrottlingRatePerConsumer":2,"ratePeriodInSecond":10}"#);
+        s.pause(1500);
+        for n in 0..4 {
+            s.note(format!("-- {n}"));
+            s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+            s.ask(a, close_consumer(1));
+        }
+        s.note("-- another one, and the same from elsewhere");
+        s.ask(a, subscribe(2, &topic, "s", SubType::SHARED));
+        s.ask(b, subscribe(1, &topic, "other", SubType::SHARED));
+        s.pause(6000);
+        s.note("-- later");
+        for _ in 0..2 {
+            s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+            s.ask(a, close_consumer(1));
+        }
+        s.order("DELETE", &format!("{path}/subscribeRate"), "");
+        s.pause(1500);
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+    }
+
     fn a_full_backlog_holds_or_refuses_producers(s) {
         let topic = s.topic();
         let unique = s.unique().to_owned();
