@@ -269,6 +269,12 @@ impl Log {
         self.bytes
     }
 
+    /// Where the ledger begins that `offset` is in.
+    pub(super) fn ledger_start(&self, offset: u64) -> u64 {
+        let at = self.runs.partition_point(|run| run.start <= offset);
+        at.checked_sub(1).and_then(|at| self.runs.get(at)).map_or(0, |run| run.start)
+    }
+
     /// Forgets entries below `offset`; answers how many bytes that freed.
     pub(super) fn trim(&mut self, offset: u64) -> usize {
         let mut freed = 0;

@@ -405,13 +405,26 @@ impl Topic {
         if self.log.bytes() <= keep || self.subs.is_empty() || self.rules.retention.is_some() {
             return 0;
         }
-        // Compaction has not seen what comes after this.
-        let compacted = match &self.compacted {
+        self.log.trim_to(keep, self.consumed().min(self.compacted_below()))
+    }
+
+    /// Compaction has not seen what comes after this.
+    fn compacted_below(&self) -> u64 {
+        match &self.compacted {
             Some(compacted) => compacted.horizon(),
             None if self.rules.compaction_threshold > 0 => 0,
             None => u64::MAX,
-        };
-        self.log.trim_to(keep, self.consumed().min(compacted))
+        }
+    }
+
+    /// Forgets ledgers that are closed and that all subscriptions have consumed, but for what is to be
+    /// retained. Answers how many bytes that freed.
+    pub(super) fn forget_closed(&mut self, wall_ms: u64) -> usize {
+        if self.subs.is_empty() || !self.name.persistent {
+            return 0;
+        }
+        let done = self.consumed().min(self.compacted_below()).min(self.retained(wall_ms));
+        self.log.trim(self.log.ledger_start(done))
     }
 
     /// What a topic that stores nothing does after its messages were handed out.

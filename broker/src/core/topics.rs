@@ -249,6 +249,7 @@ impl Topics {
         if let Some(topic) = self.map.get_mut(&key) {
             topic.log.roll(self.next_ledger);
             self.next_ledger += 1;
+            self.stored -= topic.forget_closed(self.wall_ms);
         }
     }
 
