@@ -297,6 +297,9 @@ impl Broker {
         if log.terminated && sub.cursor.backlog(log.end()) == 0 {
             sub.tell_end(&mut self.conns, false);
         }
+        let keep = self.config.max_consumed_bytes;
+        let freed = self.topics.get_mut(at.topic).map_or(0, |topic| topic.forget_long_consumed(keep));
+        self.topics.stored -= freed;
         if go_on {
             self.wake(at.topic, at.sub);
         }
