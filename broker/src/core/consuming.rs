@@ -306,6 +306,9 @@ impl Broker {
         if log.terminated {
             sub.tell_end_if_done(&mut self.conns, log.end());
         }
+        let keep = self.config.max_consumed_bytes;
+        let freed = self.topics.get_mut(at.topic).map_or(0, |topic| topic.forget_long_consumed(keep));
+        self.topics.stored -= freed;
         if go_on {
             self.wake(at.topic, at.sub);
         }
