@@ -4,6 +4,7 @@ mod admin;
 mod consumers;
 mod guarded;
 mod limits;
+mod places;
 mod producers;
 mod schemas;
 mod topics;
