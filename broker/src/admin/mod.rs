@@ -5,6 +5,7 @@
 
 mod access;
 mod brokers;
+mod metrics;
 mod namespaces;
 mod older;
 mod openapi;

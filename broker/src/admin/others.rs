@@ -1,12 +1,11 @@
 //! What tools ask every Pulsar: statistics of the whole broker, and of what is behind a real one.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, brokers, error, stats};
+use super::{Answer, Ask, Result, brokers, error, metrics, stats};
 use crate::core::names::TopicName;
 use crate::core::{Broker, Now, TopicStats};
 
@@ -17,7 +16,7 @@ pub(super) fn routes() -> Vec<Route> {
     let none = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Json(json!([])));
     vec![
         get("broker-stats/topics", "Statistics of all topics, by namespace, bundle and kind.", topics),
-        get("broker-stats/metrics", "Measurements of the broker: none.", none),
+        get("broker-stats/metrics", "Measurements of the broker, by namespace.", metrics::list),
         get("broker-stats/mbeans", "What Java measures: nothing.", none),
         get("broker-stats/load-report", "A report for a load manager: none.", |_, _, _| Ok(Answer::Nothing)),
         get("resource-quotas", "What a bundle is thought to need; only told.", |_, _, _| {
@@ -49,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(json!(super::places::names(broker))))
         })
         .gives(Shape::Texts),
-        get("/metrics", "What Prometheus reads.", metrics).gives(Shape::Text),
+        get("/metrics", "What Prometheus reads.", metrics::page).gives(Shape::Text),
     ]
 }
 
@@ -57,7 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
 type Kinds = BTreeMap<&'static str, Map<String, Value>>;
 
 /// Every topic with its statistics.
-fn all(broker: &Broker) -> Vec<(TopicName, TopicStats)> {
+pub(super) fn all(broker: &Broker) -> Vec<(TopicName, TopicStats)> {
     let mut all = Vec::new();
     for tenant in broker.tenants() {
         for namespace in broker.namespaces(&tenant) {
@@ -81,44 +80,4 @@ fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         topics.insert(name.to_string(), stats::topic(&found, name.persistent, &here));
     }
     Ok(Answer::Json(json!(out)))
-}
-
-/// A label's value, as Prometheus reads it.
-fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-fn metrics(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
-    type Measure = (&'static str, &'static str, fn(&TopicStats) -> u64);
-    const MEASURES: &[Measure] = &[
-        ("pulsar_producers_count", "gauge", |stats| stats.publishers.len() as u64),
-        ("pulsar_subscriptions_count", "gauge", |stats| stats.subscriptions.len() as u64),
-        ("pulsar_consumers_count", "gauge", |stats| {
-            stats.subscriptions.iter().map(|sub| sub.consumers.len() as u64).sum()
-        }),
-        ("pulsar_in_messages_total", "counter", |stats| stats.messages_in),
-        ("pulsar_in_bytes_total", "counter", |stats| stats.bytes_in),
-        ("pulsar_out_messages_total", "counter", |stats| {
-            stats.subscriptions.iter().map(|sub| sub.messages_out).sum()
-        }),
-        ("pulsar_storage_size", "gauge", |stats| stats.storage_size),
-        ("pulsar_storage_backlog_size", "gauge", |stats| stats.backlog_size),
-        ("pulsar_msg_backlog", "gauge", |stats| stats.subscriptions.iter().map(|sub| sub.backlog).sum()),
-    ];
-    let cluster = label(&broker.config().cluster);
-    let (topics, connections) = broker.counts();
-    let mut out = format!(
-        "# TYPE pulsar_topics_count gauge\npulsar_topics_count{{cluster=\"{cluster}\"}} {topics}\n\
-         # TYPE pulsar_active_connections gauge\npulsar_active_connections{{cluster=\"{cluster}\"}} {connections}\n"
-    );
-    let all = all(broker);
-    for (name, kind, read) in MEASURES {
-        let _ = writeln!(out, "# TYPE {name} {kind}");
-        for (topic, stats) in &all {
-            let (namespace, named) = (label(&topic.namespace_name()), label(&topic.to_string()));
-            let labels = format!("cluster=\"{cluster}\",namespace=\"{namespace}\",topic=\"{named}\"");
-            let _ = writeln!(out, "{name}{{{labels}}} {}", read(stats));
-        }
-    }
-    Ok(Answer::Text(out))
 }

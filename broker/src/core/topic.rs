@@ -10,6 +10,7 @@ use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::keeping::KeptTopic;
+use super::measuring::Measured;
 use super::names::TopicName;
 use super::policies::Rules;
 use super::rates::{Bucket, Comings, Throttle, Window};
@@ -140,6 +141,7 @@ pub(super) struct Topic {
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
     pub(super) published: Bucket,
+    pub(super) measured: Measured,
     dispatched: Window,
     /// What consumers have spent of the bound on how often each may come.
     pub(super) subscribed: Comings,
@@ -168,6 +170,7 @@ impl Topic {
             compacted: None,
             txns: None,
             published: Bucket::default(),
+            measured: Measured::default(),
             dispatched: Window::default(),
             subscribed: Comings::default(),
             idle_since: None,
