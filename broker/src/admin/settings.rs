@@ -46,6 +46,7 @@ const EFFECTIVE: &[&str] = &[
     "maxConsumersPerSubscription",
     "maxTopicsPerNamespace",
     "publishRate",
+    "subscribeRate",
     "subscriptionAuthMode",
     "subscriptionDispatchRate",
     "subscriptionExpirationTime",

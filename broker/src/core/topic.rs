@@ -145,8 +145,8 @@ pub(super) struct Topic {
     dispatched: Window,
     /// What consumers have spent of the bound on how often each may come.
     pub(super) subscribed: Comings,
-    /// Since when nobody has used it, as upkeep found it.
-    pub(super) idle_since: Option<Duration>,
+    /// When somebody used it last, as upkeep found it; else when it was made.
+    pub(super) active_at: Option<Duration>,
     pub(super) kept: KeptTopic,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
@@ -173,7 +173,7 @@ impl Topic {
             measured: Measured::default(),
             dispatched: Window::default(),
             subscribed: Comings::default(),
-            idle_since: None,
+            active_at: None,
             kept: KeptTopic::default(),
             messages_in: 0,
             bytes_in: 0,

@@ -7,8 +7,10 @@ mod ending;
 mod guarded;
 mod limits;
 mod older;
+mod pending;
 mod producers;
 mod schemas;
+mod settings;
 mod topics;
 mod transactions;
 
