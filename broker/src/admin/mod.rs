@@ -8,6 +8,7 @@ mod auto_update;
 mod brokers;
 mod clusters;
 mod dynamic;
+mod metrics;
 mod namespaces;
 mod older;
 mod openapi;

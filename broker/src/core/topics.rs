@@ -87,6 +87,11 @@ impl Topics {
         self.map.get_mut(&key)
     }
 
+    /// All topics; nothing is changed of them that is kept.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.map.values_mut()
+    }
+
     /// A topic of which nothing is changed that is kept.
     pub(super) fn untouched(&mut self, key: TopicKey) -> Option<&mut Topic> {
         self.map.get_mut(&key)
