@@ -13,26 +13,39 @@ const GROUP: &str = "the whole broker";
 
 pub(super) fn routes() -> Vec<Route> {
     let get = |path, summary, run| route("GET", path, GROUP, summary, run);
-    let none = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Json(json!([])));
     vec![
         get("broker-stats/topics", "Statistics of all topics, by namespace, bundle and kind.", topics),
         get("broker-stats/metrics", "Measurements of the broker, by namespace.", metrics::list),
-        get("broker-stats/mbeans", "What Java measures: nothing.", none),
+        get(
+            "broker-stats/mbeans",
+            "What Java measures; here, counts of topics and connections.",
+            |_, broker, _| {
+                let (topics, connections) = broker.counts();
+                Ok(Answer::Json(json!([{
+                    "metrics": { "Topics": topics, "Connections": connections },
+                    "dimensions": { "MBean": "pulsewire:type=Broker" },
+                }])))
+            },
+        ),
+        get(
+            "broker-stats/allocator-stats/{allocator}",
+            "What Netty's allocators hold: nothing.",
+            |ask, _, _| match ask.part("allocator") {
+                "default" | "ml-cache" => Ok(Answer::Json(json!({
+                    "numDirectArenas": 0,
+                    "numHeapArenas": 0,
+                    "numThreadLocalCaches": 0,
+                    "normalCacheSize": 64,
+                    "smallCacheSize": 256,
+                    "usedDirectMemory": 0,
+                    "usedHeapMemory": 0,
+                    "directArenas": [],
+                    "heapArenas": [],
+                }))),
+                name => Err(error(406, format!("Invalid allocator name : {name}"))),
+            },
+        ),
         get("broker-stats/load-report", "A report for a load manager: none.", |_, _, _| Ok(Answer::Nothing)),
-        get("resource-quotas", "What a bundle is thought to need; only told.", |_, _, _| {
-            Ok(Answer::Json(json!({
-                "msgRateIn": 40.0,
-                "msgRateOut": 120.0,
-                "bandwidthIn": 100_000.0,
-                "bandwidthOut": 300_000.0,
-                "memory": 80.0,
-                "dynamic": true,
-            })))
-        }),
-        get("resourcegroups", "Resource groups: none.", none).gives(Shape::Texts),
-        get("resourcegroups/{group}", "A resource group: there are none.", |_, _, _| {
-            Err(error(404, "ResourceGroup does not exist"))
-        }),
         get("bookies/all", "Bookies: none.", |_, _, _| Ok(Answer::Json(json!({ "bookies": [] })))),
         get("bookies/racks-info", "Racks of bookies: none.", |_, _, _| Ok(Answer::Json(json!({})))),
         get(
@@ -57,17 +70,8 @@ type Kinds = BTreeMap<&'static str, Map<String, Value>>;
 
 /// Every topic with its statistics.
 pub(super) fn all(broker: &Broker) -> Vec<(TopicName, TopicStats)> {
-    let mut all = Vec::new();
-    for tenant in broker.tenants() {
-        for namespace in broker.namespaces(&tenant) {
-            for persistent in [true, false] {
-                let names = broker.topics(&namespace, persistent);
-                let named = names.iter().filter_map(|name| TopicName::parse(name).ok());
-                all.extend(named.filter_map(|name| broker.stats(&name).ok().map(|stats| (name, stats))));
-            }
-        }
-    }
-    all
+    let named = broker.every_topic().into_iter();
+    named.filter_map(|name| broker.stats(&name).ok().map(|stats| (name, stats))).collect()
 }
 
 fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {

@@ -414,20 +414,6 @@ pub(super) fn routes() -> Vec<Route> {
     routes.push(route("DELETE", topic, GROUP_OF_TOPICS, "Unsets schemaCompatibilityStrategy.", remove));
     let offload = "namespaces/{tenant}/{namespace}/removeOffloadPolicies";
     routes.push(route("DELETE", offload, GROUP_OF_NAMESPACES, "Unsets offloadPolicies.", remove));
-    let older = "namespaces/{tenant}/{namespace}/schemaAutoUpdateCompatibilityStrategy";
-    routes.push(
-        route(
-            "GET",
-            older,
-            GROUP_OF_NAMESPACES,
-            "The older form of schemaCompatibilityStrategy: not set.",
-            |ask, broker, _| {
-                broker.namespace(&ask.namespace()?)?;
-                Ok(Answer::Nothing)
-            },
-        )
-        .gives(Shape::Text),
-    );
     routes
 }
 
@@ -460,7 +446,15 @@ fn setting(ask: &Ask<'_>) -> Result<(&'static Setting, bool)> {
 fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let (setting, of_topic) = setting(ask)?;
     let scope = scope(ask)?;
-    let mut value = setting.read(&broker.policies(&scope)?);
+    let policies =
+        broker.policies(&scope).or_else(|missing| match setting.of_namespaces.as_ref().map(|p| p.name) {
+            Some("antiAffinity") if !of_topic => Ok(Policies::default()),
+            Some("replicatorDispatchRate" | "dispatcherPauseOnAckStatePersistent") if !of_topic => {
+                Err(error(404, "Namespace policies does not exist"))
+            }
+            _ => Err(missing),
+        });
+    let mut value = setting.read(&policies?);
     if value.is_null() && of_topic && ask.call.flag("applied") {
         value = setting.read(&broker.namespace(&ask.namespace()?)?);
         if value.is_null() {
@@ -475,7 +469,7 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         (Value::Null, Unset::Empty) => Answer::Empty,
         (Value::Null, Unset::Nothing) => Answer::Nothing,
         (Value::Null, Unset::Value(value)) => Answer::Json(value.clone()),
-        (Value::String(text), _) if matches!(setting.kind, Kind::Text) => Answer::Text(text),
+        (Value::String(text), _) if matches!(setting.kind, Kind::Text) => Answer::Raw(text),
         (value, _) => Answer::Json(value),
     })
 }
@@ -528,10 +522,7 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     ask.call.one_of("backlogQuotaType", QUOTA_TYPES)?;
     let value = match setting.kind {
         // It is not JSON at the real broker.
-        Kind::Text => match ask.call.json() {
-            Ok(value @ Value::String(_)) => value,
-            _ => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
-        },
+        Kind::Text => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
         _ => {
             let mut value = ask.call.json()?;
             if let Some(seconds) = ask.call.number("messageTTL")? {
@@ -555,10 +546,30 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         }
     }
     setting.write(&mut policies, &value)?;
+    if setting.of_namespaces.as_ref().is_some_and(|place| place.name == "persistence") {
+        quorums(&setting.read(&policies))?;
+    }
     fits(&policies, of_topic)?;
     broker.set_policies(&scope, |old| *old = policies, now)?;
     let as_text = !of_topic && setting.field == "replication_clusters";
     Ok(if as_text { Answer::Empty } else { Answer::Nothing })
+}
+
+/// No more acknowledge than write, no more write than there are.
+fn quorums(said: &Value) -> Result<()> {
+    if said.is_null() {
+        return Err(error(400, "persistence policies should not be null"));
+    }
+    let [all, write, ack] = ["Ensemble", "WriteQuorum", "AckQuorum"].map(|name| {
+        let count = said[format!("bookkeeper{name}")].as_i64().unwrap_or_default();
+        let wrong = || error(400, format!("Bookkeeper-{name} must be <= 5 and > 0."));
+        (1..=5).contains(&count).then_some(count).ok_or_else(wrong)
+    });
+    let (all, write, ack) = (all?, write?, ack?);
+    if all >= write && write >= ack {
+        return Ok(());
+    }
+    Err(error(400, format!("Bookkeeper Ensemble ({all}) >= WriteQuorum ({write}) >= AckQuorum ({ack})")))
 }
 
 /// What is retained must be more than what may wait.

@@ -8,6 +8,7 @@ mod guarded;
 mod limits;
 mod older;
 mod pending;
+mod places;
 mod producers;
 mod schemas;
 mod settings;
