@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::others::all;
-use super::{Answer, Ask, Result};
+use super::{Answer, Ask, Result, brokers};
 use crate::core::{Broker, Now, SubscriptionStats, TopicStats};
 
 /// What is read of a topic.
@@ -136,7 +136,7 @@ pub(super) fn page(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
 }
 
 /// The same by namespace, as `broker-stats/metrics` has it.
-pub(super) fn list(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+pub(super) fn list(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let (_, connections) = broker.counts();
     let mut namespaces = BTreeMap::<String, [f64; 9]>::new();
     for (topic, stats) in all(broker) {
@@ -167,14 +167,21 @@ pub(super) fn list(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
                 "brk_no_of_subscriptions": sums[5] as u64,
                 "brk_no_of_consumers": sums[6] as u64,
                 "brk_no_of_replicators": 0,
+                "brk_max_replication_delay_second": 0.0,
+                "brk_replication_backlog": 0.0,
                 "brk_msg_backlog": sums[7],
                 "brk_storage_size": sums[8],
             },
         })
     };
     let mut out: Vec<Value> = namespaces.into_iter().map(of_namespace).collect();
+    let id = brokers::id(broker, ask.call.broker);
     out.push(json!({
-        "dimensions": { "cluster": broker.config().cluster, "metric": "broker_connection" },
+        "dimensions": {
+            "broker": id.split(':').next(),
+            "cluster": broker.config().cluster,
+            "metric": "broker_connection",
+        },
         "metrics": { "brk_active_connections": connections },
     }));
     Ok(Answer::Json(json!(out)))

@@ -70,17 +70,8 @@ type Kinds = BTreeMap<&'static str, Map<String, Value>>;
 
 /// Every topic with its statistics.
 pub(super) fn all(broker: &Broker) -> Vec<(TopicName, TopicStats)> {
-    let mut all = Vec::new();
-    for tenant in broker.tenants() {
-        for namespace in broker.namespaces(&tenant) {
-            for persistent in [true, false] {
-                let names = broker.topics(&namespace, persistent);
-                let named = names.iter().filter_map(|name| TopicName::parse(name).ok());
-                all.extend(named.filter_map(|name| broker.stats(&name).ok().map(|stats| (name, stats))));
-            }
-        }
-    }
-    all
+    let named = broker.every_topic().into_iter();
+    named.filter_map(|name| broker.stats(&name).ok().map(|stats| (name, stats))).collect()
 }
 
 fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {

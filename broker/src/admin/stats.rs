@@ -187,9 +187,6 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         &mut out,
         &[
             "earliestMsgPublishTimeInBacklog",
-            "totalMsgExpired",
-            "lastExpireTimestamp",
-            "lastConsumedFlowTimestamp",
             "lastConsumedTimestamp",
             "lastAckedTimestamp",
             "lastMarkDeleteAdvancedTimestamp",
@@ -208,6 +205,10 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         ],
         RATES,
     );
+    out["totalMsgExpired"] = json!(stats.expired.entries);
+    out["lastExpireTimestamp"] = json!(stats.expired.at_ms);
+    let flows = stats.consumers.iter().map(|consumer| consumer.flow_ms);
+    out["lastConsumedFlowTimestamp"] = json!(flows.max().unwrap_or(0));
     out["msgRateOut"] = json!(stats.rates.messages_out);
     out["msgThroughputOut"] = json!(stats.rates.bytes_out);
     let mut sums = [0; 3];

@@ -68,6 +68,7 @@ pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use draining::DrainingHash;
 pub use error::DisconnectReason;
+pub use expiring::Expired;
 pub use keeping::{Kept, Unreadable};
 pub use measuring::Rates;
 pub use notes::Note;

@@ -6,6 +6,7 @@ use super::Broker;
 use super::admin::AdminError;
 use super::connection::ConnId;
 use super::draining::DrainingHash;
+use super::expiring::Expired;
 use super::measuring::Rates;
 use super::names::TopicName;
 use super::storage::Stored;
@@ -72,6 +73,7 @@ pub struct SubscriptionStats {
     pub delayed: u64,
     pub messages_out: u64,
     pub rates: Rates,
+    pub expired: Expired,
     pub active: Option<String>,
     pub consumers: Vec<ConsumerStats>,
 }
@@ -207,6 +209,7 @@ impl Broker {
             backlog_size: size_since(topic, sub.cursor.mark()),
             bytes_out: sub.bytes_out(),
             rates: sub.measured.rates,
+            expired: sub.expired,
             in_replay: sub.replay.ranges().map(|(start, end)| end - start).sum(),
             ranges: sub.cursor.parts().1.len() as u64 / 2,
             out_of_order: sub.out_of_order,

@@ -23,6 +23,7 @@ use super::cursor::Cursor;
 use super::draining::Draining;
 use super::ending::LastRead;
 use super::error::Refusal;
+use super::expiring::Expired;
 use super::measuring::Measured;
 use super::ranges::RangeSet;
 use super::rates::Window;
@@ -113,6 +114,7 @@ pub(super) struct Subscription {
     /// Of consumers that are gone.
     bytes_out: u64,
     pub(super) measured: Measured,
+    pub(super) expired: Expired,
 }
 
 impl Subscription {
@@ -149,6 +151,7 @@ impl Subscription {
             messages_out: 0,
             bytes_out: 0,
             measured: Measured::default(),
+            expired: Expired::default(),
         }
     }
 

@@ -150,7 +150,11 @@ impl Broker {
         if ttl == 0 {
             return;
         }
-        self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now));
+        let below = topic.log.first_since(now.wall_ms.saturating_sub(ttl.saturating_mul(1000)));
+        match self.config.prompt_expiry {
+            true => self.pass_over(key, |sub, log| sub.expire(log, below)),
+            false => self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now)),
+        }
     }
 
     /// All durable subscriptions of a topic pass over what is said, where that says true.
