@@ -393,7 +393,7 @@ async fn the_admin_api_answers() {
     for (request, status, body) in [
         ("GET /admin/v2/brokers/health".to_owned(), 200, "ok"),
         ("GET /admin/v2/clusters".to_owned(), 200, r#"["standalone"]"#),
-        ("GET /admin/v2/tenants".to_owned(), 200, r#"["public"]"#),
+        ("GET /admin/v2/tenants".to_owned(), 200, r#"["public","pulsar"]"#),
         ("PUT /admin/v2/tenants/mine|{\"allowedClusters\":[\"standalone\"]}".to_owned(), 204, ""),
         ("PUT /admin/v2/namespaces/mine/own".to_owned(), 204, ""),
         ("GET /admin/v2/namespaces/mine".to_owned(), 200, r#"["mine/own"]"#),

@@ -5,6 +5,7 @@
 
 mod access;
 mod brokers;
+mod checks;
 mod clusters;
 mod dynamic;
 mod namespaces;
