@@ -28,11 +28,9 @@ fn broker(anonymous: Option<&str>) -> Broker {
 
 /// Status and body of a call by who shows this password.
 fn ask(broker: &mut Broker, path: &str, password: Option<&str>, method: Option<&str>) -> (u16, String) {
-    let call = Call {
-        password: password.map(|shown| shown.as_bytes().to_vec()),
-        auth_method: method.map(str::to_owned),
-        ..Call::new("GET", path).unwrap()
-    };
+    let mut call = Call::new("GET", path).unwrap();
+    call.password = password.map(|shown| shown.as_bytes().to_vec());
+    call.auth_method = method.map(str::to_owned);
     let response = respond(broker, &call, Now::new(Duration::ZERO, 1_700_000_000_000));
     (response.status, String::from_utf8(response.body.to_vec()).unwrap())
 }

@@ -1,66 +1,59 @@
-//! The older form of a namespace's `schemaCompatibilityStrategy`, which holds where that is not set.
+//! Paths of the first version of the admin API, in which a namespace has a cluster before it:
+//! `/admin/persistent/{tenant}/{cluster}/{namespace}/{topic}`. They are answered as those of the second.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::route::{Route, Shape, route};
-use super::{Answer, settings};
-use crate::core::{Policies, Scope};
+use super::Call;
 
-const NAME: &str = "schemaAutoUpdateCompatibilityStrategy";
-const FIELD: &str = "schema_auto_update_compatibility_strategy";
-const GROUP: &str = "settings of namespaces";
-const NAMES: &[&str] = &[
-    "AutoUpdateDisabled",
-    "Backward",
-    "Forward",
-    "Full",
-    "AlwaysCompatible",
-    "BackwardTransitive",
-    "ForwardTransitive",
-    "FullTransitive",
-];
-
-pub(super) fn routes() -> Vec<Route> {
-    let path = format!("namespaces/{{tenant}}/{{namespace}}/{NAME}");
-    vec![
-        route(
-            "GET",
-            &path,
-            GROUP,
-            "What holds where schemaCompatibilityStrategy is not set.",
-            |ask, broker, _| {
-                let kept = settings::kept(&broker.namespace(&ask.namespace()?)?, NAME, Value::Null);
-                Ok(if kept.is_null() { Answer::Nothing } else { Answer::Json(kept) })
-            },
-        )
-        .gives(Shape::Text),
-        route("PUT", &path, GROUP, "Sets that.", |ask, broker, now| {
-            let (scope, name) = (Scope::Namespace(ask.namespace()?), ask.call.json()?);
-            broker.set_policies(&scope, |policies| set(policies, &name), now)?;
-            Ok(Answer::Nothing)
-        })
-        .takes(Shape::Text),
-    ]
-}
-
-/// What is none of the names unsets it.
-fn set(policies: &mut Policies, name: &Value) {
-    match name.as_str().filter(|name| NAMES.contains(name)) {
-        Some(known) => drop(policies.kept.insert(NAME.to_owned(), json!(known).to_string())),
-        None => drop(policies.kept.remove(NAME)),
-    }
-}
-
-/// Takes over what is said of it when a namespace is made.
-pub(super) fn take_over(body: &Value, policies: &mut Policies) {
-    if let Some(name) = body.get(FIELD) {
-        set(policies, name);
-    }
-}
-
-/// Writes it, if it is set, into all that is said of a namespace.
-pub(super) fn describe(policies: &Policies, out: &mut Map<String, Value>) {
-    if policies.kept.contains_key(NAME) {
-        out.insert(FIELD.to_owned(), settings::kept(policies, NAME, Value::Null));
-    }
+/// The same call by a path of the second version, if it is one of the first.
+pub(super) fn translated(call: &Call) -> Option<Call> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    let within = |tenant: &str, cluster: &str, namespace: &str| {
+        // Else they are the same as names of the second version.
+        let names = ![cluster, namespace].iter().any(|part| part.is_empty() || part.contains('/'));
+        names.then(|| [tenant.to_owned(), format!("{cluster}/{namespace}")])
+    };
+    let second = |group: &[&str], named: [String; 2], rest: &[&str]| -> Vec<String> {
+        let owned = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        [owned(group), named.to_vec(), owned(rest)].concat()
+    };
+    let mut body = call.body.clone();
+    let path = match path[..] {
+        ["admin", "properties"] => vec!["admin".to_owned(), "v2".to_owned(), "tenants".to_owned()],
+        ["admin", "properties", tenant] => {
+            second(&["admin", "v2"], ["tenants".to_owned(), tenant.to_owned()], &[])
+        }
+        ["admin", "namespaces", tenant] => {
+            second(&["admin", "v2"], ["namespaces".to_owned(), tenant.to_owned()], &[])
+        }
+        ["admin", "namespaces", tenant, cluster, namespace] => {
+            if call.method == "PUT" && !body.is_empty() {
+                let bundles: Value = serde_json::from_slice(&body).unwrap_or_default();
+                body = json!({ "bundles": bundles }).to_string().into();
+            }
+            second(&["admin", "v2", "namespaces"], within(tenant, cluster, namespace)?, &[])
+        }
+        ["admin", "namespaces", tenant, cluster, namespace, "destinations"] => {
+            second(&["admin", "v2", "namespaces"], within(tenant, cluster, namespace)?, &["topics"])
+        }
+        ["admin", "namespaces", _, _, _, "topics"] => return None,
+        [
+            "admin",
+            group @ ("namespaces" | "persistent" | "non-persistent" | "schemas" | "resource-quotas"),
+            tenant,
+            cluster,
+            namespace,
+            ref rest @ ..,
+        ] => second(&["admin", "v2", group], within(tenant, cluster, namespace)?, rest),
+        ["admin", "brokers" | "broker-stats", ..] | ["admin", "clusters", _, ..] => {
+            let mut path = call.path.clone();
+            path.insert(1, "v2".to_owned());
+            path
+        }
+        ["lookup", "v2", "destination", domain, tenant, cluster, namespace, ref rest @ ..] => {
+            second(&["lookup", "v2", "topic", domain], within(tenant, cluster, namespace)?, rest)
+        }
+        _ => return None,
+    };
+    Some(Call { path, body, clustered: true, ..call.clone() })
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use super::older;
+use super::auto_update;
 use super::policies::{self, Typed};
 use super::route::Shape;
 use super::{Result, error};
@@ -425,7 +425,7 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
             out.insert(setting.field.to_owned(), value);
         }
     }
-    older::describe(policies, out);
+    auto_update::describe(policies, out);
     if policies.kept.contains_key("maxTopicsPerNamespace") {
         out.insert(
             "max_topics_per_namespace".to_owned(),
@@ -448,7 +448,7 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
 
 /// Takes over what is said of a namespace when it is made.
 pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: Now) -> Result<()> {
-    broker.set_policies(scope, |policies| older::take_over(body, policies), now)?;
+    broker.set_policies(scope, |policies| auto_update::take_over(body, policies), now)?;
     for setting in all().iter().filter(|setting| !setting.field.is_empty()) {
         let Some(value) = body.get(setting.field).filter(|value| !value.is_null()) else { continue };
         if setting.field == "backlog_quota_map" {

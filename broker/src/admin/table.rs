@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::route::Route;
 use super::{
-    access, brokers, clusters, namespaces, older, openapi, others, places, policies, quotas, schemas,
+    access, auto_update, brokers, clusters, namespaces, openapi, others, places, policies, quotas, schemas,
     subscriptions, topics, transactions,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn routes() -> &'static [Route] {
             subscriptions::routes(),
             schemas::routes(),
             policies::routes(),
-            older::routes(),
+            auto_update::routes(),
             transactions::routes(),
         ]
         .concat()
