@@ -432,6 +432,26 @@ async fn the_admin_api_answers() {
     serving.abort();
 }
 
+/// As brokers of a cluster are reached: each by a name of its own, all by the same ports.
+#[tokio::test]
+async fn another_broker_has_an_address_and_a_name_of_its_own() {
+    let config = ServerConfig {
+        admin_listen: Some(any_port()),
+        advertised_host: "one".to_owned(),
+        others: vec![([127, 0, 0, 2].into(), "two".to_owned())],
+        ..ServerConfig::default()
+    };
+    let server = Server::bind(config).await.unwrap();
+    let nodes = server.nodes();
+    assert!(nodes[0].service_url.starts_with("pulsar://one:"), "{nodes:?}");
+    assert!(nodes[1].service_url.starts_with("pulsar://two:"), "{nodes:?}");
+    let admin = nodes[1].admin_url.clone().unwrap().rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let serving = tokio::spawn(server.run(std::future::pending()));
+    let (status, all) = http(([127, 0, 0, 2], admin).into(), "GET /admin/v2/brokers/standalone").await;
+    assert!(status == 200 && all.contains("one:") && all.contains(&format!("two:{admin}")), "{all}");
+    serving.abort();
+}
+
 #[tokio::test]
 async fn a_connection_that_breaks_the_protocol_is_closed_and_others_live() {
     let server = Server::bind(ServerConfig::default()).await.unwrap();
