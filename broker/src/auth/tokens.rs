@@ -5,12 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::Value;
+use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
 
 use super::keys::KeyError;
 use crate::core::Identity;
 
-/// The shortest secret that HS256 allows, as Apache Pulsar sees to it.
-const MIN_SECRET: usize = 32;
+/// The shortest secrets that the algorithms allow, in bytes, as Apache Pulsar sees to it.
+const SECRETS: [(Algorithm, usize); 3] =
+    [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)];
+
+const PEM: &[u8] = b"-----BEGIN";
+
+const PRIVATE: &[u8] = b" PRIVATE KEY-----";
 
 /// The key that tokens are checked with.
 #[derive(Clone)]
@@ -26,27 +32,43 @@ impl std::fmt::Debug for TokenKey {
 }
 
 impl TokenKey {
-    /// A secret key: tokens are signed with HS256, HS384 or HS512.
+    /// A secret key: tokens are signed with HS256; with 384 bits also with HS384, with 512 with HS512.
     ///
     /// # Errors
-    /// It is shorter than 256 bits.
+    /// It is shorter than 256 bits, a PEM file, or a public key, which is no secret.
     pub fn secret(key: &[u8]) -> Result<Self, KeyError> {
-        if key.len() < MIN_SECRET {
+        if key.trim_ascii_start().starts_with(PEM) || Self::public(key).is_ok() {
+            return Err(KeyError(
+                "it is one key of a pair (or a certificate), not a secret key of random bytes".to_owned(),
+            ));
+        }
+        let fit = |(algorithm, least): (_, usize)| (key.len() >= least).then_some(algorithm);
+        let algorithms: Vec<Algorithm> = SECRETS.into_iter().filter_map(fit).collect();
+        if algorithms.is_empty() {
             let bits = key.len() * 8;
             return Err(KeyError(format!("the secret key has {bits} bits; 256 are the least for HS256")));
         }
-        Ok(Self::new(DecodingKey::from_secret(key), &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]))
+        Ok(Self::new(DecodingKey::from_secret(key), &algorithms))
     }
 
     /// A public key, as DER (what `pulsar tokens create-key-pair` writes) or PEM: tokens are signed with
     /// RS256 and its like by an RSA key, with ES256 or ES384 by one of an elliptic curve.
     ///
     /// # Errors
-    /// It is no such key.
+    /// It is no such key, or a private one.
     pub fn public(key: &[u8]) -> Result<Self, KeyError> {
-        let pem = match key.starts_with(b"-----BEGIN") {
+        let neither = || KeyError("it is no public key: neither of RSA nor of an elliptic curve".to_owned());
+        let pem = match key.trim_ascii_start().starts_with(PEM) {
+            true if key.windows(PRIVATE.len()).any(|part| part == PRIVATE) => {
+                return Err(KeyError(
+                    "it is a private key, which signs tokens; the public one of the pair checks them"
+                        .to_owned(),
+                ));
+            }
             true => key.to_vec(),
             false => {
+                // Parts of a private key would pass for a public one.
+                SubjectPublicKeyInfo::from_der(key).map_err(|_| neither())?;
                 let text = STANDARD.encode(key);
                 format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n").into_bytes()
             }
@@ -55,8 +77,7 @@ impl TokenKey {
             use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
             return Ok(Self::new(key, &[RS256, RS384, RS512, PS256, PS384, PS512]));
         }
-        let key = DecodingKey::from_ec_pem(&pem)
-            .map_err(|_| KeyError("the public key is neither of RSA nor of an elliptic curve".to_owned()))?;
+        let key = DecodingKey::from_ec_pem(&pem).map_err(|_| neither())?;
         Ok(Self::new(key, &[Algorithm::ES256, Algorithm::ES384]))
     }
 
@@ -74,14 +95,21 @@ impl TokenKey {
         let claims =
             decode::<Value>(token, &self.key, &self.validation).map_err(|error| why(error.kind()))?;
         let claims = claims.claims;
-        // Seconds, of which parts are allowed; beyond any number is for ever.
-        let time =
-            |name: &str| claims.get(name).and_then(Value::as_f64).map(|seconds| (seconds * 1000.0) as u64);
-        let expires_ms = time("exp");
+        // Seconds, of which parts are allowed, or a text of them; beyond any number is for ever.
+        let time = |name: &str| {
+            let seconds = match claims.get(name) {
+                None | Some(Value::Null) => return Ok(None),
+                Some(Value::String(text)) => text.parse::<i64>().ok().map(|seconds| seconds as f64),
+                Some(at) => at.as_f64(),
+            };
+            let ms = seconds.map(|seconds| Some((seconds * 1000.0) as u64));
+            ms.ok_or_else(|| format!("the token's {name} is not a time in seconds"))
+        };
+        let expires_ms = time("exp")?;
         if expires_ms.is_some_and(|at| at < wall_ms) {
             return Err("the token has expired".to_owned());
         }
-        if time("nbf").is_some_and(|at| at > wall_ms) {
+        if time("nbf")?.is_some_and(|at| at > wall_ms) {
             return Err("the token is not valid yet".to_owned());
         }
         match claims.get("sub").and_then(Value::as_str) {
@@ -120,10 +148,53 @@ mod tests {
 
     #[test]
     fn the_subject_is_the_role() {
-        let key = TokenKey::secret(SECRET).unwrap();
+        let secret = SECRET.repeat(2);
+        let key = TokenKey::secret(&secret).unwrap();
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-            let token = signed(algorithm, SECRET, json!({ "sub": "joe" }));
+            let token = signed(algorithm, &secret, json!({ "sub": "joe" }));
             assert_eq!(key.identify(&token, NOW), Ok(Identity { role: "joe".to_owned(), expires_ms: None }));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_as_long_as_the_algorithm_wants() {
+        let secret = SECRET.repeat(2);
+        for (algorithm, bits) in [(Algorithm::HS256, 256), (Algorithm::HS384, 384), (Algorithm::HS512, 512)] {
+            for length in [32, 47, 48, 63, 64] {
+                let secret = &secret[..length];
+                let token = signed(algorithm, secret, json!({ "sub": "joe" }));
+                let taken = TokenKey::secret(secret).unwrap().identify(&token, NOW);
+                assert_eq!(taken.is_ok(), length * 8 >= bits, "{algorithm:?} {length}: {taken:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused() {
+        let key = TokenKey::secret(SECRET).unwrap();
+        for bad in [json!("x"), json!(""), json!(true), json!([1]), json!({})] {
+            for name in ["exp", "nbf"] {
+                let token = signed(Algorithm::HS256, SECRET, json!({ "sub": "joe", name: bad }));
+                assert!(key.identify(&token, NOW).is_err(), "{name} {bad}");
+            }
+        }
+        let token = signed(Algorithm::HS256, SECRET, json!({ "sub": "joe", "exp": "1700000001" }));
+        assert_eq!(key.identify(&token, NOW).unwrap().expires_ms, Some(NOW + 1000));
+        let token = signed(Algorithm::HS256, SECRET, json!({ "sub": "joe", "exp": null }));
+        assert_eq!(key.identify(&token, NOW).unwrap().expires_ms, None);
+    }
+
+    #[test]
+    fn the_wrong_key_of_a_pair_is_told_at_once() {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let error = |key: Result<TokenKey, KeyError>| key.unwrap_err().0;
+        assert!(error(TokenKey::public(pair.serialize_pem().as_bytes())).contains("private key"));
+        assert!(TokenKey::public(&pair.serialize_der()).is_err());
+        let spki = pair.public_key_pem();
+        let lines = spki.lines().filter(|line| !line.starts_with("-----"));
+        let der = STANDARD.decode(lines.collect::<String>()).unwrap();
+        for key in [spki.as_bytes(), pair.serialize_pem().as_bytes(), &der] {
+            assert!(error(TokenKey::secret(key)).contains("one key of a pair"));
         }
     }
 
