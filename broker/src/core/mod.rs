@@ -69,7 +69,7 @@ pub use connection::ConnId;
 pub use draining::DrainingHash;
 pub use error::DisconnectReason;
 pub use expiring::Expired;
-pub use keeping::{Kept, Unreadable};
+pub use keeping::{FORMAT, Kept, Unreadable};
 pub use measuring::Rates;
 pub use notes::Note;
 pub use peeking::{Backlog, Peeked};

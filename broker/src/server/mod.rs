@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::core::{Broker, BrokerConfig, Node, Now};
 use engine::{Engine, Handle, wall_ms};
 use listeners::Listeners;
+pub use store::DataError;
 use store::Store;
 
 /// Events that may wait for the engine.
@@ -142,7 +143,8 @@ impl Server {
     /// Binds all ports, so that they are known and connections can come.
     ///
     /// # Errors
-    /// A port is taken, certificate or key cannot be read, or what was kept cannot be.
+    /// A port is taken, certificate or key cannot be read, or what was kept cannot be: a [`DataError`] is
+    /// inside then.
     pub async fn bind(config: ServerConfig) -> io::Result<Self> {
         let acceptor = match &config.tls {
             None => None,
@@ -170,7 +172,7 @@ impl Server {
             Some(data) => {
                 let store = Store::open(&data.folder, data.sync)?;
                 let now = Now::new(Duration::ZERO, wall_ms());
-                let broker = Broker::restored(broker, store.read()?, now).map_err(io::Error::other)?;
+                let broker = store.read(|kept| Broker::restored(broker, kept, now))?;
                 (broker, Some(store))
             }
         };

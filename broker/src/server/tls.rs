@@ -19,6 +19,9 @@ pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>
         io::Error::new(io::ErrorKind::InvalidInput, format!("{what}: {error}"))
     };
     let certs = certificates(cert_pem).map_err(|error| bad("the TLS certificate cannot be read", &error))?;
+    if certs.is_empty() {
+        return Err(bad("the TLS certificate cannot be read", &"no certificate is in it"));
+    }
     let key =
         PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| bad("the TLS key cannot be read", &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

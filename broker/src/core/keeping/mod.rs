@@ -22,6 +22,9 @@ use super::time::Now;
 use super::topic::TopicKey;
 use super::transactions;
 
+/// The version of all that is kept. It goes up when what was kept before cannot be read any more.
+pub const FORMAT: u32 = 1;
+
 /// A change of what is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
@@ -40,7 +43,7 @@ pub struct Unreadable {
 
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "what was kept is damaged, at the key {:02x?}", self.key)
+        write!(f, "what is at the key {:02x?} cannot be read: it is damaged", self.key)
     }
 }
 
@@ -107,8 +110,12 @@ impl Broker {
                 return Err(Unreadable { key });
             }
         }
-        // All of that is kept.
+        // All of that is kept. Messages are not made ready for that again, as they may fill half the memory.
         for key in broker.topics.keys_where(|_| true) {
+            if let Some(topic) = broker.topics.untouched(key) {
+                topic.kept.entries = (topic.log.first(), topic.log.end());
+                topic.kept.compacted = topic.compacted.as_ref().map_or(0, |it| it.generation());
+            }
             write::topic(&mut broker, key, &mut Vec::new());
         }
         broker.topics.touched = Some(Touched::default());
