@@ -207,6 +207,49 @@ fn what_is_kept_is_there_again() {
 }
 
 #[test]
+fn what_cannot_be_read_again_is_told_in_a_sentence() {
+    let folder = Scratch::folder("damaged");
+    let file = folder.0.join("pulsewire-broker.redb");
+    let mut first = broker(&["--data", folder.path()]);
+    run(&["produce", "t", "m", "--url", &first.said("broker")]).quiet_success();
+    let again = || run(&[&FREE[..], &["--data", folder.path()]].concat());
+    let second = again().failed(1, &["in use by another broker", folder.path()]);
+    assert!(!second.stderr.contains(".."), "{}", second.stderr);
+    first.signal(Signal::KILL);
+    first.end();
+    for part in [2, 0] {
+        let bytes = std::fs::read(&file).expect("a file");
+        std::fs::write(&file, &bytes[..bytes.len() / 4 * part]).expect("a file");
+        let ran = again().failed(1, &["is damaged", "begins anew", folder.path()]);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    }
+    let none = ["--data", "/proc/nope"];
+    run(&[&FREE[..], &none].concat()).failed(1, &["/proc/nope cannot be used: "]);
+}
+
+/// What is kept is not in memory twice, neither while it comes in nor when it is read again.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_restart_takes_little_more_than_what_is_kept() {
+    let folder = Scratch::folder("large");
+    for fill in [true, false] {
+        let mut broker = broker(&["--data", folder.path(), "--memory", "128"]);
+        let url = broker.said("broker");
+        if fill {
+            let load = ["--topic", "t", "--messages", "5000", "--size", "20000", "--url", &url];
+            assert_eq!(run(&[&["perf", "produce"], &load[..]].concat()).code, Some(0));
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", broker.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        // 100 MB of messages.
+        assert!((100_000..190_000).contains(&peak), "{peak} kB");
+        broker.signal(Signal::KILL);
+        broker.end();
+    }
+}
+
+#[test]
 fn topics_are_made_as_it_is_told() {
     let mut strict = broker(&["--no-auto-create"]);
     let url = strict.said("broker");
@@ -226,6 +269,28 @@ fn the_host_that_clients_are_told() {
     let mut broker = broker(&["--advertise", "broker.example", "--listen", "127.0.0.1"]);
     assert!(broker.said("admin").starts_with("http://broker.example:"));
     assert!(broker.said("broker").starts_with("pulsar://broker.example:"));
+    for (listen, host) in [("::1", "[::1]"), ("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "localhost")] {
+        if TcpListener::bind((listen, 0)).is_ok() {
+            let mut broker = self::broker(&["--listen", listen]);
+            assert!(broker.said("broker").starts_with(&format!("pulsar://{host}:")), "{listen}");
+        }
+    }
+}
+
+#[test]
+fn help_says_how_it_logs_and_leaves_lines_whole() {
+    let help = run(&["broker", "--help"]).text();
+    for word in ["RUST_LOG=debug", "PULSEWIRE_LOG=json", "0.0.0.0"] {
+        assert!(help.contains(word), "{word}");
+    }
+    let end = help.find("It is a development broker").expect("the closing text");
+    // Lines end where the width of 100 breaks them, and nowhere else.
+    for paragraph in help[end..].split("\n\n") {
+        for (line, next) in paragraph.lines().zip(paragraph.lines().skip(1)) {
+            let word = next.split(' ').next().unwrap_or_default();
+            assert!(line.len() + 1 + word.len() > 100, "{line:?} {next:?}");
+        }
+    }
 }
 
 #[test]
@@ -287,6 +352,13 @@ fn all_that_is_wrong_is_said_at_once() {
     wrong(&["--tls-admin-port", "0"], &["--tls-port: it is missing", "--tls-cert: it is missing"]);
     let no = ["--tls-port", "0", "--tls-cert", "no such file", "--tls-key", "nor this"];
     wrong(&no, &["2 things are wrong", "cannot read no such file", "cannot read nor this"]);
+    let tls = ["--tls-port", "0", "--tls-cert", short.path(), "--tls-key", cert.path()];
+    let certificate = format!("--tls-cert: no certificate in {}", short.path());
+    wrong(&tls, &[&certificate, &format!("--tls-key: no private key in {}", cert.path())]);
+    let pair = Scratch::new("pair.pem", made.signing_key.serialize_pem().as_bytes());
+    let public = Scratch::new("pair-public.pem", made.signing_key.public_key_pem().as_bytes());
+    wrong(&["--auth-token-public-key", pair.path()], &["--auth-token-public-key: it is a private key"]);
+    wrong(&["--auth-token-secret-key", public.path()], &["--auth-token-secret-key: it is one key of a pair"]);
     wrong(&["--superuser", "admin"], &["--superuser: nobody has a role"]);
     wrong(&["--anonymous-role", "nobody"], &["--anonymous-role: all are anonymous"]);
     wrong(&["--auth-token-secret-key", "no/such.key"], &["no such file"]);

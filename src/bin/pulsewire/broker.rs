@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +26,18 @@ Examples:
   pulsewire broker --auth-token-secret-key secret.key --superuser admin
   pulsewire broker --data ./data --sync
 
-It is a development broker for one machine: it keeps everything in memory unless --data is given, and lets
+It is a development broker for one machine: it keeps everything in memory unless --data is given, and lets \
 everybody in unless --auth-... is. Whoever outgrows it runs Apache Pulsar and changes the service URL.
-When it listens it prints its addresses on stdout, the one for pulsar:// last. All that is wrong with the
-configuration is told at once, with exit code 2, before it listens. SIGINT and SIGTERM end it with 0.";
+
+When it listens it prints its addresses on stdout, the one for pulsar:// last. All that is wrong with the \
+configuration is told at once, with exit code 2, before it listens. SIGINT and SIGTERM end it with 0.
+
+It logs to stderr, at the level info: RUST_LOG=warn says less, RUST_LOG=debug more, and PULSEWIRE_LOG=json makes \
+each line an object.";
+
+/// What is in PEM files, and the end of the line before it.
+const CERTIFICATE: (&str, &[u8]) = ("certificate", b"BEGIN CERTIFICATE-----");
+const PRIVATE_KEY: (&str, &[u8]) = ("private key", b"PRIVATE KEY-----");
 
 /// Ways to show who one is.
 const WAYS: &str = "--auth-token-secret-key, --auth-token-public-key, --auth-basic or --auth-tls";
@@ -86,8 +94,8 @@ pub(crate) struct Arguments {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     listen: IpAddr,
-    /// The host that clients are told to use. Default: localhost, or the address of --listen where that
-    /// is no loopback one
+    /// The host that clients are told to use, as they reach it. Default: the address of --listen, or localhost
+    /// where that is 127.0.0.1 or all addresses (0.0.0.0, ::)
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
     /// Play so many brokers, each with ports of its own (the numbers that follow, or free ones): topics are
@@ -98,7 +106,8 @@ pub(crate) struct Arguments {
     /// may be given several times
     #[arg(long = "also-at", value_name = "ADDR=HOST", value_parser = another)]
     also_at: Vec<(IpAddr, String)>,
-    /// Keep topics, subscriptions, schemas and settings in this folder. Without it they end with the broker
+    /// Keep a copy of what is in memory (topics with their messages, subscriptions, schemas, settings) in this
+    /// folder. Without it all ends with the broker
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Answer only when the disk has it: what was answered survives the end of the machine too
@@ -119,7 +128,8 @@ pub(crate) struct Arguments {
     /// Bytes of the largest message that is taken, as clients are told
     #[arg(long, value_name = "BYTES", default_value_t = 5 << 20)]
     max_message_size: u32,
-    /// Mebibytes of messages held in memory; then consumed ones go, and producers are refused
+    /// Mebibytes of messages held in memory, with or without --data; then consumed ones go, and producers are
+    /// refused
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: usize,
     /// How often clients that are silent are asked whether they are there; twice in vain, and they are cut
@@ -155,7 +165,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
 fn host(advertised: Option<&str>, listen: IpAddr) -> String {
     match (advertised, listen) {
         (Some(host), _) => host.to_owned(),
-        (None, listen) if listen.is_loopback() || listen.is_unspecified() => "localhost".to_owned(),
+        (None, listen) if listen.is_unspecified() => "localhost".to_owned(),
+        (None, IpAddr::V4(Ipv4Addr::LOCALHOST)) => "localhost".to_owned(),
         (None, IpAddr::V4(listen)) => listen.to_string(),
         (None, IpAddr::V6(listen)) => format!("[{listen}]"),
     }
@@ -257,16 +268,16 @@ impl Arguments {
         let before = wrong.len();
         let wanted = self.tls_port.is_some() || self.tls_admin_port.is_some();
         let files = [
-            ("--tls-cert", &self.tls_cert, wanted),
-            ("--tls-key", &self.tls_key, wanted),
-            ("--tls-ca", &self.tls_ca, false),
+            ("--tls-cert", &self.tls_cert, wanted, CERTIFICATE),
+            ("--tls-key", &self.tls_key, wanted, PRIVATE_KEY),
+            ("--tls-ca", &self.tls_ca, false, CERTIFICATE),
         ];
-        let [cert_pem, key_pem, ca] = files.map(|(flag, file, needed)| match file {
+        let [cert_pem, key_pem, ca] = files.map(|(flag, file, needed, what)| match file {
             Some(_) if !wanted => {
                 wrong.push(format!("{flag}: it is for nothing without --tls-port"));
                 None
             }
-            Some(file) => read(flag, file, wrong),
+            Some(file) => read_pem(flag, file, what, wrong),
             None if needed => {
                 wrong.push(format!("{flag}: it is missing, beside --tls-port"));
                 None
@@ -340,9 +351,20 @@ impl Arguments {
     }
 }
 
-fn read(flag: &str, file: &Path, wrong: &mut Vec<String>) -> Option<Vec<u8>> {
-    let read = std::fs::read(file);
-    read.map_err(|error| wrong.push(format!("{flag}: cannot read {}: {error}", file.display()))).ok()
+/// The bytes of a PEM file with such a thing in it.
+fn read_pem(
+    flag: &str,
+    file: &Path,
+    (what, mark): (&str, &[u8]),
+    wrong: &mut Vec<String>,
+) -> Option<Vec<u8>> {
+    let name = file.display();
+    match std::fs::read(file) {
+        Ok(bytes) if bytes.windows(mark.len()).any(|part| part == mark) => return Some(bytes),
+        Ok(_) => wrong.push(format!("{flag}: no {what} in {name} (PEM)")),
+        Err(error) => wrong.push(format!("{flag}: cannot read {name}: {error}")),
+    }
+    None
 }
 
 /// Binds a broker, and says what cannot be had.
