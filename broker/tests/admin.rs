@@ -253,6 +253,25 @@ fn prometheus_is_told_of_every_topic() {
     assert_eq!(call(&at, "GET", "/metrics/", "").body, told.body);
     let line = r#"pulsar_msg_backlog{cluster="standalone",namespace="public/default",topic="persistent://public/default/t\"t"} 0"#;
     assert!(told.body.lines().any(|told| told == line), "{}", told.body);
+    let sub = "/admin/v2/persistent/public/default/t%22t/subscription/s";
+    assert_eq!(call(&at, "PUT", sub, "").status, 204);
+    let told = call(&at, "GET", "/metrics", "").body;
+    let topic = r#"cluster="standalone",namespace="public/default",topic="persistent://public/default/t\"t""#;
+    for line in [
+        format!(r#"pulsar_subscription_back_log{{{topic},subscription="s"}} 0"#),
+        format!(r#"pulsar_subscription_consumers_count{{{topic},subscription="s"}} 0"#),
+        format!(r#"pulsar_out_messages_total{{{topic},subscription="s"}} 0"#),
+        format!("pulsar_subscriptions_count{{{topic}}} 1"),
+        format!("pulsar_consumers_count{{{topic}}} 0"),
+        format!("pulsar_rate_in{{{topic}}} 0"),
+        r#"pulsar_topics_count{cluster="standalone",namespace="public/default"} 1"#.to_owned(),
+        r#"pulsar_broker_topics_count{cluster="standalone"} 1"#.to_owned(),
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line}\n{told}");
+    }
+    let list = call(&at, "GET", "/admin/v2/broker-stats/metrics", "").json();
+    assert_eq!(list[0]["dimensions"]["namespace"], "public/default");
+    assert_eq!(list[0]["metrics"]["brk_no_of_subscriptions"], 1);
     let topics = call(&at, "GET", "/admin/v2/broker-stats/topics", "").json();
     let bundles: Vec<&Value> = topics["public/default"].as_object().unwrap().values().collect();
     let found = &bundles[0]["persistent"]["persistent://public/default/t\"t"]["msgInCounter"];

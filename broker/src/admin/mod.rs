@@ -9,6 +9,7 @@ mod brokers;
 mod checks;
 mod clusters;
 mod dynamic;
+mod metrics;
 mod namespaces;
 mod older;
 mod openapi;

@@ -48,6 +48,7 @@ const EFFECTIVE: &[&str] = &[
     "maxConsumersPerSubscription",
     "maxTopicsPerNamespace",
     "publishRate",
+    "subscribeRate",
     "subscriptionAuthMode",
     "subscriptionDispatchRate",
     "subscriptionExpirationTime",

@@ -46,6 +46,9 @@ pub struct BrokerConfig {
     pub failover_delay: Duration,
     /// How often messages that are too old and backlogs that are too large are looked for.
     pub upkeep_interval: Duration,
+    /// Messages are passed over as soon as they are too old. Else those of a subscription with consumers that
+    /// is nearly done only once they are older by half, as Apache Pulsar has it.
+    pub prompt_expiry: bool,
     /// Bytes of entries held in memory. Beyond it, consumed entries go first; then sends fail.
     pub max_stored_bytes: usize,
     /// Bytes of entries that a topic keeps after all its subscriptions have acknowledged them, for those who
@@ -90,6 +93,7 @@ impl Default for BrokerConfig {
             liveness_timeout: Duration::from_secs(5),
             failover_delay: Duration::from_secs(1),
             upkeep_interval: Duration::from_secs(60),
+            prompt_expiry: false,
             max_stored_bytes: 1 << 30,
             max_consumed_bytes: 8 << 20,
             connection_window: 1 << 20,

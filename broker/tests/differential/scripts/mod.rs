@@ -7,9 +7,11 @@ mod ending;
 mod guarded;
 mod limits;
 mod older;
+mod pending;
 mod places;
 mod producers;
 mod schemas;
+mod settings;
 mod topics;
 mod transactions;
 
