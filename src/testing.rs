@@ -249,8 +249,7 @@ impl TestBroker {
     }
 
     /// Sets after what time the subscriptions of a topic pass over a message: whole seconds, rounded up;
-    /// zero is never. It is looked for once in a second, so advance a second more; as at Pulsar, a subscription that
-    /// has consumers and less than a thousand messages waits until the oldest one is older by half.
+    /// zero is never. It is looked for once in a second, so advance a second more.
     ///
     /// # Errors
     /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.

@@ -116,7 +116,7 @@ pub(crate) async fn n09_the_clock_of_the_test_broker_is_put_forward(_: Env) -> O
     broker.advance(Duration::from_secs(50));
     producer.send("new").await.map_err(text)?;
     same("the backlog", backlog(&broker)?, 1)?;
-    broker.advance(Duration::from_secs(90));
+    broker.advance(Duration::from_secs(61));
     same("the backlog, later", backlog(&broker)?, 0)?;
     // However far: nobody is taken for dead.
     broker.advance(Duration::MAX);

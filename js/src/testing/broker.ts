@@ -278,8 +278,7 @@ export class TestBroker {
 
   /**
    * Sets after what time the subscriptions of a topic pass over a message, in milliseconds, rounded up to seconds; 0 is
-   * never. It is looked for once in a second, so {@link advance} a second more; as at Pulsar, a subscription that has consumers and
-   * less than a thousand messages waits until the oldest one is older by half.
+   * never. It is looked for once in a second, so {@link advance} a second more.
    *
    * @throws PulsarError with code `InvalidArgument`, `InvalidTopicName` or `TopicNotFound`.
    */
