@@ -136,7 +136,7 @@ impl Subscription {
             txns: None,
             delayed: BTreeSet::new(),
             timer: None,
-            selector: Selector::new(None),
+            selector: Selector::new(None, false),
             out_of_order: false,
             holders: BTreeMap::new(),
             draining: Draining::new(),
@@ -180,13 +180,15 @@ impl Subscription {
     ) -> Result<ConsumerKey, Refusal> {
         if self.consumers.is_empty() {
             self.kind = kind;
-            self.selector = Selector::new(key_shared);
+            self.selector = Selector::new(key_shared, consumer.halves);
             self.out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
             self.rewind();
         } else if kind != self.kind {
             return Err(different("type", type_name(self.kind), type_name(kind)));
-        } else if kind == SubType::KEY_SHARED && self.selector.mode() != Selector::new(key_shared).mode() {
-            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared).mode());
+        } else if kind == SubType::KEY_SHARED
+            && self.selector.mode() != Selector::new(key_shared, false).mode()
+        {
+            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared, false).mode());
             return Err(different("key_shared mode", here, theirs));
         } else if kind == SubType::EXCLUSIVE {
             let message = "Exclusive consumer is already connected";
@@ -462,6 +464,8 @@ pub(super) struct NewConsumer {
     pub(super) metadata: Vec<KeyValue>,
     pub(super) read_compacted: bool,
     pub(super) takes_any_schema: bool,
+    /// Hashes of keys are divided by halves.
+    pub(super) halves: bool,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.
