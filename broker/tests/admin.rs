@@ -337,13 +337,18 @@ fn calls_as_other_clients_make_them() {
         all.contains(r#""subscription_auth_roles":{"s":["b"]}"#) && all.contains(r#"{"joe":["produce"]}"#),
         "{all}"
     );
+    assert_eq!(ask("PUT", &format!("{place}/offloadThresholdInSeconds"), json, "60"), (200, String::new()));
     for (method, setting, body, heard) in [
         ("POST", "backlogQuota", r#"{"limit":"1024","policy":"producer_request_hold"}"#, ""),
-        ("PUT", "offloadThresholdInSeconds", "60", ""),
         ("PUT", "offloadThresholdInSeconds", "-60", "Invalid value for offloadThresholdInSecond"),
         ("POST", "subscriptionExpirationTime", "-1", "Invalid value for subscription expiration time"),
         ("POST", "messageTTL", "-1", "Invalid value for message TTL"),
-        ("POST", "offloadPolicies", r#"{"managedLedgerOffloadDriver":"aws-s3"}"#, ""),
+        (
+            "POST",
+            "offloadPolicies",
+            r#"{"managedLedgerOffloadDriver":"aws-s3","managedLedgerOffloadBucket":"b"}"#,
+            "",
+        ),
         ("POST", "persistence/bookieAffinity", r#"{"bookkeeperAffinityGroupPrimary":"a"}"#, ""),
         ("POST", "replication", r#"["nowhere"]"#, "Invalid cluster id: nowhere"),
         ("POST", "0x00000000_0x40000000/clearBacklog", "", ""),

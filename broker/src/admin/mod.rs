@@ -6,6 +6,7 @@
 mod access;
 mod auto_update;
 mod brokers;
+mod checks;
 mod clusters;
 mod dynamic;
 mod metrics;

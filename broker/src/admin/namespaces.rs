@@ -77,6 +77,44 @@ pub(super) fn routes() -> Vec<Route> {
         at("PUT", "/unload", "Sends all clients of a namespace back to look their topics up.", unload)
             .asks(DESTINATION),
         at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", unload).asks(DESTINATION),
+        at(
+            "DELETE",
+            "/{bundle}",
+            "Lets go of a bundle without topics: nobody has it then.",
+            |ask, broker, _| {
+                let (name, bundle) = (ask.namespace()?, ask.part("bundle"));
+                broker.namespace(&name).map_err(|_| error(404, "Namespace does not exist"))?;
+                broker.has_bundle(&name, bundle)?;
+                let mut topics =
+                    [true, false].into_iter().flat_map(|kind| listed(ask.call, bundle, &name, kind, broker));
+                match topics.next() {
+                    None => {
+                        let what = format!("Failed to find ownership for ServiceUnit:{name}/{bundle}");
+                        Err(error(412, what))
+                    }
+                    Some(_) => Err(error(409, "Cannot delete non empty bundle")),
+                }
+            },
+        ),
+        route(
+            "GET",
+            "namespaces/{cluster}/antiAffinity/{group}",
+            GROUP,
+            "Namespaces of a tenant that are in a group.",
+            |ask, broker, _| {
+                let tenant =
+                    ask.call.query("tenant").ok_or_else(|| error(400, "Tenant should not be null"))?;
+                let group = ask.part("group");
+                let within = |name: &String| {
+                    let kept =
+                        broker.namespace(name).map(|p| settings::kept(&p, "antiAffinity", Value::Null));
+                    kept.is_ok_and(|kept| kept.as_str().is_some_and(|it| it.trim_matches('"') == group))
+                };
+                Ok(Answer::Json(broker.namespaces(tenant).into_iter().filter(within).collect()))
+            },
+        )
+        .asks(&[("tenant", Shape::Text, "Whose namespaces.")])
+        .gives(Shape::Texts),
         at("PUT", "/{bundle}/split", "Splits a bundle in two halves.", split).takes(Shape::Object).asks(&[
             ("unload", Shape::Boolean, "Send its clients away."),
             ("splitAlgorithmName", Shape::Text, "Bundles are split in two halves by any."),
@@ -338,10 +376,12 @@ fn bundles(broker: &Broker, name: &str) -> Value {
 /// All that is said of a namespace.
 fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     let cluster = &broker.config().cluster;
+    let of_topics: Map<String, Value> =
+        broker.topic_grants(name).into_iter().map(|(topic, grants)| (topic, access::roles(grants))).collect();
     let mut all = json!({
         "auth_policies": {
             "namespace_auth": access::roles(broker.grants(name)),
-            "destination_auth": {},
+            "destination_auth": of_topics,
             "subscription_auth_roles": broker.subscription_grants(name),
         },
         "bundles": bundles(broker, name),

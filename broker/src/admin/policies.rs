@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::checks;
 use super::route::{Parameter, Route, Shape, route};
 use super::settings::{self, Kind, Setting, Unset, truth, whole};
 use super::{Answer, Ask, Result, error};
@@ -547,29 +548,16 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     }
     setting.write(&mut policies, &value)?;
     if setting.of_namespaces.as_ref().is_some_and(|place| place.name == "persistence") {
-        quorums(&setting.read(&policies))?;
+        checks::quorums(&setting.read(&policies))?;
+    }
+    if setting.field == "offload_policies" {
+        checks::can_offload(&setting.read(&policies))?;
     }
     fits(&policies, of_topic)?;
     broker.set_policies(&scope, |old| *old = policies, now)?;
-    let as_text = !of_topic && setting.field == "replication_clusters";
+    let as_text =
+        !of_topic && ["replication_clusters", "offload_threshold_in_seconds"].contains(&setting.field);
     Ok(if as_text { Answer::Empty } else { Answer::Nothing })
-}
-
-/// No more acknowledge than write, no more write than there are.
-fn quorums(said: &Value) -> Result<()> {
-    if said.is_null() {
-        return Err(error(400, "persistence policies should not be null"));
-    }
-    let [all, write, ack] = ["Ensemble", "WriteQuorum", "AckQuorum"].map(|name| {
-        let count = said[format!("bookkeeper{name}")].as_i64().unwrap_or_default();
-        let wrong = || error(400, format!("Bookkeeper-{name} must be <= 5 and > 0."));
-        (1..=5).contains(&count).then_some(count).ok_or_else(wrong)
-    });
-    let (all, write, ack) = (all?, write?, ack?);
-    if all >= write && write >= ack {
-        return Ok(());
-    }
-    Err(error(400, format!("Bookkeeper Ensemble ({all}) >= WriteQuorum ({write}) >= AckQuorum ({ack})")))
 }
 
 /// What is retained must be more than what may wait.

@@ -276,10 +276,10 @@ pub(super) fn all() -> &'static [Setting] {
         }
         let rate = || {
             Kind::Fields(json!({
-                "dispatchThrottlingRateInMsg": -1,
-                "dispatchThrottlingRateInByte": -1,
+                "dispatchThrottlingRateInMsg": 0,
+                "dispatchThrottlingRateInByte": 0,
                 "relativeToPublishRate": false,
-                "ratePeriodInSecond": 1,
+                "ratePeriodInSecond": 0,
             }))
         };
         let value = |value: Value| move |place: &mut Place| place.unset = Unset::Value(value.clone());
@@ -427,8 +427,15 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
         }
     }
     auto_update::describe(policies, out);
+    if policies.kept.contains_key("maxTopicsPerNamespace") {
+        out.insert(
+            "max_topics_per_namespace".to_owned(),
+            kept(policies, "maxTopicsPerNamespace", Value::Null),
+        );
+    }
     for (name, field) in [
         ("dispatchRate", "topicDispatchRate"),
+        ("dispatchRate", "clusterDispatchRate"),
         ("subscriptionDispatchRate", "subscriptionDispatchRate"),
         ("replicatorDispatchRate", "replicatorDispatchRate"),
         ("subscribeRate", "clusterSubscribeRate"),

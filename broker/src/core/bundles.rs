@@ -291,6 +291,14 @@ impl Broker {
         Ok(())
     }
 
+    /// Whether a namespace has a bundle of that range.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn has_bundle(&self, namespace: &str, range: &str) -> Result<(), AdminError> {
+        find_range(namespace, range, &self.bundles(namespace)).map(drop)
+    }
+
     /// Splits a bundle of a namespace in two halves, which the same broker serves; with `unload` the
     /// clients of both are sent away and come back.
     ///

@@ -60,6 +60,8 @@ pub struct BrokerConfig {
     pub max_unacked_per_consumer: u64,
     /// Messages that all consumers of a shared subscription may hold unacknowledged.
     pub max_unacked_per_subscription: u64,
+    /// Whether there are transactions.
+    pub transactions: bool,
     /// Transaction coordinators: what clients find as partitions of the topic by which they look
     /// for them.
     pub transaction_coordinators: u32,
@@ -97,6 +99,7 @@ impl Default for BrokerConfig {
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,
+            transactions: true,
             transaction_coordinators: 16,
             max_transactions: 100_000,
             max_topics: 100_000,

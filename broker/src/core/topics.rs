@@ -64,6 +64,7 @@ impl Topics {
     pub(super) fn new() -> Self {
         let mut topics = Self::default();
         topics.ensure_namespace("public/default");
+        topics.ensure_namespace("pulsar/system");
         topics
     }
 

@@ -223,3 +223,17 @@ fn half_an_id_is_none() {
     assert_eq!(acked(&mut w, c, half), None);
     assert_eq!(w.broker.stats(&name()).unwrap().subscriptions[0].backlog, 0);
 }
+
+#[test]
+fn a_broker_without_transactions_says_so() {
+    let mut w = World::with(BrokerConfig { transactions: false, ..BrokerConfig::default() });
+    let c = w.client();
+    let attach = CommandTcClientConnectRequest { request_id: 1, tc_id: 0, ..Default::default() };
+    for command in [Command::from(attach), new_txn(MINUTE).into(), with_topic((0, 0), TOPIC).into()] {
+        let heard = w.ask(c, command);
+        assert!(matches!(heard, Command::Error(_)), "{heard:?}");
+        let told = (ServerError::NOT_ALLOWED_ERROR, "Transactions are not enabled".to_owned());
+        assert_eq!(refusal(heard), told);
+    }
+    w.produce(c, 1, TOPIC);
+}
