@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, error, topics};
 use crate::core::names::TopicName;
 use crate::core::{Broker, RegisteredSchema};
 
@@ -75,7 +75,7 @@ fn none() -> crate::core::AdminError {
 
 fn topic(ask: &Ask<'_>, broker: &Broker) -> Result<TopicName> {
     let name = ask.topic()?;
-    broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    topics::has_namespace(&name, broker)?;
     Ok(name)
 }
 

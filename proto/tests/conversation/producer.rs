@@ -671,14 +671,14 @@ fn p01_a_producer_comes_back_when_there_is_room_again() {
     let waiting = talk.send(id, b"x");
     talk.cut(conn);
     let full = ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION;
-    let mut conn = talk.come_back();
+    let conn = talk.come_back();
     for again in [Some(waiting), None] {
         let open = hear!(talk, conn, Producer);
         talk.say(conn, failure(open.request_id, full));
         assert_eq!(talk.outcome(), again.map(|token| (token, Err(ErrorKind::Broker(full)))));
         assert!(talk.event().is_none(), "it has not ended");
-        talk.cut(conn);
-        conn = talk.come_back();
+        talk.pass(secs(1));
+        talk.locate_again(conn);
     }
     let later = talk.send(id, b"y");
     let open = hear!(talk, conn, Producer);
