@@ -3,9 +3,13 @@
 //! `table` lists what is served; the description at `/openapi.json` is made of the same list. Whoever
 //! has HTTP hands [`Call`]s in and sends [`Response`]s.
 
+mod absent;
 mod access;
 mod brokers;
+mod checks;
+mod guards;
 mod namespaces;
+mod older;
 mod openapi;
 mod others;
 mod places;
@@ -30,6 +34,11 @@ type Result<T> = std::result::Result<T, AdminError>;
 
 fn error(status: u16, reason: impl Into<String>) -> AdminError {
     AdminError { status, reason: reason.into() }
+}
+
+/// What the real broker did not expect.
+fn unexpected(message: &str) -> AdminError {
+    error(500, format!("\n --- An unexpected error occurred in the server ---\n\nMessage: {message}"))
 }
 
 /// A call: what was asked, cut into its parts.
@@ -196,7 +205,11 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
             if route.body.is_json() && !takes(call, route.body) {
                 error(415, "The body must be application/json").into()
             } else {
-                answer((route.run)(&Ask { call, found }, broker, now))
+                let ask = Ask { call, found };
+                answer(match guards::refused(&route.path, &ask, broker) {
+                    Some(refused) => Err(refused),
+                    None => (route.run)(&ask, broker, now),
+                })
             }
         }
         (None, "OPTIONS") if !allowed.is_empty() => answer(Ok(Answer::Text(allowed.join(", ")))),

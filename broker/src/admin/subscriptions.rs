@@ -28,7 +28,13 @@ pub(super) fn routes() -> Vec<Route> {
             .asks(&[("replicated", Shape::Boolean, "Only remembered.")]),
         of("DELETE", "", "Deletes a subscription.", |ask, broker, now| {
             let force = ask.call.flag("force");
-            broker.delete_subscription(&ask.topic()?, ask.part("subscription"), force, now)?;
+            let name = ask.topic()?;
+            let has_parts = broker.partitions(&name) > 0;
+            let missing = |why: AdminError| match why.status == 404 && has_parts {
+                true => error(404, "Subscription not found"),
+                false => why,
+            };
+            broker.delete_subscription(&name, ask.part("subscription"), force, now).map_err(missing)?;
             Ok(Answer::Nothing)
         })
         .asks(&[("force", Shape::Boolean, "Also when it has consumers.")]),
@@ -104,8 +110,15 @@ pub(super) fn routes() -> Vec<Route> {
         .gives(Shape::Bytes),
         of("GET", "/replicatedSubscriptionStatus", "Whether it is replicated.", |ask, broker, _| {
             let name = ask.topic()?;
-            let on = broker.is_replicated(&name, ask.part("subscription"))?;
-            Ok(Answer::Json(json!({ name.to_string(): on })))
+            let parts = match broker.partitions(&name) {
+                0 => vec![name],
+                count => (0..count).map(|index| name.with_partition(index)).collect(),
+            };
+            let mut all = Map::new();
+            for part in parts {
+                all.insert(part.to_string(), json!(broker.is_replicated(&part, ask.part("subscription"))?));
+            }
+            Ok(Answer::Json(Value::Object(all)))
         }),
         of(
             "POST",

@@ -61,7 +61,7 @@ impl Bundles {
 
 /// The bundle of a topic: a range of the CRC32 of its whole name.
 fn bundle_of(name: &TopicName, bundles: u32) -> u32 {
-    let hash = crc32(name.to_string().as_bytes());
+    let hash = bundle_hash(name);
     (1..bundles.max(1)).take_while(|bundle| begin(*bundle, bundles) <= hash).last().unwrap_or(0)
 }
 
@@ -91,6 +91,12 @@ pub fn bundle_boundaries(bundles: u32) -> Vec<String> {
 /// `0x40000000_0x80000000`.
 fn range(bundle: u32, bundles: u32) -> String {
     format!("0x{:08x}_0x{:08x}", begin(bundle, bundles), begin(bundle + 1, bundles))
+}
+
+/// What bundles are divided by.
+#[must_use]
+pub fn bundle_hash(topic: &TopicName) -> u32 {
+    crc32(topic.to_string().as_bytes())
 }
 
 /// The range of the bundle that a topic belongs to, of so many.
@@ -196,6 +202,14 @@ impl Broker {
             .collect()
     }
 
+    /// Whether a namespace has a bundle of that range.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn has_bundle(&self, namespace: &str, range: &str) -> Result<(), AdminError> {
+        find_range(namespace, range, self.bundles(namespace)).map(drop)
+    }
+
     /// Unloads bundles of a namespace: the one of that range, or all. Their clients are sent away and
     /// come back; with several brokers to `destination`, or the one after the last.
     ///
@@ -215,14 +229,25 @@ impl Broker {
         let bundles = match wanted {
             None => 0..count,
             Some(wanted) => {
-                let at = find_range(namespace, wanted, count)?;
+                // What is no range at all is not expected by the real broker.
+                let unexpected = |bad: AdminError| match bad.reason.starts_with("Invalid bundle range") {
+                    true => AdminError::new(
+                        500,
+                        format!(
+                            "\n --- An unexpected error occurred in the server ---\n\nMessage: {}",
+                            bad.reason
+                        ),
+                    ),
+                    false => bad,
+                };
+                let at = find_range(namespace, wanted, count).map_err(unexpected)?;
                 at..at + 1
             }
         };
         let brokers = self.config.brokers();
         if destination.is_some_and(|destination| destination >= brokers) {
             let reason = "Not allowed unload namespace bundle to inactive destination broker";
-            return Err(AdminError::new(400, reason));
+            return Err(AdminError::new(409, reason));
         }
         for bundle in bundles {
             let owner = self.bundles.owners.get_mut(&(namespace.to_owned(), bundle));
@@ -256,6 +281,7 @@ impl Broker {
 }
 
 fn find_range(namespace: &str, wanted: &str, bundles: u32) -> Result<u32, AdminError> {
+    let wrong = |reason: String| AdminError::new(412, reason);
     let number = |text: &str| {
         let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
         u32::from_str_radix(hex, 16).ok()
@@ -263,17 +289,15 @@ fn find_range(namespace: &str, wanted: &str, bundles: u32) -> Result<u32, AdminE
     let (lower, upper) = wanted
         .split_once('_')
         .and_then(|(lower, upper)| Some((number(lower)?, number(upper)?)))
-        .ok_or_else(|| AdminError::new(400, "Invalid bundle range"))?;
-    let found = (0..bundles).find(|bundle| range(*bundle, bundles).starts_with(&format!("0x{lower:08x}_")));
-    let wrong = |side: &str, expected: &str| {
-        AdminError::new(
-            412,
-            format!("Invalid {side} boundary for bundle {namespace}/{wanted}. Expected {expected}"),
-        )
-    };
-    let bundle = found.ok_or_else(|| wrong("lower", "one of the namespace's boundaries"))?;
-    if !range(bundle, bundles).ends_with(&format!("_0x{upper:08x}")) {
-        return Err(wrong("upper", &format!("upper boundary of {namespace}/{}", range(bundle, bundles))));
+        .ok_or_else(|| wrong(format!("Invalid bundle range: {wanted}")))?;
+    let bundle = (0..bundles.max(1))
+        .find(|bundle| begin(*bundle, bundles) == lower)
+        .ok_or_else(|| wrong(format!("Cannot find bundle {namespace}/{wanted} in the bundles list")))?;
+    if begin(bundle + 1, bundles) != upper {
+        let range = range(bundle, bundles);
+        return Err(wrong(format!(
+            "Invalid upper boundary for bundle {namespace}/{wanted}. Expected upper boundary of {namespace}/{range}"
+        )));
     }
     Ok(bundle)
 }
@@ -305,10 +329,17 @@ mod tests {
     fn ranges_are_those_of_bundles() {
         assert_eq!(find_range("a/b", "0x40000000_0x80000000", 4), Ok(1));
         assert_eq!(find_range("a/b", "0xc0000000_0xffffffff", 4), Ok(3));
-        for (bad, status) in
-            [("bad", 400), ("0x0_1", 400), ("0x00000000_0x30000000", 412), ("0x1_0x40000000", 412)]
-        {
-            assert_eq!(find_range("a/b", bad, 4).unwrap_err().status, status, "{bad}");
+        for (bad, reason) in [
+            ("bad", "Invalid bundle range: bad"),
+            ("0x0_1", "Invalid bundle range: 0x0_1"),
+            ("0x1_0x40000000", "Cannot find bundle a/b/0x1_0x40000000 in the bundles list"),
+            (
+                "0x00000000_0x30000000",
+                "Invalid upper boundary for bundle a/b/0x00000000_0x30000000. Expected upper boundary of \
+                 a/b/0x00000000_0x40000000",
+            ),
+        ] {
+            assert_eq!(find_range("a/b", bad, 4).unwrap_err(), AdminError::new(412, reason), "{bad}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod producers;
 mod schemas;
 mod topics;
 mod transactions;
+mod wrong;
 
 use pulsewire_proto::wire::*;
 
