@@ -88,6 +88,15 @@ impl<S: Sink> Shared<S> {
     /// Gives the core a command, and wakes its driver if that gave it something to do.
     #[inline]
     pub(crate) fn command<T>(&self, command: impl FnOnce(&mut Client, &mut S, Now) -> T) -> T {
+        self.command_waking(command).0
+    }
+
+    /// The same, and whether the driver was woken.
+    #[inline]
+    pub(crate) fn command_waking<T>(
+        &self,
+        command: impl FnOnce(&mut Client, &mut S, Now) -> T,
+    ) -> (T, bool) {
         let time = runtime::time(&self.clock);
         let mut state = self.lock();
         let now = state.at(time, &self.clock);
@@ -96,7 +105,7 @@ impl<S: Sink> Shared<S> {
 
     /// The same for a command that needs no time: reading clocks takes longer than most commands.
     #[inline]
-    pub(crate) fn timeless<T>(&self, command: impl FnOnce(&mut Client, &mut S) -> T) -> T {
+    pub(crate) fn timeless_waking<T>(&self, command: impl FnOnce(&mut Client, &mut S) -> T) -> (T, bool) {
         self.give(self.lock(), command)
     }
 
@@ -105,7 +114,7 @@ impl<S: Sink> Shared<S> {
         &self,
         mut state: MutexGuard<'_, State<S>>,
         command: impl FnOnce(&mut Client, &mut S) -> T,
-    ) -> T {
+    ) -> (T, bool) {
         let State { core, sink, .. } = &mut *state;
         let answer = command(core, sink);
         let driver = match &state.driver {
@@ -113,9 +122,10 @@ impl<S: Sink> Shared<S> {
             _ => None,
         };
         drop(state);
+        let woken = driver.is_some();
         if let Some(driver) = driver {
             driver.wake();
         }
-        answer
+        (answer, woken)
     }
 }

@@ -9,6 +9,7 @@ mod state;
 mod topics;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use pulsewire_proto as proto;
 use pulsewire_proto::{ConsumerId, Error, MessageId, OpId, Output, SeekTarget};
@@ -38,6 +39,8 @@ struct Handle {
     client: Client,
     id: Option<ConsumerId>,
     hooks: Hooks,
+    /// The driver was woken by the last message that was taken: see [`Consumer::makes_way`].
+    makes_way: AtomicBool,
 }
 
 impl Drop for Handle {
@@ -153,7 +156,7 @@ impl Consumer {
     ) -> Result<Self, Error> {
         hooks.listening = listeners.messages.is_some();
         let attended = hooks.listening || listeners.events.is_some() || !hooks.interceptors.is_empty();
-        let mut guard = Handle { client: client.clone(), id: None, hooks };
+        let mut guard = Handle { client: client.clone(), id: None, hooks, makes_way: AtomicBool::new(false) };
         let slot = &mut guard.id;
         let opened = client.operation_with(|core, waiters, now| {
             let (id, op) = start(core, now)?;

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,10 +31,10 @@ impl Consumer {
     pub async fn receive_timeout(&self, timeout: Duration) -> Result<Option<Message>, Error> {
         let clock = self.handle.client.inner.shared.clock();
         let mut alarm = clock.sleep_until(clock.now().saturating_add(timeout));
-        let mut receive = self.receive();
-        poll_fn(|cx| match Pin::new(&mut receive).poll(cx) {
+        poll_fn(|cx| match self.poll_receive(cx) {
             Poll::Ready(received) => Poll::Ready(received.map(Some)),
-            Poll::Pending => Pin::new(&mut alarm).poll(cx).map(|()| Ok(None)),
+            // It may have made way for others, with messages here.
+            Poll::Pending => Pin::new(&mut alarm).poll(cx).map(|()| self.try_receive()),
         })
         .await
     }
@@ -83,21 +84,44 @@ impl Consumer {
 
     pub(super) fn try_message(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
-        self.handle.client.inner.shared.timeless(|core, waiters| match core.receive(id) {
+        let shared = &self.handle.client.inner.shared;
+        let (taken, woken) = shared.timeless_waking(|core, waiters| match core.receive(id) {
             Ok(Some(Ok(message))) => Ok(Some(message)),
             Ok(Some(Err(error))) => Err(error),
             Ok(None) => Ok(None),
             Err(error) => Err(waiters.consumer_error(id).unwrap_or(error)),
-        })
+        });
+        self.makes_way_if(woken);
+        taken
     }
 
     /// As [`Consumer::try_receive`], for readers.
     pub(crate) fn try_read(&self) -> Result<Option<Message>, Error> {
         let id = self.id;
-        self.handle.client.inner.shared.command(|core, waiters, now| match core.read(id, now) {
+        let shared = &self.handle.client.inner.shared;
+        let (taken, woken) = shared.command_waking(|core, waiters, now| match core.read(id, now) {
             Ok(taken) => taken.transpose(),
             Err(error) => Err(waiters.consumer_error(id).unwrap_or(error)),
-        })
+        });
+        self.makes_way_if(woken);
+        taken
+    }
+
+    fn makes_way_if(&self, woken: bool) {
+        if woken {
+            self.handle.makes_way.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the task that receives lets others run before it takes more: the driver may have to run on its
+    /// thread. Else the broker would have the permits for which the driver was woken when all is taken, not before.
+    fn makes_way(&self, cx: &mut Context<'_>) -> bool {
+        let makes_way = self.handle.makes_way.load(Ordering::Relaxed);
+        if makes_way {
+            self.handle.makes_way.store(false, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+        }
+        makes_way
     }
 
     /// The messages as a stream, which ends when the consumer is closed.
@@ -118,6 +142,9 @@ impl Consumer {
         cx: &mut Context<'_>,
         take: fn(&Self) -> Result<Option<Message>, Error>,
     ) -> Poll<Result<Message, Error>> {
+        if self.makes_way(cx) {
+            return Poll::Pending;
+        }
         match take(self) {
             Ok(Some(message)) => return Poll::Ready(Ok(message)),
             Ok(None) => {}

@@ -78,7 +78,8 @@ impl Reader {
         let mut late = pin!(clock.sleep_until(clock.now().saturating_add(timeout)));
         poll_fn(|cx| match self.poll_next(cx) {
             Poll::Ready(read) => Poll::Ready(read.map(Some)),
-            Poll::Pending => late.as_mut().poll(cx).map(|()| Ok(None)),
+            // It may have made way for others, with messages here.
+            Poll::Pending => late.as_mut().poll(cx).map(|()| self.try_read_next()),
         })
         .await
     }

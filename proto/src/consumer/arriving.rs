@@ -160,6 +160,9 @@ impl Consumer {
         if self.flow.adapts() {
             self.flow.arrived(permits, bytes, &self.queue);
         }
+        if permits > 1 {
+            self.flow.drew(&self.queue);
+        }
         Arrival::Queued(self.announce())
     }
 

@@ -3,13 +3,22 @@
 //! ```text
 //!             FLOW                MESSAGE          take           delivered
 //! returned ---------> at broker ---------> queued ------> taken ------------> returned
-//!    ^  half a queue at a time               |  skipped     |  damaged, not wanted
+//!    ^  when it is due                       |  skipped     |  damaged, not wanted
 //!    +---------------------------------------+--------------+
 //! ```
 //!
 //! The four together are the size of the queue, always. An entry of more messages than there are permits
 //! makes "at broker" negative until they are back. What holds FLOW back: a pause; a queue of zero while
 //! nobody waits; a queue that holds as many bytes as it may.
+//!
+//! ```text
+//!                    a batch came, and the broker has no permits left
+//! half a queue due -------------------------------------------------> due when the broker has an eighth again
+//!        ^                                FLOW                                          |
+//!        +------------------------------------------------------------------------------+
+//! ```
+//! Half a queue is Java's rule. With batches as large as the queue, the broker would wait for half of one to be
+//! taken, and what is given back while it has less than none is of no use to it.
 //!
 //! ```text
 //! size of a fixed queue:      max
@@ -118,6 +127,14 @@ impl Flow {
         };
     }
 
+    /// A batch is in the queue: if it took all permits that the broker had, more are due sooner, and all at once.
+    pub(crate) fn drew(&mut self, queue: &Queue) {
+        let at_broker = self.at_broker(queue);
+        if at_broker <= 0 && self.due != i64::MAX {
+            self.due = i64::from(self.size.div_ceil(8)) - at_broker;
+        }
+    }
+
     /// The subscription is open: the first permits, unless they are held back.
     pub(crate) fn opened(&mut self, queue: &Queue) -> Option<u32> {
         self.renewed();
@@ -128,6 +145,7 @@ impl Flow {
     pub(crate) fn renewed(&mut self) {
         self.lost();
         self.returned = i64::from(self.size);
+        self.set_due();
     }
 
     /// The link is lost, and all permits with it.
@@ -238,6 +256,7 @@ impl Flow {
         // More than one FLOW holds cannot be there, but if it were, the rest goes with the next.
         let permits = u32::try_from(self.returned).ok().filter(|permits| *permits > 0)?;
         self.returned = 0;
+        self.set_due();
         Some(permits)
     }
 
