@@ -93,10 +93,7 @@ impl<S: Sink> Shared<S> {
 
     /// The same, and whether the driver was woken.
     #[inline]
-    pub(crate) fn command_waking<T>(
-        &self,
-        command: impl FnOnce(&mut Client, &mut S, Now) -> T,
-    ) -> (T, bool) {
+    pub(crate) fn command_waking<T>(&self, command: impl FnOnce(&mut Client, &mut S, Now) -> T) -> (T, bool) {
         let time = runtime::time(&self.clock);
         let mut state = self.lock();
         let now = state.at(time, &self.clock);

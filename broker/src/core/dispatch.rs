@@ -94,7 +94,7 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
             cursor.ack(offset);
         }
         let left = Left { cursor, pending: txns.as_deref() };
-        if cursor.is_acked(offset) || left.nothing(offset, stored.messages) {
+        if cursor.is_acked(offset) || left.nothing(offset, stored.messages) || !consumer.wants(stored) {
             *read = offset + 1;
             continue;
         }

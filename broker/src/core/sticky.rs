@@ -53,6 +53,11 @@ pub(super) fn entry_hash(metadata: &[u8]) -> u32 {
     hash31(&name)
 }
 
+/// Its hash among the fixed ranges.
+pub(super) fn fixed_hash(metadata: &[u8]) -> u32 {
+    (entry_hash(metadata) % HASHES).max(1)
+}
+
 /// Decodes Base64; what is not of its alphabet is passed over.
 fn decode_base64(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() * 3 / 4);

@@ -26,8 +26,8 @@ use super::cursor::Cursor;
 use super::error::Refusal;
 use super::ranges::RangeSet;
 use super::rates::Bucket;
-use super::sticky::{Selector, hash31};
-use super::storage::Log;
+use super::sticky::{Selector, fixed_hash, hash31};
+use super::storage::{Log, Stored};
 use super::transactions::{Left, PendingAcks};
 
 /// A consumer's name inside its subscription; never used again.
@@ -60,8 +60,20 @@ pub(super) struct Consumer {
     pub(super) read_compacted: bool,
     /// Came with the schema AUTO_CONSUME.
     pub(super) takes_any_schema: bool,
+    /// Of an exclusive subscription only what has these hashes, where some are said.
+    pub(super) only: Vec<(u32, u32)>,
     /// Has heard that nothing more will come.
     told_end: bool,
+}
+
+impl Consumer {
+    /// Whether it wants an entry of that key.
+    pub(super) fn wants(&self, stored: &Stored) -> bool {
+        self.only.is_empty() || {
+            let hash = fixed_hash(stored.metadata());
+            self.only.iter().any(|(first, last)| (*first..=*last).contains(&hash))
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -168,13 +180,20 @@ impl Subscription {
         if self.consumers.is_empty() {
             self.kind = kind;
             self.selector = Selector::new(key_shared);
-            self.out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
+            self.out_of_order = is_out_of_order(key_shared);
             self.rewind();
         } else if kind != self.kind {
             return Err(different("type", type_name(self.kind), type_name(kind)));
         } else if kind == SubType::KEY_SHARED && self.selector.mode() != Selector::new(key_shared).mode() {
             let (here, theirs) = (self.selector.mode(), Selector::new(key_shared).mode());
             return Err(different("key_shared mode", here, theirs));
+        } else if kind == SubType::KEY_SHARED && self.out_of_order != is_out_of_order(key_shared) {
+            let what = match self.out_of_order {
+                true => "allows out of order delivery while the connecting consumer does not allow it.",
+                false => "does not allow out of order delivery while the connecting consumer allows it.",
+            };
+            let message = format!("Subscription is of different type. Active subscription {what}");
+            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         } else if kind == SubType::EXCLUSIVE {
             let message = "Exclusive consumer is already connected";
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
@@ -206,6 +225,7 @@ impl Subscription {
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,
+            only: key_shared.filter(|_| kind == SubType::EXCLUSIVE).map(only).unwrap_or_default(),
             told_end: false,
         });
         Ok(key)
@@ -433,6 +453,16 @@ impl Subscription {
     pub(super) fn unacked(&self) -> u64 {
         self.consumers.iter().map(|c| c.unacked).sum()
     }
+}
+
+fn is_out_of_order(key_shared: Option<&KeySharedMeta>) -> bool {
+    key_shared.is_some_and(|meta| meta.allow_out_of_order_delivery == Some(true))
+}
+
+/// The hashes that a consumer wants, first and last of each range.
+fn only(meta: &KeySharedMeta) -> Vec<(u32, u32)> {
+    let number = |hash: i32| u32::try_from(hash).unwrap_or(0);
+    meta.hash_ranges.iter().map(|range| (number(range.start), number(range.end))).collect()
 }
 
 /// A consumer that is of another kind than those that are there.

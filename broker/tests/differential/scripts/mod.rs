@@ -5,6 +5,7 @@ mod consumers;
 mod guarded;
 mod limits;
 mod producers;
+mod readers;
 mod schemas;
 mod topics;
 mod transactions;
