@@ -280,6 +280,12 @@ impl Model {
         self.consumers.clear();
         assert!(matches!(self.w.hear(self.producer), Command::CloseProducer(_)));
         self.w.produce(self.producer, 1, TOPIC);
+        // Ledgers that are consumed whole are gone with it.
+        let open = self.stored.keys().find(|place| !self.acked.contains(place));
+        let kept = open.map_or(u64::MAX, |(ledger, _, _)| *ledger);
+        self.stored.retain(|(ledger, _, _), _| *ledger >= kept);
+        self.acked.retain(|(ledger, _, _)| *ledger >= kept);
+        self.entries.retain(|(ledger, _), _| *ledger >= kept);
     }
 
     /// What consumers heard must be what they may hear.

@@ -294,6 +294,26 @@ fn what_is_delivered_keeps_to_its_rate() {
 }
 
 #[test]
+fn a_batch_is_delivered_as_one_and_a_period_gives_back_at_once() {
+    let mut w = World::new();
+    let (c, d) = (w.client(), w.client());
+    w.produce(c, 1, TOPIC);
+    let rate = r#"{"dispatchThrottlingRateInMsg":10,"dispatchThrottlingRateInByte":-1,"relativeToPublishRate":false,"ratePeriodInSecond":3}"#;
+    set(&mut w, "dispatchRate", rate);
+    for _ in 0..25 {
+        w.send(c, 1, 0, batch_of(3), "m");
+        w.receipt(c);
+    }
+    w.consume(d, 1, TOPIC, "s", SubType::SHARED);
+    w.flow(d, 1, 1000);
+    assert_eq!(heard(&mut w, d), 10);
+    wait(&mut w, &[c, d], 2);
+    assert_eq!(heard(&mut w, d), 0);
+    wait(&mut w, &[c, d], 2);
+    assert_eq!(heard(&mut w, d), 10);
+}
+
+#[test]
 fn what_is_sent_keeps_to_its_rate_and_nobody_else_waits() {
     let mut w = World::new();
     let (c, d) = (w.client(), w.client());

@@ -215,9 +215,14 @@ fn what_was_consumed_long_ago_goes_and_nothing_else() {
     set(&mut w, |p| p.retention = Some(Retention { minutes: -1, megabytes: -1 }));
     w.broker.skip_all(&name(), "slow", w.now).unwrap();
     w.broker.skip_all(&name(), "fast", w.now).unwrap();
-    publish(&mut w, 5);
+    let mut ids = publish(&mut w, 5);
     assert_eq!(stored(&w), 50, "and so does what is retained");
     set(&mut w, |p| p.retention = None);
-    publish(&mut w, 1);
+    ids.extend(publish(&mut w, 1));
     assert!(stored(&w) < 20);
+    ids.extend(publish(&mut w, 40));
+    w.ack(c, 1, AckType::INDIVIDUAL, &ids);
+    assert!(stored(&w) > 40, "the other has not: {}", stored(&w));
+    w.ack(c, 2, AckType::INDIVIDUAL, &ids);
+    assert!((15..20).contains(&stored(&w)), "also when nothing comes any more: {}", stored(&w));
 }

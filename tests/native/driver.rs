@@ -1,8 +1,10 @@
 //! One connection under load, through a relay that can stop taking bytes from the client.
 #![forbid(unsafe_code)]
 
-use std::future::pending;
+use std::future::{Future as _, pending, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use pulsewire::{Client, Consumer, DeadLetterPolicy, ErrorKind, InitialPosition};
@@ -132,6 +134,46 @@ async fn p01_receipts_are_heard_while_sends_go_on() {
     }
     assert!(!flooding.is_finished());
     flooding.abort();
+    client.close().await.expect("closed");
+}
+
+/// Whoever takes messages on the driver's own thread lets it run when it has permits to give back: else the broker would
+/// hear of them when all is taken.
+#[tokio::test]
+async fn c02_whoever_receives_makes_way_for_permits() {
+    let (_, through, _switch) = world().await;
+    let client = Client::builder(&through).build().expect("a client");
+    let consumer =
+        client.consumer(TOPIC, "s").receiver_queue_size(100).subscribe().await.expect("subscribed");
+    let producer = client.producer(TOPIC).batching_max_messages(100).create().await.expect("a producer");
+    let sent: Vec<_> = (0..100).map(|_| producer.send("x")).collect();
+    producer.flush().await.expect("sent");
+    drop(sent);
+    while consumer.state().expect("open").queued_messages < 100 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut turns = vec![0];
+    poll_fn(|cx| {
+        while let Poll::Ready(received) = pin!(consumer.receive()).poll(cx) {
+            received.expect("a message");
+            *turns.last_mut().expect("one") += 1;
+        }
+        turns.push(0);
+        if turns.iter().sum::<u32>() == 100 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    assert_eq!(turns, [13, 50, 37, 0]);
+    // Who waits for no time at all is given what is there.
+    let sent: Vec<_> = (0..100).map(|_| producer.send("y")).collect();
+    producer.flush().await.expect("sent");
+    drop(sent);
+    while consumer.state().expect("open").queued_messages < 100 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..100 {
+        let received = consumer.receive_timeout(Duration::ZERO).await.expect("a message");
+        assert_eq!(received.expect("it is there").payload(), b"y");
+    }
     client.close().await.expect("closed");
 }
 

@@ -87,6 +87,10 @@ fn missing(method: &str, rest: &str, name: &TopicName, broker: &Broker) -> Reaso
     if !is_of_content(method, rest) {
         return None;
     }
+    // Names of the first version may be in none.
+    if name.namespace.contains('/') {
+        return None;
+    }
     if broker.namespace(&name.namespace_name()).is_err() {
         let by_name = matches!(rest, "lastMessageId" | "trim") || (rest == "compaction" && method == "GET");
         return if by_name { not_found() } else { some(404, "Namespace not found") };

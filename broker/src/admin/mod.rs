@@ -14,6 +14,7 @@ mod openapi;
 mod others;
 mod places;
 mod policies;
+mod rare;
 mod route;
 mod schemas;
 mod settings;
@@ -58,6 +59,8 @@ pub struct Call {
     pub certified: Option<String>,
     /// Which of several brokers was asked.
     pub broker: usize,
+    /// It was asked by a path of the first version, in which namespaces have a cluster.
+    pub(crate) clustered: bool,
     /// The body.
     pub body: Bytes,
 }
@@ -133,9 +136,14 @@ impl Ask<'_> {
     fn namespace(&self) -> Result<String> {
         let name = format!("{}/{}", self.part("tenant"), self.part("namespace"));
         match parse_namespace(&name) {
-            Some(_) => Ok(name),
-            None => Err(error(412, "Namespace name is not valid")),
+            Some((_, namespace)) if self.may_name(namespace) => Ok(name),
+            _ => Err(error(412, "Namespace name is not valid")),
         }
+    }
+
+    /// Whether a namespace has a cluster in its path if it has one in its name.
+    fn may_name(&self, namespace: &str) -> bool {
+        self.call.clustered || !namespace.contains('/')
     }
 
     fn is_persistent(&self) -> bool {
@@ -145,7 +153,7 @@ impl Ask<'_> {
     fn topic(&self) -> Result<TopicName> {
         let (tenant, namespace) = (self.part("tenant"), self.part("namespace"));
         let name = TopicName::from_parts(self.is_persistent(), tenant, namespace, self.part("topic"));
-        name.ok_or_else(|| error(412, "Topic name is not valid"))
+        name.filter(|_| self.may_name(namespace)).ok_or_else(|| error(412, "Topic name is not valid"))
     }
 
     /// A number in the path. What is none is as if the path were another.
@@ -194,6 +202,8 @@ impl From<AdminError> for Response {
 /// Does what a call asks for. After it, poll the broker as after a fact.
 #[must_use]
 pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
+    let newer = older::translated(call);
+    let call = newer.as_ref().unwrap_or(call);
     if let Err(refused) = access::check(broker, call, now) {
         return refused.into();
     }

@@ -29,6 +29,23 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(json!(broker.namespaces(tenant))))
         })
         .gives(Shape::Texts),
+        route(
+            "GET",
+            "/admin/namespaces/{tenant}/{cluster}",
+            GROUP,
+            "Namespaces of a tenant that have that cluster in their names, as those of the first version had.",
+            |ask, broker, _| {
+                let (tenant, cluster) = (ask.part("tenant"), ask.part("cluster"));
+                broker.tenant(tenant).ok_or_else(|| error(404, "Tenant does not exist"))?;
+                if broker.config().cluster != cluster {
+                    return Err(error(404, "Cluster does not exist"));
+                }
+                let prefix = format!("{tenant}/{cluster}/");
+                let of_cluster = broker.namespaces(tenant).into_iter().filter(|name| name.starts_with(&prefix));
+                Ok(Answer::Json(of_cluster.collect()))
+            },
+        )
+        .gives(Shape::Texts),
         at("GET", "", "Settings of a namespace.", |ask, broker, _| {
             let name = ask.namespace()?;
             Ok(Answer::Json(described(&broker.namespace(&name)?, broker, &name)))
@@ -167,13 +184,15 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         return Err(error(400, "The body must be the settings of a namespace"));
     }
     let tenant = broker.tenant(ask.part("tenant")).ok_or_else(|| error(404, "Tenant does not exist"))?;
-    let wanted: Vec<&str> = body
+    let cluster = ask.part("namespace").split_once('/').map(|(cluster, _)| cluster);
+    let mut wanted: Vec<&str> = body
         .get("replication_clusters")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
+    wanted.extend(cluster.filter(|cluster| *cluster != "global"));
     let own = broker.config().cluster.clone();
     let may = |cluster: &str| match &tenant.allowed_clusters {
         Some(clusters) => clusters.contains(cluster),

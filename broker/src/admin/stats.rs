@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::core::{
-    Backlog, ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
+    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, PublisherStats, SubscriptionStats,
+    TopicStats,
 };
 
 /// What a quota is where none is set.
@@ -195,8 +196,19 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         ],
         RATES,
     );
-    zeros(&mut out, HASHES, &["msgRateExpired"]);
+    let mut sums = [0; 3];
+    for consumer in &stats.consumers {
+        draining(consumer).iter().zip(&mut sums).for_each(|(number, sum)| *sum += number);
+    }
+    HASHES.iter().zip(sums).for_each(|(name, sum)| out[*name] = json!(sum));
+    zeros(&mut out, &[], &["msgRateExpired"]);
     out
+}
+
+/// How many hashes of a consumer drain and have drained, and how many entries are waited for.
+fn draining(stats: &ConsumerStats) -> [u64; 3] {
+    let hashes = stats.draining.as_deref().unwrap_or_default();
+    [hashes.len() as u64, stats.drained, hashes.iter().map(|hash| hash.unacked).sum()]
 }
 
 fn consumer(stats: &ConsumerStats) -> Value {
@@ -216,10 +228,13 @@ fn consumer(stats: &ConsumerStats) -> Value {
         "lastConsumedTime": time(0),
     });
     zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp"], RATES);
-    zeros(&mut out, HASHES, &[]);
+    HASHES.iter().zip(draining(stats)).for_each(|(name, number)| out[*name] = json!(number));
     if let Some(ranges) = &stats.hash_ranges {
         out["keyHashRangeArrays"] = json!(ranges);
-        out["drainingHashes"] = json!([]);
+    }
+    if let Some(hashes) = &stats.draining {
+        let hash = |hash: &DrainingHash| json!({ "hash": hash.hash, "unackMsgs": hash.unacked, "blockedAttempts": hash.blocked });
+        out["drainingHashes"] = hashes.iter().map(hash).collect();
     }
     out["lastConsumedFlowTimestamp"] = json!(stats.flow_ms);
     out

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::route::Route;
 use super::{
-    absent, access, brokers, namespaces, older, openapi, others, places, policies, schemas, subscriptions,
+    absent, access, brokers, namespaces, openapi, others, places, policies, rare, schemas, subscriptions,
     topics, transactions,
 };
 
@@ -15,7 +15,7 @@ pub(super) fn routes() -> &'static [Route] {
         [
             openapi::routes(),
             others::routes(),
-            older::routes(),
+            rare::routes(),
             absent::routes(),
             brokers::routes(),
             access::routes(),

@@ -298,23 +298,32 @@ impl Broker {
     }
 
     /// An answer to a challenge before CONNECT.
-    pub(super) fn early_auth_response(&mut self, id: ConnId, now: Now) {
-        self.turn_away(id, "AUTH_RESPONSE before CONNECT".to_owned(), now);
+    pub(super) fn early_auth_response(&mut self, id: ConnId, c: &CommandAuthResponse, now: Now) {
+        if self.answer_of(id, c, now).is_some() {
+            self.turn_away(id, "AUTH_RESPONSE before CONNECT".to_owned(), now);
+        }
+    }
+
+    /// What a client answers to a challenge, and by which method; a client that answers nothing is cut.
+    fn answer_of(&mut self, id: ConnId, c: &CommandAuthResponse, now: Now) -> Option<(String, Bytes)> {
+        let response = c.response.as_ref();
+        let method = response.and_then(|response| response.auth_method_name.clone());
+        let data = response.and_then(|response| response.auth_data.clone());
+        let answer = method.zip(data);
+        if answer.is_none() {
+            let what = "AUTH_RESPONSE without an answer".to_owned();
+            self.cut(id, DisconnectReason::Protocol(what), now);
+        }
+        answer
     }
 
     /// An answer to a challenge; one that nobody asked for is looked at as well.
     pub(super) fn auth_response(&mut self, id: ConnId, c: &CommandAuthResponse, now: Now) {
+        let Some((method, data)) = self.answer_of(id, c, now) else { return };
         if self.config.access.is_none() {
             let why = "AUTH_RESPONSE to a broker that asks nobody who he is".to_owned();
             return self.turn_away(id, why, now);
         }
-        let response = c.response.as_ref();
-        let method = response.and_then(|response| response.auth_method_name.clone());
-        let data = response.and_then(|response| response.auth_data.clone());
-        let (Some(method), Some(data)) = (method, data) else {
-            let what = "AUTH_RESPONSE without an answer".to_owned();
-            return self.cut(id, DisconnectReason::Protocol(what), now);
-        };
         self.learn(id, method, &data, now);
     }
 

@@ -89,7 +89,7 @@ impl Default for BrokerConfig {
             failover_delay: Duration::from_secs(1),
             upkeep_interval: Duration::from_secs(60),
             max_stored_bytes: 1 << 30,
-            max_consumed_bytes: 32 << 20,
+            max_consumed_bytes: 8 << 20,
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,

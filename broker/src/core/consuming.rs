@@ -8,6 +8,7 @@ use pulsewire_proto::wire::{
 
 use super::connection::ConnId;
 use super::connections::Connections;
+use super::ending::LastRead;
 use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
 use super::names::TopicName;
@@ -26,7 +27,8 @@ const KNOWN_TYPES: [SubType; 4] =
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnId, c: CommandSubscribe, now: Now) {
         let request_id = c.request_id;
-        if self.conns.get(id).is_some_and(|conn| conn.consumers.contains_key(&c.consumer_id)) {
+        let there = self.conns.get(id).is_some_and(|conn| conn.consumers.contains_key(&c.consumer_id));
+        if there && TopicName::parse(&c.topic).is_ok() {
             // The same request again.
             if let Some(conn) = self.conns.out(id) {
                 conn.success(request_id);
@@ -145,6 +147,12 @@ impl Broker {
         }
         self.consumer_schema(&name, topic_key, c, now)?;
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
+        let peer = self.conns.get(id).and_then(|conn| conn.peer.as_deref()).unwrap_or_default();
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+        let who = (host, c.consumer_name.as_deref().unwrap_or_default(), c.consumer_id);
+        if topic.name.persistent && !topic.subscribed.admit(topic.rules.subscribe, who, now) {
+            return Err(Refusal::not_allowed("Subscribe limited by subscribe rate limit per consumer."));
+        }
         let sub_key = match topic.sub(&c.subscription) {
             Some((key, sub)) => {
                 if sub.durable != durable {
@@ -197,6 +205,7 @@ impl Broker {
             let changed = sub.choose_active(&name, partition);
             if changed {
                 sub.rewind();
+                sub.stop_waiting();
             }
             if sub.kind == SubType::FAILOVER {
                 if changed && sub.settles.is_none() {
@@ -302,9 +311,12 @@ impl Broker {
                 }
             }
         }
-        if log.terminated && sub.cursor.backlog(log.end()) == 0 {
-            sub.tell_end(&mut self.conns, false);
+        if log.terminated {
+            sub.tell_end_if_done(&mut self.conns, log.end());
         }
+        let keep = self.config.max_consumed_bytes;
+        let freed = self.topics.get_mut(at.topic).map_or(0, |topic| topic.forget_long_consumed(keep));
+        self.topics.stored -= freed;
         if go_on {
             self.wake(at.topic, at.sub);
         }
@@ -339,6 +351,7 @@ impl Broker {
             }
             if sub.active == Some(at.key) && sub.settles.is_none() {
                 sub.rewind();
+                sub.last_read = LastRead::Free;
             }
         }
         self.wake(at.topic, at.sub);

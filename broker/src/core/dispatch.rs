@@ -8,6 +8,7 @@ use super::compaction::Compacted;
 use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::connections::Connections;
+use super::draining::waits;
 use super::policies::Rules;
 use super::rates::Throttle;
 use super::sticky::entry_hash;
@@ -52,8 +53,8 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
         SubType::KEY_SHARED => key_shared(sub, &ground, lane),
         _ => single(sub, &ground, lane),
     }
-    if log.terminated && sub.settles.is_none() && sub.reads() && sub.cursor.backlog(log.end()) == 0 {
-        sub.tell_end(lane.conns, true);
+    if log.terminated {
+        sub.reach_end(lane.conns, log.end());
     }
 }
 
@@ -68,9 +69,10 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Whether an entry is of a transaction that was aborted, or a transaction's marker.
+    /// Whether an entry is of a transaction that was aborted, or a transaction's marker, or cannot be
+    /// read.
     fn hides(&self, stored: &Stored) -> bool {
-        stored.txn && self.txns.is_some_and(|txns| txns.hides(stored))
+        stored.unreadable || stored.txn && self.txns.is_some_and(|txns| txns.hides(stored))
     }
 }
 
@@ -269,16 +271,13 @@ fn by_key(
 ) -> bool {
     let hash = sub.selector.fold(entry_hash(stored.metadata()));
     let redelivered = sub.redelivered.get(&offset).copied().unwrap_or(0);
-    let chosen = sub.selector.pick(hash).filter(|chosen| {
-        // Another consumer still has entries of this key, from before it changed hands.
-        let free = sub.holders.get(&hash).is_none_or(|(holder, _)| holder == chosen);
-        !waiting.contains(&hash) && (free || sub.out_of_order)
-    });
-    let Subscription { consumers, cursor, messages_out, holders, out_of_order, txns, .. } = sub;
+    let chosen = sub.selector.pick(hash).filter(|_| !waiting.contains(&hash));
+    let Subscription { consumers, cursor, messages_out, holders, draining, out_of_order, txns, .. } = sub;
     let consumer = chosen
         .and_then(|key| consumers.binary_search_by_key(&key, |c| c.key).ok())
         .and_then(|at| consumers.get_mut(at))
-        .filter(|consumer| may_take(consumer, *unacked, lane));
+        .filter(|consumer| may_take(consumer, *unacked, lane))
+        .filter(|_| !waits(draining, hash));
     let Some(consumer) = consumer else {
         waiting.insert(hash);
         return false;
@@ -327,7 +326,7 @@ impl Lane<'_> {
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
         consumer.bytes_out += stored.bytes.len() as u64;
-        self.throttle.spend(count, stored.bytes.len() as u64, self.now);
+        self.throttle.spend(stored.bytes.len() as u64);
         let Some(conn) = self.conns.out(consumer.conn) else { return count };
         let mut message_id = ground.log.id_at(offset);
         if !ground.persistent {

@@ -5,14 +5,15 @@ use std::fmt;
 /// A topic's name, cut into its parts.
 ///
 /// `persistent://tenant/namespace/topic`; `topic` alone stands for
-/// `persistent://public/default/topic`, `tenant/namespace/topic` for a persistent one.
+/// `persistent://public/default/topic`, `tenant/namespace/topic` for a persistent one. In names of the
+/// first version a cluster stands before the namespace, and belongs to it here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TopicName {
     /// Whether its messages are stored.
     pub persistent: bool,
     /// The tenant.
     pub tenant: String,
-    /// The namespace, without its tenant.
+    /// The namespace, without its tenant; in names of the first version `cluster/namespace`.
     pub namespace: String,
     /// The topic, without its namespace.
     pub local: String,
@@ -27,7 +28,8 @@ impl TopicName {
         let prefixed = |why: String| format!("Invalid topic name: {why}");
         let invalid = || prefixed(format!("Invalid topic name: {name}"));
         let read = |persistent, tenant: &str, namespace: &str, local: &str| {
-            if let Some(bad) = [tenant, namespace].into_iter().find(|part| !is_entity(part)) {
+            let parts = [tenant].into_iter().chain(namespace.split('/'));
+            if let Some(bad) = parts.into_iter().find(|part| !is_entity(part)) {
                 return Err(prefixed(format!("Invalid named entity: {bad}")));
             }
             Self::from_parts(persistent, tenant, namespace, local)
@@ -50,9 +52,15 @@ impl TopicName {
                 };
             }
         };
-        let mut parts = rest.splitn(3, '/');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(tenant), Some(namespace), Some(local)) => read(persistent, tenant, namespace, local),
+        match rest.splitn(4, '/').collect::<Vec<_>>()[..] {
+            [tenant, namespace, local] => read(persistent, tenant, namespace, local),
+            [tenant, cluster, namespace, _] if [tenant, cluster, namespace].contains(&"") => {
+                let namespace = format!("{tenant}/{cluster}/{namespace}");
+                Err(prefixed(format!("Invalid namespace format. namespace: {namespace}")))
+            }
+            [tenant, cluster, namespace, local] => {
+                read(persistent, tenant, &format!("{cluster}/{namespace}"), local)
+            }
             _ => Err(invalid()),
         }
     }
@@ -60,8 +68,11 @@ impl TopicName {
     /// Puts a name together; `None` when a part is not one.
     #[must_use]
     pub fn from_parts(persistent: bool, tenant: &str, namespace: &str, local: &str) -> Option<Self> {
+        if let (false, Some((inner, local))) = (namespace.contains('/'), local.split_once('/')) {
+            return Self::from_parts(persistent, tenant, &format!("{namespace}/{inner}"), local);
+        }
         let local_is_one = !local.trim().is_empty() && !local.starts_with('/') && !local.contains('\0');
-        (is_entity(tenant) && is_entity(namespace) && local_is_one).then(|| Self {
+        (is_entity(tenant) && is_namespace(namespace) && local_is_one).then(|| Self {
             persistent,
             tenant: tenant.to_owned(),
             namespace: namespace.to_owned(),
@@ -73,6 +84,11 @@ impl TopicName {
     #[must_use]
     pub fn namespace_name(&self) -> String {
         format!("{}/{}", self.tenant, self.namespace)
+    }
+
+    /// Whether it is a name of the first version, with a cluster.
+    pub(crate) fn has_cluster(&self) -> bool {
+        self.namespace.contains('/')
     }
 
     /// Which partition of a partitioned topic this is.
@@ -115,11 +131,16 @@ pub fn is_entity(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-=:._".contains(c))
 }
 
+/// Whether a text can name a namespace of a tenant: by itself, or with a cluster before it.
+fn is_namespace(name: &str) -> bool {
+    name.split_once('/').map_or(is_entity(name), |(cluster, name)| is_entity(cluster) && is_entity(name))
+}
+
 /// Cuts `tenant/namespace`.
 #[must_use]
 pub fn parse_namespace(name: &str) -> Option<(&str, &str)> {
     let (tenant, namespace) = name.split_once('/')?;
-    (is_entity(tenant) && is_entity(namespace)).then_some((tenant, namespace))
+    (is_entity(tenant) && is_namespace(namespace)).then_some((tenant, namespace))
 }
 
 #[cfg(test)]
@@ -134,6 +155,13 @@ mod tests {
         assert_eq!(full("t/n/a").as_deref(), Ok("persistent://t/n/a"));
         assert_eq!(full("non-persistent://t/n/a b").as_deref(), Ok("non-persistent://t/n/a b"));
         assert_eq!(full("persistent://t/n/a/b").as_deref(), Ok("persistent://t/n/a/b"));
+        for older in [
+            TopicName::parse("persistent://t/c/n/a/b").unwrap(),
+            TopicName::from_parts(true, "t", "c/n", "a/b").unwrap(),
+            TopicName::from_parts(true, "t", "c", "n/a/b").unwrap(),
+        ] {
+            assert_eq!((&older.namespace_name()[..], &older.local[..]), ("t/c/n", "a/b"));
+        }
         for bad in [
             "",
             "t/n",
@@ -142,6 +170,8 @@ mod tests {
             "persistent://t/n",
             "persistent://t/n/",
             "persistent:///n/a",
+            "persistent://t/c/n/",
+            "persistent://t/c//a",
         ] {
             assert!(full(bad).is_err(), "{bad}");
         }

@@ -201,7 +201,7 @@ impl Broker {
     }
 
     /// Closes producers and consumers whose roles may not have them any more.
-    fn expel_unpermitted(&mut self, now: Now) {
+    pub(super) fn expel_unpermitted(&mut self, now: Now) {
         if self.config.access.as_ref().is_none_or(|access| access.superusers.is_none()) {
             return;
         }

@@ -210,6 +210,8 @@ pub(super) struct Rules {
     pub(super) publish: Rate,
     pub(super) dispatch: Rate,
     pub(super) sub_dispatch: Rate,
+    /// How often each consumer may come.
+    pub(super) subscribe: Rate,
     pub(super) compaction_threshold: u64,
     pub(super) inactive: Option<Inactive>,
     /// How long a subscription stays that nobody uses.
@@ -271,6 +273,10 @@ impl Rules {
             publish: rate("publishRate", "publishThrottlingRate"),
             dispatch: rate("dispatchRate", "dispatchThrottlingRate"),
             sub_dispatch: rate("subscriptionDispatchRate", "dispatchThrottlingRate"),
+            subscribe: setting("subscribeRate").map_or_else(Rate::default, |value| {
+                let part = |part: &str| value[part].as_i64().unwrap_or(0);
+                Rate::new(part("subscribeThrottlingRatePerConsumer"), 0, part("ratePeriodInSecond"))
+            }),
             compaction_threshold: first(own, shared, |p| p.compaction_threshold).unwrap_or(0),
             inactive: setting("inactiveTopicPolicies").and_then(|value| Inactive::read(&value)),
             sub_expires: number("subscriptionExpirationTime")
@@ -364,6 +370,10 @@ impl Broker {
             for sub in subs {
                 self.wake(key, sub);
             }
+        }
+        // Subscriptions may have to be named after roles now.
+        if matches!(scope, Scope::Namespace(_)) {
+            self.expel_unpermitted(now);
         }
         self.settle(now);
         Ok(())

@@ -15,7 +15,7 @@ use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
 use super::names::TopicName;
 use super::policies::QuotaPolicy;
-use super::storage::{BadEntry, Stored};
+use super::storage::Stored;
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Admission, NotAdmitted, Producer, ProducerRef, TopicKey};
@@ -33,6 +33,10 @@ pub(super) const NO_REQUEST: u64 = u64::MAX;
 
 impl Broker {
     pub(super) fn producer(&mut self, id: ConnId, c: CommandProducer, now: Now) {
+        if let Err(message) = TopicName::parse(&c.topic) {
+            let refusal = Refusal::new(ServerError::INVALID_TOPIC_NAME, message);
+            return self.refuse(id, c.request_id, refusal);
+        }
         let Some(conn) = self.conns.get(id) else { return };
         if let Some(open) = conn.producers.get(&c.producer_id).filter(|open| open.ready) {
             // The same request again: the answer was lost, or the client is impatient.
@@ -85,8 +89,7 @@ impl Broker {
             .into());
         }
         let schema_version = self.producer_schema(&name, c.schema.as_ref(), now)?;
-        let given = c.producer_name.as_ref().filter(|name| !name.is_empty()).cloned();
-        let producer_name = given.unwrap_or_else(|| {
+        let producer_name = c.producer_name.clone().unwrap_or_else(|| {
             let generated = format!("{}-{}-{}", self.config.cluster, self.run, self.next_producer);
             self.next_producer += 1;
             generated
@@ -322,10 +325,8 @@ fn store(
 ) -> Result<MessageIdData, Refusal> {
     let txn = TxnId::new(c.txnid_most_bits, c.txnid_least_bits);
     let gone = || Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted");
-    let mut stored = Stored::new(entry, now.wall_ms).map_err(|bad| match bad {
-        BadEntry::Checksum => Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"),
-        BadEntry::Malformed => Refusal::new(ServerError::METADATA_ERROR, "Message metadata is malformed"),
-    })?;
+    let mut stored = Stored::new(entry, now.wall_ms)
+        .map_err(|_| Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"))?;
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let topic = topics.get_mut(producer.topic).ok_or_else(gone)?;
     topic.messages_in += u64::from(stored.messages);

@@ -6,8 +6,10 @@
 //!    ^                                                                                       |
 //!    +------------------ time passes: as much as the rate says is there again ---------------+
 //! ```
-//! What is larger than what is left passes whole, and is made up for afterwards, as Apache Pulsar has it.
+//! What is larger than what is left passes whole, and is made up for afterwards, as Apache Pulsar has it. Of
+//! what producers send, time gives back bit by bit; of what is delivered, a period's worth at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::time::Now;
@@ -68,36 +70,103 @@ impl Bucket {
     }
 }
 
+/// Consumers whose coming is counted at most; beyond, all begin anew.
+const MOST_COMINGS: usize = 10_000;
+
+/// How often consumers came: by their host, name and id.
+#[derive(Debug, Default)]
+pub(super) struct Comings(BTreeMap<(String, String, u64), Bucket>);
+
+impl Comings {
+    /// Whether one may come now; it is counted.
+    pub(super) fn admit(&mut self, rate: Rate, who: (&str, &str, u64), now: Now) -> bool {
+        if rate.is_none() {
+            self.0.clear();
+            return true;
+        }
+        self.0.retain(|_, bucket| bucket.messages > now.mono);
+        if self.0.len() >= MOST_COMINGS {
+            self.0.clear();
+        }
+        let (host, name, id) = who;
+        let bucket = self.0.entry((host.to_owned(), name.to_owned(), id)).or_default();
+        // One whole coming must be there again.
+        let may = bucket.messages.max(now.mono) + rate.share(1, rate.messages) <= now.mono + rate.period;
+        if may {
+            bucket.spend(rate, 1, 0, now);
+        }
+        may
+    }
+}
+
+/// What of a rate is spent in the period that began at `start`, or before and is not made up for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Window {
+    start: Duration,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Window {
+    fn spend(&mut self, messages: u64, bytes: u64) {
+        self.messages = self.messages.saturating_add(messages);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// When something may pass again; nothing when it may now.
+    fn opens(&mut self, rate: Rate, now: Now) -> Option<Duration> {
+        if rate.is_none() {
+            return None;
+        }
+        let past = now.mono.saturating_sub(self.start).as_nanos() / rate.period.as_nanos().max(1);
+        if past > 0 {
+            let past = u64::try_from(past).unwrap_or(u64::MAX);
+            let left = |spent: u64, of: u64| match of {
+                0 => 0,
+                of => spent.saturating_sub(of.saturating_mul(past)),
+            };
+            (self.messages, self.bytes) = (left(self.messages, rate.messages), left(self.bytes, rate.bytes));
+            let periods = u32::try_from(past).ok().and_then(|past| rate.period.checked_mul(past));
+            // A period begins when something is asked for, where nothing was before.
+            let idle = self.messages == 0 && self.bytes == 0;
+            self.start = periods.filter(|_| !idle).map_or(now.mono, |periods| self.start + periods);
+        }
+        let over = |spent: u64, of: u64| of > 0 && spent >= of;
+        (over(self.messages, rate.messages) || over(self.bytes, rate.bytes)).then(|| self.start + rate.period)
+    }
+}
+
 /// The bounds on what a subscription delivers: its topic's and its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Throttle {
-    bounds: [(Rate, Bucket); 2],
+    bounds: [(Rate, Window); 2],
     bounded: bool,
     /// When something may pass again, if it was asked for in vain.
     pub(super) opens: Option<Duration>,
 }
 
 impl Throttle {
-    pub(super) fn new(topic: (Rate, Bucket), sub: (Rate, Bucket)) -> Self {
+    pub(super) fn new(topic: (Rate, Window), sub: (Rate, Window)) -> Self {
         Self { bounds: [topic, sub], bounded: !topic.0.is_none() || !sub.0.is_none(), opens: None }
     }
 
     /// What is spent now of the topic's and of the subscription's, where there are bounds.
-    pub(super) fn spent(&self) -> Option<[Bucket; 2]> {
-        self.bounded.then(|| self.bounds.map(|(_, bucket)| bucket))
+    pub(super) fn spent(&self) -> Option<[Window; 2]> {
+        self.bounded.then(|| self.bounds.map(|(_, window)| window))
     }
 
     pub(super) fn passes(&mut self, now: Now) -> bool {
         if !self.bounded {
             return true;
         }
-        self.opens = self.bounds.iter().filter_map(|(rate, bucket)| bucket.opens(*rate, now)).max();
+        self.opens = self.bounds.iter_mut().filter_map(|(rate, window)| window.opens(*rate, now)).max();
         self.opens.is_none()
     }
 
-    pub(super) fn spend(&mut self, messages: u64, bytes: u64, now: Now) {
+    /// A batch counts as one message.
+    pub(super) fn spend(&mut self, bytes: u64) {
         if self.bounded {
-            self.bounds.iter_mut().for_each(|(rate, bucket)| bucket.spend(*rate, messages, bytes, now));
+            self.bounds.iter_mut().for_each(|(_, window)| window.spend(1, bytes));
         }
     }
 }

@@ -3,14 +3,15 @@
 use bytes::Bytes;
 use pulsewire_proto::wire::frame::RawFrame;
 use pulsewire_proto::wire::{
-    Command, CommandConnect, CommandConnected, CommandPing, CommandPong, FRAME_OVERHEAD, FeatureFlags,
-    PROTOCOL_VERSION,
+    AckType, Command, CommandConnect, CommandConnected, CommandPing, CommandPong, FRAME_OVERHEAD,
+    FeatureFlags, PROTOCOL_VERSION,
 };
 
 use super::Broker;
 use super::connection::{Abilities, ConnId, Connection, State};
 use super::error::DisconnectReason;
 use super::notes::Note;
+use super::storage::is_cut_short;
 use super::time::Now;
 
 /// What the broker calls itself in CONNECTED.
@@ -32,7 +33,8 @@ impl Broker {
             (State::Cut(_), _) => {}
             (State::Start, Command::Connect(connect)) => self.connect(id, &connect, now),
             (State::Start, Command::Ping(_)) => self.reply(id, CommandPong::default()),
-            (State::Start, Command::AuthResponse(_)) => self.early_auth_response(id, now),
+            (State::Start, Command::Pong(_)) => {}
+            (State::Start, Command::AuthResponse(c)) => self.early_auth_response(id, &c, now),
             (State::Start, command) => {
                 let what = format!("{} before CONNECT", command.name());
                 self.cut(id, DisconnectReason::Protocol(what), now);
@@ -81,11 +83,13 @@ impl Broker {
 
     fn command(&mut self, id: ConnId, command: Command, entry: &Bytes, now: Now) {
         match command {
-            Command::Send(_) if entry.is_empty() => {
+            Command::Send(_) if is_cut_short(entry) => {
                 self.cut(id, DisconnectReason::Protocol("SEND of nothing".to_owned()), now);
             }
             Command::Send(c) => self.send(id, &c, entry, now),
-            Command::Ack(c) => self.ack(id, &c),
+            Command::Ack(c) if c.ack_type == AckType::INDIVIDUAL || c.ack_type == AckType::CUMULATIVE => {
+                self.ack(id, &c);
+            }
             Command::Flow(c) => self.flow(id, &c, now),
             Command::Ping(_) => self.reply(id, CommandPong::default()),
             Command::Pong(_) => {}

@@ -5,6 +5,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 use super::Broker;
 use super::admin::AdminError;
 use super::connection::ConnId;
+use super::draining::DrainingHash;
 use super::names::TopicName;
 use super::storage::Stored;
 use super::subscription::{Subscription, type_name};
@@ -91,6 +92,10 @@ pub struct ConsumerStats {
     pub metadata: Vec<(String, String)>,
     /// Its hashes of keys, from and to, on a key-shared subscription.
     pub hash_ranges: Option<Vec<(u32, u32)>>,
+    /// Hashes of which another consumer will have the next messages once it has acknowledged its
+    /// own, where the broker sees to that; and how many such there were.
+    pub draining: Option<Vec<DrainingHash>>,
+    pub drained: u64,
 }
 
 /// What a topic stores, and where its subscriptions are.
@@ -220,6 +225,8 @@ impl Broker {
                     metadata: pairs(&consumer.metadata),
                     hash_ranges: (sub.kind == SubType::KEY_SHARED)
                         .then(|| sub.selector.ranges_of(consumer.key)),
+                    draining: sub.drains().then(|| sub.draining_of(consumer.key)),
+                    drained: consumer.drained,
                 })
                 .collect(),
         };

@@ -158,6 +158,11 @@ impl Selector {
         }
     }
 
+    /// Whether the broker divides the hashes.
+    pub(super) fn divides(&self) -> bool {
+        matches!(self, Self::Ring(_))
+    }
+
     /// Who divides the hashes, as errors have it.
     pub(super) fn mode(&self) -> &'static str {
         match self {

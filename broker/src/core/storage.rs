@@ -27,6 +27,8 @@ pub(super) struct Stored {
     pub(super) batch: bool,
     /// Set when a transaction has to do with it: it is a message of one, or a marker.
     pub(super) txn: bool,
+    /// Set when its metadata cannot be read: it is stored, and delivered to nobody.
+    pub(super) unreadable: bool,
     metadata_start: u32,
     metadata_end: u32,
 }
@@ -34,25 +36,27 @@ pub(super) struct Stored {
 /// Runs of ids that a topic may have; then the last one stays the last.
 const MAX_RUNS: usize = 100_000;
 
-/// Why an entry cannot be stored.
+/// The checksum of an entry is not what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadEntry {
-    Checksum,
-    Malformed,
+pub(super) struct WrongChecksum;
+
+/// Whether what came with a SEND ends before the checksum that it begins with does.
+pub(super) fn is_cut_short(sent: &[u8]) -> bool {
+    sent.len() < 2 || sent.len() < 6 && sent.starts_with(&[0x0e, 0x01])
 }
 
 impl Stored {
     /// Checks what came with a SEND and makes it ready to be stored.
-    pub(super) fn new(sent: &Bytes, timestamp: u64) -> Result<Self, BadEntry> {
-        let entry = Entry::parse(sent).map_err(|_| BadEntry::Malformed)?;
+    pub(super) fn new(sent: &Bytes, timestamp: u64) -> Result<Self, WrongChecksum> {
+        let Ok(entry) = Entry::parse(sent) else { return Ok(Self::unreadable(sent, timestamp)) };
         if entry.checksum == Checksum::Wrong {
-            return Err(BadEntry::Checksum);
+            return Err(WrongChecksum);
         }
-        let unpack = Unpack::read(&entry.metadata).map_err(|_| BadEntry::Malformed)?;
+        let Ok(unpack) = Unpack::read(&entry.metadata) else { return Ok(Self::unreadable(sent, timestamp)) };
         let head = if entry.checksum == Checksum::Absent { 4 } else { 10 };
         let kept = head + entry.metadata.len() + entry.payload.len();
         // Broker metadata that a client put before it is not kept.
-        let start = sent.len().checked_sub(kept).ok_or(BadEntry::Malformed)?;
+        let start = sent.len().saturating_sub(kept);
         Ok(Self {
             bytes: sent.slice(start..),
             timestamp,
@@ -61,9 +65,25 @@ impl Stored {
             messages: unpack.batch.map_or(1, |n| n.max(1).unsigned_abs()),
             batch: unpack.batch.is_some(),
             txn: false,
+            unreadable: false,
             metadata_start: head as u32,
             metadata_end: (head + entry.metadata.len()) as u32,
         })
+    }
+
+    fn unreadable(sent: &Bytes, timestamp: u64) -> Self {
+        Self {
+            bytes: sent.clone(),
+            timestamp,
+            index: 0,
+            deliver_at: 0,
+            messages: 1,
+            batch: false,
+            txn: false,
+            unreadable: true,
+            metadata_start: sent.len() as u32,
+            metadata_end: sent.len() as u32,
+        }
     }
 
     /// The encoded metadata of its message or batch.
@@ -247,6 +267,12 @@ impl Log {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Where the ledger begins that `offset` is in.
+    pub(super) fn ledger_start(&self, offset: u64) -> u64 {
+        let at = self.runs.partition_point(|run| run.start <= offset);
+        at.checked_sub(1).and_then(|at| self.runs.get(at)).map_or(0, |run| run.start)
     }
 
     /// Forgets entries below `offset`; answers how many bytes that freed.

@@ -16,16 +16,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pulsewire_proto::wire::{
-    CommandReachedEndOfTopic, KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType,
-};
+use pulsewire_proto::wire::{KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType};
 
 use super::connection::ConnId;
-use super::connections::Connections;
 use super::cursor::Cursor;
+use super::draining::Draining;
+use super::ending::LastRead;
 use super::error::Refusal;
 use super::ranges::RangeSet;
-use super::rates::Bucket;
+use super::rates::Window;
 use super::sticky::{Selector, fixed_hash, hash31};
 use super::storage::{Log, Stored};
 use super::transactions::{Left, PendingAcks};
@@ -48,6 +47,8 @@ pub(super) struct Consumer {
     pub(super) pending: RangeSet,
     /// Hashes of pending entries; in key-shared subscriptions only.
     pub(super) hashes: BTreeMap<u64, u32>,
+    /// Hashes of its that drained.
+    pub(super) drained: u64,
     /// Messages delivered and not acknowledged.
     pub(super) unacked: u64,
     pub(super) messages_out: u64,
@@ -62,8 +63,6 @@ pub(super) struct Consumer {
     pub(super) takes_any_schema: bool,
     /// Of an exclusive subscription only what has these hashes, where some are said.
     pub(super) only: Vec<(u32, u32)>,
-    /// Has heard that nothing more will come.
-    told_end: bool,
 }
 
 impl Consumer {
@@ -105,6 +104,7 @@ pub(super) struct Subscription {
     pub(super) out_of_order: bool,
     /// Hash -> who has entries with it pending, and how many; in key-shared subscriptions only.
     pub(super) holders: BTreeMap<u32, (ConsumerKey, u64)>,
+    pub(super) draining: Draining,
     /// Whether its state is meant to follow to other clusters; only remembered.
     pub(super) replicated: bool,
     /// Failover: the active consumer is another now, and is told and served at this time.
@@ -114,9 +114,11 @@ pub(super) struct Subscription {
     /// A non-durable subscription whose consumer was sent away by a seek: it waits for its return.
     pub(super) keep: bool,
     /// What of the bound on what it delivers is spent.
-    pub(super) dispatched: Bucket,
+    pub(super) dispatched: Window,
     /// Since when it has had no consumer, as upkeep found it.
     pub(super) idle_since: Option<Duration>,
+    /// What its read at the end of a terminated topic does.
+    pub(super) last_read: LastRead,
     next_consumer: u64,
     pub(super) messages_out: u64,
 }
@@ -143,12 +145,14 @@ impl Subscription {
             selector: Selector::new(None),
             out_of_order: false,
             holders: BTreeMap::new(),
+            draining: Draining::new(),
             replicated: false,
             settles: None,
             ready: false,
             keep: false,
-            dispatched: Bucket::default(),
+            dispatched: Window::default(),
             idle_since: None,
+            last_read: LastRead::Free,
             next_consumer: 0,
             messages_out: 0,
         }
@@ -217,6 +221,7 @@ impl Subscription {
             epoch: consumer.epoch,
             pending: RangeSet::default(),
             hashes: BTreeMap::new(),
+            drained: 0,
             unacked: 0,
             messages_out: 0,
             bytes_out: 0,
@@ -226,8 +231,10 @@ impl Subscription {
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,
             only: key_shared.filter(|_| kind == SubType::EXCLUSIVE).map(only).unwrap_or_default(),
-            told_end: false,
         });
+        if kind == SubType::KEY_SHARED {
+            self.redivide();
+        }
         Ok(key)
     }
 
@@ -241,12 +248,14 @@ impl Subscription {
         if self.kind == SubType::KEY_SHARED {
             self.selector.remove(key);
             self.holders.retain(|_, (holder, _)| *holder != key);
+            self.redivide();
         }
         for offset in gone.pending.iter() {
             self.replay.insert(offset);
         }
         if self.consumers.is_empty() {
             self.active = None;
+            self.stop_waiting();
             self.rewind();
         }
     }
@@ -283,6 +292,7 @@ impl Subscription {
         self.delayed.clear();
         self.redelivered.clear();
         self.holders.clear();
+        self.draining.clear();
         for consumer in &mut self.consumers {
             consumer.pending.clear();
             consumer.hashes.clear();
@@ -301,23 +311,6 @@ impl Subscription {
     pub(super) fn skip_to(&mut self, offset: u64) {
         self.cursor.ack_below(offset);
         self.rewind();
-    }
-
-    /// Passes over all below `offset`, as if it were acknowledged; false when it is already.
-    pub(super) fn expire(&mut self, log: &Log, offset: u64) -> bool {
-        if offset <= self.cursor.mark() {
-            return false;
-        }
-        for at in self.cursor.mark()..offset {
-            if let Some(key) = self.consumers.iter().find(|c| c.pending.contains(at)).map(|c| c.key) {
-                self.ack(log, key, at, &[]);
-            }
-            self.replay.remove(at);
-        }
-        self.cursor.ack_below(offset);
-        self.delayed.retain(|(_, at)| *at >= offset);
-        self.read = self.read.max(offset);
-        true
     }
 
     /// Acknowledges one entry, or with a set some messages of it. True when that may let the
@@ -407,6 +400,7 @@ impl Subscription {
             *count -= 1;
             if *count == 0 {
                 self.holders.remove(&hash);
+                self.drained(key, hash);
             }
         }
         true
@@ -432,20 +426,6 @@ impl Subscription {
         match self.active {
             Some(active) if !self.is_shared() => self.consumer(active).is_some_and(|c| c.permits > 0),
             _ => self.consumers.iter().any(|c| c.permits > 0),
-        }
-    }
-
-    /// Tells all consumers that nothing more will come; `once` leaves out those who know.
-    pub(super) fn tell_end(&mut self, conns: &mut Connections, once: bool) {
-        for consumer in &mut self.consumers {
-            if once && std::mem::replace(&mut consumer.told_end, true) {
-                continue;
-            }
-            if let Some(conn) = conns.out(consumer.conn)
-                && conn.can.protocol_version >= 9
-            {
-                conn.send(CommandReachedEndOfTopic { consumer_id: consumer.id });
-            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::error::Refusal;
 use super::keeping::KeptTopic;
 use super::names::TopicName;
 use super::policies::Rules;
-use super::rates::{Bucket, Throttle};
+use super::rates::{Bucket, Comings, Throttle, Window};
 use super::storage::Log;
 use super::subscription::{ConsumerKey, Subscription};
 use super::transactions::Buffer;
@@ -140,7 +140,9 @@ pub(super) struct Topic {
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
     pub(super) published: Bucket,
-    dispatched: Bucket,
+    dispatched: Window,
+    /// What consumers have spent of the bound on how often each may come.
+    pub(super) subscribed: Comings,
     /// Since when nobody has used it, as upkeep found it.
     pub(super) idle_since: Option<Duration>,
     pub(super) kept: KeptTopic,
@@ -166,7 +168,8 @@ impl Topic {
             compacted: None,
             txns: None,
             published: Bucket::default(),
-            dispatched: Bucket::default(),
+            dispatched: Window::default(),
+            subscribed: Comings::default(),
             idle_since: None,
             kept: KeptTopic::default(),
             messages_in: 0,
@@ -211,8 +214,6 @@ impl Topic {
             )
         };
         match producer.access {
-            ProducerAccessMode::SHARED if taken => return Err(Refusal::producer_busy(existing()).into()),
-            ProducerAccessMode::SHARED => admission.topic_epoch = self.epoch,
             ProducerAccessMode::EXCLUSIVE if taken => return Err(Refusal::producer_fenced(existing()).into()),
             ProducerAccessMode::EXCLUSIVE if !self.producers.is_empty() => {
                 return Err(Refusal::producer_fenced("Topic has existing shared producers").into());
@@ -240,10 +241,9 @@ impl Topic {
                     }
                 }
             }
-            other => {
-                let message = format!("Invalid producer access mode: {other:?}");
-                return Err(Refusal::new(ServerError::UNKNOWN_ERROR, message).into());
-            }
+            // Java reads a mode that it does not know as this one.
+            _ if taken => return Err(Refusal::producer_busy(existing()).into()),
+            _ => admission.topic_epoch = self.epoch,
         }
         if let Some(old) = self.producers.get(&producer.name) {
             if !producer.succeeds(old) {
@@ -405,13 +405,26 @@ impl Topic {
         if self.log.bytes() <= keep || self.subs.is_empty() || self.rules.retention.is_some() {
             return 0;
         }
-        // Compaction has not seen what comes after this.
-        let compacted = match &self.compacted {
+        self.log.trim_to(keep, self.consumed().min(self.compacted_below()))
+    }
+
+    /// Compaction has not seen what comes after this.
+    fn compacted_below(&self) -> u64 {
+        match &self.compacted {
             Some(compacted) => compacted.horizon(),
             None if self.rules.compaction_threshold > 0 => 0,
             None => u64::MAX,
-        };
-        self.log.trim_to(keep, self.consumed().min(compacted))
+        }
+    }
+
+    /// Forgets ledgers that are closed and that all subscriptions have consumed, but for what is to be
+    /// retained. Answers how many bytes that freed.
+    pub(super) fn forget_closed(&mut self, wall_ms: u64) -> usize {
+        if self.subs.is_empty() || !self.name.persistent {
+            return 0;
+        }
+        let done = self.consumed().min(self.compacted_below()).min(self.retained(wall_ms));
+        self.log.trim(self.log.ledger_start(done))
     }
 
     /// What a topic that stores nothing does after its messages were handed out.

@@ -191,7 +191,9 @@ impl Topics {
                 return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
             }
         }
-        self.ensure_namespace(&namespace);
+        if !name.has_cluster() {
+            self.ensure_namespace(&namespace);
+        }
         let key = TopicKey(self.next_key);
         self.next_key += 1;
         let ledger = self.next_ledger;
@@ -214,7 +216,9 @@ impl Topics {
         if self.map.len().saturating_add(count as usize) > config.max_topics {
             return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
         }
-        self.ensure_namespace(&name.namespace_name());
+        if !name.has_cluster() {
+            self.ensure_namespace(&name.namespace_name());
+        }
         self.partitioned.entry(name.to_string()).or_default().count = count;
         self.touch_name(kind::PARTITIONED, &name.to_string());
         for index in 0..count {
@@ -245,6 +249,7 @@ impl Topics {
         if let Some(topic) = self.map.get_mut(&key) {
             topic.log.roll(self.next_ledger);
             self.next_ledger += 1;
+            self.stored -= topic.forget_closed(self.wall_ms);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::compaction::{Compacted, compact};
 use super::policies::{BacklogQuota, QuotaPolicy};
+use super::storage::Log;
+use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Topic, TopicKey};
 use super::{Broker, Timer};
@@ -144,16 +146,15 @@ impl Broker {
         if ttl == 0 {
             return;
         }
-        let offset = topic.log.first_since(now.wall_ms.saturating_sub(ttl.saturating_mul(1000)));
-        self.pass_over(key, offset);
+        self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now));
     }
 
-    /// All durable subscriptions of a topic pass over what is below `offset`.
-    fn pass_over(&mut self, key: TopicKey, offset: u64) {
+    /// All durable subscriptions of a topic pass over what is said, where that says true.
+    fn pass_over(&mut self, key: TopicKey, mut over: impl FnMut(&mut Subscription, &Log) -> bool) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let mut passed = Vec::new();
         for (sub_key, sub) in &mut topic.subs {
-            if sub.durable && sub.expire(&topic.log, offset) {
+            if sub.durable && over(sub, &topic.log) {
                 passed.push(*sub_key);
             }
         }
@@ -170,7 +171,8 @@ impl Broker {
             let by_age = u64::try_from(quota.seconds).map_or(0, |limit| {
                 topic.log.first_since(now.wall_ms.saturating_sub(limit.saturating_mul(1000)))
             });
-            return self.pass_over(key, by_size.max(by_age));
+            let below = by_size.max(by_age);
+            return self.pass_over(key, |sub, log| sub.expire(log, below));
         }
         for producer in topic.take_producers() {
             self.expel_producer(&producer);

@@ -26,6 +26,8 @@ pub(super) struct Frames {
     passing: usize,
     /// The last read filled what there was.
     busy: bool,
+    /// The length of the last frame: the next one may be like it.
+    usual: usize,
 }
 
 impl Frames {
@@ -33,6 +35,8 @@ impl Frames {
     pub(super) fn room(&mut self) -> &mut BytesMut {
         let lacking = match self.frame_len(0) {
             Some(len) if self.passing == 0 && len <= WAITED_FOR => len - self.buffer.len(),
+            // A frame that begins where there is no room for it would have to be moved.
+            None if self.buffer.is_empty() => self.usual,
             _ => 0,
         };
         let read = READ[usize::from(self.busy)];
@@ -56,6 +60,7 @@ impl Frames {
             }
             end += len.min(here);
             self.passing = len - len.min(here);
+            self.usual = len.min(WAITED_FOR);
         }
         (end > 0).then(|| self.buffer.split_to(end).freeze())
     }
@@ -124,6 +129,20 @@ mod tests {
             let all = handed_on(&stream, at_a_time);
             assert_eq!(all.concat(), stream);
             assert!(all.len() > 3 && all.last().unwrap().len() >= 60_004, "and then cut again");
+        }
+    }
+
+    #[test]
+    fn a_large_frame_does_not_begin_where_there_is_no_room_for_one() {
+        let mut frames = Frames::default();
+        let frame = frame(100_000);
+        for number in 0..20 {
+            frames.room().put_slice(&frame[..65_000]);
+            assert_eq!(frames.take(), None);
+            let at = frames.buffer.as_ptr();
+            frames.room().put_slice(&frame[65_000..]);
+            assert!(number == 0 || frames.buffer.as_ptr() == at, "it was moved");
+            assert_eq!(frames.take().unwrap().len(), frame.len());
         }
     }
 

@@ -236,9 +236,17 @@ impl Server {
             authorization = access.is_some_and(|access| access.superusers.is_some()),
             "broker ready"
         );
-        let engine = Engine::new(self.broker, self.store, inbox);
+        // A task of its own: one that the runtime blocks on makes it look for input whenever it is woken.
+        let engine = tasks.spawn(Engine::new(self.broker, self.store, inbox).run());
+        let stopped = async {
+            while let Some(ended) = tasks.join_next_with_id().await {
+                if ended.map_or_else(|error| error.id(), |(id, ())| id) == engine.id() {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            () = engine.run() => {}
+            () = stopped => {}
             () = shutdown => tracing::info!("broker stopping"),
         }
         tasks.shutdown().await;

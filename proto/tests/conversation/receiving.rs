@@ -271,6 +271,48 @@ fn c23_a_batch_for_a_queue_of_zero_closes_the_consumer() {
     assert_eq!(kind(talk.client.take(id)), ErrorKind::AlreadyClosed);
 }
 
+/// Java would say at 50, and of the first two FLOWs of a batch one is in vain.
+#[test]
+fn c23_when_a_batch_took_all_permits_the_broker_hears_of_an_eighth_of_the_queue() {
+    let mut talk = Talk::new();
+    let (id, conn) = open(&mut talk, queue_of(100));
+    assert_eq!(permits(&mut talk, conn), 100);
+    let letters = vec![Some("x"); 100];
+    talk.say_bytes(conn, delivery(id, 0, &[], &batch(&letters)));
+    let mut said = Vec::new();
+    let mut taken = |talk: &mut Talk, to: u32| {
+        while said.last().is_none_or(|(n, _)| *n < to) {
+            receive(talk, id).expect("one is left");
+            said.push((said.len() as u32 + 1, permits(talk, conn)));
+        }
+        said.iter().filter(|(_, permits)| *permits > 0).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(taken(&mut talk, 50), [(13, 13)]);
+    // The broker sends an entry for one permit, and has 87 less than none then.
+    talk.say_bytes(conn, delivery(id, 1, &[], &batch(&letters)));
+    assert_eq!(taken(&mut talk, 150), [(13, 13), (113, 100)]);
+    // Whatever is under way, it is no more than the queue: the rest comes as messages that stand alone.
+    for n in 0..13 {
+        talk.deliver(conn, id, 2 + n, "y");
+    }
+    assert_eq!(taken(&mut talk, 213), [(13, 13), (113, 100), (163, 50), (213, 50)]);
+}
+
+#[test]
+fn c23_permits_that_wait_for_a_batch_to_be_taken_go_out_all_the_same_on_another_connection() {
+    let mut talk = Talk::new();
+    let (id, conn) = open(&mut talk, queue_of(10));
+    assert_eq!(permits(&mut talk, conn), 10);
+    talk.say_bytes(conn, delivery(id, 0, &[], &batch(&[Some("x"); 50])));
+    for _ in 0..30 {
+        receive(&mut talk, id);
+    }
+    talk.quiet(conn);
+    talk.cut(conn);
+    let conn = reopen(&mut talk);
+    assert_eq!(permits(&mut talk, conn), 10);
+}
+
 #[test]
 fn c23_an_auto_scaled_queue_doubles_when_it_ran_empty_after_it_was_full() {
     let mut talk = Talk::new();

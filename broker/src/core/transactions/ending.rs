@@ -105,8 +105,8 @@ impl Broker {
             for id in behind.unwrap_or_default() {
                 sub.abort(log, id);
             }
-            if log.terminated && sub.cursor.backlog(log.end()) == 0 {
-                sub.tell_end(&mut self.conns, false);
+            if log.terminated {
+                sub.tell_end_if_done(&mut self.conns, log.end());
             }
         }
         self.wake(key, sub_key);

@@ -248,6 +248,112 @@ scripts! {
         s.hear_all(a);
     }
 
+    fn keys_drain_when_they_change_hands(s) {
+        let topic = s.topic();
+        // How often something was tried, and the ports.
+        s.replace(r#""blockedAttempts":[1-9]\d*"#, "SOME");
+        let (a, b) = (s.client(), s.client());
+        let named = |n: u64, name: &str| CommandSubscribe {
+            consumer_name: Some(name.to_owned()),
+            ..subscribe(n, &topic, "s", SubType::KEY_SHARED)
+        };
+        let path = format!("persistent/public/default/{}/stats", s.unique());
+        let look = |s: &mut crate::side::Side| {
+            let parts = ["Count", "ClearedTotal", "UnackedMessages", ""];
+            let of = |place: &str| parts.map(|part| format!("subscriptions.s.{place}drainingHashes{part}"));
+            let of_all = [of(""), of("consumers.0."), of("consumers.1.")].concat();
+            let ranges = [0, 1].map(|n| format!("subscriptions.s.consumers.{n}.keyHashRangeArrays"));
+            let all: Vec<&str> = of_all.iter().chain(&ranges).map(String::as_str).collect();
+            s.pause(300);
+            s.look(&path, &all);
+        };
+        let acked = |consumer: u64, ids: &[MessageIdData]| CommandAck {
+            consumer_id: consumer,
+            ack_type: AckType::INDIVIDUAL,
+            message_id: ids.to_vec(),
+            ..CommandAck::default()
+        };
+        let received = |commands: Vec<Command>| -> Vec<MessageIdData> {
+            commands
+                .into_iter()
+                .filter_map(|command| match command {
+                    Command::Message(message) => Some(message.message_id),
+                    _ => None,
+                })
+                .collect()
+        };
+        s.ask(a, named(1, "anna"));
+        s.flow(a, 1, 1000);
+        s.ask(b, producer_on(2, &topic));
+        for n in 0..12 {
+            s.publish(b, 2, n, key(&format!("key{n}")), &format!("m{n}"));
+        }
+        let ids = received(s.hear_all(a));
+        look(s);
+        s.note("another one comes");
+        s.ask(a, named(2, "bert"));
+        s.flow(a, 2, 1000);
+        look(s);
+        for n in 12..24 {
+            s.publish(b, 2, n, key(&format!("key{}", n - 12)), &format!("m{n}"));
+        }
+        s.hear_all(a);
+        look(s);
+        s.note("half of them are acknowledged");
+        s.say(a, acked(1, &ids[..6]));
+        s.hear_in_any_order(a);
+        look(s);
+        s.note("one is given back");
+        s.say(a, CommandRedeliverUnacknowledgedMessages { consumer_id: 1, message_ids: ids[6..].to_vec(), ..Default::default() });
+        s.hear_in_any_order(a);
+        look(s);
+        s.note("the other one goes");
+        s.ask(a, close_consumer(2));
+        s.hear_in_any_order(a);
+        look(s);
+        s.note("and comes back");
+        s.ask(a, named(2, "bert"));
+        s.flow(a, 2, 1000);
+        s.hear_all(a);
+        look(s);
+        s.note("the first one goes");
+        s.ask(a, close_consumer(1));
+        s.hear_in_any_order(a);
+        look(s);
+    }
+
+    fn nothing_drains_where_order_is_not_kept(s) {
+        let topic = s.topic();
+        let (a, b) = (s.client(), s.client());
+        let path = format!("persistent/public/default/{}/stats", s.unique());
+        for (sub, meta) in [
+            ("loose", KeySharedMeta { allow_out_of_order_delivery: Some(true), ..KeySharedMeta::default() }),
+            ("sticky", KeySharedMeta {
+                key_shared_mode: KeySharedMode::STICKY,
+                hash_ranges: vec![IntRange { start: 0, end: 65_535 }],
+                ..KeySharedMeta::default()
+            }),
+        ] {
+            s.ask(a, CommandSubscribe { key_shared_meta: Some(meta), ..subscribe(if sub == "loose" { 1 } else { 2 }, &topic, sub, SubType::KEY_SHARED) });
+        }
+        s.ask(a, subscribe(3, &topic, "shared", SubType::SHARED));
+        s.ask(b, producer_on(2, &topic));
+        for n in 0..3 {
+            s.publish(b, 2, n, key(&format!("key{n}")), &format!("m{n}"));
+        }
+        for sub in ["loose", "sticky", "shared"] {
+            s.look(&path, &[
+                &format!("subscriptions.{sub}.allowOutOfOrderDelivery"),
+                &format!("subscriptions.{sub}.keySharedMode"),
+                &format!("subscriptions.{sub}.drainingHashesCount"),
+                &format!("subscriptions.{sub}.consumers.0.drainingHashesCount"),
+                &format!("subscriptions.{sub}.consumers.0.drainingHashes"),
+                &format!("subscriptions.{sub}.consumers.0.keyHashRangeArrays"),
+                &format!("subscriptions.{sub}.consumers.0.keyHashRanges"),
+            ]);
+        }
+    }
+
     fn a_batch_is_acknowledged_by_its_bits(s) {
         let topic = s.topic();
         let a = s.client();

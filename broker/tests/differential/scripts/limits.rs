@@ -2,11 +2,94 @@
 
 use pulsewire_proto::wire::*;
 
-use super::scripts;
-use crate::common::{WALL, producer_on, subscribe};
+use super::{close_consumer, scripts};
+use crate::common::{WALL, id, producer_on, subscribe};
 use crate::side::Side;
 
 scripts! {
+    fn what_is_consumed_is_there_until_its_ledger_is_closed(s) {
+        let base = s.topic();
+        let unique = s.unique().to_owned();
+        let (a, b) = (s.client(), s.client());
+        let all = |s: &mut Side, topic: &str, sub: &str| {
+            let c = s.client();
+            s.ask(c, subscribe(1, topic, sub, SubType::EXCLUSIVE));
+            s.flow(c, 1, 100);
+            s.hear_all(c);
+            s.leave(c);
+        };
+        for (number, kind) in ["consumed", "half", "unread", "retained"].into_iter().enumerate() {
+            s.note(format!("-- {kind}"));
+            let (topic, path) = (format!("{base}-{kind}"), format!("persistent/public/default/{unique}-{kind}"));
+            let (producer, consumer) = (number as u64, 10 + number as u64);
+            s.ask(a, producer_on(producer, &topic));
+            if kind == "retained" {
+                s.order("POST", &format!("{path}/retention"), r#"{"retentionTimeInMinutes":-1,"retentionSizeInMB":-1}"#);
+                s.pause(1000);
+            }
+            if kind != "unread" {
+                s.ask(b, subscribe(consumer, &topic, "s", SubType::EXCLUSIVE));
+            }
+            let ids: Vec<_> =
+                (0..4).map(|n| s.publish(a, producer, n, MessageMetadata::default(), &format!("m{n}"))).collect();
+            let last = if kind == "half" { &ids[1] } else { &ids[3] };
+            if kind != "unread" {
+                s.flow(b, consumer, 10);
+                s.hear_all(b);
+                s.say(b, CommandAck { consumer_id: consumer, ack_type: AckType::CUMULATIVE, message_id: vec![last.clone()], ..CommandAck::default() });
+                s.pause(300);
+            }
+            s.note("a subscription from the beginning, and a seek");
+            all(s, &topic, "late");
+            if kind != "unread" {
+                s.say(b, CommandSeek { consumer_id: consumer, request_id: 7, message_id: Some(id(-1, -1)), ..CommandSeek::default() });
+                s.hear_all(b);
+                s.ask(b, subscribe(consumer, &topic, "s", SubType::EXCLUSIVE));
+                s.flow(b, consumer, 10);
+                s.hear_all(b);
+                s.say(b, CommandAck { consumer_id: consumer, ack_type: AckType::CUMULATIVE, message_id: vec![last.clone()], ..CommandAck::default() });
+                s.pause(300);
+            }
+            s.order("DELETE", &format!("{path}/subscription/late"), "");
+            s.order("PUT", &format!("{path}/unload"), "");
+            s.hear_in_any_order(a);
+            s.hear_in_any_order(b);
+            s.pause(500);
+            s.find(a, &topic);
+            s.note("after it was unloaded");
+            all(s, &topic, "later");
+            s.ask(a, producer_on(producer, &topic));
+            s.publish(a, producer, 9, MessageMetadata::default(), "one more");
+            all(s, &topic, "latest");
+        }
+    }
+
+    fn consumers_come_as_often_as_they_may(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(9, &topic));
+        s.order("POST", &format!("{path}/subscribeRate"), r#"{"subscribeThrottlingRatePerConsumer":2,"ratePeriodInSecond":10}"#);
+        s.pause(1500);
+        for n in 0..4 {
+            s.note(format!("-- {n}"));
+            s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+            s.ask(a, close_consumer(1));
+        }
+        s.note("-- another one, and the same from elsewhere");
+        s.ask(a, subscribe(2, &topic, "s", SubType::SHARED));
+        s.ask(b, subscribe(1, &topic, "other", SubType::SHARED));
+        s.pause(6000);
+        s.note("-- later");
+        for _ in 0..2 {
+            s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+            s.ask(a, close_consumer(1));
+        }
+        s.order("DELETE", &format!("{path}/subscribeRate"), "");
+        s.pause(1500);
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+    }
+
     fn a_full_backlog_holds_or_refuses_producers(s) {
         let topic = s.topic();
         let unique = s.unique().to_owned();

@@ -1,9 +1,12 @@
 //! The scripts. Each is a test of its name.
 
 mod admin;
+mod broken;
 mod consumers;
+mod ending;
 mod guarded;
 mod limits;
+mod older;
 mod producers;
 mod readers;
 mod schemas;

@@ -206,6 +206,7 @@ scripts! {
         let b = s.client();
         s.ask(b, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
         s.flow(b, 1, 1);
+        s.pause(300);
         s.inquire("POST", &format!("persistent/public/default/{unique}/terminate"), "");
         s.hear_all(b);
     }

@@ -1,0 +1,253 @@
+//! Subscriptions: made, deleted, moved.
+
+use std::collections::BTreeMap;
+
+use pulsewire_proto::wire::MessageIdData;
+
+use super::properties::key_values;
+use super::{AdminError, Start};
+use crate::core::Broker;
+use crate::core::names::TopicName;
+use crate::core::positions::Target;
+use crate::core::storage::Place;
+use crate::core::subscription::Subscription;
+use crate::core::time::Now;
+use crate::core::topic::{SubKey, Topic, TopicKey};
+
+/// Orders about subscriptions.
+impl Broker {
+    /// Names of a topic's subscriptions; of all its partitions when it is partitioned.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn subscriptions(&self, name: &TopicName) -> Result<Vec<String>, AdminError> {
+        let mut names: Vec<String> = Vec::new();
+        for key in self.parts(name)? {
+            names.extend(self.topics.get(key).iter().flat_map(|topic| topic.sub_names.keys().cloned()));
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Makes a durable subscription.
+    ///
+    /// # Errors
+    /// The topic is not there, or the subscription is already.
+    pub fn create_subscription(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        start: &Start,
+        properties: &[(String, String)],
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if self.parts(name).is_err() && self.topics.auto_creation(name, &self.config).0 {
+            self.create_topic(name, BTreeMap::new(), now)?;
+        }
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            if topic.sub(sub).is_some() {
+                return Err(AdminError::new(409, "Subscription already exists for topic"));
+            }
+            let log = &topic.log;
+            let place = match start {
+                Start::End => Place::After,
+                Start::At(id) => log.place_of(id),
+            };
+            let start = match place {
+                Place::Before => log.first(),
+                Place::At(offset) => offset.clamp(log.first(), log.end()),
+                Place::After => log.end(),
+            };
+            topic.add_sub(Subscription::new(sub.to_owned(), true, start, key_values(properties)));
+        }
+        Ok(())
+    }
+
+    /// Deletes a subscription.
+    ///
+    /// # Errors
+    /// It is not there, or has consumers and `force` is not set.
+    pub fn delete_subscription(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        force: bool,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        let found = self.find_subs(name, sub)?;
+        let used = |(topic, sub): &(TopicKey, SubKey)| {
+            self.topics.get(*topic).and_then(|t| t.subs.get(sub)).is_some_and(|s| !s.consumers.is_empty())
+        };
+        if !force && found.iter().any(used) {
+            return Err(AdminError::new(412, "Subscription has active connected consumers"));
+        }
+        for (topic, sub) in found {
+            self.expel_consumers(topic, sub);
+            if let Some(topic) = self.topics.get_mut(topic) {
+                topic.remove_sub(sub);
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Acknowledges all that a subscription has not, as it stands now.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn skip_all(&mut self, name: &TopicName, sub: &str, now: Now) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let end = topic.log.end();
+                if let Some(sub) = topic.subs.get_mut(&sub) {
+                    sub.skip_to(end);
+                }
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Acknowledges the next so many messages of a subscription.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn skip(&mut self, name: &TopicName, sub: &str, count: u64, now: Now) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                let mut offset = sub.cursor.mark();
+                for _ in 0..count {
+                    if offset >= log.end() {
+                        break;
+                    }
+                    offset = sub.cursor.next_open(offset + 1);
+                }
+                sub.expire(log, offset);
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// A subscription passes over messages that are older than so many seconds. False when that is
+    /// not tried (see [`Subscription::expire_older`]).
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn expire_messages(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        seconds: u64,
+        now: Now,
+    ) -> Result<bool, AdminError> {
+        let mut any = false;
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                any |= sub.expire_older(log, seconds, now);
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(any)
+    }
+
+    /// A subscription passes over all messages up to one.
+    ///
+    /// # Errors
+    /// It is not there, or the message is beyond the last one (409).
+    pub fn expire_to(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        id: MessageIdData,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        for (key, sub) in self.find_subs(name, sub)? {
+            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+                && let Some(sub) = subs.get_mut(&sub)
+            {
+                let offset = match log.place_of(&id) {
+                    Place::Before => log.first(),
+                    Place::At(offset) if offset < log.end() => offset.saturating_add(1),
+                    Place::At(_) | Place::After => {
+                        return Err(AdminError::new(
+                            409,
+                            format!(
+                                "Expire message by position not issued on topic {name} for subscription {} due to \
+                                 ongoing message expiration not finished or invalid message position provided.",
+                                sub.name
+                            ),
+                        ));
+                    }
+                };
+                sub.expire(log, offset);
+            }
+            self.wake(key, sub);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Moves a subscription to the first entry that came at that time or later.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn reset_to_time(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        wall_ms: u64,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        for (topic, sub) in self.find_subs(name, sub)? {
+            self.reset(topic, sub, &Target::Time(wall_ms));
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Moves a subscription to a message id.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn reset_to_id(
+        &mut self,
+        name: &TopicName,
+        sub: &str,
+        ledger: u64,
+        entry: u64,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
+        for (topic, sub) in self.find_subs(name, sub)? {
+            self.reset(topic, sub, &Target::Id(id.clone()));
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    pub(super) fn find_subs(
+        &self,
+        name: &TopicName,
+        sub: &str,
+    ) -> Result<Vec<(TopicKey, SubKey)>, AdminError> {
+        let found: Vec<_> = self
+            .parts(name)?
+            .into_iter()
+            .filter_map(|key| Some((key, self.topics.get(key)?.sub(sub)?.0)))
+            .collect();
+        if found.is_empty() {
+            return Err(AdminError::new(404, format!("Subscription {sub} not found for topic {name}")));
+        }
+        Ok(found)
+    }
+}

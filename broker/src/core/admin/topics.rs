@@ -1,0 +1,275 @@
+//! Topics: made, given partitions, emptied, compacted, ended, deleted.
+
+use std::collections::BTreeMap;
+
+use pulsewire_proto::wire::MessageIdData;
+
+use super::AdminError;
+use crate::core::Broker;
+use crate::core::compaction::compact;
+use crate::core::keeping::kind;
+use crate::core::names::TopicName;
+use crate::core::subscription::Subscription;
+use crate::core::time::Now;
+use crate::core::topic::{Producer, SubKey, TopicKey, Waiting};
+
+/// Orders about topics.
+impl Broker {
+    /// Makes a topic without partitions.
+    ///
+    /// # Errors
+    /// It is there already.
+    pub fn create_topic(
+        &mut self,
+        name: &TopicName,
+        properties: BTreeMap<String, String>,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if self.topics.key(&name.to_string()).is_some() || self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(409, "This topic already exists"));
+        }
+        let key = self.topics.resolve(name, true, &self.config)?;
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.properties = properties;
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Forgets all that a topic stores: its subscriptions go to its end.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn truncate(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        for sub in self.subscriptions(name)? {
+            self.skip_all(name, &sub, now)?;
+        }
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            let freed = topic.log.trim(topic.log.end());
+            self.topics.stored -= freed;
+        }
+        Ok(())
+    }
+
+    /// Forgets what all subscriptions have acknowledged and what need not be retained.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn trim(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            let consumed = topic.consumed().min(topic.retained(now.wall_ms));
+            let freed = topic.log.trim(consumed);
+            self.topics.stored -= freed;
+        }
+        Ok(())
+    }
+
+    /// Makes a partitioned topic.
+    ///
+    /// # Errors
+    /// It is there already, or the number is not one.
+    pub fn create_partitioned_topic(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if partitions == 0 || name.partition().is_some() {
+            return Err(AdminError::new(406, "Number of partitions should be more than 0"));
+        }
+        // The real broker does not see a topic that stores nothing.
+        let plain = |name: TopicName| name.persistent && self.topics.key(&name.to_string()).is_some();
+        if plain(name.clone()) || plain(name.with_partition(0)) || self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(409, "This topic already exists"));
+        }
+        self.topics.set_partitions(name, partitions, &self.config)?;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Adds partitions to a partitioned topic.
+    ///
+    /// # Errors
+    /// It is not partitioned, or has as many already.
+    pub fn update_partitions(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        let Some(before) = self.topics.partitions(name) else {
+            return Err(AdminError::new(409, format!("Topic {name} is not the partitioned topic.")));
+        };
+        if partitions < before {
+            let reason = format!(
+                "Desired partitions {partitions} can't be less than the current partitions {before}."
+            );
+            return Err(AdminError::new(422, reason));
+        }
+        self.topics.set_partitions(name, partitions, &self.config)?;
+        // New partitions have the subscriptions that the others have.
+        let subs: Vec<Subscription> = self
+            .topics
+            .key(&name.with_partition(0).to_string())
+            .and_then(|key| self.topics.get(key))
+            .map(|topic| topic.subs.values().filter(|sub| sub.durable).map(same_anew).collect())
+            .unwrap_or_default();
+        for index in before..partitions {
+            let key = self.topics.key(&name.with_partition(index).to_string());
+            if let Some(topic) = key.and_then(|key| self.topics.get_mut(key)) {
+                for sub in &subs {
+                    topic.add_sub(same_anew(sub));
+                }
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Deletes a topic, or all partitions of one.
+    ///
+    /// # Errors
+    /// It is not there, or in use and `force` is not set.
+    pub fn delete_topic(&mut self, name: &TopicName, force: bool, now: Now) -> Result<(), AdminError> {
+        let names: Vec<TopicName> = match self.topics.partitions(name) {
+            Some(count) => (0..count).map(|index| name.with_partition(index)).collect(),
+            None => vec![name.clone()],
+        };
+        let keys: Vec<TopicKey> = names.iter().filter_map(|n| self.topics.key(&n.to_string())).collect();
+        if keys.is_empty() && self.topics.partitions(name).is_none() {
+            return Err(AdminError::no_topic(name));
+        }
+        for key in &keys {
+            let Some(topic) = self.topics.get(*key) else { continue };
+            let consumers: usize = topic.subs.values().map(|sub| sub.consumers.len()).sum();
+            let users = consumers + topic.producers.len();
+            if !force && users > 0 {
+                let reason = match self.topics.partitions(name) {
+                    Some(_) => "Topic has active producers/subscriptions".to_owned(),
+                    None => format!("Topic has {users} connected producers/consumers"),
+                };
+                return Err(AdminError::new(412, reason));
+            }
+        }
+        for key in keys {
+            self.disconnect_topic(key);
+            self.topics.remove(key);
+        }
+        self.topics.forget_partitioned(name);
+        // Those of a partition are the whole topic's.
+        if name.partition().is_none() || self.topics.partitions(&name.base()).is_none() {
+            self.schemas.forget(name);
+            self.topics.touch_name(kind::SCHEMAS, &name.base().to_string());
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Sends all producers and consumers of a topic away, as when its bundle moves: they look it up
+    /// again and come back.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn unload_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
+        for key in self.parts(name)? {
+            self.disconnect_topic(key);
+            self.topics.roll(key);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Ends a topic: nothing can be sent to it any more. Answers the id of its last entry.
+    ///
+    /// # Errors
+    /// It is not there, or partitioned, or stores nothing.
+    pub fn terminate(&mut self, name: &TopicName, now: Now) -> Result<MessageIdData, AdminError> {
+        if self.topics.partitions(name).is_some() {
+            return Err(AdminError::new(405, "Termination of a partitioned topic is not allowed"));
+        }
+        if !name.persistent {
+            return Err(AdminError::new(405, "Termination of a non-persistent topic is not allowed"));
+        }
+        let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        let producers = self.end_topic(key);
+        for producer in &producers {
+            self.expel_producer(producer);
+        }
+        // Of a ledger in which nothing is yet, it is -1.
+        let before = |next: MessageIdData| MessageIdData { entry_id: next.entry_id.wrapping_sub(1), ..next };
+        let last = self.topics.get(key).map(|topic| before(topic.log.id_at(topic.log.end())));
+        self.settle(now);
+        last.ok_or_else(|| AdminError::no_topic(name))
+    }
+
+    fn end_topic(&mut self, key: TopicKey) -> Vec<Producer> {
+        let Some(topic) = self.topics.get_mut(key) else { return Vec::new() };
+        let newly = !std::mem::replace(&mut topic.log.terminated, true);
+        let end = topic.log.end();
+        for (sub_key, sub) in &mut topic.subs {
+            sub.terminated(&mut self.conns, end, newly);
+            if !sub.ready && !sub.consumers.is_empty() {
+                sub.ready = true;
+                self.ready.push_back((key, *sub_key));
+            }
+        }
+        topic.take_producers()
+    }
+
+    /// Compacts a topic, or all partitions of one.
+    ///
+    /// # Errors
+    /// It is not there, or stores nothing.
+    pub fn compact(&mut self, name: &TopicName) -> Result<(), AdminError> {
+        if !name.persistent {
+            return Err(AdminError::new(405, "Compaction of a non-persistent topic is not allowed"));
+        }
+        for key in self.parts(name)? {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let change = compact(topic);
+                self.topics.stored = self.topics.stored.saturating_add_signed(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a topic was compacted since it was made.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn is_compacted(&self, name: &TopicName) -> Result<bool, AdminError> {
+        let mut parts = self.parts(name)?.into_iter().filter_map(|key| self.topics.get(key));
+        Ok(parts.any(|topic| topic.compacted.is_some()))
+    }
+
+    pub(in crate::core) fn disconnect_topic(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let waiting: Vec<_> = topic.waiting.drain(..).collect();
+        let producers: Vec<_> = topic.producers.values().cloned().collect();
+        let subs: Vec<SubKey> = topic.subs.keys().copied().collect();
+        for producer in waiting.iter().filter_map(Waiting::here) {
+            self.fence_out(producer, "Disconnecting producer");
+        }
+        for producer in &producers {
+            if let Some(topic) = self.topics.get_mut(key) {
+                topic.dismiss(&producer.name, producer.conn, producer.id);
+            }
+            self.expel_producer(producer);
+        }
+        for sub in subs {
+            self.expel_consumers(key, sub);
+            if let Some(topic) = self.topics.get_mut(key)
+                && topic.subs.get(&sub).is_some_and(|sub| !sub.durable)
+            {
+                topic.remove_sub(sub);
+            }
+        }
+    }
+}
+
+/// The same subscription for another partition, at its start.
+fn same_anew(sub: &Subscription) -> Subscription {
+    Subscription::new(sub.name.clone(), true, 0, sub.properties.clone())
+}
