@@ -139,3 +139,22 @@ fn damage_is_told() {
         }
     }
 }
+
+#[test]
+fn what_is_only_told_again_comes_back() {
+    let mut disk = Disk::default();
+    let mut w = disk.start();
+    w.broker.set_noted("a", Some("{}".to_owned()));
+    w.broker.set_noted("b", Some("1".to_owned()));
+    w.broker.split_bundle("public/default", "0x00000000_0x40000000", true, w.now).unwrap();
+    disk.keep(&mut w);
+    w.broker.set_noted("b", None);
+    disk.keep(&mut w);
+    let w = disk.start();
+    assert_eq!((w.broker.noted("a"), w.broker.noted("b")), (Some("{}"), None));
+    assert_eq!(
+        w.broker.bundles("public/default").texts()[..3],
+        ["0x00000000", "0x20000000", "0x40000000"],
+        "of 5 bundles"
+    );
+}

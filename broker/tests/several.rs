@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use pulsewire_broker::core::names::TopicName;
-use pulsewire_broker::core::{Node, bundle_range};
+use pulsewire_broker::core::{Bounds, Node};
 use pulsewire_broker::{BrokerConfig, ConnId};
 use pulsewire_proto::wire::*;
 
@@ -46,7 +46,7 @@ fn topics() -> Vec<String> {
     let mut found = std::collections::BTreeMap::new();
     for n in 0.. {
         let topic = format!("persistent://public/default/t{n}");
-        found.entry(bundle_range(&TopicName::parse(&topic).unwrap(), 4)).or_insert(topic);
+        found.entry(Bounds::even(4).range_of(&TopicName::parse(&topic).unwrap())).or_insert(topic);
         if found.len() == 4 {
             break;
         }

@@ -252,13 +252,15 @@ fn all_that_is_wrong_is_said_at_once() {
         short.path(),
         "--auth-token-public-key",
         "!",
+        "--auth-basic",
+        short.path(),
         "--auth-tls",
         "--superuser",
         " ",
         "--tls-cert",
         cert.path(),
     ];
-    let ran = run(&arguments).failed(2, &["13 things are wrong"]);
+    let ran = run(&arguments).failed(2, &["14 things are wrong"]);
     for flag in [
         "--sync",
         "--brokers",
@@ -269,6 +271,7 @@ fn all_that_is_wrong_is_said_at_once() {
         "--anonymous-role",
         "--auth-token-secret-key",
         "--auth-token-public-key",
+        "--auth-basic",
         "--auth-tls",
         "--superuser",
         "--tls-cert",

@@ -88,7 +88,6 @@ pub(super) fn routes() -> Vec<Route> {
     add("DELETE", "bookies/racks-info/{bookie}", "Forgets the rack of a bookie: there are none.", no_rack);
     let none = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Json(json!({})));
     add("GET", "broker-stats/bookieops", "What bookies have to do: nothing.", none);
-    add("GET", "broker-stats/allocator-stats/{allocator}", "What Java's allocators do: nothing.", allocator);
     add(
         "GET",
         "broker-stats/broker-resource-availability/{tenant}/{namespace}",
@@ -135,22 +134,4 @@ fn rack(ask: &Ask<'_>, _: &mut Broker, _: Now) -> Result<Answer> {
         Some(_) => Ok(Answer::Nothing),
         None => Err(error(412, "Bookie 'group' parameters is missing")),
     }
-}
-
-fn allocator(ask: &Ask<'_>, _: &mut Broker, _: Now) -> Result<Answer> {
-    let name = ask.part("allocator");
-    if !["default", "ml-cache"].contains(&name) {
-        return Err(error(406, format!("Invalid allocator name : {name}")));
-    }
-    Ok(Answer::Json(json!({
-        "numDirectArenas": 0,
-        "numHeapArenas": 0,
-        "numThreadLocalCaches": 0,
-        "normalCacheSize": 0,
-        "smallCacheSize": 0,
-        "usedDirectMemory": 0,
-        "usedHeapMemory": 0,
-        "directArenas": [],
-        "heapArenas": [],
-    })))
 }

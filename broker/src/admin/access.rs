@@ -21,13 +21,24 @@ pub(super) fn check(broker: &Broker, call: &Call, now: Now) -> Result<()> {
         return Ok(());
     }
     let wanted = Wanted::of(call);
-    let proof = match (&call.token, call.certified.as_deref()) {
-        (Some(token), _) => Proof { method: "token", data: token, certified: None },
-        (None, None) => Proof { method: "none", data: &[], certified: None },
-        (None, certified) => Proof { method: "tls", data: &[], certified },
-    };
-    let Ok(role) = broker.identify(proof, now) else { return Err(error(401, "Authentication required")) };
-    if broker.may(&role, wanted.need()) { Ok(()) } else { Err(wanted.refusal(&role)) }
+    let Some(role) = who(broker, call, now) else { return Err(error(401, "Authentication required")) };
+    if broker.may(&role, wanted.need()) {
+        Ok(())
+    } else {
+        Err(wanted.missing(call, broker).unwrap_or_else(|| wanted.refusal(&role)))
+    }
+}
+
+/// Who calls: by the first way that holds; by none of them, who is let in without.
+fn who(broker: &Broker, call: &Call, now: Now) -> Option<String> {
+    let token = call.token.as_deref().map(|data| Proof { method: "token", data, certified: None });
+    let basic = call.password.as_deref().map(|data| Proof { method: "basic", data, certified: None });
+    let certified = call.certified.as_deref();
+    let tls = certified.map(|name| Proof { method: "tls", data: &[], certified: Some(name) });
+    let nothing = Proof { method: "none", data: &[], certified: None };
+    let meant = |proof: &Proof<'_>| call.auth_method.as_deref().is_none_or(|method| method == proof.method);
+    let all = [token, basic, tls].into_iter().flatten().chain([nothing]);
+    all.filter(meant).find_map(|proof| broker.identify(proof, now).ok())
 }
 
 /// What a call wants.
@@ -115,6 +126,28 @@ impl Wanted {
             Self::Namespace(name, actions) => Need::InNamespace(name, actions),
             Self::Topic(name, actions) => Need::OnTopic(name, actions),
         }
+    }
+
+    /// Who may not is told all the same when there is nothing.
+    fn missing(&self, call: &Call, broker: &Broker) -> Option<AdminError> {
+        let (tenant, namespace) = match self {
+            Self::Little | Self::Broker => return None,
+            Self::Tenant(tenant) => (tenant.as_str(), None),
+            Self::Namespace(name, _) => (name.split('/').next().unwrap_or_default(), None),
+            Self::Topic(name, _) => {
+                let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+                let makes = matches!(
+                    (call.method.as_str(), path.as_slice()),
+                    (_, ["lookup", ..])
+                        | ("PUT", ["admin", "v2", _, _, _, _] | ["admin", "v2", _, _, _, _, "partitions"])
+                );
+                (name.tenant.as_str(), makes.then(|| name.namespace_name()))
+            }
+        };
+        if namespace.is_some_and(|name| broker.namespace(&name).is_err()) {
+            return Some(error(404, "Namespace not found"));
+        }
+        broker.tenant(tenant).is_none().then(|| error(404, "Tenant does not exist"))
     }
 
     fn refusal(&self, role: &str) -> AdminError {

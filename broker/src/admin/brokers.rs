@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::dynamic::DYNAMIC;
 use super::route::{Route, Shape, route};
 use super::{Answer, Ask, Result, error};
 use crate::core::{Broker, Now};
@@ -11,51 +12,6 @@ const LOOKUP: &str = "lookup";
 
 /// Clients ask for it to see what they may use.
 const PULSAR: &str = "4.0.8";
-
-/// Of the settings that Apache Pulsar can change while it runs, those that are known here.
-const DYNAMIC: &[&str] = &[
-    "allowAutoSubscriptionCreation",
-    "allowAutoTopicCreation",
-    "allowAutoTopicCreationType",
-    "brokerDeleteInactiveTopicsEnabled",
-    "brokerDeleteInactiveTopicsFrequencySeconds",
-    "brokerDeleteInactiveTopicsMode",
-    "brokerPublisherThrottlingMaxByteRate",
-    "brokerPublisherThrottlingMaxMessageRate",
-    "brokerShutdownTimeoutMs",
-    "clientLibraryVersionCheckEnabled",
-    "defaultNumPartitions",
-    "dispatchThrottlingOnNonBacklogConsumerEnabled",
-    "dispatchThrottlingRateInByte",
-    "dispatchThrottlingRateInMsg",
-    "dispatchThrottlingRatePerSubscriptionInByte",
-    "dispatchThrottlingRatePerSubscriptionInMsg",
-    "dispatchThrottlingRatePerTopicInByte",
-    "dispatchThrottlingRatePerTopicInMsg",
-    "dispatcherMaxReadBatchSize",
-    "dispatcherMaxRoundRobinBatchSize",
-    "dispatcherMinReadBatchSize",
-    "forceDeleteNamespaceAllowed",
-    "forceDeleteTenantAllowed",
-    "loadBalancerAutoBundleSplitEnabled",
-    "loadBalancerSheddingEnabled",
-    "loadManagerClassName",
-    "managedLedgerCacheSizeMB",
-    "maxConcurrentLookupRequest",
-    "maxConcurrentTopicLoadRequest",
-    "maxNamespacesPerTenant",
-    "maxPublishRatePerTopicInBytes",
-    "maxPublishRatePerTopicInMessages",
-    "maxTenants",
-    "maxTopicsPerNamespace",
-    "preciseDispatcherFlowControl",
-    "strictlyVerifySubscriptionName",
-    "subscribeThrottlingRatePerConsumer",
-    "subscriptionRedeliveryTrackerEnabled",
-    "subscriptionTypesEnabled",
-    "superUserRoles",
-    "unblockStuckSubscriptionEnabled",
-];
 
 fn dynamic<'a>(ask: &'a Ask<'_>, what: &str) -> Result<&'a str> {
     let name = ask.part("setting");
@@ -117,12 +73,12 @@ pub(super) fn routes() -> Vec<Route> {
             |ask, broker, _| {
                 let value = ask.part("value").to_owned();
                 broker.set_dynamic(dynamic(ask, "update")?, Some(value));
-                Ok(Answer::Nothing)
+                Ok(Answer::Empty)
             },
         ),
         route("DELETE", "brokers/configuration/{setting}", GROUP, "Takes that back.", |ask, broker, _| {
             broker.set_dynamic(dynamic(ask, "delete")?, None);
-            Ok(Answer::Nothing)
+            Ok(Answer::Empty)
         }),
         get("brokers/configuration/runtime", "Settings as they are.", |_, broker, _| {
             Ok(Answer::Json(configuration(broker)))

@@ -5,8 +5,11 @@
 
 mod absent;
 mod access;
+mod auto_update;
 mod brokers;
 mod checks;
+mod clusters;
+mod dynamic;
 mod guards;
 mod namespaces;
 mod older;
@@ -14,6 +17,7 @@ mod openapi;
 mod others;
 mod places;
 mod policies;
+mod quotas;
 mod rare;
 mod route;
 mod schemas;
@@ -55,6 +59,10 @@ pub struct Call {
     pub content_type: Option<String>,
     /// The token that whoever calls brings.
     pub token: Option<Vec<u8>>,
+    /// Name and password (`name:password`) that whoever calls brings.
+    pub password: Option<Vec<u8>>,
+    /// The only method that is meant, where that is said.
+    pub auth_method: Option<String>,
     /// The name in the certificate that whoever calls has shown.
     pub certified: Option<String>,
     /// Which of several brokers was asked.
@@ -170,6 +178,8 @@ enum Answer {
     Empty,
     Text(String),
     Json(Value),
+    /// 200, and this text as JSON, whether it is or not.
+    Raw(String),
     JsonAs(u16, Value),
     /// A message: its headers and its payload.
     Message(Vec<(&'static str, String)>, Bytes),
@@ -245,9 +255,10 @@ fn takes(call: &Call, body: Shape) -> bool {
 fn answer(result: Result<Answer>) -> Response {
     let (status, content_type, headers, body) = match result {
         Ok(Answer::Nothing) => (204, "", Vec::new(), Bytes::new()),
-        Ok(Answer::Empty) => (200, "application/json", Vec::new(), Bytes::new()),
+        Ok(Answer::Empty) => (200, "", Vec::new(), Bytes::new()),
         Ok(Answer::Text(text)) => (200, "text/plain", Vec::new(), text.into()),
         Ok(Answer::Json(value)) => (200, "application/json", Vec::new(), value.to_string().into()),
+        Ok(Answer::Raw(text)) => (200, "application/json", Vec::new(), text.into()),
         Ok(Answer::JsonAs(status, value)) => {
             (status, "application/json", Vec::new(), value.to_string().into())
         }

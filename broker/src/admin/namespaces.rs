@@ -5,9 +5,7 @@ use serde_json::{Map, Value, json};
 use super::route::{Parameter, Route, Shape, route};
 use super::{Answer, Ask, Call, Result, access, brokers, error, settings};
 use crate::core::names::TopicName;
-use crate::core::{
-    AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_boundaries, bundle_hash,
-};
+use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_hash};
 
 const GROUP: &str = "namespaces";
 const MODE: &[Parameter] = &[
@@ -86,6 +84,10 @@ pub(super) fn routes() -> Vec<Route> {
         )]),
         at("GET", "/{bundle}/topicHashPositions", "By which numbers topics are in a bundle.", hashes)
             .asks(&[("topics", Shape::Text, "Only these.")]),
+        at("PUT", "/{bundle}/split", "Splits a bundle in two halves.", split).takes(Shape::Object).asks(&[
+            ("unload", Shape::Boolean, "Send its clients away."),
+            ("splitAlgorithmName", Shape::Text, "Bundles are split in two halves by any."),
+        ]),
         at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
             let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
             Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
@@ -244,6 +246,51 @@ fn unload(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     Ok(Answer::Nothing)
 }
 
+fn split(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    const ALGORITHMS: [&str; 4] = [
+        "range_equally_divide",
+        "topic_count_equally_divide",
+        "specified_positions_divide",
+        "flow_or_qps_equally_divide",
+    ];
+    let algorithm =
+        ask.call.query("splitAlgorithmName").filter(|name| !name.is_empty()).unwrap_or(ALGORITHMS[0]);
+    if !ALGORITHMS.contains(&algorithm) {
+        let all = ALGORITHMS.join(", ");
+        let reason =
+            format!("Unsupported namespace bundle split algorithm, supported algorithms are [{all}]");
+        return Err(error(412, reason));
+    }
+    let name = ask.namespace()?;
+    broker.namespace(&name).map_err(|_| error(404, "Namespace not found"))?;
+    let bundle = ask.part("bundle");
+    let range = match bundle {
+        "HOT" => return Err(error(404, "Bundle range HOT not found")),
+        "LARGEST" => largest(broker, &name),
+        range => range.to_owned(),
+    };
+    if !range.contains('_') {
+        return Err(error(412, format!("Invalid bundle range: {range}")));
+    }
+    // By the others, a bundle with next to nothing in it stays whole.
+    if algorithm == ALGORITHMS[0] {
+        broker.split_bundle(&name, &range, ask.call.flag("unload"), now)?;
+    }
+    Ok(Answer::Nothing)
+}
+
+/// The bundle with the most topics.
+fn largest(broker: &Broker, name: &str) -> String {
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    let topics = [true, false].into_iter().flat_map(|persistent| broker.topics(name, persistent));
+    for topic in topics.filter_map(|topic| TopicName::parse(&topic).ok()) {
+        *counts.entry(broker.bundle_of(&topic)).or_default() += 1;
+    }
+    let texts = broker.bundles(name).texts();
+    let first = || texts.first_chunk::<2>().map(|[begin, end]| format!("{begin}_{end}")).unwrap_or_default();
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or_else(first, |(range, _)| range)
+}
+
 fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.namespace()?;
     broker.namespace(&name)?;
@@ -347,7 +394,7 @@ fn each_topic(
 }
 
 fn bundles(broker: &Broker, name: &str) -> Value {
-    let boundaries = bundle_boundaries(broker.bundles(name));
+    let boundaries = broker.bundles(name).texts();
     json!({ "boundaries": boundaries, "numBundles": boundaries.len() - 1 })
 }
 
@@ -360,7 +407,6 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
             "destination_auth": {},
             "subscription_auth_roles": broker.subscription_grants(name),
         },
-        "allowed_clusters": [],
         "bundles": bundles(broker, name),
         "clusterDispatchRate": {},
         "clusterSubscribeRate": {},
@@ -376,5 +422,15 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     });
     let Some(fields) = all.as_object_mut() else { return Value::Null };
     settings::describe(policies, broker, fields);
+    let allowed = settings::kept(policies, "allowedClusters", Value::Null);
+    // One that is not for here is allowed here all the same.
+    let elsewhere = fields.get("replication_clusters").and_then(Value::as_array);
+    let elsewhere = elsewhere.is_some_and(|clusters| !clusters.iter().any(|name| name == cluster));
+    let allowed = match allowed {
+        Value::Null if elsewhere => json!([cluster]),
+        Value::Null => json!([]),
+        allowed => allowed,
+    };
+    fields.insert("allowed_clusters".to_owned(), allowed);
     all
 }

@@ -14,26 +14,39 @@ const GROUP: &str = "the whole broker";
 
 pub(super) fn routes() -> Vec<Route> {
     let get = |path, summary, run| route("GET", path, GROUP, summary, run);
-    let none = |_: &Ask<'_>, _: &mut Broker, _: Now| Ok(Answer::Json(json!([])));
     vec![
         get("broker-stats/topics", "Statistics of all topics, by namespace, bundle and kind.", topics),
-        get("broker-stats/metrics", "Measurements of the broker: none.", none),
-        get("broker-stats/mbeans", "What Java measures: nothing.", none),
+        get("broker-stats/metrics", "Counts of every namespace, and of connections.", measured),
+        get(
+            "broker-stats/mbeans",
+            "What Java measures; here, counts of topics and connections.",
+            |_, broker, _| {
+                let (topics, connections) = broker.counts();
+                Ok(Answer::Json(json!([{
+                    "metrics": { "Topics": topics, "Connections": connections },
+                    "dimensions": { "MBean": "pulsewire:type=Broker" },
+                }])))
+            },
+        ),
+        get(
+            "broker-stats/allocator-stats/{allocator}",
+            "What Netty's allocators hold: nothing.",
+            |ask, _, _| match ask.part("allocator") {
+                "default" | "ml-cache" => Ok(Answer::Json(json!({
+                    "numDirectArenas": 0,
+                    "numHeapArenas": 0,
+                    "numThreadLocalCaches": 0,
+                    "normalCacheSize": 64,
+                    "smallCacheSize": 256,
+                    "usedDirectMemory": 0,
+                    "usedHeapMemory": 0,
+                    "directArenas": [],
+                    "heapArenas": [],
+                }))),
+                name => Err(error(406, format!("Invalid allocator name : {name}"))),
+            },
+        ),
         get("broker-stats/load-report", "A report for a load manager: none.", |_, _, _| Ok(Answer::Nothing)),
-        get("resource-quotas", "What a bundle is thought to need; only told.", |_, _, _| {
-            Ok(Answer::Json(json!({
-                "msgRateIn": 40.0,
-                "msgRateOut": 120.0,
-                "bandwidthIn": 100_000.0,
-                "bandwidthOut": 300_000.0,
-                "memory": 80.0,
-                "dynamic": true,
-            })))
-        }),
-        get("resourcegroups", "Resource groups: none.", none).gives(Shape::Texts),
-        get("resourcegroups/{group}", "A resource group: there are none.", |_, _, _| {
-            Err(error(404, "ResourceGroup does not exist"))
-        }),
         get("bookies/all", "Bookies: none.", |_, _, _| Ok(Answer::Json(json!({ "bookies": [] })))),
         get("bookies/racks-info", "Racks of bookies: none.", |_, _, _| Ok(Answer::Json(json!({})))),
         get(
@@ -81,6 +94,53 @@ fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         topics.insert(name.to_string(), stats::topic(&found, name.persistent, &here));
     }
     Ok(Answer::Json(json!(out)))
+}
+
+/// Counts in the names that the real broker has for them. Rates are not measured.
+fn measured(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let mut namespaces = BTreeMap::<String, [u64; 5]>::new();
+    for (name, stats) in all(broker) {
+        let subs = &stats.subscriptions;
+        let of_it = [
+            stats.publishers.len() as u64,
+            subs.len() as u64,
+            subs.iter().map(|sub| sub.consumers.len() as u64).sum(),
+            subs.iter().map(|sub| sub.backlog).sum(),
+            stats.storage_size,
+        ];
+        let sums = namespaces.entry(name.namespace_name()).or_default();
+        sums.iter_mut().zip(of_it).for_each(|(sum, one)| *sum += one);
+    }
+    let of_namespace = |(name, [producers, subs, consumers, backlog, size]): (String, [u64; 5])| {
+        json!({
+            "metrics": {
+                "brk_in_rate": 0.0,
+                "brk_in_tp_rate": 0.0,
+                "brk_out_rate": 0.0,
+                "brk_out_tp_rate": 0.0,
+                "brk_max_replication_delay_second": 0.0,
+                "brk_replication_backlog": 0.0,
+                "brk_no_of_replicators": 0,
+                "brk_no_of_producers": producers,
+                "brk_no_of_subscriptions": subs,
+                "brk_no_of_consumers": consumers,
+                "brk_msg_backlog": backlog as f64,
+                "brk_storage_size": size as f64,
+            },
+            "dimensions": { "namespace": name },
+        })
+    };
+    let mut told: Vec<Value> = namespaces.into_iter().map(of_namespace).collect();
+    let id = brokers::id(broker, ask.call.broker);
+    told.push(json!({
+        "metrics": { "brk_active_connections": broker.counts().1 },
+        "dimensions": {
+            "broker": id.split(':').next(),
+            "cluster": broker.config().cluster,
+            "metric": "broker_connection",
+        },
+    }));
+    Ok(Answer::Json(Value::Array(told)))
 }
 
 /// A label's value, as Prometheus reads it.

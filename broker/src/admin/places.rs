@@ -15,10 +15,6 @@ const TENANTS: &str = "tenants";
 pub(super) fn routes() -> Vec<Route> {
     let cluster = |method, path, summary, run| route(method, path, CLUSTERS, summary, run);
     let tenant = |method, summary, run| route(method, "tenants/{tenant}", TENANTS, summary, run);
-    let nothing = |ask: &Ask<'_>, broker: &mut Broker, _: Now| {
-        known_cluster(ask, broker)?;
-        Ok(Answer::Json(json!({})))
-    };
     vec![
         cluster("GET", "clusters", "Names of all clusters.", |_, broker, _| {
             Ok(Answer::Json(json!(names(broker))))
@@ -42,13 +38,6 @@ pub(super) fn routes() -> Vec<Route> {
             broker.set_cluster(ask.part("cluster"), None);
             Ok(Answer::Nothing)
         }),
-        cluster("GET", "clusters/{cluster}/failureDomains", "Failure domains: none.", nothing),
-        cluster("GET", "clusters/{cluster}/namespaceIsolationPolicies", "Isolation policies: none.", nothing),
-        cluster("GET", "clusters/{cluster}/peers", "Peer clusters: none.", |ask, broker, _| {
-            known_cluster(ask, broker)?;
-            Ok(Answer::Json(json!([])))
-        })
-        .gives(Shape::Texts),
         route("GET", "tenants", TENANTS, "Names of all tenants.", |_, broker, _| {
             Ok(Answer::Json(json!(broker.tenants())))
         })
@@ -109,7 +98,7 @@ pub(super) fn names(broker: &Broker) -> Vec<String> {
 }
 
 /// What is said of a cluster that is known.
-fn known_cluster(ask: &Ask<'_>, broker: &Broker) -> Result<Value> {
+pub(super) fn known_cluster(ask: &Ask<'_>, broker: &Broker) -> Result<Value> {
     let name = ask.part("cluster");
     if let Some(said) = broker.clusters().get(name) {
         return Ok(serde_json::from_str(said).unwrap_or_default());
@@ -150,21 +139,34 @@ fn create_cluster(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> 
 }
 
 fn cluster_data(body: &Value) -> Result<Value> {
-    const TEXTS: [&str; 7] = [
+    const TEXTS: &[&str] = &[
         "serviceUrl",
         "serviceUrlTls",
         "brokerServiceUrl",
         "brokerServiceUrlTls",
         "proxyServiceUrl",
+        "proxyProtocol",
         "authenticationPlugin",
         "authenticationParameters",
+        "brokerClientTrustCertsFilePath",
+        "brokerClientTlsTrustStoreType",
+        "brokerClientTlsTrustStore",
+        "brokerClientTlsTrustStorePassword",
+        "brokerClientTlsKeyStoreType",
+        "brokerClientTlsKeyStore",
+        "brokerClientTlsKeyStorePassword",
+        "brokerClientKeyFilePath",
+        "brokerClientCertificateFilePath",
+        "brokerClientSslFactoryPlugin",
+        "brokerClientSslFactoryPluginParams",
+        "listenerName",
     ];
     let fields = body.as_object().ok_or_else(|| error(400, "The body must be the data of a cluster"))?;
     let mut data = Map::new();
     for name in TEXTS {
-        match fields.get(name) {
+        match fields.get(*name) {
             None | Some(Value::Null) => {}
-            Some(Value::String(text)) => drop(data.insert(name.to_owned(), json!(text))),
+            Some(Value::String(text)) => drop(data.insert((*name).to_owned(), json!(text))),
             Some(_) => return Err(error(400, format!("{name} must be a text"))),
         }
     }
@@ -172,6 +174,11 @@ fn cluster_data(body: &Value) -> Result<Value> {
     {
         let on = fields.get(name).and_then(Value::as_bool).unwrap_or(false);
         data.insert(name.to_owned(), json!(on));
+    }
+    match fields.get("peerClusterNames") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(names)) => drop(data.insert("peerClusterNames".to_owned(), json!(names))),
+        Some(_) => return Err(error(400, "peerClusterNames must be a list of texts")),
     }
     Ok(Value::Object(data))
 }

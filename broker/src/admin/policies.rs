@@ -446,10 +446,13 @@ fn setting(ask: &Ask<'_>) -> Result<(&'static Setting, bool)> {
 fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let (setting, of_topic) = setting(ask)?;
     let scope = scope(ask)?;
-    let policies = broker.policies(&scope).map_err(|missing| match of_topic {
-        true => missing,
-        false => checks::no_namespace_to_read(setting.place(false).map_or("", |place| place.name)),
-    })?;
+    let name = setting.place(of_topic).map_or("", |place| place.name);
+    let policies = match broker.policies(&scope) {
+        Err(_) if name == "antiAffinity" => Policies::default(),
+        found => {
+            found.map_err(|missing| if of_topic { missing } else { checks::no_namespace_to_read(name) })?
+        }
+    };
     let mut value = setting.read(&policies);
     if value.is_null() && of_topic && ask.call.flag("applied") {
         value = setting.read(&broker.namespace(&ask.namespace()?)?);
@@ -465,7 +468,7 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         (Value::Null, Unset::Empty) => Answer::Empty,
         (Value::Null, Unset::Nothing) => Answer::Nothing,
         (Value::Null, Unset::Value(value)) => Answer::Json(value.clone()),
-        (Value::String(text), _) if matches!(setting.kind, Kind::Text) => Answer::Text(text),
+        (Value::String(text), _) if matches!(setting.kind, Kind::Text) => Answer::Raw(text),
         (value, _) => Answer::Json(value),
     })
 }
@@ -520,10 +523,7 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     ask.call.one_of("backlogQuotaType", QUOTA_TYPES)?;
     let value = match setting.kind {
         // It is not JSON at the real broker.
-        Kind::Text => match ask.call.json() {
-            Ok(value @ Value::String(_)) => value,
-            _ => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
-        },
+        Kind::Text => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
         _ => {
             let mut value = ask.call.json()?;
             if let Some(seconds) = ask.call.number("messageTTL")? {

@@ -21,7 +21,6 @@ pub(super) fn routes() -> Vec<Route> {
         route(method, &format!("{{domain}}/{{tenant}}/{{namespace}}/{{topic}}{rest}"), TOPICS, summary, run)
     };
     let all = |path, summary, run| route("POST", path, NAMESPACES, summary, run).takes(Shape::Object);
-    let strategy = "namespaces/{tenant}/{namespace}/schemaAutoUpdateCompatibilityStrategy";
     vec![
         topic("DELETE", "/policies", "Unsets all settings of a topic.", |ask, broker, now| {
             let name = ask.topic()?;
@@ -78,44 +77,6 @@ pub(super) fn routes() -> Vec<Route> {
         .asks(&[("tenant", Shape::Text, "Whose.")])
         .gives(Shape::Texts),
         route(
-            "GET",
-            strategy,
-            NAMESPACES,
-            "The older form of schemaCompatibilityStrategy.",
-            |ask, broker, _| {
-                let policies = broker.namespace(&ask.namespace()?)?;
-                Ok(match kept(&policies, AUTO_UPDATE, Value::Null) {
-                    Value::Null => Answer::Nothing,
-                    name => Answer::Json(name),
-                })
-            },
-        )
-        .gives(Shape::Text),
-        route("PUT", strategy, NAMESPACES, "Sets it, and it is only kept.", |ask, broker, now| {
-            const NAMES: [&str; 8] = [
-                "AutoUpdateDisabled",
-                "Backward",
-                "Forward",
-                "Full",
-                "AlwaysCompatible",
-                "BackwardTransitive",
-                "ForwardTransitive",
-                "FullTransitive",
-            ];
-            let (body, scope) = (ask.call.json()?, Scope::Namespace(ask.namespace()?));
-            let named = body.as_str().filter(|name| NAMES.contains(name)).map(|name| json!(name).to_string());
-            broker.set_policies(
-                &scope,
-                |policies| match named {
-                    Some(name) => drop(policies.kept.insert(AUTO_UPDATE.to_owned(), name)),
-                    None => drop(policies.kept.remove(AUTO_UPDATE)),
-                },
-                now,
-            )?;
-            Ok(Answer::Nothing)
-        })
-        .takes(Shape::Text),
-        route(
             "POST",
             "namespaces/{tenant}/{namespace}/migration",
             NAMESPACES,
@@ -128,8 +89,6 @@ pub(super) fn routes() -> Vec<Route> {
         .takes(Shape::Boolean),
     ]
 }
-
-const AUTO_UPDATE: &str = "schemaAutoUpdateCompatibilityStrategy";
 
 /// By which name rates of single subscriptions are kept.
 const OF_SUBSCRIPTIONS: &str = "dispatchRatesOfSubscriptions";

@@ -31,6 +31,14 @@ pub(super) fn routes() -> Vec<Route> {
             let all: Vec<Value> = broker.schemas(&ask.topic()?).iter().map(described).collect();
             Ok(Answer::Json(json!({ "getSchemaResponses": all })))
         }),
+        at("GET", "/metadata", "Where versions of a topic's schema are kept.", |ask, broker, _| {
+            let versions = broker.schema_versions(&ask.topic()?);
+            // There are no ledgers of schemas here: each is as if it had one of its own.
+            let place = |version: u64| json!({ "ledgerId": version, "entryId": 0, "version": version });
+            let Some(last) = versions.checked_sub(1) else { return Ok(Answer::Empty) };
+            let index: Vec<Value> = (0..versions).map(place).collect();
+            Ok(Answer::Json(json!({ "info": place(last), "index": index })))
+        }),
         at("DELETE", "/schema", "From now on the topic has no schema.", |ask, broker, now| {
             let name = ask.topic()?;
             Ok(Answer::Json(json!({ "version": broker.delete_schemas(&name, ask.call.flag("force"), now)? })))

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
+use super::auto_update;
 use super::policies::{self, Typed};
 use super::route::Shape;
 use super::{Result, error};
@@ -26,6 +27,7 @@ pub(super) enum Kind {
     Typed(&'static Typed),
     Number(i64),
     Boolean,
+    /// A text, which is not looked at: as it is in the body.
     Text,
     OneOf(&'static [&'static str]),
     Texts(&'static [&'static str]),
@@ -397,7 +399,6 @@ pub(super) fn all() -> &'static [Setting] {
             }),
             Setting::new(Kind::Text, "antiAffinity", "", "").namespaces(|place| place.unset = Unset::Nothing),
             Setting::new(Kind::Fields(json!({ "entryFilterNames": "" })), "entryFilters", "entryFilters", ""),
-            Setting::new(Kind::Text, "resourcegroup", "", ""),
             Setting::new(
                 Kind::Boolean,
                 "dispatcherPauseOnAckStatePersistent",
@@ -431,6 +432,7 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
             out.insert(setting.field.to_owned(), value);
         }
     }
+    auto_update::describe(policies, out);
     for (name, field) in [
         ("dispatchRate", "topicDispatchRate"),
         ("subscriptionDispatchRate", "subscriptionDispatchRate"),
@@ -446,9 +448,10 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
 
 /// Takes over what is said of a namespace when it is made.
 pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: Now) -> Result<()> {
+    broker.set_policies(scope, |policies| auto_update::take_over(body, policies), now)?;
     for setting in all().iter().filter(|setting| !setting.field.is_empty()) {
         let Some(value) = body.get(setting.field).filter(|value| !value.is_null()) else { continue };
-        if setting.field == "backlog_quota_map" || setting.field == "replication_clusters" {
+        if setting.field == "backlog_quota_map" {
             continue;
         }
         let mut policies = broker.policies(scope)?;

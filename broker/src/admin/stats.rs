@@ -248,6 +248,16 @@ fn ledger(id: i64, entries: i64, size: i64) -> Value {
     json!({ "ledgerId": id, "entries": entries, "size": size, "offloaded": false, "underReplicated": false })
 }
 
+/// All ledgers. What is in the one that is written to is told when it is closed.
+fn ledgers_of(stats: &InternalStats) -> Vec<(u64, u64, u64)> {
+    let mut ledgers = stats.ledgers.clone();
+    if !stats.terminated {
+        ledgers.retain(|(id, ..)| *id != stats.open);
+        ledgers.push((stats.open, 0, 0));
+    }
+    ledgers
+}
+
 pub(super) fn internal(stats: &InternalStats) -> Value {
     let cursor = |cursor: &CursorStats| {
         let ranges: Vec<String> = cursor
@@ -278,12 +288,11 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
     };
     let cursors: Map<String, Value> =
         stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
-    let ledgers: Vec<Value> = stats
-        .ledgers
+    let current = stats.ledgers.last().copied().filter(|last| last.0 == stats.open).unwrap_or_default();
+    let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
         .map(|(id, entries, size)| ledger(*id as i64, *entries as i64, *size as i64))
         .collect();
-    let current = stats.ledgers.last().copied().unwrap_or_default();
     json!({
         "entriesAddedCounter": stats.entries,
         "numberOfEntries": stats.entries,
@@ -333,8 +342,7 @@ pub(super) fn internal_of_what_is_not_stored(stats: &InternalStats) -> Value {
 
 /// What is kept of a topic.
 pub(super) fn internal_info(stats: &InternalStats) -> Value {
-    let ledgers: Vec<Value> = stats
-        .ledgers
+    let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
         .map(|(id, ..)| json!({ "ledgerId": id, "timestamp": 0, "isOffloaded": false }))
         .collect();

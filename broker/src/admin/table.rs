@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use super::route::Route;
 use super::{
-    absent, access, brokers, namespaces, openapi, others, places, policies, rare, schemas, subscriptions,
-    topics, transactions,
+    absent, access, auto_update, brokers, clusters, namespaces, openapi, others, places, policies, quotas,
+    rare, schemas, subscriptions, topics, transactions,
 };
 
 /// Every route, in the order of the description.
@@ -20,11 +20,14 @@ pub(super) fn routes() -> &'static [Route] {
             brokers::routes(),
             access::routes(),
             places::routes(),
+            clusters::routes(),
+            quotas::routes(),
             namespaces::routes(),
             topics::routes(),
             subscriptions::routes(),
             schemas::routes(),
             policies::routes(),
+            auto_update::routes(),
             transactions::routes(),
         ]
         .concat()

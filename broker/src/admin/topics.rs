@@ -184,6 +184,16 @@ pub(super) fn routes() -> Vec<Route> {
             let done = broker.is_compacted(&ask.topic()?)?;
             Ok(Answer::Json(json!({ "status": if done { "SUCCESS" } else { "NOT_RUN" }, "lastError": "" })))
         }),
+        at("GET", "/offload", "Whether a topic was moved to other storage: there is none.", |ask, broker, _| {
+            let name = ask.topic()?;
+            broker.stats(&name)?;
+            Ok(Answer::Json(json!({ "status": "NOT_RUN", "lastError": "", "firstUnoffloadedMessage": id((-1, -1), -1) })))
+        }),
+        at("PUT", "/offload", "Moves a topic to other storage: there is none, so nothing is done.", |ask, broker, _| {
+            broker.stats(&ask.topic()?)?;
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Object),
         at("GET", "/stats", "Statistics of a topic.", |ask, broker, _| {
             let name = ask.topic()?;
             let found = asked(broker.stats(&name)?, ask);
@@ -203,7 +213,8 @@ pub(super) fn routes() -> Vec<Route> {
             }))
         }),
         at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
-            Ok(Answer::Json(stats::internal_info(&broker.internal_stats(&ask.topic()?)?)))
+            let found = broker.internal_stats(&ask.topic()?).map_err(|_| error(500, "Request failed."))?;
+            Ok(Answer::Json(stats::internal_info(&found)))
         }),
         at("GET", "/partitioned-stats", "Statistics of a partitioned topic.", |ask, broker, _| {
             let (name, parts) = parts(ask, broker)?;

@@ -16,6 +16,7 @@ use super::admin::AdminError;
 use super::config::BrokerConfig;
 use super::connection::ConnId;
 use super::error::Refusal;
+use super::keeping::kind;
 use super::names::TopicName;
 use super::time::Now;
 use super::topic::TopicKey;
@@ -23,6 +24,12 @@ use pulsewire_proto::wire::ServerError;
 
 /// Bundles of a namespace, unless it is made with another number.
 pub const BUNDLES: u32 = 4;
+
+/// Bundles that a namespace may have.
+const MAX_BUNDLES: usize = 128;
+
+/// The setting of a namespace that says which bundles it has.
+pub(super) const BUNDLES_SETTING: &str = "bundles";
 
 /// Where one of several brokers is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,40 +64,82 @@ impl Bundles {
     pub(super) fn forget(&mut self, namespace: &str) {
         self.owners.retain(|(name, _), _| name != namespace);
     }
-}
 
-/// The bundle of a topic: a range of the CRC32 of its whole name.
-fn bundle_of(name: &TopicName, bundles: u32) -> u32 {
-    let hash = bundle_hash(name);
-    (1..bundles.max(1)).take_while(|bundle| begin(*bundle, bundles) <= hash).last().unwrap_or(0)
-}
+    fn owner(&self, namespace: &str, bundle: u32) -> Option<usize> {
+        self.owners.get(&(namespace.to_owned(), bundle)).copied()
+    }
 
-/// Where a bundle begins, of so many.
-fn begin(bundle: u32, bundles: u32) -> u32 {
-    let bundles = bundles.max(1);
-    match bundle {
-        last if last >= bundles => u32::MAX,
-        _ if bundles.is_power_of_two() => ((u64::from(bundle) << 32) / u64::from(bundles)) as u32,
-        _ => bundle * (u32::MAX / bundles),
+    /// A bundle is two now: those behind it are one further on.
+    fn split(&mut self, namespace: &str, bundle: u32) {
+        for ((name, at), owner) in std::mem::take(&mut self.owners) {
+            let here = name == namespace;
+            if !here || at <= bundle {
+                self.owners.insert((name.clone(), at), owner);
+            }
+            if here && at >= bundle {
+                self.owners.insert((name, at + 1), owner);
+            }
+        }
     }
 }
 
-/// The CRC32 of zlib.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
-}
+/// Where bundles of a namespace begin, and where the last one ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds(Vec<u32>);
 
-/// Where so many bundles begin, and where the last one ends.
-#[must_use]
-pub fn bundle_boundaries(bundles: u32) -> Vec<String> {
-    (0..=bundles.max(1)).map(|bundle| format!("0x{:08x}", begin(bundle, bundles))).collect()
-}
+impl Bounds {
+    /// So many bundles of one size.
+    #[must_use]
+    pub fn even(bundles: u32) -> Self {
+        let bundles = bundles.max(1);
+        let begin = |bundle| match bundle {
+            last if last >= bundles => u32::MAX,
+            _ if bundles.is_power_of_two() => ((u64::from(bundle) << 32) / u64::from(bundles)) as u32,
+            _ => bundle * (u32::MAX / bundles),
+        };
+        Self((0..=bundles).map(begin).collect())
+    }
 
-/// `0x40000000_0x80000000`.
-fn range(bundle: u32, bundles: u32) -> String {
-    format!("0x{:08x}_0x{:08x}", begin(bundle, bundles), begin(bundle + 1, bundles))
+    /// As a namespace's setting says it: how many, or a list of boundaries.
+    pub(super) fn read(setting: &str) -> Option<Self> {
+        if let Ok(count) = setting.parse() {
+            return Some(Self::even(count));
+        }
+        let list: Vec<u32> = serde_json::from_str(setting).ok()?;
+        let rises = list.len() > 1 && list.is_sorted_by(|a, b| a < b);
+        (rises && list.first() == Some(&0) && list.last() == Some(&u32::MAX)).then_some(Self(list))
+    }
+
+    /// How many bundles there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        (self.0.len() - 1) as u32
+    }
+
+    /// As texts, `0x40000000`.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|boundary| format!("0x{boundary:08x}")).collect()
+    }
+
+    /// The range of a bundle, `0x40000000_0x80000000`.
+    fn range(&self, bundle: u32) -> String {
+        let at = |bundle: u32| self.0.get(bundle as usize).copied().unwrap_or(u32::MAX);
+        format!("0x{:08x}_0x{:08x}", at(bundle), at(bundle + 1))
+    }
+
+    /// The bundle of a topic, by the CRC32 of its whole name.
+    fn bundle_of(&self, name: &TopicName) -> u32 {
+        let hash = bundle_hash(name);
+        let begun = self.0.iter().skip(1).take(self.0.len() - 2).take_while(|begin| **begin <= hash);
+        begun.count() as u32
+    }
+
+    /// The range of the bundle that a topic belongs to.
+    #[must_use]
+    pub fn range_of(&self, topic: &TopicName) -> String {
+        self.range(self.bundle_of(topic))
+    }
 }
 
 /// What bundles are divided by.
@@ -99,10 +148,11 @@ pub fn bundle_hash(topic: &TopicName) -> u32 {
     crc32(topic.to_string().as_bytes())
 }
 
-/// The range of the bundle that a topic belongs to, of so many.
-#[must_use]
-pub fn bundle_range(topic: &TopicName, bundles: u32) -> String {
-    range(bundle_of(topic, bundles), bundles)
+/// The CRC32 of zlib.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
 }
 
 impl BrokerConfig {
@@ -134,7 +184,7 @@ impl Broker {
             return Served::By(0);
         }
         let namespace = name.namespace_name();
-        let bundle = bundle_of(name, self.bundles(&namespace));
+        let bundle = self.bundles(&namespace).bundle_of(name);
         let key = (namespace, bundle);
         let owners = &mut self.bundles.owners;
         if let Some(owner) = owners.get(&key) {
@@ -165,8 +215,8 @@ impl Broker {
         }
         let here = self.conns.get(id).map_or(0, |conn| conn.broker);
         let there = self.has_namespace(name).is_ok();
-        let bundles = if there { self.bundles(&name.namespace_name()) } else { 1 };
-        let bundle = bundle_of(name, bundles);
+        let bundles = if there { self.bundles(&name.namespace_name()) } else { Bounds::even(1) };
+        let bundle = bundles.bundle_of(name);
         if self.bundles.owners.get(&(name.namespace_name(), bundle)) == Some(&here) {
             return Ok(());
         }
@@ -174,7 +224,7 @@ impl Broker {
         let message = format!(
             "Namespace bundle ({}/{}) for topic ({name}) not served by this instance:{}. Please redo the lookup.",
             name.namespace_name(),
-            range(bundle, bundles),
+            bundles.range(bundle),
             instance.rsplit('/').next().unwrap_or_default(),
         );
         Err(Refusal::service(ServerError::SERVICE_NOT_READY, "ServiceUnitNotReadyException", message))
@@ -196,9 +246,7 @@ impl Broker {
     pub fn owned_by(&self, broker: usize) -> Vec<String> {
         let owned = self.bundles.owners.iter().filter(|(_, owner)| **owner == broker);
         owned
-            .map(|((namespace, bundle), _)| {
-                format!("{namespace}/{}", range(*bundle, self.bundles(namespace)))
-            })
+            .map(|((namespace, bundle), _)| format!("{namespace}/{}", self.bundles(namespace).range(*bundle)))
             .collect()
     }
 
@@ -207,7 +255,7 @@ impl Broker {
     /// # Errors
     /// It has none.
     pub fn has_bundle(&self, namespace: &str, range: &str) -> Result<(), AdminError> {
-        find_range(namespace, range, self.bundles(namespace)).map(drop)
+        find_range(namespace, range, &self.bundles(namespace)).map(drop)
     }
 
     /// Unloads bundles of a namespace: the one of that range, or all. Their clients are sent away and
@@ -225,9 +273,9 @@ impl Broker {
         if !self.topics.namespaces.contains_key(namespace) {
             return Err(AdminError::new(404, "Namespace not found"));
         }
-        let count = self.bundles(namespace);
+        let bounds = self.bundles(namespace);
         let bundles = match wanted {
-            None => 0..count,
+            None => 0..bounds.count(),
             Some(wanted) => {
                 // What is no range at all is not expected by the real broker.
                 let unexpected = |bad: AdminError| match bad.reason.starts_with("Invalid bundle range") {
@@ -240,7 +288,7 @@ impl Broker {
                     ),
                     false => bad,
                 };
-                let at = find_range(namespace, wanted, count).map_err(unexpected)?;
+                let at = find_range(namespace, wanted, &bounds).map_err(unexpected)?;
                 at..at + 1
             }
         };
@@ -256,7 +304,7 @@ impl Broker {
                 self.moving_to = Some(*owner);
             }
             let inside =
-                |name: &TopicName| name.namespace_name() == namespace && bundle_of(name, count) == bundle;
+                |name: &TopicName| name.namespace_name() == namespace && bounds.bundle_of(name) == bundle;
             let topics: Vec<TopicKey> = self.topics.keys_where(inside);
             for topic in topics {
                 self.disconnect_topic(topic);
@@ -265,6 +313,40 @@ impl Broker {
             self.moving_to = None;
         }
         self.settle(now);
+        Ok(())
+    }
+
+    /// Splits a bundle of a namespace in two halves, which the same broker serves; with `unload` the
+    /// clients of both are sent away and come back.
+    ///
+    /// # Errors
+    /// There is no such namespace or range, or it cannot be made smaller.
+    pub fn split_bundle(
+        &mut self,
+        namespace: &str,
+        wanted: &str,
+        unload: bool,
+        now: Now,
+    ) -> Result<(), AdminError> {
+        if !self.topics.namespaces.contains_key(namespace) {
+            return Err(AdminError::new(404, "Namespace not found"));
+        }
+        let mut bounds = self.bundles(namespace);
+        let bundle = find_range(namespace, wanted, &bounds)?;
+        let (begin, end) = (bounds.0[bundle as usize], bounds.0[bundle as usize + 1]);
+        if end - begin < 2 || bounds.0.len() > MAX_BUNDLES {
+            return Err(AdminError::new(409, format!("Bundle {namespace}/{wanted} cannot be split")));
+        }
+        if unload {
+            self.unload_bundles(namespace, Some(wanted), self.bundles.owner(namespace, bundle), now)?;
+        }
+        bounds.0.insert(bundle as usize + 1, begin + (end - begin) / 2);
+        self.bundles.split(namespace, bundle);
+        let setting = serde_json::to_string(&bounds.0).unwrap_or_default();
+        self.topics.touch_name(kind::NAMESPACE, namespace);
+        if let Some(policies) = self.topics.namespaces.get_mut(namespace) {
+            policies.kept.insert(BUNDLES_SETTING.to_owned(), setting);
+        }
         Ok(())
     }
 
@@ -280,7 +362,7 @@ impl Broker {
     }
 }
 
-fn find_range(namespace: &str, wanted: &str, bundles: u32) -> Result<u32, AdminError> {
+fn find_range(namespace: &str, wanted: &str, bounds: &Bounds) -> Result<u32, AdminError> {
     let wrong = |reason: String| AdminError::new(412, reason);
     let number = |text: &str| {
         let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
@@ -290,11 +372,11 @@ fn find_range(namespace: &str, wanted: &str, bundles: u32) -> Result<u32, AdminE
         .split_once('_')
         .and_then(|(lower, upper)| Some((number(lower)?, number(upper)?)))
         .ok_or_else(|| wrong(format!("Invalid bundle range: {wanted}")))?;
-    let bundle = (0..bundles.max(1))
-        .find(|bundle| begin(*bundle, bundles) == lower)
+    let bundle = (0..bounds.count())
+        .find(|bundle| bounds.0.get(*bundle as usize) == Some(&lower))
         .ok_or_else(|| wrong(format!("Cannot find bundle {namespace}/{wanted} in the bundles list")))?;
-    if begin(bundle + 1, bundles) != upper {
-        let range = range(bundle, bundles);
+    if bounds.0.get(bundle as usize + 1) != Some(&upper) {
+        let range = bounds.range(bundle);
         return Err(wrong(format!(
             "Invalid upper boundary for bundle {namespace}/{wanted}. Expected upper boundary of {namespace}/{range}"
         )));
@@ -315,20 +397,21 @@ mod tests {
             ("persistent://public/default/abd", "0xc0000000_0xffffffff"),
             ("non-persistent://public/default/abd-partition-3", "0x40000000_0x80000000"),
         ] {
-            assert_eq!(bundle_range(&TopicName::parse(name).unwrap(), 4), bundle, "{name}");
+            assert_eq!(Bounds::even(4).range_of(&TopicName::parse(name).unwrap()), bundle, "{name}");
         }
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(
-            bundle_boundaries(4),
+            Bounds::even(4).texts(),
             ["0x00000000", "0x40000000", "0x80000000", "0xc0000000", "0xffffffff"]
         );
-        assert_eq!(bundle_boundaries(3), ["0x00000000", "0x55555555", "0xaaaaaaaa", "0xffffffff"]);
+        assert_eq!(Bounds::even(3).texts(), ["0x00000000", "0x55555555", "0xaaaaaaaa", "0xffffffff"]);
     }
 
     #[test]
     fn ranges_are_those_of_bundles() {
-        assert_eq!(find_range("a/b", "0x40000000_0x80000000", 4), Ok(1));
-        assert_eq!(find_range("a/b", "0xc0000000_0xffffffff", 4), Ok(3));
+        let four = Bounds::even(4);
+        assert_eq!(find_range("a/b", "0x40000000_0x80000000", &four), Ok(1));
+        assert_eq!(find_range("a/b", "0xc0000000_0xffffffff", &four), Ok(3));
         for (bad, reason) in [
             ("bad", "Invalid bundle range: bad"),
             ("0x0_1", "Invalid bundle range: 0x0_1"),
@@ -339,7 +422,7 @@ mod tests {
                  a/b/0x00000000_0x40000000",
             ),
         ] {
-            assert_eq!(find_range("a/b", bad, 4).unwrap_err(), AdminError::new(412, reason), "{bad}");
+            assert_eq!(find_range("a/b", bad, &four).unwrap_err(), AdminError::new(412, reason), "{bad}");
         }
     }
 }

@@ -4,14 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Broker;
 use super::admin::AdminError;
-use super::bundles::{BUNDLES, bundle_range};
+use super::bundles::{BUNDLES, BUNDLES_SETTING, Bounds};
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::policies::{Policies, Scope};
 use super::time::Now;
-
-/// The setting of a namespace that says how many bundles it has.
-const BUNDLES_SETTING: &str = "bundles";
 
 /// What is known of a tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +33,21 @@ impl Broker {
         match data {
             Some(data) => self.topics.clusters.insert(name.to_owned(), data),
             None => self.topics.clusters.remove(name),
+        };
+    }
+
+    /// Something else that was told to the admin API and is only kept, in JSON: by a name.
+    #[must_use]
+    pub fn noted(&self, name: &str) -> Option<&str> {
+        self.topics.noted.get(name).map(String::as_str)
+    }
+
+    /// Keeps something that is only to be told again, or (`None`) forgets it.
+    pub fn set_noted(&mut self, name: &str, data: Option<String>) {
+        self.topics.touch_name(kind::NOTED, name);
+        match data {
+            Some(data) => self.topics.noted.insert(name.to_owned(), data),
+            None => self.topics.noted.remove(name),
         };
     }
 
@@ -128,17 +140,17 @@ impl Broker {
         Ok(())
     }
 
-    /// How many bundles a namespace has.
+    /// The bundles of a namespace.
     #[must_use]
-    pub fn bundles(&self, namespace: &str) -> u32 {
+    pub fn bundles(&self, namespace: &str) -> Bounds {
         let said =
             self.topics.namespaces.get(namespace).and_then(|policies| policies.kept.get(BUNDLES_SETTING));
-        said.and_then(|count| count.parse().ok()).unwrap_or(BUNDLES)
+        said.and_then(|said| Bounds::read(said)).unwrap_or_else(|| Bounds::even(BUNDLES))
     }
 
     /// The range of the bundle that a topic belongs to, as `0x40000000_0x80000000`.
     #[must_use]
     pub fn bundle_of(&self, name: &TopicName) -> String {
-        bundle_range(name, self.bundles(&name.namespace_name()))
+        self.bundles(&name.namespace_name()).range_of(name)
     }
 }

@@ -68,6 +68,11 @@ impl Policies {
         serde_json::from_str(self.kept.get(name)?).ok()
     }
 
+    /// A setting that is a text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.setting(name)?.as_str().map(str::to_owned)
+    }
+
     /// A setting that is a number.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.setting(name)?.as_i64()

@@ -109,6 +109,8 @@ pub struct InternalStats {
     pub terminated: bool,
     /// Ledgers, how many of their entries are stored, and their bytes.
     pub ledgers: Vec<(u64, u64, u64)>,
+    /// The ledger that what comes next goes to.
+    pub open: u64,
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
@@ -174,6 +176,7 @@ impl Broker {
             bytes: ledgers.iter().map(|(_, _, size)| size).sum(),
             terminated: log.terminated,
             ledgers,
+            open: log.id_at(log.end()).ledger_id,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
         })

@@ -37,6 +37,8 @@ pub(super) struct Topics {
     pub(super) tenant_clusters: BTreeMap<String, BTreeSet<String>>,
     /// Clusters that were made known, and what was said of them.
     pub(super) clusters: BTreeMap<String, String>,
+    /// What else was told to the admin API, in JSON.
+    pub(super) noted: BTreeMap<String, String>,
     /// Namespaces and their settings.
     pub(super) namespaces: BTreeMap<String, Policies>,
     /// Settings of topics, by the name without the partition.

@@ -86,8 +86,8 @@ fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, em
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/differential/heard")
         .join(format!("{name}.txt"));
-    let run = |(broker, web): &(String, String)| {
-        let mut side = Side::new(name, broker, web);
+    let run = |(broker, web): &(String, String), real| {
+        let mut side = Side::new(name, broker, web, real);
         script(&mut side);
         side.finish()
     };
@@ -97,7 +97,7 @@ fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, em
     if let Some(real) = real {
         // It is slower at times than a script is patient.
         for _ in 0..if record { 1 } else { 3 } {
-            let said = run(&real);
+            let said = run(&real, true);
             let same = said == kept;
             theirs = Some(said);
             if same {
@@ -110,7 +110,7 @@ fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, em
         std::fs::write(&file, said).unwrap();
         kept.clone_from(said);
     }
-    let ours = run(embedded);
+    let ours = run(embedded, false);
     report(name, &kept, &ours, theirs.is_some());
     if ours != kept {
         panic!("{name}: this broker differs from what the real one said\n{}", difference(&kept, &ours));

@@ -75,10 +75,12 @@ pub(crate) struct Side {
     replace: Vec<(Regex, String)>,
     /// Shown with admin calls.
     pub(crate) token: Option<String>,
+    /// It is the real one, which takes its time.
+    real: bool,
 }
 
 impl Side {
-    pub(crate) fn new(name: &str, broker: &str, web: &str) -> Self {
+    pub(crate) fn new(name: &str, broker: &str, web: &str, real: bool) -> Self {
         let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
         let mut side = Self {
             broker: broker.to_owned(),
@@ -90,6 +92,7 @@ impl Side {
             txns: BTreeMap::new(),
             replace: Vec::new(),
             token: None,
+            real,
         };
         let unique = side.unique.clone();
         side.replace(&unique, "UNIQUE");
@@ -394,6 +397,13 @@ impl Side {
 
     pub(crate) fn flow(&mut self, who: Who, consumer: u64, permits: u32) {
         self.say(who, CommandFlow { consumer_id: consumer, message_permits: permits });
+    }
+
+    /// As long as the real one takes to do what this one does at once.
+    pub(crate) fn pause_if_real(&self, milliseconds: u64) {
+        if self.real {
+            self.pause(milliseconds);
+        }
     }
 
     pub(crate) fn pause(&self, milliseconds: u64) {

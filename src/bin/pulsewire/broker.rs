@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use pulsewire_broker::auth::{Methods, TokenKey, read_key};
+use pulsewire_broker::auth::{Methods, Passwords, TokenKey, read_key};
 use pulsewire_broker::core::Access;
 use pulsewire_broker::server::{DataConfig, TlsConfig};
 use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
@@ -32,7 +32,7 @@ When it listens it prints its addresses on stdout, the one for pulsar:// last. A
 configuration is told at once, with exit code 2, before it listens. SIGINT and SIGTERM end it with 0.";
 
 /// Ways to show who one is.
-const WAYS: &str = "--auth-token-secret-key, --auth-token-public-key or --auth-tls";
+const WAYS: &str = "--auth-token-secret-key, --auth-token-public-key, --auth-basic or --auth-tls";
 
 /// Run the embedded development broker.
 #[derive(Args)]
@@ -66,10 +66,14 @@ pub(crate) struct Arguments {
     /// The same with a public key, as DER or PEM; tokens are signed by RSA (RS256, ...) or ECDSA (ES256, ...)
     #[arg(long, value_name = "KEY")]
     auth_token_public_key: Option<String>,
+    /// Let clients in who show a name and its password: a file of htpasswd (-m), or one as a key is given. The
+    /// name is the client's role
+    #[arg(long, value_name = "FILE")]
+    auth_basic: Option<String>,
     /// Let clients in who show a certificate of --tls-ca; its common name is the client's role
     #[arg(long)]
     auth_tls: bool,
-    /// The role of clients that show neither. Without it they are not let in
+    /// The role of clients that show nothing of that. Without it they are not let in
     #[arg(long, value_name = "ROLE")]
     anonymous_role: Option<String>,
     /// A role that may do everything; may be given several times. With one, others may do only what is granted
@@ -278,11 +282,15 @@ impl Arguments {
         if self.auth_token_secret_key.is_some() && self.auth_token_public_key.is_some() {
             wrong.push("--auth-token-public-key: there is --auth-token-secret-key already".to_owned());
         }
+        let passwords = self.auth_basic.as_ref().and_then(|from| {
+            let known = read_key(from).and_then(|file| Passwords::read(&file));
+            known.map_err(|error| wrong.push(format!("--auth-basic: {error}"))).ok()
+        });
         if self.auth_tls && self.tls_ca.is_none() {
             wrong.push("--auth-tls: --tls-ca is missing, which says whose certificates are good".to_owned());
         }
-        let wanted =
-            self.auth_tls || self.auth_token_secret_key.is_some() || self.auth_token_public_key.is_some();
+        let ways = [&self.auth_token_secret_key, &self.auth_token_public_key, &self.auth_basic];
+        let wanted = self.auth_tls || ways.into_iter().any(Option::is_some);
         if !wanted && !self.superusers.is_empty() {
             wrong.push(format!("--superuser: nobody has a role without {WAYS}"));
         }
@@ -302,6 +310,7 @@ impl Arguments {
             Arc::new(Access {
                 authenticator: Arc::new(Methods {
                     tokens: secret.or(public),
+                    passwords,
                     certificates: self.auth_tls,
                     anonymous: self.anonymous_role.clone(),
                 }),

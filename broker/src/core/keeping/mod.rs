@@ -60,6 +60,7 @@ pub(in crate::core) mod kind {
     pub(in crate::core) const SEQUENCES: u8 = b'9';
     pub(in crate::core) const SUBSCRIPTION: u8 = b'A';
     pub(in crate::core) const CLUSTER: u8 = b'C';
+    pub(in crate::core) const NOTED: u8 = b'N';
     pub(in crate::core) const GRANTS: u8 = b'a';
     pub(in crate::core) const ADMINS: u8 = b'b';
     pub(in crate::core) const COORDINATOR: u8 = b'T';

@@ -35,6 +35,7 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> 
             broker.topics.tenants.insert(name()?);
         }
         kind::CLUSTER => drop(broker.topics.clusters.insert(name()?, value.text()?)),
+        kind::NOTED => drop(broker.topics.noted.insert(name()?, value.text()?)),
         kind::NAMESPACE => drop(broker.topics.namespaces.insert(name()?, policies(&mut value)?)),
         kind::SETTINGS => drop(broker.topics.policies.insert(name()?, policies(&mut value)?)),
         kind::PARTITIONED => {

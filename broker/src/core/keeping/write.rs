@@ -43,6 +43,7 @@ pub(super) fn name(broker: &Broker, kind: u8, name: &str, out: &mut Vec<Kept>) {
         kind::CLUSTER => {
             topics.clusters.get(name).map(|data| codec::text(&mut value, data.as_bytes())).is_some()
         }
+        kind::NOTED => topics.noted.get(name).map(|data| codec::text(&mut value, data.as_bytes())).is_some(),
         kind::NAMESPACE => {
             topics.namespaces.get(name).map(|policies| self::policies(policies, &mut value)).is_some()
         }

@@ -119,6 +119,12 @@ impl Broker {
         living.into_iter().map(|(number, version)| RegisteredSchema::new(number, version)).collect()
     }
 
+    /// How many versions a topic's schema ever had, deletions among them.
+    #[must_use]
+    pub fn schema_versions(&self, topic: &TopicName) -> u64 {
+        self.schemas.versions(&topic.base().to_string()).len() as u64
+    }
+
     /// Gives a topic a schema; answers its version.
     ///
     /// # Errors

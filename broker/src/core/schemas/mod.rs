@@ -68,9 +68,14 @@ impl Broker {
     /// The strategy that holds for a topic.
     pub(super) fn schema_strategy(&self, topic: &TopicName) -> SchemaStrategy {
         let own = self.topics.policies.get(&topic.base().to_string()).and_then(|p| p.schema_strategy);
-        let shared = self.topics.namespaces.get(&topic.namespace_name()).and_then(|p| p.schema_strategy);
+        let namespace = self.topics.namespaces.get(&topic.namespace_name());
+        let shared = namespace.and_then(|policies| policies.schema_strategy);
+        let older = || namespace?.text("schemaAutoUpdateCompatibilityStrategy");
         let said = |strategy: &SchemaStrategy| *strategy != SchemaStrategy::Undefined;
-        own.filter(said).or(shared.filter(said)).unwrap_or(SchemaStrategy::Full)
+        own.filter(said)
+            .or(shared.filter(said))
+            .or_else(|| SchemaStrategy::of_older(&older()?))
+            .unwrap_or(SchemaStrategy::Full)
     }
 
     /// The version of a schema that a client brings; a new one if that is allowed.

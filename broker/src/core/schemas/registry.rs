@@ -54,14 +54,13 @@ impl Schemas {
         all.iter().enumerate().skip(start).map(|(at, version)| (at as u64, version)).collect()
     }
 
-    /// A version, or the last one. What is deleted is one, too.
+    /// A version that was not deleted, or the last one, also when it is that there is none.
     pub(in crate::core) fn find(&self, topic: &TopicName, wanted: Option<u64>) -> Option<(u64, &Version)> {
-        let all = self.versions(&topic.base().to_string());
-        let at = match wanted {
-            None => all.len().checked_sub(1)?,
-            Some(number) => usize::try_from(number).ok()?,
+        let Some(wanted) = wanted else {
+            let all = self.versions(&topic.base().to_string());
+            return all.last().map(|last| (all.len() as u64 - 1, last));
         };
-        Some((at as u64, all.get(at)?))
+        self.living(topic).into_iter().find(|(at, _)| *at == wanted)
     }
 
     /// The version that a schema has.

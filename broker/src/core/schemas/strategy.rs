@@ -39,6 +39,21 @@ impl SchemaStrategy {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, strategy)| *strategy)
     }
 
+    /// The strategy that Pulsar's older setting of a namespace, `schemaAutoUpdateCompatibilityStrategy`, means.
+    pub(in crate::core) fn of_older(name: &str) -> Option<Self> {
+        match name {
+            "AutoUpdateDisabled" => Some(Self::AlwaysIncompatible),
+            "Backward" => Some(Self::Backward),
+            "Forward" => Some(Self::Forward),
+            "Full" => Some(Self::Full),
+            "AlwaysCompatible" => Some(Self::AlwaysCompatible),
+            "BackwardTransitive" => Some(Self::BackwardTransitive),
+            "ForwardTransitive" => Some(Self::ForwardTransitive),
+            "FullTransitive" => Some(Self::FullTransitive),
+            _ => None,
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {

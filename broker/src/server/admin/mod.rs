@@ -5,6 +5,8 @@ mod spelling;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Extensions, Request, Response, StatusCode, header};
@@ -127,6 +129,10 @@ async fn read(request: Request<Incoming>) -> Result<Call, AdminError> {
     let kind = head.headers.get(header::CONTENT_TYPE);
     let bearer = |value: &HeaderValue| value.as_bytes().strip_prefix(b"Bearer ").map(<[u8]>::to_vec);
     call.token = head.headers.get(header::AUTHORIZATION).and_then(bearer);
+    let basic = |value: &HeaderValue| STANDARD.decode(value.as_bytes().strip_prefix(b"Basic ")?).ok();
+    call.password = head.headers.get(header::AUTHORIZATION).and_then(basic);
+    let method = head.headers.get("x-pulsar-auth-method-name");
+    call.auth_method = method.and_then(|method| method.to_str().ok()).map(str::to_owned);
     call.content_type = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let body = Limited::new(body, MAX_BODY).collect().await;
     call.body = body.map_err(|_| error(413, format!("The body is larger than {MAX_BODY} bytes")))?.to_bytes();

@@ -17,7 +17,7 @@ fn acked(consumer: u64, id: &MessageIdData) -> CommandAck {
 
 /// All that comes in seventeen seconds: the real one looks again after fifteen.
 fn hear_later(s: &mut Side, who: Who) {
-    s.pause(17_000);
+    s.pause_if_real(17_000);
     s.hear_all(who);
 }
 

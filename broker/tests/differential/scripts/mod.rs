@@ -7,6 +7,7 @@ mod ending;
 mod guarded;
 mod limits;
 mod older;
+mod places;
 mod producers;
 mod readers;
 mod schemas;
