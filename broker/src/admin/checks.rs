@@ -47,6 +47,17 @@ pub(super) fn no_namespace(name: &str) -> AdminError {
     )
 }
 
+/// What is said of a topic that is not there when it is about its settings.
+pub(super) fn no_topic(ask: &Ask<'_>, broker: &Broker, missing: AdminError) -> AdminError {
+    let namespace = ask.namespace().unwrap_or_default();
+    // Names of the first version may be in none.
+    let second = !ask.part("namespace").contains('/');
+    match second && broker.namespace(&namespace).is_err() {
+        true => error(404, "Namespace not found"),
+        false => missing,
+    }
+}
+
 /// The same when one is read.
 pub(super) fn no_namespace_to_read(name: &str) -> AdminError {
     error(

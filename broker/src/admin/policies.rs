@@ -449,9 +449,10 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = setting.place(of_topic).map_or("", |place| place.name);
     let policies = match broker.policies(&scope) {
         Err(_) if name == "antiAffinity" => Policies::default(),
-        found => {
-            found.map_err(|missing| if of_topic { missing } else { checks::no_namespace_to_read(name) })?
-        }
+        found => found.map_err(|missing| match of_topic {
+            true => checks::no_topic(ask, broker, missing),
+            false => checks::no_namespace_to_read(name),
+        })?,
     };
     let mut value = setting.read(&policies);
     if value.is_null() && of_topic && ask.call.flag("applied") {
@@ -541,7 +542,7 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     // Of a topic it is asked first whether it is there, of a namespace what it is to have.
     let known = broker.policies(&scope);
     if of_topic && let Err(missing) = known {
-        return Err(missing);
+        return Err(checks::no_topic(ask, broker, missing));
     }
     checks::check(name, of_topic, &value, ask, broker)?;
     setting.write(&mut Policies::default(), &value)?;
@@ -585,9 +586,10 @@ fn remove(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (setting, of_topic) = setting(ask)?;
     let scope = scope(ask)?;
     let name = setting.place(of_topic).map_or("", |place| place.name);
-    let mut policies = broker
-        .policies(&scope)
-        .map_err(|missing| if of_topic { missing } else { checks::no_namespace(name) })?;
+    let mut policies = broker.policies(&scope).map_err(|missing| match of_topic {
+        true => checks::no_topic(ask, broker, missing),
+        false => checks::no_namespace(name),
+    })?;
     match ask.call.one_of("backlogQuotaType", QUOTA_TYPES)? {
         Some("message_age") => policies.backlog_age_quota = None,
         Some("destination_storage") => policies.backlog_quota = None,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::route::{Parameter, Route, Shape, route};
 use super::settings::{Kind, Setting, kept};
-use super::{Answer, Ask, Result, access, error, places};
+use super::{Answer, Ask, Result, access, checks, error, places};
 use crate::core::names::TopicName;
 use crate::core::{Broker, Now, Policies, Scope};
 
@@ -99,7 +99,8 @@ fn rates(ask: &Ask<'_>, broker: &Broker) -> Result<(Scope, Map<String, Value>)> 
         return Err(error(412, "Not allowed to set/get topic policy for a partition"));
     }
     let scope = Scope::Topic(name);
-    match kept(&broker.policies(&scope)?, OF_SUBSCRIPTIONS, json!({})) {
+    let policies = broker.policies(&scope).map_err(|missing| checks::no_topic(ask, broker, missing))?;
+    match kept(&policies, OF_SUBSCRIPTIONS, json!({})) {
         Value::Object(rates) => Ok((scope, rates)),
         _ => Ok((scope, Map::new())),
     }

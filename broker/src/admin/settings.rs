@@ -451,7 +451,8 @@ pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: N
     broker.set_policies(scope, |policies| auto_update::take_over(body, policies), now)?;
     for setting in all().iter().filter(|setting| !setting.field.is_empty()) {
         let Some(value) = body.get(setting.field).filter(|value| !value.is_null()) else { continue };
-        if setting.field == "backlog_quota_map" {
+        let unsaid = setting.field == "replication_clusters" && value.as_array().is_some_and(Vec::is_empty);
+        if setting.field == "backlog_quota_map" || unsaid {
             continue;
         }
         let mut policies = broker.policies(scope)?;

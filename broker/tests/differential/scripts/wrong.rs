@@ -124,6 +124,16 @@ scripts! {
                 !(base.ends_with("/p") || base.ends_with("/np")) || !rest.contains("tats")
             }).collect::<Vec<_>>());
         }
+        let nowhere = format!("persistent/{namespace}-none/t");
+        each(s, &nowhere, &[
+            ("GET", "/maxProducers", ""),
+            ("POST", "/maxProducers", "3"),
+            ("DELETE", "/maxProducers", ""),
+            ("GET", "/replication", ""),
+            ("GET", "/s/dispatchRate", ""),
+        ]);
+        s.order("PUT", &format!("namespaces/{namespace}-2"), r#"{"replication_clusters":[]}"#);
+        s.inquire("GET", &format!("namespaces/{namespace}-2/replication"), "");
         let topic = format!("persistent/{namespace}/t");
         each(s, &topic, &[
             ("POST", "/maxMessageSize", "6000000"),
