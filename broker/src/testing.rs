@@ -99,6 +99,7 @@ impl Harness {
             keep_alive: MAX_ADVANCE * 2,
             liveness_timeout: Duration::ZERO,
             upkeep_interval: Duration::from_secs(1),
+            prompt_expiry: true,
             max_stored_bytes: STORED_BYTES,
             ..BrokerConfig::default()
         }

@@ -250,6 +250,25 @@ fn prometheus_is_told_of_every_topic() {
     assert_eq!(call(&at, "GET", "/metrics/", "").body, told.body);
     let line = r#"pulsar_msg_backlog{cluster="standalone",namespace="public/default",topic="persistent://public/default/t\"t"} 0"#;
     assert!(told.body.lines().any(|told| told == line), "{}", told.body);
+    let sub = "/admin/v2/persistent/public/default/t%22t/subscription/s";
+    assert_eq!(call(&at, "PUT", sub, "").status, 204);
+    let told = call(&at, "GET", "/metrics", "").body;
+    let topic = r#"cluster="standalone",namespace="public/default",topic="persistent://public/default/t\"t""#;
+    for line in [
+        format!(r#"pulsar_subscription_back_log{{{topic},subscription="s"}} 0"#),
+        format!(r#"pulsar_subscription_consumers_count{{{topic},subscription="s"}} 0"#),
+        format!(r#"pulsar_out_messages_total{{{topic},subscription="s"}} 0"#),
+        format!("pulsar_subscriptions_count{{{topic}}} 1"),
+        format!("pulsar_consumers_count{{{topic}}} 0"),
+        format!("pulsar_rate_in{{{topic}}} 0"),
+        r#"pulsar_topics_count{cluster="standalone",namespace="public/default"} 1"#.to_owned(),
+        r#"pulsar_broker_topics_count{cluster="standalone"} 1"#.to_owned(),
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line}\n{told}");
+    }
+    let list = call(&at, "GET", "/admin/v2/broker-stats/metrics", "").json();
+    assert_eq!(list[0]["dimensions"]["namespace"], "public/default");
+    assert_eq!(list[0]["metrics"]["brk_no_of_subscriptions"], 1);
     let topics = call(&at, "GET", "/admin/v2/broker-stats/topics", "").json();
     let bundles: Vec<&Value> = topics["public/default"].as_object().unwrap().values().collect();
     let found = &bundles[0]["persistent"]["persistent://public/default/t\"t"]["msgInCounter"];
@@ -315,9 +334,9 @@ fn calls_as_other_clients_make_them() {
         all.contains(r#""subscription_auth_roles":{"s":["b"]}"#) && all.contains(r#"{"joe":["produce"]}"#),
         "{all}"
     );
+    assert_eq!(ask("PUT", &format!("{place}/offloadThresholdInSeconds"), json, "60"), (200, String::new()));
     for (method, setting, body, heard) in [
         ("POST", "backlogQuota", r#"{"limit":"1024","policy":"producer_request_hold"}"#, ""),
-        ("PUT", "offloadThresholdInSeconds", "60", ""),
         ("PUT", "offloadThresholdInSeconds", "-60", "Invalid value for offloadThresholdInSecond"),
         ("POST", "subscriptionExpirationTime", "-1", "Invalid value for subscription expiration time"),
         ("POST", "messageTTL", "-1", "Invalid value for message TTL"),

@@ -473,7 +473,7 @@ async fn the_admin_api_answers() {
     for (request, status, body) in [
         ("GET /admin/v2/brokers/health".to_owned(), 200, "ok"),
         ("GET /admin/v2/clusters".to_owned(), 200, r#"["standalone"]"#),
-        ("GET /admin/v2/tenants".to_owned(), 200, r#"["public"]"#),
+        ("GET /admin/v2/tenants".to_owned(), 200, r#"["public","pulsar"]"#),
         ("PUT /admin/v2/tenants/mine|{\"allowedClusters\":[\"standalone\"]}".to_owned(), 204, ""),
         ("PUT /admin/v2/namespaces/mine/own".to_owned(), 204, ""),
         ("GET /admin/v2/namespaces/mine".to_owned(), 200, r#"["mine/own"]"#),
@@ -509,6 +509,26 @@ async fn the_admin_api_answers() {
     assert!(stats.contains(r#""msgInCounter":1"#) && stats.contains(r#""msgBacklog":1"#), "{stats}");
     assert_eq!(http(admin, &format!("DELETE {topics}/t")).await.0, 412, "it is in use");
     assert_eq!(http(admin, &format!("DELETE {topics}/t?force=true")).await.0, 204);
+    serving.abort();
+}
+
+/// As brokers of a cluster are reached: each by a name of its own, all by the same ports.
+#[tokio::test]
+async fn another_broker_has_an_address_and_a_name_of_its_own() {
+    let config = ServerConfig {
+        admin_listen: Some(any_port()),
+        advertised_host: "one".to_owned(),
+        others: vec![([127, 0, 0, 2].into(), "two".to_owned())],
+        ..ServerConfig::default()
+    };
+    let server = Server::bind(config).await.unwrap();
+    let nodes = server.nodes();
+    assert!(nodes[0].service_url.starts_with("pulsar://one:"), "{nodes:?}");
+    assert!(nodes[1].service_url.starts_with("pulsar://two:"), "{nodes:?}");
+    let admin = nodes[1].admin_url.clone().unwrap().rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let serving = tokio::spawn(server.run(std::future::pending()));
+    let (status, all) = http(([127, 0, 0, 2], admin).into(), "GET /admin/v2/brokers/standalone").await;
+    assert!(status == 200 && all.contains("one:") && all.contains(&format!("two:{admin}")), "{all}");
     serving.abort();
 }
 

@@ -180,9 +180,9 @@ fn a_topic_that_nobody_uses_is_deleted() {
     wait(&mut w, &[c, d], 200);
     assert!(w.broker.stats(&name()).is_ok(), "a producer uses it");
     w.leave(c);
-    wait(&mut w, &[d], 100);
+    wait(&mut w, &[d], 50);
     assert!(w.broker.stats(&name()).is_ok(), "for not long enough");
-    wait(&mut w, &[d], 130);
+    wait(&mut w, &[d], 60);
     assert!(w.broker.stats(&name()).is_err(), "nobody has used it");
     w.leave(d);
     wait(&mut w, &[], 300);

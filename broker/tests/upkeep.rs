@@ -226,3 +226,30 @@ fn what_was_consumed_long_ago_goes_and_nothing_else() {
     w.ack(c, 2, AckType::INDIVIDUAL, &ids);
     assert!((15..20).contains(&stored(&w)), "also when nothing comes any more: {}", stored(&w));
 }
+
+#[test]
+fn what_passes_is_measured_once_a_minute() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    for n in 0..120 {
+        w.publish(c, 1, n, "m");
+    }
+    w.flow(c, 1, 1000);
+    assert_eq!(w.payloads(c).len(), 120);
+    let minute = |w: &mut World| {
+        for _ in 0..60 {
+            w.pass(Duration::from_secs(1));
+            w.say(c, CommandPong::default());
+        }
+        w.broker.stats(&name()).unwrap()
+    };
+    assert_eq!(w.broker.stats(&name()).unwrap().rates.messages_in, 0.0);
+    let stats = minute(&mut w);
+    assert_eq!((stats.rates.messages_in, stats.rates.messages_out), (2.0, 2.0));
+    assert_eq!(stats.subscriptions[0].rates.messages_out, 2.0);
+    assert_eq!(stats.rates.bytes_in * 60.0, stats.bytes_in as f64);
+    let stats = minute(&mut w);
+    assert_eq!((stats.rates.messages_in, stats.subscriptions[0].rates.messages_out), (0.0, 0.0));
+}

@@ -293,6 +293,9 @@ fn all_that_is_wrong_is_said_at_once() {
     wrong(&["--auth-token-public-key", short.path()], &["neither of RSA nor of an elliptic curve"]);
     wrong(&["--data", cert.path()], &["is not a folder"]);
     wrong(&["--advertise", "pulsar://x"], &["--advertise", "without a scheme"]);
+    wrong(&["--also-at", "broker-2"], &["--also-at", "ADDR=HOST"]);
+    wrong(&["--also-at", "broker-2=x"], &["broker-2 is no IP address"]);
+    wrong(&["--also-at", "127.0.0.2=a:1"], &["is no host"]);
     wrong(&["--data-less"], &["--data-less"]);
     let clash = ["broker", "--port", "7000", "--admin-port", "7001", "--brokers", "2"];
     run(&clash).failed(2, &["--admin-port: 7001 is taken by --port"]);

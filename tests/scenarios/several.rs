@@ -31,6 +31,9 @@ async fn owners(env: &Env, namespace: &str) -> Result<BTreeSet<String>, String> 
 pub(crate) async fn k02_lookups_lead_to_the_owner_and_bundles_move(env: Env) -> Outcome {
     let namespace = format!("public/{}", env.unique);
     env.administer("PUT", &format!("/admin/v2/namespaces/{namespace}"), None).await?;
+    // Else what is consumed goes when its bundle moves.
+    let keep = r#"{"retentionTimeInMinutes":-1,"retentionSizeInMB":-1}"#;
+    env.administer("POST", &format!("/admin/v2/namespaces/{namespace}/retention"), Some(keep)).await?;
     let client = env.client()?;
     let mut pairs = Vec::new();
     for n in 0..TOPICS {

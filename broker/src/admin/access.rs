@@ -254,8 +254,17 @@ pub(super) fn routes() -> Vec<Route> {
 /// The whole name of a namespace that is there, or of a topic in one.
 fn place(ask: &Ask<'_>, broker: &Broker) -> Result<String> {
     let namespace = ask.namespace()?;
-    broker.namespace(&namespace)?;
-    Ok(if ask.part("topic").is_empty() { namespace } else { ask.topic()?.to_string() })
+    if ask.part("topic").is_empty() {
+        broker.namespace(&namespace)?;
+    }
+    if ask.part("topic").is_empty() {
+        return Ok(namespace);
+    }
+    let topic = ask.topic()?;
+    if broker.partitions(&topic) == 0 {
+        broker.stats(&topic)?;
+    }
+    Ok(topic.to_string())
 }
 
 /// What roles may do, as it is told.

@@ -25,7 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
     let get = |path, summary, run| route("GET", path, GROUP, summary, run);
     let ok = |ask: &Ask<'_>, _: &mut Broker, _: Now| {
         ask.call.one_of("topicVersion", &["V1", "V2"])?;
-        Ok(Answer::Text("ok".to_owned()))
+        Ok(Answer::Raw("ok".to_owned()))
     };
     let at = "/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}";
     vec![
@@ -46,13 +46,17 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         get("brokers/{cluster}/{broker}/ownedNamespaces", "Bundles that a broker serves.", owned),
         get("brokers/version", "The version of Apache Pulsar that it does as.", |_, _, _| {
-            Ok(Answer::Text(PULSAR.to_owned()))
+            Ok(Answer::Raw(PULSAR.to_owned()))
         })
         .gives(Shape::Text),
         get("brokers/internal-configuration", "Where it keeps what it knows.", |_, _, _| {
-            Ok(Answer::Json(
-                json!({ "metadataStoreUrl": "memory:local", "configurationMetadataStoreUrl": "memory:local" }),
-            ))
+            Ok(Answer::Json(json!({
+                "metadataStoreUrl": "memory:local",
+                "configurationMetadataStoreUrl": "memory:local",
+                "zookeeperServers": "memory:local",
+                "configurationStoreServers": "memory:local",
+                "ledgersRootPath": "/ledgers",
+            })))
         }),
         get("/status.html", "Whether it works.", |_, _, _| Ok(Answer::Text("OK".to_owned())))
             .gives(Shape::Text),
@@ -96,7 +100,7 @@ pub(super) fn routes() -> Vec<Route> {
             |ask, broker, _| {
                 let name = ask.topic()?;
                 broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
-                Ok(Answer::Text(broker.bundle_of(&name)))
+                Ok(Answer::Raw(broker.bundle_of(&name)))
             },
         )
         .gives(Shape::Text),

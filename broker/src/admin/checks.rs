@@ -147,9 +147,13 @@ fn offload(value: &Value) -> Result<()> {
         let known = DRIVERS.join(",");
         return Err(error(412, format!("The driver is not supported, support value: {known}")));
     };
-    let buckets =
-        ["managedLedgerOffloadBucket", "s3ManagedLedgerOffloadBucket", "gcsManagedLedgerOffloadBucket"];
-    if driver != "filesystem" && buckets.into_iter().all(|name| text(name).is_empty()) {
+    let own = match driver {
+        "filesystem" => return Ok(()),
+        "S3" | "aws-s3" => text("s3ManagedLedgerOffloadBucket"),
+        "google-cloud-storage" => text("gcsManagedLedgerOffloadBucket"),
+        _ => "",
+    };
+    if own.is_empty() && text("managedLedgerOffloadBucket").is_empty() {
         return Err(error(412, "The bucket must be specified for namespace offload."));
     }
     Ok(())

@@ -11,6 +11,7 @@ mod checks;
 mod clusters;
 mod dynamic;
 mod guards;
+mod metrics;
 mod namespaces;
 mod older;
 mod openapi;

@@ -401,10 +401,12 @@ fn bundles(broker: &Broker, name: &str) -> Value {
 /// All that is said of a namespace.
 fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     let cluster = &broker.config().cluster;
+    let of_topics: Map<String, Value> =
+        broker.topic_grants(name).into_iter().map(|(topic, grants)| (topic, access::roles(grants))).collect();
     let mut all = json!({
         "auth_policies": {
             "namespace_auth": access::roles(broker.grants(name)),
-            "destination_auth": {},
+            "destination_auth": of_topics,
             "subscription_auth_roles": broker.subscription_grants(name),
         },
         "bundles": bundles(broker, name),

@@ -558,7 +558,7 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     setting.write(&mut policies, &value)?;
     fits(&policies, of_topic)?;
     broker.set_policies(&scope, |old| *old = policies, now)?;
-    let empty = !of_topic && matches!(name, "replication" | "allowedClusters");
+    let empty = !of_topic && matches!(name, "replication" | "allowedClusters" | "offloadThresholdInSeconds");
     Ok(if empty { Answer::Empty } else { Answer::Nothing })
 }
 

@@ -48,6 +48,7 @@ const EFFECTIVE: &[&str] = &[
     "maxConsumersPerSubscription",
     "maxTopicsPerNamespace",
     "publishRate",
+    "subscribeRate",
     "subscriptionAuthMode",
     "subscriptionDispatchRate",
     "subscriptionExpirationTime",
@@ -433,8 +434,15 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
         }
     }
     auto_update::describe(policies, out);
+    if policies.kept.contains_key("maxTopicsPerNamespace") {
+        out.insert(
+            "max_topics_per_namespace".to_owned(),
+            kept(policies, "maxTopicsPerNamespace", Value::Null),
+        );
+    }
     for (name, field) in [
         ("dispatchRate", "topicDispatchRate"),
+        ("dispatchRate", "clusterDispatchRate"),
         ("subscriptionDispatchRate", "subscriptionDispatchRate"),
         ("replicatorDispatchRate", "replicatorDispatchRate"),
         ("subscribeRate", "clusterSubscribeRate"),

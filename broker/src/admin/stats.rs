@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::core::{
-    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, PublisherStats, SubscriptionStats,
-    TopicStats,
+    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, PublisherStats, Rates,
+    SubscriptionStats, TopicStats,
 };
 
 /// What a quota is where none is set.
@@ -92,10 +92,22 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
             "nonContiguousDeletedMessagesRangesSerializedSize",
             "delayedMessageIndexSizeInBytes",
         ],
-        &["msgRateIn", "msgThroughputIn", "msgRateOut", "msgThroughputOut", "averageMsgSize"],
+        &[],
     );
+    let rate = |of: fn(&Rates) -> f64| all.iter().map(|stats| of(&stats.rates)).sum::<f64>();
+    let rates = Rates {
+        messages_in: rate(|rates| rates.messages_in),
+        bytes_in: rate(|rates| rates.bytes_in),
+        messages_out: rate(|rates| rates.messages_out),
+        bytes_out: rate(|rates| rates.bytes_out),
+    };
     let quota = all.first().map(|stats| stats.quota).unwrap_or_default();
     let fields = json!({
+        "msgRateIn": rates.messages_in,
+        "msgThroughputIn": rates.bytes_in,
+        "msgRateOut": rates.messages_out,
+        "msgThroughputOut": rates.bytes_out,
+        "averageMsgSize": rates.average_size(),
         "bytesInCounter": sum(|stats| stats.bytes_in),
         "msgInCounter": sum(|stats| stats.messages_in),
         "bytesOutCounter": out_sum(|sub| sub.bytes_out),
@@ -175,9 +187,6 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         &mut out,
         &[
             "earliestMsgPublishTimeInBacklog",
-            "totalMsgExpired",
-            "lastExpireTimestamp",
-            "lastConsumedFlowTimestamp",
             "lastConsumedTimestamp",
             "lastAckedTimestamp",
             "lastMarkDeleteAdvancedTimestamp",
@@ -196,6 +205,12 @@ fn subscription(stats: &SubscriptionStats) -> Value {
         ],
         RATES,
     );
+    out["totalMsgExpired"] = json!(stats.expired.entries);
+    out["lastExpireTimestamp"] = json!(stats.expired.at_ms);
+    let flows = stats.consumers.iter().map(|consumer| consumer.flow_ms);
+    out["lastConsumedFlowTimestamp"] = json!(flows.max().unwrap_or(0));
+    out["msgRateOut"] = json!(stats.rates.messages_out);
+    out["msgThroughputOut"] = json!(stats.rates.bytes_out);
     let mut sums = [0; 3];
     for consumer in &stats.consumers {
         draining(consumer).iter().zip(&mut sums).for_each(|(number, sum)| *sum += number);

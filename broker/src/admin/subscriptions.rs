@@ -29,12 +29,11 @@ pub(super) fn routes() -> Vec<Route> {
         of("DELETE", "", "Deletes a subscription.", |ask, broker, now| {
             let force = ask.call.flag("force");
             let name = ask.topic()?;
-            let has_parts = broker.partitions(&name) > 0;
-            let missing = |why: AdminError| match why.status == 404 && has_parts {
-                true => error(404, "Subscription not found"),
-                false => why,
-            };
-            broker.delete_subscription(&name, ask.part("subscription"), force, now).map_err(missing)?;
+            let whole = broker.partitions(&name) > 0;
+            broker.delete_subscription(&name, ask.part("subscription"), force, now).map_err(|why| {
+                let missing = whole && why.status == 404;
+                if missing { error(404, "Subscription not found") } else { why }
+            })?;
             Ok(Answer::Nothing)
         })
         .asks(&[("force", Shape::Boolean, "Also when it has consumers.")]),
@@ -105,7 +104,11 @@ pub(super) fn routes() -> Vec<Route> {
         of("GET", "/position/{position}", "The message that comes as that, from 1.", |ask, broker, _| {
             let position = ask.number::<i64>("position")?;
             let position = u64::try_from(position).unwrap_or(1);
-            Ok(super::topics::message(&broker.peek(&ask.topic()?, ask.part("subscription"), position)?))
+            let name = ask.topic()?;
+            if broker.partitions(&name) > 0 {
+                return Err(error(405, "Peek messages on a partitioned topic is not allowed"));
+            }
+            Ok(super::topics::message(&broker.peek(&name, ask.part("subscription"), position)?))
         })
         .gives(Shape::Bytes),
         of("GET", "/replicatedSubscriptionStatus", "Whether it is replicated.", |ask, broker, _| {

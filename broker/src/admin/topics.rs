@@ -181,7 +181,11 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         at("GET", "/compaction", "Whether a topic was compacted.", |ask, broker, _| {
-            let done = broker.is_compacted(&ask.topic()?)?;
+            let name = ask.topic()?;
+            if broker.partitions(&name) > 0 {
+                return Err(error(404, format!("Topic {name} not found")));
+            }
+            let done = broker.is_compacted(&name)?;
             Ok(Answer::Json(json!({ "status": if done { "SUCCESS" } else { "NOT_RUN" }, "lastError": "" })))
         }),
         at("GET", "/offload", "Whether a topic was moved to other storage: there is none.", |ask, broker, _| {
@@ -213,15 +217,30 @@ pub(super) fn routes() -> Vec<Route> {
             }))
         }),
         at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
-            let found = broker.internal_stats(&ask.topic()?).map_err(|_| error(500, "Request failed."))?;
-            Ok(Answer::Json(stats::internal_info(&found)))
+            let name = ask.topic()?;
+            let found = |name: &TopicName| {
+                broker.internal_stats(name).map(|found| stats::internal_info(&found)).map_err(|_| error(500, "Request failed."))
+            };
+            let count = broker.partitions(&name);
+            if count == 0 {
+                return found(&name).map(Answer::Json);
+            }
+            let part = |name: TopicName| found(&name).map(|info| (name.to_string(), info));
+            let parts = (0..count).map(|index| part(name.with_partition(index))).collect::<Result<Map<_, _>>>()?;
+            Ok(Answer::Json(json!({ "version": 0, "partitions": parts })))
         }),
         at("GET", "/partitioned-stats", "Statistics of a partitioned topic.", |ask, broker, _| {
             let (name, parts) = parts(ask, broker)?;
             let of = |part: &TopicName| Some((part.to_string(), asked(broker.stats(part).ok()?, ask)));
             let found: Vec<_> = parts.iter().filter_map(of).collect();
             let each = ask.call.query("perPartition") != Some("false");
-            Ok(Answer::Json(stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker))))
+            let mut told = stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker));
+            if let Ok(properties) = broker.properties(&name)
+                && !properties.is_empty()
+            {
+                told["metadata"]["properties"] = json!(properties);
+            }
+            Ok(Answer::Json(told))
         })
         .asks(OF_PARTITIONS),
         at("GET", "/partitioned-internalStats", "What the partitions of a topic store.", |ask, broker, _| {
@@ -242,6 +261,11 @@ pub(super) fn routes() -> Vec<Route> {
         at("GET", "/messageid/{timestamp}", "The id of the first message of that time or later.", |ask, broker, _| {
             let name = ask.topic()?;
             let time = u64::try_from(ask.number::<i64>("timestamp")?).unwrap_or(0);
+            if broker.partitions(&name) > 0 {
+                let reason = "Get message ID by timestamp on a partitioned topic is not allowed, \
+                              please try do it on specific topic partition";
+                return Err(error(405, reason));
+            }
             Ok(Answer::Json(id(broker.id_by_time(&name, time)?, name.partition().map_or(-1, i64::from))))
         }),
         at("GET", "/examinemessage", "A message by its place.", |ask, broker, _| {
@@ -256,7 +280,11 @@ pub(super) fn routes() -> Vec<Route> {
         .gives(Shape::Bytes),
         at("GET", "/ledger/{ledger}/entry/{entry}", "A message by its id.", |ask, broker, _| {
             let (ledger, entry) = (ask.number::<i64>("ledger")?, ask.number::<i64>("entry")?);
-            Ok(message(&broker.entry(&ask.topic()?, ledger as u64, entry as u64)?))
+            let name = ask.topic()?;
+            if broker.partitions(&name) > 0 {
+                return Err(error(405, "GetMessageById is not allowed on partitioned-topic"));
+            }
+            Ok(message(&broker.entry(&name, ledger as u64, entry as u64)?))
         })
         .gives(Shape::Bytes),
         at("PUT", "/backlogSize", "How many bytes are stored after a message id.", |ask, broker, _| {

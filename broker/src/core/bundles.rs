@@ -250,14 +250,6 @@ impl Broker {
             .collect()
     }
 
-    /// Whether a namespace has a bundle of that range.
-    ///
-    /// # Errors
-    /// It has none.
-    pub fn has_bundle(&self, namespace: &str, range: &str) -> Result<(), AdminError> {
-        find_range(namespace, range, &self.bundles(namespace)).map(drop)
-    }
-
     /// Unloads bundles of a namespace: the one of that range, or all. Their clients are sent away and
     /// come back; with several brokers to `destination`, or the one after the last.
     ///
@@ -314,6 +306,14 @@ impl Broker {
         }
         self.settle(now);
         Ok(())
+    }
+
+    /// Whether a namespace has a bundle of that range.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn has_bundle(&self, namespace: &str, range: &str) -> Result<(), AdminError> {
+        find_range(namespace, range, &self.bundles(namespace)).map(drop)
     }
 
     /// Splits a bundle of a namespace in two halves, which the same broker serves; with `unload` the

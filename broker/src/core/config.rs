@@ -46,6 +46,9 @@ pub struct BrokerConfig {
     pub failover_delay: Duration,
     /// How often messages that are too old and backlogs that are too large are looked for.
     pub upkeep_interval: Duration,
+    /// Messages are passed over as soon as they are too old. Else those of a subscription with consumers that
+    /// is nearly done only once they are older by half, as Apache Pulsar has it.
+    pub prompt_expiry: bool,
     /// Bytes of entries held in memory. Beyond it, consumed entries go first; then sends fail.
     pub max_stored_bytes: usize,
     /// Bytes of entries that a topic keeps after all its subscriptions have acknowledged them, for those who
@@ -57,6 +60,8 @@ pub struct BrokerConfig {
     pub max_unacked_per_consumer: u64,
     /// Messages that all consumers of a shared subscription may hold unacknowledged.
     pub max_unacked_per_subscription: u64,
+    /// Whether there are transactions.
+    pub transactions: bool,
     /// Transaction coordinators: what clients find as partitions of the topic by which they look
     /// for them.
     pub transaction_coordinators: u32,
@@ -88,11 +93,13 @@ impl Default for BrokerConfig {
             liveness_timeout: Duration::from_secs(5),
             failover_delay: Duration::from_secs(1),
             upkeep_interval: Duration::from_secs(60),
+            prompt_expiry: false,
             max_stored_bytes: 1 << 30,
             max_consumed_bytes: 8 << 20,
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,
+            transactions: true,
             transaction_coordinators: 16,
             max_transactions: 100_000,
             max_topics: 100_000,

@@ -7,6 +7,15 @@ use super::time::Now;
 /// With so many entries to acknowledge, Apache Pulsar looks for old ones in any case.
 const LARGE_BACKLOG: u64 = 1000;
 
+/// What a subscription has passed over because it was old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// How many entries.
+    pub entries: u64,
+    /// When it looked last: milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
 impl Subscription {
     /// Passes over messages older than `seconds`; false where Apache Pulsar would not try. Of a
     /// subscription that has consumers and is nearly done, the oldest one must be older by half.
@@ -23,8 +32,10 @@ impl Subscription {
                 return false;
             }
         }
+        self.expired.at_ms = now.wall_ms;
         if seconds > 0 {
             self.expire(log, log.first_since(since(seconds.saturating_mul(1000))));
+            self.expired.entries += backlog.saturating_sub(self.cursor.backlog(log.end()));
         }
         true
     }

@@ -30,6 +30,7 @@ mod expiring;
 mod keeping;
 mod liveness;
 mod lookup;
+mod measuring;
 pub mod names;
 mod notes;
 mod outbox;
@@ -67,7 +68,9 @@ pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use draining::DrainingHash;
 pub use error::DisconnectReason;
+pub use expiring::Expired;
 pub use keeping::{Kept, Unreadable};
+pub use measuring::Rates;
 pub use notes::Note;
 pub use peeking::{Backlog, Peeked};
 pub use places::Tenant;
@@ -98,6 +101,8 @@ const WINDOWS_UNTIL_CUT: usize = 16;
 /// What the broker wants to be woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
+    /// See how much passed.
+    Measure,
     /// See whether a connection is still there.
     Silence(ConnId),
     /// See whether a client's proof of who it is has expired.
@@ -164,6 +169,7 @@ pub struct Broker {
     probes: BTreeMap<ConnId, liveness::Probe>,
     /// Somebody will look after what is old or too much.
     upkeep: bool,
+    measuring: bool,
     /// Watchers of topic lists.
     watching: BTreeSet<(ConnId, u64)>,
     /// Connections to be closed by the host.
@@ -197,6 +203,7 @@ impl Broker {
             timers: BTreeSet::new(),
             probes: BTreeMap::new(),
             upkeep: false,
+            measuring: false,
             watching: BTreeSet::new(),
             cuts: VecDeque::new(),
             bundles: Bundles::default(),
@@ -243,6 +250,7 @@ impl Broker {
         self.timers.insert((next_check, Timer::Silence(id)));
         let limit = self.config.max_message_size + FRAME_OVERHEAD;
         self.conns.insert(id, Connection { broker, ..Connection::new(limit, next_check) });
+        self.schedule_measuring(now);
     }
 
     /// Fact: bytes came, cut wherever the network cut them.
@@ -342,6 +350,7 @@ impl Broker {
                 Timer::Silence(id) => self.check_silence(id, now),
                 Timer::Refresh(id) => self.check_proof(id, now),
                 Timer::Upkeep => self.upkeep(now),
+                Timer::Measure => self.measure(now),
                 Timer::Resume(id) => self.resume(id, now),
                 Timer::Probe(id) => self.shows_no_life(id, now),
                 Timer::Failover(topic, sub) => self.failover_settles(topic, sub),

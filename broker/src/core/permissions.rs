@@ -33,6 +33,15 @@ impl Broker {
         self.topics.grants.get(place).cloned().unwrap_or_default()
     }
 
+    /// What is granted on single topics of a namespace, by their names.
+    #[must_use]
+    pub fn topic_grants(&self, namespace: &str) -> BTreeMap<String, Grants> {
+        let within =
+            |place: &str| TopicName::parse(place).is_ok_and(|name| name.namespace_name() == namespace);
+        let all = self.topics.grants.iter().filter(|(place, _)| place.contains("://") && within(place));
+        all.map(|(place, grants)| (place.clone(), grants.clone())).collect()
+    }
+
     /// Grants a role these actions, and no others, on a namespace or a topic. None at all takes back what it
     /// was granted: producers and consumers of its that are open are closed.
     pub fn grant(&mut self, place: &str, role: &str, actions: BTreeSet<Action>, now: Now) {

@@ -6,13 +6,15 @@ use super::Broker;
 use super::admin::AdminError;
 use super::connection::ConnId;
 use super::draining::DrainingHash;
+use super::expiring::Expired;
+use super::measuring::Rates;
 use super::names::TopicName;
 use super::storage::Stored;
 use super::subscription::{Subscription, type_name};
 use super::topic::Topic;
 
 /// Statistics of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)]
 pub struct TopicStats {
     pub messages_in: u64,
@@ -29,6 +31,7 @@ pub struct TopicStats {
     pub ongoing_txns: u64,
     pub aborted_txns: u64,
     pub committed_txns: u64,
+    pub rates: Rates,
     pub publishers: Vec<PublisherStats>,
     pub subscriptions: Vec<SubscriptionStats>,
 }
@@ -47,7 +50,7 @@ pub struct PublisherStats {
 }
 
 /// Statistics of a subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)]
 pub struct SubscriptionStats {
     pub name: String,
@@ -69,6 +72,8 @@ pub struct SubscriptionStats {
     pub unacked: u64,
     pub delayed: u64,
     pub messages_out: u64,
+    pub rates: Rates,
+    pub expired: Expired,
     pub active: Option<String>,
     pub consumers: Vec<ConsumerStats>,
 }
@@ -202,7 +207,9 @@ impl Broker {
             properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
             backlog_size: size_since(topic, sub.cursor.mark()),
-            bytes_out: sub.consumers.iter().map(|consumer| consumer.bytes_out).sum(),
+            bytes_out: sub.bytes_out(),
+            rates: sub.measured.rates,
+            expired: sub.expired,
             in_replay: sub.replay.ranges().map(|(start, end)| end - start).sum(),
             ranges: sub.cursor.parts().1.len() as u64 / 2,
             out_of_order: sub.out_of_order,
@@ -235,6 +242,7 @@ impl Broker {
         };
         Ok(TopicStats {
             messages_in: topic.messages_in,
+            rates: topic.measured.rates,
             bytes_in: topic.bytes_in,
             storage_size: size_since(topic, topic.log.first()),
             backlog_size: topic

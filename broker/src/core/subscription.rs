@@ -23,6 +23,8 @@ use super::cursor::Cursor;
 use super::draining::Draining;
 use super::ending::LastRead;
 use super::error::Refusal;
+use super::expiring::Expired;
+use super::measuring::Measured;
 use super::ranges::RangeSet;
 use super::rates::Window;
 use super::sticky::{Selector, fixed_hash, hash31};
@@ -121,6 +123,10 @@ pub(super) struct Subscription {
     pub(super) last_read: LastRead,
     next_consumer: u64,
     pub(super) messages_out: u64,
+    /// Of consumers that are gone.
+    bytes_out: u64,
+    pub(super) measured: Measured,
+    pub(super) expired: Expired,
 }
 
 impl Subscription {
@@ -155,6 +161,9 @@ impl Subscription {
             last_read: LastRead::Free,
             next_consumer: 0,
             messages_out: 0,
+            bytes_out: 0,
+            measured: Measured::default(),
+            expired: Expired::default(),
         }
     }
 
@@ -242,6 +251,7 @@ impl Subscription {
     pub(super) fn remove(&mut self, key: ConsumerKey) {
         let Ok(at) = self.consumers.binary_search_by_key(&key, |c| c.key) else { return };
         let gone = self.consumers.remove(at);
+        self.bytes_out += gone.bytes_out;
         if self.turn > at {
             self.turn -= 1;
         }
@@ -427,6 +437,11 @@ impl Subscription {
             Some(active) if !self.is_shared() => self.consumer(active).is_some_and(|c| c.permits > 0),
             _ => self.consumers.iter().any(|c| c.permits > 0),
         }
+    }
+
+    /// Bytes delivered, over all consumers that were here.
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.bytes_out + self.consumers.iter().map(|consumer| consumer.bytes_out).sum::<u64>()
     }
 
     /// Messages delivered and not acknowledged, over all consumers.

@@ -10,6 +10,7 @@ use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::keeping::KeptTopic;
+use super::measuring::Measured;
 use super::names::TopicName;
 use super::policies::Rules;
 use super::rates::{Bucket, Comings, Throttle, Window};
@@ -140,11 +141,12 @@ pub(super) struct Topic {
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
     pub(super) published: Bucket,
+    pub(super) measured: Measured,
     dispatched: Window,
     /// What consumers have spent of the bound on how often each may come.
     pub(super) subscribed: Comings,
-    /// Since when nobody has used it, as upkeep found it.
-    pub(super) idle_since: Option<Duration>,
+    /// When somebody used it last, as upkeep found it; else when it was made.
+    pub(super) active_at: Option<Duration>,
     pub(super) kept: KeptTopic,
     pub(super) messages_in: u64,
     pub(super) bytes_in: u64,
@@ -168,9 +170,10 @@ impl Topic {
             compacted: None,
             txns: None,
             published: Bucket::default(),
+            measured: Measured::default(),
             dispatched: Window::default(),
             subscribed: Comings::default(),
-            idle_since: None,
+            active_at: None,
             kept: KeptTopic::default(),
             messages_in: 0,
             bytes_in: 0,

@@ -64,6 +64,7 @@ impl Topics {
     pub(super) fn new() -> Self {
         let mut topics = Self::default();
         topics.ensure_namespace("public/default");
+        topics.ensure_namespace("pulsar/system");
         topics
     }
 
@@ -85,6 +86,11 @@ impl Topics {
     pub(super) fn get_mut(&mut self, key: TopicKey) -> Option<&mut Topic> {
         self.touch(key);
         self.map.get_mut(&key)
+    }
+
+    /// All topics; nothing is changed of them that is kept.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.map.values_mut()
     }
 
     /// A topic of which nothing is changed that is kept.
@@ -268,30 +274,41 @@ impl Topics {
 
     /// Names of the topics of a namespace, partitions one by one, in order.
     pub(super) fn of_namespace(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
-        let prefix = prefix(namespace, persistent);
-        self.names.range(prefix.clone()..).map(|(name, _)| name).take_while(move |n| n.starts_with(&prefix))
+        let (prefix, own) = (prefix(namespace, persistent), is_own(namespace));
+        let within = self.names.range(prefix.clone()..).map(|(name, _)| name);
+        let length = prefix.len();
+        within.take_while(move |n| n.starts_with(&prefix)).filter(move |n| own(&n[length..]))
     }
 
     /// The same as the real broker lists them: without partitions that store nothing and that nobody has
     /// used yet.
     pub(super) fn listed_of(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
-        let used = |name: &&String| {
-            let topic = self.names.get(*name).and_then(|key| self.map.get(key));
-            topic.is_none_or(|topic| {
-                topic.messages_in > 0
-                    || !topic.producers.is_empty()
-                    || !topic.subs.is_empty()
-                    || self.partitions(&topic.name.base()).is_none()
-            })
-        };
-        self.of_namespace(namespace, persistent).filter(move |name| persistent || used(name))
+        self.of_namespace(namespace, persistent).filter(move |name| persistent || self.is_used(name))
+    }
+
+    /// All that are listed in some namespace.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &TopicName> {
+        let listed = |topic: &&Topic| topic.name.persistent || self.is_used(&topic.name.to_string());
+        self.map.values().filter(listed).map(|topic| &topic.name)
+    }
+
+    /// Whether it has been used, or is no partition.
+    fn is_used(&self, name: &str) -> bool {
+        let topic = self.names.get(name).and_then(|key| self.map.get(key));
+        topic.is_none_or(|topic| {
+            topic.messages_in > 0
+                || !topic.producers.is_empty()
+                || !topic.subs.is_empty()
+                || self.partitions(&topic.name.base()).is_none()
+        })
     }
 
     /// Names of the partitioned topics of a namespace, in order.
     pub(super) fn partitioned_of(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
-        let prefix = prefix(namespace, persistent);
+        let (prefix, own) = (prefix(namespace, persistent), is_own(namespace));
         let names = self.partitioned.range(prefix.clone()..).map(|(name, _)| name);
-        names.take_while(move |n| n.starts_with(&prefix))
+        let length = prefix.len();
+        names.take_while(move |n| n.starts_with(&prefix)).filter(move |n| own(&n[length..]))
     }
 
     /// Topics whose names are asked for.
@@ -353,6 +370,13 @@ impl Topics {
             }
         }
     }
+}
+
+/// Whether what follows the prefix is a topic of the namespace itself, and not of one that has its name for
+/// a cluster.
+fn is_own(namespace: &str) -> impl Fn(&str) -> bool + use<> {
+    let clustered = namespace.matches('/').count() > 1;
+    move |local| clustered || !local.contains('/')
 }
 
 fn prefix(namespace: &str, persistent: bool) -> String {

@@ -83,11 +83,15 @@ impl Broker {
 
     /// Topics that were made may be such that somebody has to look after.
     pub(super) fn look_after_new(&mut self, now: Now) {
-        let changes = self.topics.changes.iter().filter(|change| change.created);
-        let mut made =
-            changes.filter_map(|change| self.topics.get(self.topics.key(&change.name.to_string())?));
-        if made.any(|topic| topic.rules.need_upkeep()) {
-            self.schedule_upkeep(now);
+        let made = self.topics.changes.iter().filter(|change| change.created);
+        let made: Vec<TopicKey> =
+            made.filter_map(|change| self.topics.key(&change.name.to_string())).collect();
+        for key in made {
+            let Some(topic) = self.topics.untouched(key) else { continue };
+            topic.active_at = Some(now.mono);
+            if topic.rules.need_upkeep() {
+                self.schedule_upkeep(now);
+            }
         }
     }
 
@@ -130,10 +134,10 @@ impl Broker {
                 !inactive.with_subscriptions || !sub.consumers.is_empty() || sub.cursor.backlog(end) > 0
             });
         if in_use {
-            topic.idle_since = None;
+            topic.active_at = Some(now.mono);
             return false;
         }
-        if now.mono.saturating_sub(*topic.idle_since.get_or_insert(now.mono)) < inactive.after {
+        if now.mono.saturating_sub(*topic.active_at.get_or_insert(now.mono)) < inactive.after {
             return false;
         }
         let name = topic.name.clone();
@@ -146,7 +150,11 @@ impl Broker {
         if ttl == 0 {
             return;
         }
-        self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now));
+        let below = topic.log.first_since(now.wall_ms.saturating_sub(ttl.saturating_mul(1000)));
+        match self.config.prompt_expiry {
+            true => self.pass_over(key, |sub, log| sub.expire(log, below)),
+            false => self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now)),
+        }
     }
 
     /// All durable subscriptions of a topic pass over what is said, where that says true.

@@ -1,7 +1,7 @@
 //! The sockets of one broker.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpListener;
 
@@ -17,14 +17,19 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Binds the ports of one of the brokers: so many after those of the first.
-    pub(super) async fn bind(config: &ServerConfig, number: u16) -> io::Result<Self> {
+    /// Binds the ports of one of the brokers: so many after those of the first, or the same at another address.
+    pub(super) async fn bind(
+        config: &ServerConfig,
+        address: Option<IpAddr>,
+        number: u16,
+    ) -> io::Result<Self> {
         let tls = config.tls.as_ref();
+        let there = |addr: SocketAddr| SocketAddr::new(address.unwrap_or(addr.ip()), addr.port());
         Ok(Self {
-            tcp: bind(config.listen, number).await?,
-            tls: maybe(tls.map(|tls| tls.listen), number).await?,
-            admin: maybe(config.admin_listen, number).await?,
-            tls_admin: maybe(tls.and_then(|tls| tls.admin_listen), number).await?,
+            tcp: bind(there(config.listen), number).await?,
+            tls: maybe(tls.map(|tls| there(tls.listen)), number).await?,
+            admin: maybe(config.admin_listen.map(there), number).await?,
+            tls_admin: maybe(tls.and_then(|tls| tls.admin_listen.map(there)), number).await?,
         })
     }
 

@@ -21,7 +21,7 @@ mod tls;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +49,9 @@ pub struct ServerConfig {
     /// How many brokers to play; 0 is as 1. All share what is stored. The ports of the others follow those
     /// of the first, or are free ones as well.
     pub brokers: u16,
+    /// More brokers to play: each has the ports of the first at an address of its own, and a host that lookups
+    /// answer with.
+    pub others: Vec<(IpAddr, String)>,
     /// The host that lookups answer with, beside the ports that were bound.
     pub advertised_host: String,
     /// What lookups answer instead, when clients reach the broker by another address.
@@ -69,6 +72,7 @@ impl Default for ServerConfig {
             tls: None,
             admin_listen: None,
             brokers: 1,
+            others: Vec::new(),
             advertised_host: "localhost".to_owned(),
             advertised_url: None,
             advertised_url_tls: None,
@@ -146,10 +150,15 @@ impl Server {
         };
         let mut listeners = Vec::new();
         for number in 0..config.brokers.max(1) {
-            listeners.push(Listeners::bind(&config, number).await?);
+            listeners.push(Listeners::bind(&config, None, number).await?);
+        }
+        let mut hosts = vec![&config.advertised_host; listeners.len()];
+        for (address, host) in &config.others {
+            listeners.push(Listeners::bind(&config, Some(*address), 0).await?);
+            hosts.push(host);
         }
         let mut broker = config.broker;
-        let mut nodes = listeners.iter().map(|listeners| listeners.node(&config.advertised_host));
+        let mut nodes = listeners.iter().zip(hosts).map(|(listeners, host)| listeners.node(host));
         let first = nodes.next().unwrap_or_default();
         broker.service_url = config.advertised_url.unwrap_or(first.service_url);
         broker.service_url_tls = config.advertised_url_tls.or(first.service_url_tls);

@@ -94,6 +94,10 @@ pub(crate) struct Arguments {
     /// spread over them by bundles, and lookups redirect
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     brokers: u16,
+    /// Play another broker: the same ports at another address, and the host that clients are told to use for it;
+    /// may be given several times
+    #[arg(long = "also-at", value_name = "ADDR=HOST", value_parser = another)]
+    also_at: Vec<(IpAddr, String)>,
     /// Keep topics, subscriptions, schemas and settings in this folder. Without it they end with the broker
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -106,6 +110,9 @@ pub(crate) struct Arguments {
     /// Do not make topics when they are first used
     #[arg(long)]
     no_auto_create: bool,
+    /// Refuse transactions
+    #[arg(long)]
+    no_transactions: bool,
     /// Drop messages whose sequence id was stored before
     #[arg(long)]
     deduplication: bool,
@@ -154,6 +161,16 @@ fn host(advertised: Option<&str>, listen: IpAddr) -> String {
     }
 }
 
+/// Where another broker is.
+fn another(text: &str) -> Result<(IpAddr, String), String> {
+    let (address, host) = text.split_once('=').ok_or("it must be ADDR=HOST, as 127.0.0.2=broker-2")?;
+    let address = address.parse().map_err(|_| format!("{address} is no IP address"))?;
+    match host.is_empty() || host.contains(['/', ' ', ':']) {
+        true => Err(format!("{host:?} is no host")),
+        false => Ok((address, host.to_owned())),
+    }
+}
+
 impl Arguments {
     /// The configuration, or all that is wrong with it.
     fn config(&self) -> Result<ServerConfig, Failure> {
@@ -192,12 +209,14 @@ impl Arguments {
             admin_listen: Some(SocketAddr::new(self.listen, self.admin_port)),
             tls,
             brokers: self.brokers,
+            others: self.also_at.clone(),
             advertised_host: host(self.advertise.as_deref(), self.listen),
             data: self.data.clone().map(|folder| DataConfig { folder, sync: self.sync }),
             broker: BrokerConfig {
                 auto_create_topics: !self.no_auto_create,
                 default_partitions: self.partitions,
                 deduplication: self.deduplication,
+                transactions: !self.no_transactions,
                 max_message_size: self.max_message_size as usize,
                 max_stored_bytes: self.memory.saturating_mul(1 << 20),
                 keep_alive: Duration::from_secs(self.keep_alive),

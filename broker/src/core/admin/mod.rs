@@ -96,6 +96,14 @@ impl Broker {
         self.topics.listed_of(namespace, persistent).cloned().collect()
     }
 
+    /// Topics of all namespaces, partitions one by one.
+    #[must_use]
+    pub fn every_topic(&self) -> Vec<TopicName> {
+        let mut all: Vec<TopicName> = self.topics.listed().cloned().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Partitioned topics of a namespace.
     #[must_use]
     pub fn partitioned_topics(&self, namespace: &str, persistent: bool) -> Vec<String> {

@@ -6,7 +6,7 @@ use pulsewire_proto::wire::{
     CommandAddPartitionToTxn, CommandAddPartitionToTxnResponse, CommandAddSubscriptionToTxn,
     CommandAddSubscriptionToTxnResponse, CommandEndTxn, CommandEndTxnOnPartition,
     CommandEndTxnOnPartitionResponse, CommandEndTxnOnSubscription, CommandEndTxnOnSubscriptionResponse,
-    CommandEndTxnResponse, CommandNewTxn, CommandNewTxnResponse, CommandTcClientConnectRequest,
+    CommandEndTxnResponse, CommandError, CommandNewTxn, CommandNewTxnResponse, CommandTcClientConnectRequest,
     CommandTcClientConnectResponse, ServerError, TxnAction,
 };
 
@@ -37,12 +37,28 @@ impl Broker {
         Err(Refusal::new(ServerError::TRANSACTION_COORDINATOR_NOT_FOUND, message))
     }
 
+    /// Whether there are none here; who asked is told so.
+    fn has_no_transactions(&mut self, id: ConnId, request_id: u64) -> bool {
+        if self.config.transactions {
+            return false;
+        }
+        let message = "Transactions are not enabled".to_owned();
+        self.reply(id, CommandError { request_id, error: ServerError::NOT_ALLOWED_ERROR, message });
+        true
+    }
+
     pub(in crate::core) fn attach_to_coordinator(&mut self, id: ConnId, c: &CommandTcClientConnectRequest) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let (error, message) = told(self.check_coordinator(c.tc_id));
         self.reply(id, CommandTcClientConnectResponse { request_id: c.request_id, error, message });
     }
 
     pub(in crate::core) fn new_txn(&mut self, id: ConnId, c: &CommandNewTxn, now: Now) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let coordinator = c.tc_id.unwrap_or(0);
         let opened = self.open_txn(id, coordinator, c.txn_ttl_millis.unwrap_or(0), now);
         let number = opened.as_ref().ok().map(|txn| txn.number);
@@ -137,6 +153,9 @@ impl Broker {
     }
 
     pub(in crate::core) fn add_partition_to_txn(&mut self, id: ConnId, c: CommandAddPartitionToTxn) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let names: Vec<usize> = c.partitions.iter().map(String::len).collect();
         let result = self.add_to_txn(id, txn, names.into_iter(), |txn| txn.topics.extend(c.partitions));
@@ -158,6 +177,9 @@ impl Broker {
         id: ConnId,
         mut c: CommandAddSubscriptionToTxn,
     ) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let names: Vec<usize> =
             c.subscription.iter().map(|sub| sub.topic.len() + sub.subscription.len()).collect();
@@ -179,6 +201,9 @@ impl Broker {
     }
 
     pub(in crate::core) fn end_txn(&mut self, id: ConnId, c: &CommandEndTxn, now: Now) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let Some(action) = self.action(id, "END_TXN", c.txn_action, now) else { return };
         let result = self.check_owner(id, txn).and_then(|()| self.end(txn, action, now));
@@ -201,6 +226,9 @@ impl Broker {
         c: &CommandEndTxnOnPartition,
         now: Now,
     ) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let Some(action) = self.action(id, "END_TXN_ON_PARTITION", c.txn_action, now) else { return };
         let topic = c.topic.as_deref().unwrap_or_default();
@@ -227,6 +255,9 @@ impl Broker {
         c: &CommandEndTxnOnSubscription,
         now: Now,
     ) {
+        if self.has_no_transactions(id, c.request_id) {
+            return;
+        }
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let Some(action) = self.action(id, "END_TXN_ON_SUBSCRIPTION", c.txn_action, now) else { return };
         let low = low_water(c.txnid_least_bits_of_low_watermark);

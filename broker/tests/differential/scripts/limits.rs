@@ -64,6 +64,38 @@ scripts! {
         }
     }
 
+    fn expired_messages_are_counted(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        // A time, not when.
+        s.replace(r"Timestamp = \d{13}", "Timestamp = TIME");
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "here", SubType::SHARED));
+        s.order("PUT", &format!("{path}/subscription/gone"), r#"{"ledgerId":-1,"entryId":-1}"#);
+        for n in 0..3 {
+            s.publish(a, 1, n, MessageMetadata { publish_time: 1, ..MessageMetadata::default() }, "m");
+        }
+        let look = |s: &mut Side| {
+            for sub in ["here", "gone"] {
+                let parts = ["totalMsgExpired", "lastExpireTimestamp", "lastConsumedFlowTimestamp", "msgBacklog"];
+                let parts = parts.map(|part| format!("subscriptions.{sub}.{part}"));
+                s.look(&format!("{path}/stats"), &parts.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+        };
+        look(s);
+        s.flow(a, 1, 10);
+        s.hear_all(a);
+        s.pause(2000);
+        for seconds in [100, 2, 1] {
+            for sub in ["here", "gone"] {
+                s.order("POST", &format!("{path}/subscription/{sub}/expireMessages/{seconds}"), "");
+            }
+            s.pause(300);
+            look(s);
+        }
+    }
+
     fn consumers_come_as_often_as_they_may(s) {
         let topic = s.topic();
         let path = format!("persistent/public/default/{}", s.unique());

@@ -121,5 +121,12 @@ scripts! {
         }
         s.inquire("GET", &format!("/admin/persistent/public/standalone/{short}"), "");
         s.inquire("GET", &format!("/admin/persistent/public/standalone/{short}/t/subscriptions"), "");
+        s.note("-- a namespace that is named as a cluster");
+        s.order("PUT", &format!("namespaces/public/{short}"), "");
+        let topic = format!("persistent://public/{short}/n/t");
+        s.find(a, &topic);
+        s.ask(a, producer_on(2, &topic));
+        s.inquire("GET", &format!("persistent/public/{short}"), "");
+        s.ask(a, CommandGetTopicsOfNamespace { namespace: format!("public/{short}"), request_id: 9, ..CommandGetTopicsOfNamespace::default() });
     }
 }

@@ -255,4 +255,55 @@ scripts! {
         }
         s.inquire("GET", &format!("{path}/metadata"), "");
     }
+
+    fn places_partitioned_topics(s) {
+        quiet(s);
+        let path = format!("persistent/public/default/{}", s.unique());
+        s.order("PUT", &format!("{path}/partitions"), "2");
+        for rest in ["messageid/1", "ledger/1/entry/1", "compaction", "permissions"] {
+            s.inquire("GET", &format!("{path}/{rest}"), "");
+        }
+        s.order("PUT", &format!("{path}/subscription/s"), "");
+        s.inquire("GET", &format!("{path}/subscription/s/position/1"), "");
+        s.inquire("DELETE", &format!("{path}/subscription/none"), "");
+        let part = format!("partitions.persistent://public/default/{}-partition-1", s.unique());
+        let (_, told) = s.admin("GET", &format!("{path}/internal-info"), "");
+        s.note(format!("{} {}", told.contains(part.split_once('.').unwrap().1), told.contains("ledgers")));
+    }
+
+    fn places_permissions_of_topics(s) {
+        quiet(s);
+        let namespace = format!("public/{}", s.short());
+        s.order("PUT", &format!("namespaces/{namespace}"), "{}");
+        let permissions = format!("persistent/{namespace}/t/permissions");
+        s.inquire("GET", &permissions, "");
+        s.inquire("POST", &format!("{permissions}/joe"), r#"["produce"]"#);
+        s.inquire("DELETE", &format!("{permissions}/joe"), "");
+        s.order("PUT", &format!("persistent/{namespace}/t/partitions"), "2");
+        s.inquire("DELETE", &format!("{permissions}/joe"), "");
+        s.inquire("POST", &format!("{permissions}/joe"), r#"["produce"]"#);
+        s.inquire("GET", &permissions, "");
+        s.look(&format!("namespaces/{namespace}"), &["auth_policies"]);
+        s.inquire("DELETE", &format!("{permissions}/joe"), "");
+        s.inquire("GET", &permissions, "");
+    }
+
+    fn places_what_else_namespaces_say(s) {
+        quiet(s);
+        let namespace = format!("namespaces/public/{}", s.short());
+        s.order("PUT", &namespace, "{}");
+        for driver in ["", "nosuch", "S3", "filesystem"] {
+            let body = format!(r#"{{"managedLedgerOffloadDriver":"{driver}"}}"#);
+            s.inquire("POST", &format!("{namespace}/offloadPolicies"), &body);
+        }
+        s.inquire("PUT", &format!("{namespace}/offloadThresholdInSeconds"), "60");
+        s.order("POST", &format!("{namespace}/dispatchRate"), r#"{"dispatchThrottlingRateInMsg":5}"#);
+        s.order("POST", &format!("{namespace}/maxTopicsPerNamespace"), "7");
+        s.look(&namespace, &["topicDispatchRate", "clusterDispatchRate", "max_topics_per_namespace"]);
+        s.inquire("DELETE", &format!("{namespace}/0x00000000_0x40000000"), "");
+        s.inquire("DELETE", &format!("{namespace}/0x00000000_0x41000000"), "");
+        s.inquire("DELETE", &format!("{namespace}-none/0x00000000_0x40000000"), "");
+        s.inquire("GET", "namespaces/standalone/antiAffinity/g", "");
+        s.inquire("GET", "namespaces/pulsar", "");
+    }
 }
