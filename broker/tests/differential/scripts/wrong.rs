@@ -164,6 +164,10 @@ scripts! {
     fn what_is_not_there(s) {
         each(s, "", &[
             ("GET", "functions/connectors", ""),
+            ("GET", "/admin/namespaces/standalone/antiAffinity/g?property=public", ""),
+            ("GET", "/admin/namespaces/nowhere/antiAffinity/g?property=public", ""),
+            ("GET", "brokers/health?brokerId=localhost:1", ""),
+            ("GET", "brokers/nowhere/localhost:1/ownedNamespaces", ""),
             ("GET", "worker/cluster", ""),
             ("PUT", "worker/rebalance", ""),
             ("GET", "worker-stats/metrics", ""),
