@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::dynamic::DYNAMIC;
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, error, topics};
 use crate::core::{Broker, Now};
 
 const GROUP: &str = "brokers";
@@ -101,7 +101,7 @@ pub(super) fn routes() -> Vec<Route> {
             "The bundle that a topic belongs to.",
             |ask, broker, _| {
                 let name = ask.topic()?;
-                broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+                topics::has_namespace(&name, broker)?;
                 Ok(Answer::Raw(broker.bundle_of(&name)))
             },
         )
@@ -158,7 +158,7 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.topic()?;
     // Clients look for transaction coordinators as if they were partitions of a topic.
     if broker.coordinators_of(&name.base()).is_none() {
-        broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+        topics::has_namespace(&name, broker)?;
     }
     if let Some(listener) = ask.call.query("listenerName").filter(|listener| !listener.is_empty()) {
         return Err(error(500, format!("the broker do not have {listener} listener")));

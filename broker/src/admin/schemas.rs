@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error, unexpected};
+use super::{Answer, Ask, Result, error, topics, unexpected};
 use crate::core::names::TopicName;
 use crate::core::{Broker, RegisteredSchema};
 
@@ -78,7 +78,7 @@ fn none() -> crate::core::AdminError {
 
 fn topic(ask: &Ask<'_>, broker: &Broker) -> Result<TopicName> {
     let name = ask.topic()?;
-    broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace does not exist"))?;
+    topics::has_namespace(&name, broker).map_err(|_| error(404, "Namespace does not exist"))?;
     Ok(name)
 }
 

@@ -317,8 +317,8 @@ fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
     stats
 }
 
-fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
-    broker.namespace(&name.namespace_name()).map(drop).map_err(|_| error(404, "Namespace not found"))
+pub(super) fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
+    if broker.is_in_namespace(name) { Ok(()) } else { Err(error(404, "Namespace not found")) }
 }
 
 fn list(ask: &Ask<'_>, broker: &Broker) -> Result<Answer> {

@@ -88,6 +88,7 @@ impl Broker {
             metadata: c.metadata.clone(),
             read_compacted: c.read_compacted == Some(true),
             takes_any_schema: c.schema.as_ref().is_some_and(|s| s.r#type == SchemaType::AUTO_CONSUME),
+            halves: self.config.key_shared_by_halves,
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;

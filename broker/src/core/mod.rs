@@ -27,6 +27,7 @@ mod draining;
 mod ending;
 mod error;
 mod expiring;
+mod halves;
 mod keeping;
 mod liveness;
 mod lookup;

@@ -27,8 +27,8 @@ use super::expiring::Expired;
 use super::measuring::Measured;
 use super::ranges::RangeSet;
 use super::rates::Window;
-use super::sticky::{Selector, fixed_hash, hash31};
-use super::storage::{Log, Stored};
+use super::sticky::{Selector, hash31};
+use super::storage::Log;
 use super::transactions::{Left, PendingAcks};
 
 /// A consumer's name inside its subscription; never used again.
@@ -63,18 +63,6 @@ pub(super) struct Consumer {
     pub(super) read_compacted: bool,
     /// Came with the schema AUTO_CONSUME.
     pub(super) takes_any_schema: bool,
-    /// Of an exclusive subscription only what has these hashes, where some are said.
-    pub(super) only: Vec<(u32, u32)>,
-}
-
-impl Consumer {
-    /// Whether it wants an entry of that key.
-    pub(super) fn wants(&self, stored: &Stored) -> bool {
-        self.only.is_empty() || {
-            let hash = fixed_hash(stored.metadata());
-            self.only.iter().any(|(first, last)| (*first..=*last).contains(&hash))
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -104,6 +92,8 @@ pub(super) struct Subscription {
     pub(super) timer: Option<Duration>,
     pub(super) selector: Selector,
     pub(super) out_of_order: bool,
+    /// Exclusive: the consumer wants some keys only; others are not delivered at all.
+    pub(super) filters: bool,
     /// Hash -> who has entries with it pending, and how many; in key-shared subscriptions only.
     pub(super) holders: BTreeMap<u32, (ConsumerKey, u64)>,
     pub(super) draining: Draining,
@@ -148,8 +138,9 @@ impl Subscription {
             txns: None,
             delayed: BTreeSet::new(),
             timer: None,
-            selector: Selector::new(None),
+            selector: Selector::new(None, false),
             out_of_order: false,
+            filters: false,
             holders: BTreeMap::new(),
             draining: Draining::new(),
             replicated: false,
@@ -190,22 +181,29 @@ impl Subscription {
         consumer: NewConsumer,
         most: u64,
     ) -> Result<ConsumerKey, Refusal> {
+        let out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
         if self.consumers.is_empty() {
             self.kind = kind;
-            self.selector = Selector::new(key_shared);
-            self.out_of_order = is_out_of_order(key_shared);
+            self.selector = Selector::new(key_shared, consumer.halves);
+            self.out_of_order = out_of_order;
+            self.filters =
+                kind == SubType::EXCLUSIVE && key_shared.is_some_and(|m| !m.hash_ranges.is_empty());
             self.rewind();
         } else if kind != self.kind {
             return Err(different("type", type_name(self.kind), type_name(kind)));
-        } else if kind == SubType::KEY_SHARED && self.selector.mode() != Selector::new(key_shared).mode() {
-            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared).mode());
+        } else if kind == SubType::KEY_SHARED
+            && self.selector.mode() != Selector::new(key_shared, false).mode()
+        {
+            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared, false).mode());
             return Err(different("key_shared mode", here, theirs));
-        } else if kind == SubType::KEY_SHARED && self.out_of_order != is_out_of_order(key_shared) {
-            let what = match self.out_of_order {
-                true => "allows out of order delivery while the connecting consumer does not allow it.",
-                false => "does not allow out of order delivery while the connecting consumer allows it.",
+        } else if kind == SubType::KEY_SHARED && self.out_of_order != out_of_order {
+            let message = if self.out_of_order {
+                "Subscription is of different type. Active subscription allows out of order delivery while the \
+                 connecting consumer does not allow it."
+            } else {
+                "Subscription is of different type. Active subscription does not allow out of order delivery \
+                 while the connecting consumer allows it."
             };
-            let message = format!("Subscription is of different type. Active subscription {what}");
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         } else if kind == SubType::EXCLUSIVE {
             let message = "Exclusive consumer is already connected";
@@ -216,7 +214,7 @@ impl Subscription {
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         }
         let key = ConsumerKey(self.next_consumer);
-        if kind == SubType::KEY_SHARED {
+        if kind == SubType::KEY_SHARED || self.filters {
             self.selector.add(key, &consumer.name, key_shared)?;
         }
         self.next_consumer += 1;
@@ -239,7 +237,6 @@ impl Subscription {
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,
-            only: key_shared.filter(|_| kind == SubType::EXCLUSIVE).map(only).unwrap_or_default(),
         });
         if kind == SubType::KEY_SHARED {
             self.redivide();
@@ -255,7 +252,7 @@ impl Subscription {
         if self.turn > at {
             self.turn -= 1;
         }
-        if self.kind == SubType::KEY_SHARED {
+        if self.kind == SubType::KEY_SHARED || self.filters {
             self.selector.remove(key);
             self.holders.retain(|_, (holder, _)| *holder != key);
             self.redivide();
@@ -450,16 +447,6 @@ impl Subscription {
     }
 }
 
-fn is_out_of_order(key_shared: Option<&KeySharedMeta>) -> bool {
-    key_shared.is_some_and(|meta| meta.allow_out_of_order_delivery == Some(true))
-}
-
-/// The hashes that a consumer wants, first and last of each range.
-fn only(meta: &KeySharedMeta) -> Vec<(u32, u32)> {
-    let number = |hash: i32| u32::try_from(hash).unwrap_or(0);
-    meta.hash_ranges.iter().map(|range| (number(range.start), number(range.end))).collect()
-}
-
 /// A consumer that is of another kind than those that are there.
 fn different(what: &str, here: &str, theirs: &str) -> Refusal {
     let message = format!(
@@ -492,6 +479,8 @@ pub(super) struct NewConsumer {
     pub(super) metadata: Vec<KeyValue>,
     pub(super) read_compacted: bool,
     pub(super) takes_any_schema: bool,
+    /// Hashes of keys are divided by halves.
+    pub(super) halves: bool,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.

@@ -3,7 +3,7 @@
 use pulsewire_proto::wire::*;
 
 use super::scripts;
-use crate::common::{key, producer_on, subscribe};
+use crate::common::{producer_on, subscribe};
 
 fn ranges(mode: KeySharedMode, ranges: &[(i32, i32)]) -> KeySharedMeta {
     KeySharedMeta {
@@ -14,23 +14,6 @@ fn ranges(mode: KeySharedMode, ranges: &[(i32, i32)]) -> KeySharedMeta {
 }
 
 scripts! {
-    /// A reader of some keys: the others are passed over.
-    fn an_exclusive_consumer_of_some_keys(s) {
-        let topic = s.topic();
-        let a = s.client();
-        s.ask(a, producer_on(1, &topic));
-        let some = CommandSubscribe {
-            key_shared_meta: Some(ranges(KeySharedMode::STICKY, &[(0, 20_000), (40_000, 50_000)])),
-            ..subscribe(1, &topic, "some", SubType::EXCLUSIVE)
-        };
-        s.ask(a, some);
-        s.flow(a, 1, 100);
-        for n in 0..30 {
-            s.publish(a, 1, n, key(&format!("key{n}")), &format!("m{n}"));
-        }
-        s.hear_in_any_order(a);
-    }
-
     /// All or none of a subscription let a key's messages overtake one another.
     fn consumers_that_keep_no_order(s) {
         let topic = s.topic();
