@@ -113,8 +113,15 @@ pub(super) fn routes() -> Vec<Route> {
         .gives(Shape::Bytes),
         of("GET", "/replicatedSubscriptionStatus", "Whether it is replicated.", |ask, broker, _| {
             let name = ask.topic()?;
-            let on = broker.is_replicated(&name, ask.part("subscription"))?;
-            Ok(Answer::Json(json!({ name.to_string(): on })))
+            let parts = match broker.partitions(&name) {
+                0 => vec![name],
+                count => (0..count).map(|index| name.with_partition(index)).collect(),
+            };
+            let mut all = Map::new();
+            for part in parts {
+                all.insert(part.to_string(), json!(broker.is_replicated(&part, ask.part("subscription"))?));
+            }
+            Ok(Answer::Json(Value::Object(all)))
         }),
         of(
             "POST",
