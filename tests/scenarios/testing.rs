@@ -171,6 +171,38 @@ pub(crate) async fn n09_sends_fail_and_connections_break_as_ordered(_: Env) -> O
     same("cut", (cut, broker.connections().len()), (1, before - 1))
 }
 
+pub(crate) async fn n09_a_full_test_broker_refuses_in_order_and_goes_on(_: Env) -> Outcome {
+    let broker = TestBroker::builder().max_stored_bytes(50_000).start().map_err(text)?;
+    let quick = broker.client_builder().backoff(Duration::from_millis(10), Duration::from_millis(50));
+    let client = quick.build().map_err(text)?;
+    let consumer = from_earliest(&client, "t", "s").await?;
+    let producer = client.producer("t").batching(false).create().await.map_err(text)?;
+    // Large and small ones in turn: a small one has room where a large one had none.
+    let sends: Vec<_> = (0..100).map(|n: usize| producer.send(vec![n as u8; [2000, 10][n % 2]])).collect();
+    let sent = futures_util::future::join_all(sends).await;
+    let stored = sent.iter().take_while(|sent| sent.is_ok()).count();
+    holds("some are stored", (20..90).contains(&stored))?;
+    for refused in &sent[stored..] {
+        let code = refused.as_ref().map_or_else(pulsewire::Error::code, |_| "sent");
+        same("what is behind one that was refused", code, "ProducerBlockedQuotaExceeded")?;
+    }
+    for n in 0..stored {
+        let message = next(&consumer).await?;
+        same("in order", usize::from(message.payload()[0]), n)?;
+        consumer.acknowledge(&message).map_err(text)?;
+    }
+    let mut again = producer.send("again").await;
+    for _ in 0..100 {
+        if again.is_ok() {
+            break;
+        }
+        silence(&consumer, Duration::from_millis(50)).await?;
+        again = producer.send("again").await;
+    }
+    again.map_err(text)?;
+    same("what comes then", next(&consumer).await?.payload(), b"again")
+}
+
 pub(crate) async fn n09_what_the_test_broker_stores_can_be_looked_at(_: Env) -> Outcome {
     let broker = TestBroker::start().map_err(text)?;
     let client = broker.client().map_err(text)?;
@@ -273,8 +305,39 @@ pub(crate) async fn n09_test_brokers_come_and_go(_: Env) -> Outcome {
     }
     let (broker, client, producer) = standing.pop().ok_or("none stands")?;
     same("connections of one that was stopped", broker.topics().len(), 1)?;
-    let gone = within(Duration::from_millis(300), producer.send("to nobody")).await;
-    holds("nobody answers", gone.is_none_or(|sent| sent.is_err()))?;
+    let code =
+        |done: Result<(), pulsewire::Error>| done.map_or_else(|e| e.code().to_owned(), |()| String::new());
+    let second = Duration::from_secs(1);
+    let gone = within(second, producer.send("to nobody")).await.ok_or("a send waits for nobody")?;
+    same("a send", code(gone.map(drop)), "AlreadyClosed".to_owned())?;
+    let gone = within(second, client.producer("u").create()).await.ok_or("a producer waits for nobody")?;
+    same("a producer", code(gone.map(drop)), "AlreadyClosed".to_owned())?;
+    let orders = [
+        broker.client().map(drop),
+        broker.client_builder().build().map(drop),
+        broker.create_topic("u", 0),
+        broker.delete_topic("t"),
+        broker.set_message_ttl("t", second),
+        broker.fail_next_send(ServerError::NOT_ALLOWED_ERROR),
+    ];
+    for order in orders {
+        same("an order", code(order), "AlreadyClosed".to_owned())?;
+    }
+    same("what it stored", broker.messages("t").map(|found| found.len()), Ok(2))?;
+
+    // What was under way does not wait either.
+    let cut = TestBroker::start().map_err(text)?;
+    let late = cut.client().map_err(text)?;
+    let consumer = from_earliest(&late, "t", "s").await?;
+    let producer = late.producer("t").create().await.map_err(text)?;
+    cut.fail_next_send(SendFailure::unanswered()).map_err(text)?;
+    let send = producer.send("unanswered");
+    sleep(Duration::from_millis(50)).await;
+    cut.stop();
+    let sent = within(second, send).await.ok_or("a send under way waits")?;
+    holds("a send under way fails", sent.is_err())?;
+    let received = within(second, consumer.receive()).await.ok_or("a receive waits for nobody")?;
+    same("a receive", code(received.map(drop)), "AlreadyClosed".to_owned())?;
     drop(broker);
     within(Duration::from_secs(10), client.close())
         .await
