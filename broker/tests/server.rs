@@ -370,6 +370,86 @@ async fn certificates_of_version_1_are_roles_too() {
     serving.abort();
 }
 
+/// Takes any certificate.
+#[derive(Debug)]
+struct Trusts;
+
+impl rustls::client::danger::ServerCertVerifier for Trusts {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        given: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        self.verify_tls12_signature(message, certificate, given)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// As `openssl req -x509` made them once, and clients' test suites still bring them.
+#[tokio::test]
+async fn the_broker_may_have_a_certificate_of_version_1() {
+    use base64::Engine as _;
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let first = old(&pair.cert, &pair.signing_key);
+    let text = base64::engine::general_purpose::STANDARD.encode(&first);
+    let cert_pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes();
+    let other = rcgen::KeyPair::generate().unwrap();
+    for (key, good) in [(pair.signing_key.serialize_pem(), true), (other.serialize_pem(), false)] {
+        let tls = TlsConfig {
+            listen: any_port(),
+            admin_listen: None,
+            client_ca_pem: None,
+            cert_pem: cert_pem.clone(),
+            key_pem: key.into_bytes(),
+        };
+        let server = Server::bind(ServerConfig { tls: Some(tls), ..ServerConfig::default() }).await;
+        assert_eq!(server.is_ok(), good);
+        let Ok(server) = server else { continue };
+        let addr = server.tls_addr().unwrap();
+        let serving = tokio::spawn(server.run(std::future::pending()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusts))
+            .with_no_client_auth();
+        let stream = TcpStream::connect(addr).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        let mut client = Client { stream, frames: FrameDecoder::new(64 << 20) };
+        let mut out = BytesMut::new();
+        encode_command(&connect().into(), &mut out);
+        client.stream.write_all(&out).await.unwrap();
+        assert!(client.frame().await.is_some());
+        serving.abort();
+    }
+}
+
 #[tokio::test]
 async fn a_bad_certificate_is_told_at_once() {
     let tls = TlsConfig {

@@ -106,7 +106,9 @@ fn what_retention_keeps_does_not_make_room() {
         }
     };
     assert_eq!(refused.error, ServerError::PERSISTENCE_ERROR);
+    assert!(matches!(w.hear(c), Command::CloseProducer(_)));
     set(&mut w, |p| p.retention = None);
+    w.produce(c, 1, TOPIC);
     w.send(c, 1, sequence, MessageMetadata::default(), "x");
     assert!(matches!(w.hear(c), Command::SendReceipt(_)));
 }
@@ -159,22 +161,29 @@ fn what_is_consumed_goes_when_retention_ends_by_time_or_size() {
 }
 
 #[test]
-fn a_producer_that_is_refused_for_want_of_room_stays_open() {
+fn of_a_producer_that_is_refused_for_want_of_room_nothing_is_stored_until_it_opens_anew() {
     let mut w = World::with(BrokerConfig { max_stored_bytes: 20_000, ..BrokerConfig::default() });
     let (c, other) = (w.client(), w.client());
     w.produce(c, 1, TOPIC);
     w.consume(other, 1, TOPIC, "s", SubType::SHARED);
     w.flow(other, 1, 1000);
     let payload = "x".repeat(1000);
-    let mut refused = 0;
     for n in 0..40 {
-        w.send(c, 1, n, MessageMetadata::default(), &payload);
-        refused += usize::from(matches!(w.hear(c), Command::SendError(_)));
+        w.send(c, 1, n, MessageMetadata::default(), if n < 25 { &payload } else { "small" });
     }
-    assert!(refused > 20 && w.cut(c).is_none());
+    let mut heard = Vec::new();
+    while !w.silent(c) {
+        heard.push(w.hear(c));
+    }
+    let stored = heard.iter().take_while(|command| matches!(command, Command::SendReceipt(_))).count();
+    assert!((10..20).contains(&stored), "{stored}");
+    assert!(matches!(heard[stored..], [Command::SendError(_), Command::CloseProducer(_)]), "{heard:?}");
+    assert!(w.cut(c).is_none());
     let ids: Vec<MessageIdData> =
         w.deliveries(other).into_iter().map(|(message, _)| message.message_id).collect();
+    assert_eq!(ids.len(), stored);
     w.ack(other, 1, AckType::INDIVIDUAL, &ids);
+    w.produce(c, 1, TOPIC);
     w.publish(c, 1, 99, &payload);
     assert_eq!(w.payloads(other).len(), 1);
 }

@@ -421,6 +421,7 @@ scenarios! {
         n09_the_test_broker_tells_what_the_endpoint_tells,
         n09_the_clock_of_the_test_broker_is_put_forward,
         n09_sends_fail_and_connections_break_as_ordered,
+        n09_a_full_test_broker_refuses_in_order_and_goes_on,
         n09_what_the_test_broker_stores_can_be_looked_at,
         n09_bad_input_to_the_test_broker_is_refused,
         n09_test_brokers_come_and_go,

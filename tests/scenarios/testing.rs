@@ -171,6 +171,39 @@ pub(crate) async fn n09_sends_fail_and_connections_break_as_ordered(_: Env) -> O
     same("cut", (cut, broker.connections().len()), (1, before - 1))
 }
 
+pub(crate) async fn n09_a_full_test_broker_refuses_in_order_and_goes_on(_: Env) -> Outcome {
+    let broker = TestBroker::builder().max_stored_bytes(50_000).start().map_err(text)?;
+    let quick = broker.client_builder().backoff(Duration::from_millis(10), Duration::from_millis(50));
+    let client = quick.build().map_err(text)?;
+    let consumer = from_earliest(&client, "t", "s").await?;
+    let producer = client.producer("t").batching(false).create().await.map_err(text)?;
+    // Large and small ones in turn: a small one has room where a large one had none.
+    let sends: Vec<_> =
+        (0..100).map(|n: usize| producer.send(vec![n as u8; if n % 2 == 0 { 2000 } else { 10 }])).collect();
+    let sent = futures_util::future::join_all(sends).await;
+    let stored = sent.iter().take_while(|sent| sent.is_ok()).count();
+    holds("some are stored", (20..90).contains(&stored))?;
+    for refused in &sent[stored..] {
+        let code = refused.as_ref().map_or_else(pulsewire::Error::code, |_| "sent");
+        same("what is behind one that was refused", code, "ProducerBlockedQuotaExceeded")?;
+    }
+    for n in 0..stored {
+        let message = next(&consumer).await?;
+        same("in order", usize::from(message.payload()[0]), n)?;
+        consumer.acknowledge(&message).map_err(text)?;
+    }
+    let mut again = producer.send("again").await;
+    for _ in 0..100 {
+        if again.is_ok() {
+            break;
+        }
+        silence(&consumer, Duration::from_millis(50)).await?;
+        again = producer.send("again").await;
+    }
+    again.map_err(text)?;
+    same("what comes then", next(&consumer).await?.payload(), b"again")
+}
+
 pub(crate) async fn n09_what_the_test_broker_stores_can_be_looked_at(_: Env) -> Outcome {
     let broker = TestBroker::start().map_err(text)?;
     let client = broker.client().map_err(text)?;

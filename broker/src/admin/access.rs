@@ -73,6 +73,9 @@ impl Wanted {
             {
                 Self::Little
             }
+            ["admin", "v2", "namespaces", "grantPermissionsOnTopics" | "revokePermissionsOnTopics"] => {
+                Self::Broker
+            }
             ["admin", "v2", "namespaces", tenant] => Self::Tenant((*tenant).to_owned()),
             ["admin", "v2", "namespaces", tenant, namespace, rest @ ..] => {
                 let actions = if get && rest == ["topics"] { EITHER } else { NOBODY };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::dynamic::DYNAMIC;
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, error, topics};
 use crate::core::{Broker, Now};
 
 const GROUP: &str = "brokers";
@@ -23,22 +23,24 @@ fn dynamic<'a>(ask: &'a Ask<'_>, what: &str) -> Result<&'a str> {
 
 pub(super) fn routes() -> Vec<Route> {
     let get = |path, summary, run| route("GET", path, GROUP, summary, run);
-    let ok = |ask: &Ask<'_>, _: &mut Broker, _: Now| {
+    let ok = |ask: &Ask<'_>, broker: &mut Broker, _: Now| {
         ask.call.one_of("topicVersion", &["V1", "V2"])?;
+        if let Some(id) = ask.call.query("brokerId").filter(|id| !id.is_empty()) {
+            known(id, broker)?;
+        }
         Ok(Answer::Raw("ok".to_owned()))
     };
     let at = "/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}";
     vec![
         get("brokers/health", "Whether it works.", ok)
-            .asks(&[("topicVersion", Shape::Text, "V1 or V2: means nothing here.")])
+            .asks(&[
+                ("topicVersion", Shape::Text, "V1 or V2: means nothing here."),
+                ("brokerId", Shape::Text, "Which one."),
+            ])
             .gives(Shape::Text),
         get("brokers/ready", "Whether it works.", ok).gives(Shape::Text),
         get("brokers", "Brokers that are there.", list).gives(Shape::Texts),
-        get("brokers/{cluster}", "Brokers of a cluster.", |ask, broker, now| {
-            is_ours(ask, broker)?;
-            list(ask, broker, now)
-        })
-        .gives(Shape::Texts),
+        get("brokers/{cluster}", "Brokers that are there, whatever the cluster.", list).gives(Shape::Texts),
         get("brokers/leaderBroker", "The one that decides.", |_, broker, _| {
             let leader = broker.config().node(0);
             let service = leader.admin_url_tls.as_ref().or(leader.admin_url.as_ref());
@@ -99,7 +101,7 @@ pub(super) fn routes() -> Vec<Route> {
             "The bundle that a topic belongs to.",
             |ask, broker, _| {
                 let name = ask.topic()?;
-                broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+                topics::has_namespace(&name, broker)?;
                 Ok(Answer::Raw(broker.bundle_of(&name)))
             },
         )
@@ -120,21 +122,16 @@ pub(super) fn ids(broker: &Broker) -> Vec<String> {
 }
 
 fn owned(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
-    is_ours(ask, broker)?;
-    let id = ask.part("broker");
-    let at = ids(broker).iter().position(|it| it == id);
-    let at = at.ok_or_else(|| error(404, format!("Broker {id} not found")))?;
+    let at = known(ask.part("broker"), broker)?;
     let state = json!({ "broker_assignment": "shared", "is_controlled": false, "is_active": true });
     let owned = broker.owned_by(at).into_iter().map(|name| (name, state.clone()));
     Ok(Answer::Json(Value::Object(owned.collect())))
 }
 
-fn is_ours(ask: &Ask<'_>, broker: &Broker) -> Result<()> {
-    if ask.part("cluster") == broker.config().cluster {
-        Ok(())
-    } else {
-        Err(error(404, "Cluster does not exist"))
-    }
+/// Which of several brokers is called so.
+fn known(id: &str, broker: &Broker) -> Result<usize> {
+    let at = ids(broker).iter().position(|it| it == id);
+    at.ok_or_else(|| error(404, format!("Broker id '{id}' not found in available brokers.")))
 }
 
 fn list(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
@@ -161,7 +158,7 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let name = ask.topic()?;
     // Clients look for transaction coordinators as if they were partitions of a topic.
     if broker.coordinators_of(&name.base()).is_none() {
-        broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+        topics::has_namespace(&name, broker)?;
     }
     if let Some(listener) = ask.call.query("listenerName").filter(|listener| !listener.is_empty()) {
         return Err(error(500, format!("the broker do not have {listener} listener")));

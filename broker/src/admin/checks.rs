@@ -1,23 +1,155 @@
-//! What settings that are only kept must be all the same.
+//! What the values of settings must be beyond their shape, in the words of the real broker.
 
 use serde_json::Value;
 
-use super::{Result, error};
+use super::settings::whole;
+use super::{Ask, Result, error};
+use crate::core::names::TopicName;
+use crate::core::{AdminError, Broker};
 
-/// Where old messages may be moved to, elsewhere.
+/// What is said of a number below 0.
+fn negative(name: &str, of_topic: bool) -> Option<&'static str> {
+    Some(match (name, of_topic) {
+        ("compactionThreshold", false) => "compactionThreshold must be 0 or more",
+        ("compactionThreshold", true) => "Invalid value for compactionThreshold",
+        ("deduplicationSnapshotInterval", false) => "interval must be greater than or equal to 0",
+        ("deduplicationSnapshotInterval", true) => "interval must be 0 or more",
+        ("maxConsumersPerSubscription", true) => "Invalid value for maxConsumersPerSubscription",
+        ("maxConsumersPerTopic", _) => "maxConsumersPerTopic must be 0 or more",
+        ("maxProducersPerTopic", _) => "maxProducersPerTopic must be 0 or more",
+        ("maxSubscriptionsPerTopic", _) => "maxSubscriptionsPerTopic must be 0 or more",
+        ("maxUnackedMessagesPerConsumer", _) => "maxUnackedMessagesPerConsumer must be 0 or more",
+        ("maxUnackedMessagesPerSubscription", _) => "maxUnackedMessagesPerSubscription must be 0 or more",
+        ("messageTTL", false) => "Invalid value for message TTL, message TTL must >= 0",
+        ("maxMessageSize", true) => MESSAGE_SIZE,
+        _ => return None,
+    })
+}
+
+const MESSAGE_SIZE: &str = "topic-level maxMessageSize must be greater than or equal to 0 and must be smaller \
+     than that in the broker-level";
+
+/// What is said of a namespace that is not there when one of its settings is changed.
+pub(super) fn no_namespace(name: &str) -> AdminError {
+    error(
+        404,
+        match name {
+            "deduplicationSnapshotInterval"
+            | "delayedDelivery"
+            | "inactiveTopicPolicies"
+            | "maxSubscriptionsPerTopic"
+            | "maxTopicsPerNamespace"
+            | "resourcegroup"
+            | "retention" => "Namespace policies does not exist",
+            "persistence/bookieAffinity" => "Namespace not found",
+            _ => "Namespace does not exist",
+        },
+    )
+}
+
+/// What is said of a topic that is not there when it is about its settings.
+pub(super) fn no_topic(ask: &Ask<'_>, broker: &Broker, missing: AdminError) -> AdminError {
+    let namespace = ask.namespace().unwrap_or_default();
+    // Names of the first version may be in none.
+    let second = !ask.part("namespace").contains('/');
+    match second && broker.namespace(&namespace).is_err() {
+        true => error(404, "Namespace not found"),
+        false => missing,
+    }
+}
+
+/// The same when one is read.
+pub(super) fn no_namespace_to_read(name: &str) -> AdminError {
+    error(
+        404,
+        match name {
+            "dispatcherPauseOnAckStatePersistent" | "replicatorDispatchRate" => {
+                "Namespace policies does not exist"
+            }
+            "persistence/bookieAffinity" => "Namespace not found",
+            _ => "Namespace does not exist",
+        },
+    )
+}
+
+/// Refuses what cannot be a setting's value.
+pub(super) fn check(name: &str, of_topic: bool, value: &Value, ask: &Ask<'_>, broker: &Broker) -> Result<()> {
+    if let (Some(reason), Some(..0)) = (negative(name, of_topic), whole(value)) {
+        return Err(error(412, reason));
+    }
+    match name {
+        "maxMessageSize" => {
+            let most = i64::try_from(broker.config().max_message_size).unwrap_or(i64::MAX);
+            match whole(value) {
+                Some(size) if size > most => Err(error(412, MESSAGE_SIZE)),
+                _ => Ok(()),
+            }
+        }
+        "persistence" => persistence(value),
+        "offloadPolicies" => offload(value),
+        "entryFilters" => filters(value),
+        "antiAffinity" if value.as_str().is_none_or(str::is_empty) => {
+            Err(error(412, "antiAffinityGroup can't be empty"))
+        }
+        "backlogQuotaMap" if value.is_object() && value.get("policy").is_none_or(Value::is_null) => {
+            let namespace = ask.namespace()?;
+            Err(error(
+                400,
+                format!(
+                    "Set namespace[{namespace}] backlog quota failed because the data validation failed. the \
+                     attribute policy cannot be null"
+                ),
+            ))
+        }
+        "shadowTopics" => shadows(value, broker),
+        "replication" => replication(of_topic, value, broker),
+        "allowedClusters" => allowed(value, ask, broker),
+        _ => Ok(()),
+    }
+}
+
+fn persistence(value: &Value) -> Result<()> {
+    const MOST: i64 = 5;
+    let Some(fields) = value.as_object() else {
+        return Err(error(400, "persistence policies should not be null"));
+    };
+    let number = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => Some(2),
+        Some(value) => whole(value),
+    };
+    let (Some(ensemble), Some(write), Some(ack)) =
+        (number("bookkeeperEnsemble"), number("bookkeeperWriteQuorum"), number("bookkeeperAckQuorum"))
+    else {
+        return Ok(());
+    };
+    for (name, count) in [("Ensemble", ensemble), ("WriteQuorum", write), ("AckQuorum", ack)] {
+        if !(1..=MOST).contains(&count) {
+            return Err(error(400, format!("Bookkeeper-{name} must be <= {MOST} and > 0.")));
+        }
+    }
+    if ensemble < write || write < ack {
+        let reason =
+            format!("Bookkeeper Ensemble ({ensemble}) >= WriteQuorum ({write}) >= AckQuorum ({ack})");
+        return Err(error(400, reason));
+    }
+    Ok(())
+}
+
 const DRIVERS: [&str; 6] = ["S3", "aws-s3", "google-cloud-storage", "filesystem", "azureblob", "aliyun-oss"];
 
-/// Whether a real broker would know where to move old messages to.
-pub(super) fn can_offload(said: &Value) -> Result<()> {
-    let text = |name: &str| said[name].as_str().unwrap_or_default();
-    let driver = text("managedLedgerOffloadDriver").to_ascii_lowercase();
-    if !DRIVERS.iter().any(|known| known.eq_ignore_ascii_case(&driver)) {
-        let all = DRIVERS.join(",");
-        return Err(error(412, format!("The driver is not supported, support value: {all}")));
-    }
-    let own = match driver.as_str() {
+fn offload(value: &Value) -> Result<()> {
+    let Some(fields) = value.as_object() else {
+        return Err(error(412, "The offloadPolicies must be specified for namespace offload."));
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let driver = text("managedLedgerOffloadDriver");
+    let Some(driver) = DRIVERS.into_iter().find(|known| known.eq_ignore_ascii_case(driver)) else {
+        let known = DRIVERS.join(",");
+        return Err(error(412, format!("The driver is not supported, support value: {known}")));
+    };
+    let own = match driver {
         "filesystem" => return Ok(()),
-        "s3" | "aws-s3" => text("s3ManagedLedgerOffloadBucket"),
+        "S3" | "aws-s3" => text("s3ManagedLedgerOffloadBucket"),
         "google-cloud-storage" => text("gcsManagedLedgerOffloadBucket"),
         _ => "",
     };
@@ -27,19 +159,79 @@ pub(super) fn can_offload(said: &Value) -> Result<()> {
     Ok(())
 }
 
-/// No more acknowledge than write, no more write than there are.
-pub(super) fn quorums(said: &Value) -> Result<()> {
-    if said.is_null() {
-        return Err(error(400, "persistence policies should not be null"));
+fn filters(value: &Value) -> Result<()> {
+    let Some(fields) = value.as_object() else { return Ok(()) };
+    let names = fields.get("entryFilterNames").and_then(Value::as_str).unwrap_or_default();
+    match names.split(',').find(|name| !name.trim().is_empty()) {
+        Some(name) => Err(error(400, format!("Entry filter '{name}' not found"))),
+        None => {
+            Err(error(400, "entryFilterNames can't be empty. To remove entry filters use the remove method."))
+        }
     }
-    let [all, write, ack] = ["Ensemble", "WriteQuorum", "AckQuorum"].map(|name| {
-        let count = said[format!("bookkeeper{name}")].as_i64().unwrap_or_default();
-        let wrong = || error(400, format!("Bookkeeper-{name} must be <= 5 and > 0."));
-        (1..=5).contains(&count).then_some(count).ok_or_else(wrong)
-    });
-    let (all, write, ack) = (all?, write?, ack?);
-    if all >= write && write >= ack {
+}
+
+fn shadows(value: &Value, broker: &Broker) -> Result<()> {
+    let names = names(value);
+    if names.is_empty() {
+        return Err(error(412, "Cannot specify empty shadow topics, please use remove command instead."));
+    }
+    for name in names {
+        match TopicName::parse(name) {
+            Ok(topic) if !topic.persistent => {
+                return Err(error(412, "Only persistent topic can be set as shadow topic"));
+            }
+            Ok(topic) if broker.stats(&topic).is_ok() || broker.partitions(&topic) > 0 => {}
+            _ => return Err(error(412, format!("Shadow topic [{name}] not exists."))),
+        }
+    }
+    Ok(())
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn replication(of_topic: bool, value: &Value, broker: &Broker) -> Result<()> {
+    if value.is_null() {
         return Ok(());
     }
-    Err(error(400, format!("Bookkeeper Ensemble ({all}) >= WriteQuorum ({write}) >= AckQuorum ({ack})")))
+    let (names, own) = (names(value), broker.config().cluster.as_str());
+    if names.is_empty() {
+        return Err(error(412, "ClusterIds should not be null or empty"));
+    }
+    if of_topic && !names.contains(&own) {
+        let reason = "Can not remove local cluster from the local topic-level replication clusters policy";
+        return Err(error(412, reason));
+    }
+    if names.contains(&"global") {
+        return Err(error(412, "Cannot specify global in the list of replication clusters"));
+    }
+    let unknown = names.into_iter().find(|name| *name != own && !broker.clusters().contains_key(*name));
+    match unknown {
+        Some(name) => Err(error(412, format!("Invalid replication cluster {name}"))),
+        None => Ok(()),
+    }
+}
+
+fn allowed(value: &Value, ask: &Ask<'_>, broker: &Broker) -> Result<()> {
+    let own = broker.config().cluster.as_str();
+    let tenant = ask.part("tenant");
+    let of_tenant = broker.tenant(tenant).and_then(|tenant| tenant.allowed_clusters);
+    let may = |name: &str| of_tenant.as_ref().map_or(name == own, |clusters| clusters.contains(name));
+    let names = names(value);
+    if let Some(name) = names.iter().find(|name| !may(name)) {
+        let reason =
+            format!("Cluster [{name}] is not in the list of allowed clusters list for tenant [{tenant}]");
+        return Err(error(403, reason));
+    }
+    if !names.contains(&own) && broker.namespace(&ask.namespace()?).is_ok() {
+        return Err(error(
+            400,
+            format!(
+                "Allowed clusters do not contain the replication cluster [{own}]. Please remove the replication \
+                 cluster if the cluster is not allowed for this namespace"
+            ),
+        ));
+    }
+    Ok(())
 }

@@ -3,12 +3,14 @@
 //! `table` lists what is served; the description at `/openapi.json` is made of the same list. Whoever
 //! has HTTP hands [`Call`]s in and sends [`Response`]s.
 
+mod absent;
 mod access;
 mod auto_update;
 mod brokers;
 mod checks;
 mod clusters;
 mod dynamic;
+mod guards;
 mod metrics;
 mod namespaces;
 mod older;
@@ -17,6 +19,7 @@ mod others;
 mod places;
 mod policies;
 mod quotas;
+mod rare;
 mod route;
 mod schemas;
 mod settings;
@@ -37,6 +40,11 @@ type Result<T> = std::result::Result<T, AdminError>;
 
 fn error(status: u16, reason: impl Into<String>) -> AdminError {
     AdminError { status, reason: reason.into() }
+}
+
+/// What the real broker did not expect.
+fn unexpected(message: &str) -> AdminError {
+    error(500, format!("\n --- An unexpected error occurred in the server ---\n\nMessage: {message}"))
 }
 
 /// A call: what was asked, cut into its parts.
@@ -218,7 +226,11 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
             if route.body.is_json() && !takes(call, route.body) {
                 error(415, "The body must be application/json").into()
             } else {
-                answer((route.run)(&Ask { call, found }, broker, now))
+                let ask = Ask { call, found };
+                answer(match guards::refused(&route.path, &ask, broker) {
+                    Some(refused) => Err(refused),
+                    None => (route.run)(&ask, broker, now),
+                })
             }
         }
         (None, "OPTIONS") if !allowed.is_empty() => answer(Ok(Answer::Text(allowed.join(", ")))),

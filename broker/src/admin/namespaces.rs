@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::route::{Parameter, Route, Shape, route};
 use super::{Answer, Ask, Call, Result, access, brokers, error, settings};
 use crate::core::names::TopicName;
-use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope};
+use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_hash};
 
 const GROUP: &str = "namespaces";
 const MODE: &[Parameter] = &[
@@ -77,44 +77,13 @@ pub(super) fn routes() -> Vec<Route> {
         at("PUT", "/unload", "Sends all clients of a namespace back to look their topics up.", unload)
             .asks(DESTINATION),
         at("PUT", "/{bundle}/unload", "The same for the topics of one bundle.", unload).asks(DESTINATION),
-        at(
-            "DELETE",
-            "/{bundle}",
-            "Lets go of a bundle without topics: nobody has it then.",
-            |ask, broker, _| {
-                let (name, bundle) = (ask.namespace()?, ask.part("bundle"));
-                broker.namespace(&name).map_err(|_| error(404, "Namespace does not exist"))?;
-                broker.has_bundle(&name, bundle)?;
-                let mut topics =
-                    [true, false].into_iter().flat_map(|kind| listed(ask.call, bundle, &name, kind, broker));
-                match topics.next() {
-                    None => {
-                        let what = format!("Failed to find ownership for ServiceUnit:{name}/{bundle}");
-                        Err(error(412, what))
-                    }
-                    Some(_) => Err(error(409, "Cannot delete non empty bundle")),
-                }
-            },
-        ),
-        route(
-            "GET",
-            "namespaces/{cluster}/antiAffinity/{group}",
-            GROUP,
-            "Namespaces of a tenant that are in a group.",
-            |ask, broker, _| {
-                let tenant =
-                    ask.call.query("tenant").ok_or_else(|| error(400, "Tenant should not be null"))?;
-                let group = ask.part("group");
-                let within = |name: &String| {
-                    let kept =
-                        broker.namespace(name).map(|p| settings::kept(&p, "antiAffinity", Value::Null));
-                    kept.is_ok_and(|kept| kept.as_str().is_some_and(|it| it.trim_matches('"') == group))
-                };
-                Ok(Answer::Json(broker.namespaces(tenant).into_iter().filter(within).collect()))
-            },
-        )
-        .asks(&[("tenant", Shape::Text, "Whose namespaces.")])
-        .gives(Shape::Texts),
+        at("DELETE", "/{bundle}", "Deletes the topics of a bundle.", delete_bundle).asks(&[(
+            "force",
+            Shape::Boolean,
+            "Also topics that are in use.",
+        )]),
+        at("GET", "/{bundle}/topicHashPositions", "By which numbers topics are in a bundle.", hashes)
+            .asks(&[("topics", Shape::Text, "Only these.")]),
         at("PUT", "/{bundle}/split", "Splits a bundle in two halves.", split).takes(Shape::Object).asks(&[
             ("unload", Shape::Boolean, "Send its clients away."),
             ("splitAlgorithmName", Shape::Text, "Bundles are split in two halves by any."),
@@ -132,10 +101,21 @@ pub(super) fn routes() -> Vec<Route> {
             let (key, value) = (ask.part("key").to_owned(), json!(ask.part("value")));
             change(&scope, "properties", broker, now, |all| drop(all.insert(key, value)))
         }),
-        at("DELETE", "/property/{key}", "Takes a property from a namespace.", |ask, broker, now| {
-            let scope = Scope::Namespace(ask.namespace()?);
-            change(&scope, "properties", broker, now, |all| drop(all.remove(ask.part("key"))))
-        }),
+        at(
+            "DELETE",
+            "/property/{key}",
+            "Takes a property from a namespace; answers what it was.",
+            |ask, broker, now| {
+                let scope = Scope::Namespace(ask.namespace()?);
+                let mut was = None;
+                change(&scope, "properties", broker, now, |all| was = all.remove(ask.part("key")))?;
+                Ok(match was {
+                    Some(Value::String(was)) => Answer::Text(was),
+                    _ => Answer::Empty,
+                })
+            },
+        )
+        .gives(Shape::Text),
     ];
     // Of all its topics, or of those of one bundle.
     for bundle in ["", "/{bundle}"] {
@@ -258,7 +238,7 @@ fn unload(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         Some(wanted) => {
             let at = brokers::ids(broker).iter().position(|id| id == wanted);
             let reason = "Not allowed unload namespace bundle to inactive destination broker";
-            Some(at.ok_or_else(|| error(400, reason))?)
+            Some(at.ok_or_else(|| error(409, reason))?)
         }
     };
     let range = Some(ask.part("bundle")).filter(|range| !range.is_empty());
@@ -343,6 +323,52 @@ pub(super) fn listed(
     list
 }
 
+/// A bundle of a namespace belongs to somebody as soon as it has topics.
+fn owned(call: &Call, bundle: &str, name: &str, broker: &Broker) -> Result<Vec<String>> {
+    broker.has_bundle(name, bundle)?;
+    let mut inside = listed(call, bundle, name, true, broker);
+    inside.extend(listed(call, bundle, name, false, broker));
+    if inside.is_empty() {
+        return Err(error(412, format!("Failed to find ownership for ServiceUnit:{name}/{bundle}")));
+    }
+    Ok(inside)
+}
+
+/// Deletes the topics of a bundle.
+fn delete_bundle(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let (name, bundle) = (ask.namespace()?, ask.part("bundle"));
+    broker.namespace(&name)?;
+    let inside = owned(ask.call, bundle, &name, broker)?;
+    if !ask.call.flag("force") {
+        return Err(error(409, format!("Cannot delete non empty bundle {name}/{bundle}")));
+    }
+    for topic in inside {
+        if let Ok(topic) = TopicName::parse(&topic) {
+            broker.delete_topic(&topic, true, now)?;
+        }
+    }
+    Ok(Answer::Nothing)
+}
+
+/// By which numbers topics are in a bundle.
+fn hashes(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+    let (name, bundle) = (ask.namespace()?, ask.part("bundle"));
+    broker.namespace(&name)?;
+    owned(ask.call, bundle, &name, broker)?;
+    let asked = |topic: &String| {
+        let mut wanted =
+            ask.call.query.iter().filter(|(key, value)| key == "topics" && !value.is_empty()).peekable();
+        wanted.peek().is_none() || wanted.any(|(_, names)| names.split(',').any(|name| name == topic))
+    };
+    let inside = listed(ask.call, bundle, &name, true, broker);
+    let hash = |topic: String| {
+        let hash = bundle_hash(&TopicName::parse(&topic).ok()?);
+        Some((topic, json!(hash)))
+    };
+    let all: Map<String, Value> = inside.into_iter().filter(asked).filter_map(hash).collect();
+    Ok(Answer::Json(json!({ "namespace": name, "bundle": bundle, "topicHashPositions": all })))
+}
+
 fn each_topic(
     ask: &Ask<'_>,
     broker: &mut Broker,
@@ -351,9 +377,8 @@ fn each_topic(
     let name = ask.namespace()?;
     broker.namespace(&name)?;
     let bundle = ask.part("bundle");
-    let boundaries = broker.bundles(&name).texts();
-    if !bundle.is_empty() && !boundaries.windows(2).any(|pair| format!("{}_{}", pair[0], pair[1]) == bundle) {
-        return Err(error(412, format!("Invalid bundle range {bundle}")));
+    if !bundle.is_empty() {
+        owned(ask.call, bundle, &name, broker)?;
     }
     for persistent in [true, false] {
         for topic in listed(ask.call, bundle, &name, persistent, broker) {

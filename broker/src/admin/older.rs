@@ -26,6 +26,15 @@ pub(super) fn translated(call: &Call) -> Option<Call> {
         ["admin", "namespaces", tenant] => {
             second(&["admin", "v2"], ["namespaces".to_owned(), tenant.to_owned()], &[])
         }
+        ["admin", "namespaces", _, "antiAffinity", _] => {
+            let mut path = call.path.clone();
+            path.insert(1, "v2".to_owned());
+            let mut query = call.query.clone();
+            for (name, _) in query.iter_mut().filter(|(name, _)| name == "property") {
+                "tenant".clone_into(name);
+            }
+            return Some(Call { path, query, ..call.clone() });
+        }
         ["admin", "namespaces", tenant, cluster, namespace] => {
             if call.method == "PUT" && !body.is_empty() {
                 let bundles: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -163,12 +163,11 @@ pub(super) const TYPED: &[Typed] = &[
         },
         write: |p, value| {
             p.delayed_delivery = object(value, |field| {
+                let number = |name: &str| field(name).and_then(|value| whole(&value)).unwrap_or(0);
                 Some(DelayedDelivery {
-                    active: field("active")?.as_bool()?,
-                    tick_ms: field("tickTime").and_then(|value| value.as_u64()).unwrap_or(1000),
-                    max_delay_ms: field("maxDeliveryDelayInMillis")
-                        .and_then(|value| value.as_u64())
-                        .unwrap_or(0),
+                    active: field("active").map_or(Some(false), |on| truth(&on))?,
+                    tick_ms: number("tickTime"),
+                    max_delay_ms: number("maxDeliveryDelayInMillis"),
                 })
             })
             .ok_or(Bad::Shape("{\"active\": .., \"tickTime\": ..}"))?;
@@ -447,15 +446,15 @@ fn setting(ask: &Ask<'_>) -> Result<(&'static Setting, bool)> {
 fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let (setting, of_topic) = setting(ask)?;
     let scope = scope(ask)?;
-    let policies =
-        broker.policies(&scope).or_else(|missing| match setting.of_namespaces.as_ref().map(|p| p.name) {
-            Some("antiAffinity") if !of_topic => Ok(Policies::default()),
-            Some("replicatorDispatchRate" | "dispatcherPauseOnAckStatePersistent") if !of_topic => {
-                Err(error(404, "Namespace policies does not exist"))
-            }
-            _ => Err(missing),
-        });
-    let mut value = setting.read(&policies?);
+    let name = setting.place(of_topic).map_or("", |place| place.name);
+    let policies = match broker.policies(&scope) {
+        Err(_) if name == "antiAffinity" => Policies::default(),
+        found => found.map_err(|missing| match of_topic {
+            true => checks::no_topic(ask, broker, missing),
+            false => checks::no_namespace_to_read(name),
+        })?,
+    };
+    let mut value = setting.read(&policies);
     if value.is_null() && of_topic && ask.call.flag("applied") {
         value = setting.read(&broker.namespace(&ask.namespace()?)?);
         if value.is_null() {
@@ -475,17 +474,19 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     })
 }
 
+/// What holds where nobody says how fast.
+pub(super) fn no_dispatch_rate() -> Value {
+    json!({
+        "dispatchThrottlingRateInMsg": 0,
+        "dispatchThrottlingRateInByte": 0,
+        "relativeToPublishRate": false,
+        "ratePeriodInSecond": 1,
+    })
+}
+
 /// What holds where neither a topic nor its namespace says it; null where nothing is told.
 fn of_brokers(setting: &Setting, broker: &Broker) -> Value {
     let config = broker.config();
-    let rate = || {
-        json!({
-            "dispatchThrottlingRateInMsg": 0,
-            "dispatchThrottlingRateInByte": 0,
-            "relativeToPublishRate": false,
-            "ratePeriodInSecond": 1,
-        })
-    };
     let quota = || json!({ "limit": 10i64 << 30, "limitSize": 10i64 << 30, "limitTime": -1, "policy": "producer_request_hold" });
     match setting.of_topics.as_ref().map_or("", |place| place.name) {
         "retention" => json!({ "retentionTimeInMinutes": 0, "retentionSizeInMB": 0 }),
@@ -504,7 +505,7 @@ fn of_brokers(setting: &Setting, broker: &Broker) -> Value {
             "bookkeeperAckQuorum": 1,
             "managedLedgerMaxMarkDeleteRate": 0.1,
         }),
-        "dispatchRate" | "subscriptionDispatchRate" | "replicatorDispatchRate" => rate(),
+        "dispatchRate" | "subscriptionDispatchRate" | "replicatorDispatchRate" => no_dispatch_rate(),
         "subscribeRate" => json!({ "subscribeThrottlingRatePerConsumer": 0, "ratePeriodInSecond": 30 }),
         "maxUnackedMessagesOnConsumer" => json!(config.max_unacked_per_consumer),
         "maxUnackedMessagesOnSubscription" => json!(config.max_unacked_per_subscription),
@@ -535,29 +536,30 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
             value
         }
     };
-    let scope = scope(ask)?;
-    let mut policies = broker.policies(&scope)?;
-    if setting.field == "replication_clusters" && !of_topic {
-        let named = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        let unknown = named
-            .into_iter()
-            .find(|name| *name != broker.config().cluster && !broker.clusters().contains_key(*name));
-        if let Some(name) = unknown {
-            return Err(error(403, format!("Invalid cluster id: {name}")));
+    let (scope, name) = (scope(ask)?, setting.place(of_topic).map_or("", |place| place.name));
+    // A bare call switches it on.
+    let value = if name == "dispatcherPauseOnAckStatePersistent" { json!(true) } else { value };
+    // Of a topic it is asked first whether it is there, of a namespace what it is to have.
+    let known = broker.policies(&scope);
+    if of_topic && let Err(missing) = known {
+        return Err(checks::no_topic(ask, broker, missing));
+    }
+    checks::check(name, of_topic, &value, ask, broker)?;
+    setting.write(&mut Policies::default(), &value)?;
+    let mut policies = known.map_err(|_| checks::no_namespace(name))?;
+    let value = match (setting.read(&policies), value) {
+        // Those that are there stay.
+        (Value::Object(mut all), Value::Object(more)) if name == "properties" => {
+            all.extend(more);
+            Value::Object(all)
         }
-    }
+        (_, value) => value,
+    };
     setting.write(&mut policies, &value)?;
-    if setting.of_namespaces.as_ref().is_some_and(|place| place.name == "persistence") {
-        checks::quorums(&setting.read(&policies))?;
-    }
-    if setting.field == "offload_policies" {
-        checks::can_offload(&setting.read(&policies))?;
-    }
     fits(&policies, of_topic)?;
     broker.set_policies(&scope, |old| *old = policies, now)?;
-    let as_text =
-        !of_topic && ["replication_clusters", "offload_threshold_in_seconds"].contains(&setting.field);
-    Ok(if as_text { Answer::Empty } else { Answer::Nothing })
+    let empty = !of_topic && matches!(name, "replication" | "allowedClusters" | "offloadThresholdInSeconds");
+    Ok(if empty { Answer::Empty } else { Answer::Nothing })
 }
 
 /// What is retained must be more than what may wait.
@@ -581,9 +583,13 @@ fn fits(policies: &Policies, of_topic: bool) -> Result<()> {
 }
 
 fn remove(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
-    let (setting, _) = setting(ask)?;
+    let (setting, of_topic) = setting(ask)?;
     let scope = scope(ask)?;
-    let mut policies = broker.policies(&scope)?;
+    let name = setting.place(of_topic).map_or("", |place| place.name);
+    let mut policies = broker.policies(&scope).map_err(|missing| match of_topic {
+        true => checks::no_topic(ask, broker, missing),
+        false => checks::no_namespace(name),
+    })?;
     match ask.call.one_of("backlogQuotaType", QUOTA_TYPES)? {
         Some("message_age") => policies.backlog_age_quota = None,
         Some("destination_storage") => policies.backlog_quota = None,

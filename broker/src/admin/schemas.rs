@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, error, topics, unexpected};
 use crate::core::names::TopicName;
 use crate::core::{Broker, RegisteredSchema};
 
@@ -15,17 +15,20 @@ pub(super) fn routes() -> Vec<Route> {
     };
     vec![
         at("GET", "/schema", "The last schema of a topic.", |ask, broker, _| {
-            let found = broker.schema(&topic(ask, broker)?, None);
+            let found = broker.schema(&ask.topic()?, None);
             found.map(|found| Answer::Json(described(&found))).ok_or_else(none)
         }),
         at("GET", "/schema/{version}", "A version of a topic's schema.", |ask, broker, _| {
-            let version =
-                ask.part("version").parse().map_err(|_| error(400, "The version must be a number"))?;
-            let found = broker.schema(&topic(ask, broker)?, Some(version));
+            let number = ask.part("version");
+            let version: i64 =
+                number.parse().map_err(|_| unexpected(&format!("For input string: \"{number}\"")))?;
+            let found = u64::try_from(version)
+                .ok()
+                .and_then(|version| broker.schema(&ask.topic().ok()?, Some(version)));
             found.map(|found| Answer::Json(described(&found))).ok_or_else(none)
         }),
         at("GET", "/schemas", "All versions of a topic's schema.", |ask, broker, _| {
-            let all: Vec<Value> = broker.schemas(&topic(ask, broker)?).iter().map(described).collect();
+            let all: Vec<Value> = broker.schemas(&ask.topic()?).iter().map(described).collect();
             Ok(Answer::Json(json!({ "getSchemaResponses": all })))
         }),
         at("GET", "/metadata", "Where versions of a topic's schema are kept.", |ask, broker, _| {
@@ -37,7 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(json!({ "info": place(last), "index": index })))
         }),
         at("DELETE", "/schema", "From now on the topic has no schema.", |ask, broker, now| {
-            let name = topic(ask, broker)?;
+            let name = ask.topic()?;
             Ok(Answer::Json(json!({ "version": broker.delete_schemas(&name, ask.call.flag("force"), now)? })))
         })
         .asks(&[("force", Shape::Boolean, "With all versions.")])
@@ -60,7 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
         .takes(Shape::Object)
         .gives(Shape::Object),
         at("POST", "/version", "The version that a schema has; -1 when it has none.", |ask, broker, _| {
-            let (name, (kind, text, properties)) = (topic(ask, broker)?, payload(ask)?);
+            let (name, (kind, text, properties)) = (ask.topic()?, payload(ask)?);
             let version = broker.version_of_schema(&name, &kind, &text, &properties)?;
             Ok(Answer::Json(json!({ "version": version.map_or(-1, |version| version as i64) })))
         })
@@ -75,7 +78,7 @@ fn none() -> crate::core::AdminError {
 
 fn topic(ask: &Ask<'_>, broker: &Broker) -> Result<TopicName> {
     let name = ask.topic()?;
-    broker.namespace(&name.namespace_name()).map_err(|_| error(404, "Namespace not found"))?;
+    topics::has_namespace(&name, broker).map_err(|_| error(404, "Namespace does not exist"))?;
     Ok(name)
 }
 
@@ -98,7 +101,7 @@ fn payload(ask: &Ask<'_>) -> Result<Payload> {
     let body = ask.call.json()?;
     let text = |name: &str| {
         let text = body.get(name).and_then(Value::as_str).map(str::to_owned);
-        text.ok_or_else(|| error(422, format!("The body must have the text {name}")))
+        text.ok_or_else(|| unexpected(&format!("The body must have the text {name}")))
     };
     let properties = match body.get("properties") {
         None | Some(Value::Null) => Map::new(),

@@ -140,14 +140,20 @@ impl Setting {
             policies.kept.remove(self.key());
             return Ok(());
         }
-        let value = match &self.kind {
-            Kind::Number(least) => {
-                let number = whole(value).ok_or_else(|| wrong("a number"))?;
-                if number < *least {
-                    return Err(error(412, self.too_small(*least)));
-                }
-                json!(number)
-            }
+        if let Kind::Number(least) = self.kind
+            && whole(value).is_some_and(|number| number < least)
+        {
+            return Err(error(412, self.too_small(least)));
+        }
+        policies.kept.insert(self.key().to_owned(), Self::of_kind(self.kind.clone(), value)?.to_string());
+        Ok(())
+    }
+
+    /// A value as it is kept.
+    pub(super) fn of_kind(kind: Kind, value: &Value) -> Result<Value> {
+        let wrong = |wanted: &str| error(400, format!("The body must be {wanted}"));
+        Ok(match &kind {
+            Kind::Number(_) => json!(whole(value).ok_or_else(|| wrong("a number"))?),
             Kind::Boolean => json!(truth(value).ok_or_else(|| wrong("true or false"))?),
             Kind::Text => json!(value.as_str().ok_or_else(|| wrong("a text"))?),
             Kind::OneOf(names) => {
@@ -164,10 +170,8 @@ impl Setting {
             Kind::Object => Value::Object(value.as_object().ok_or_else(|| wrong("an object"))?.clone()),
             Kind::Properties => Value::Object(texts(value).ok_or_else(|| wrong("an object of texts"))?),
             Kind::Fields(known) => fields(known, value).map_err(|what| wrong(&what))?,
-            Kind::Typed(_) => return Ok(()),
-        };
-        policies.kept.insert(self.key().to_owned(), value.to_string());
-        Ok(())
+            Kind::Typed(_) => value.clone(),
+        })
     }
 }
 
@@ -243,6 +247,16 @@ fn fields(known: &Value, given: &Value) -> std::result::Result<Value, String> {
     Ok(Value::Object(out))
 }
 
+/// How fast is delivered, where nothing is said of it.
+pub(super) fn dispatch_rate() -> Value {
+    json!({
+        "dispatchThrottlingRateInMsg": 0,
+        "dispatchThrottlingRateInByte": 0,
+        "relativeToPublishRate": false,
+        "ratePeriodInSecond": 0,
+    })
+}
+
 /// Every setting.
 pub(super) fn all() -> &'static [Setting] {
     static ALL: OnceLock<Vec<Setting>> = OnceLock::new();
@@ -274,14 +288,7 @@ pub(super) fn all() -> &'static [Setting] {
                 }
             }
         }
-        let rate = || {
-            Kind::Fields(json!({
-                "dispatchThrottlingRateInMsg": 0,
-                "dispatchThrottlingRateInByte": 0,
-                "relativeToPublishRate": false,
-                "ratePeriodInSecond": 0,
-            }))
-        };
+        let rate = || Kind::Fields(dispatch_rate());
         let value = |value: Value| move |place: &mut Place| place.unset = Unset::Value(value.clone());
         let lasting = |value: Value| {
             move |place: &mut Place| (place.unset, place.removable) = (Unset::Value(value.clone()), false)
@@ -452,7 +459,8 @@ pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: N
     broker.set_policies(scope, |policies| auto_update::take_over(body, policies), now)?;
     for setting in all().iter().filter(|setting| !setting.field.is_empty()) {
         let Some(value) = body.get(setting.field).filter(|value| !value.is_null()) else { continue };
-        if setting.field == "backlog_quota_map" {
+        let unsaid = setting.field == "replication_clusters" && value.as_array().is_some_and(Vec::is_empty);
+        if setting.field == "backlog_quota_map" || unsaid {
             continue;
         }
         let mut policies = broker.policies(scope)?;

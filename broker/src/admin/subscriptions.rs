@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
 use super::settings::{texts, whole};
-use super::{Answer, Ask, Result, error, stats};
+use super::{Answer, Ask, Result, error, stats, topics};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker, Now, Start};
 
@@ -113,8 +113,15 @@ pub(super) fn routes() -> Vec<Route> {
         .gives(Shape::Bytes),
         of("GET", "/replicatedSubscriptionStatus", "Whether it is replicated.", |ask, broker, _| {
             let name = ask.topic()?;
-            let on = broker.is_replicated(&name, ask.part("subscription"))?;
-            Ok(Answer::Json(json!({ name.to_string(): on })))
+            let parts = match broker.partitions(&name) {
+                0 => vec![name],
+                count => (0..count).map(|index| name.with_partition(index)).collect(),
+            };
+            let mut all = Map::new();
+            for part in parts {
+                all.insert(part.to_string(), json!(broker.is_replicated(&part, ask.part("subscription"))?));
+            }
+            Ok(Answer::Json(Value::Object(all)))
         }),
         of(
             "POST",
@@ -178,11 +185,8 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         None | Some(Value::Null) => Vec::new(),
         Some(all) => pairs(&texts(all).ok_or_else(|| error(400, "properties must be an object of texts"))?),
     };
-    if name.partition().is_none()
-        && broker.partitions(&name) == 0
-        && broker.namespace(&name.namespace_name()).is_err()
-    {
-        return Err(error(404, "Namespace not found"));
+    if name.partition().is_none() && broker.partitions(&name) == 0 {
+        topics::has_namespace(&name, broker)?;
     }
     broker.create_subscription(&name, ask.part("subscription"), &start, &properties, now)?;
     if ask.call.flag("replicated") {

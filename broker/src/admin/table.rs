@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use super::route::Route;
 use super::{
-    access, auto_update, brokers, clusters, namespaces, openapi, others, places, policies, quotas, schemas,
-    subscriptions, topics, transactions,
+    absent, access, auto_update, brokers, clusters, namespaces, openapi, others, places, policies, quotas,
+    rare, schemas, subscriptions, topics, transactions,
 };
 
 /// Every route, in the order of the description.
@@ -15,6 +15,8 @@ pub(super) fn routes() -> &'static [Route] {
         [
             openapi::routes(),
             others::routes(),
+            rare::routes(),
+            absent::routes(),
             brokers::routes(),
             access::routes(),
             places::routes(),

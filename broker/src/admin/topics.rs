@@ -126,7 +126,7 @@ pub(super) fn routes() -> Vec<Route> {
             let name = ask.topic()?;
             let count = broker.partitions(&name);
             if count == 0 {
-                return Err(error(404, format!("Topic {name} not found.")));
+                return Err(error(404, format!("Topic {name} does not exist")));
             }
             broker.update_partitions(&name, count, now)?;
             Ok(Answer::Nothing)
@@ -287,7 +287,7 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(message(&broker.entry(&name, ledger as u64, entry as u64)?))
         })
         .gives(Shape::Bytes),
-        at("PUT", "/backlogSize", "How many bytes are stored from a message id on.", |ask, broker, _| {
+        at("PUT", "/backlogSize", "How many bytes are stored after a message id.", |ask, broker, _| {
             let (id, _) = subscriptions::message_id(&ask.call.json()?)?
                 .ok_or_else(|| error(400, "The body must be a message id"))?;
             Ok(Answer::Json(json!(broker.backlog_size(&ask.topic()?, id.ledger_id, id.entry_id)?)))
@@ -299,8 +299,9 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         at("POST", "/trim", "Forgets what all subscriptions have acknowledged and is not retained.", |ask, broker, now| {
-            broker.trim(&ask.topic()?, now)?;
-            Ok(Answer::Nothing)
+            let name = ask.topic()?;
+            broker.trim(&name, now)?;
+            Ok(if broker.partitions(&name) > 0 { Answer::Empty } else { Answer::Nothing })
         }),
     ]
 }
@@ -316,8 +317,8 @@ fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
     stats
 }
 
-fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
-    broker.namespace(&name.namespace_name()).map(drop).map_err(|_| error(404, "Namespace not found"))
+pub(super) fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
+    if broker.is_in_namespace(name) { Ok(()) } else { Err(error(404, "Namespace not found")) }
 }
 
 fn list(ask: &Ask<'_>, broker: &Broker) -> Result<Answer> {

@@ -85,7 +85,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn id(ask: &Ask<'_>) -> Result<(u64, u64)> {
-    Ok((ask.number("most")?, ask.number("least")?))
+    Ok((ask.number::<i64>("most")? as u64, ask.number::<i64>("least")? as u64))
 }
 
 fn topic(ask: &Ask<'_>) -> Result<TopicName> {

@@ -131,7 +131,7 @@ impl Bounds {
 
     /// The bundle of a topic, by the CRC32 of its whole name.
     fn bundle_of(&self, name: &TopicName) -> u32 {
-        let hash = crc32(name.to_string().as_bytes());
+        let hash = bundle_hash(name);
         let begun = self.0.iter().skip(1).take(self.0.len() - 2).take_while(|begin| **begin <= hash);
         begun.count() as u32
     }
@@ -141,6 +141,12 @@ impl Bounds {
     pub fn range_of(&self, topic: &TopicName) -> String {
         self.range(self.bundle_of(topic))
     }
+}
+
+/// What bundles are divided by.
+#[must_use]
+pub fn bundle_hash(topic: &TopicName) -> u32 {
+    crc32(topic.to_string().as_bytes())
 }
 
 /// The CRC32 of zlib.
@@ -264,14 +270,25 @@ impl Broker {
         let bundles = match wanted {
             None => 0..bounds.count(),
             Some(wanted) => {
-                let at = find_range(namespace, wanted, &bounds)?;
+                // What is no range at all is not expected by the real broker.
+                let unexpected = |bad: AdminError| match bad.reason.starts_with("Invalid bundle range") {
+                    true => AdminError::new(
+                        500,
+                        format!(
+                            "\n --- An unexpected error occurred in the server ---\n\nMessage: {}",
+                            bad.reason
+                        ),
+                    ),
+                    false => bad,
+                };
+                let at = find_range(namespace, wanted, &bounds).map_err(unexpected)?;
                 at..at + 1
             }
         };
         let brokers = self.config.brokers();
         if destination.is_some_and(|destination| destination >= brokers) {
             let reason = "Not allowed unload namespace bundle to inactive destination broker";
-            return Err(AdminError::new(400, reason));
+            return Err(AdminError::new(409, reason));
         }
         for bundle in bundles {
             let owner = self.bundles.owners.get_mut(&(namespace.to_owned(), bundle));
@@ -350,6 +367,7 @@ impl Broker {
 }
 
 fn find_range(namespace: &str, wanted: &str, bounds: &Bounds) -> Result<u32, AdminError> {
+    let wrong = |reason: String| AdminError::new(412, reason);
     let number = |text: &str| {
         let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
         u32::from_str_radix(hex, 16).ok()
@@ -357,18 +375,15 @@ fn find_range(namespace: &str, wanted: &str, bounds: &Bounds) -> Result<u32, Adm
     let (lower, upper) = wanted
         .split_once('_')
         .and_then(|(lower, upper)| Some((number(lower)?, number(upper)?)))
-        .ok_or_else(|| AdminError::new(400, "Invalid bundle range"))?;
-    let all = 0..bounds.count();
-    let found = all.into_iter().find(|bundle| bounds.0.get(*bundle as usize) == Some(&lower));
-    let wrong = |side: &str, expected: &str| {
-        AdminError::new(
-            412,
-            format!("Invalid {side} boundary for bundle {namespace}/{wanted}. Expected {expected}"),
-        )
-    };
-    let bundle = found.ok_or_else(|| wrong("lower", "one of the namespace's boundaries"))?;
+        .ok_or_else(|| wrong(format!("Invalid bundle range: {wanted}")))?;
+    let bundle = (0..bounds.count())
+        .find(|bundle| bounds.0.get(*bundle as usize) == Some(&lower))
+        .ok_or_else(|| wrong(format!("Cannot find bundle {namespace}/{wanted} in the bundles list")))?;
     if bounds.0.get(bundle as usize + 1) != Some(&upper) {
-        return Err(wrong("upper", &format!("upper boundary of {namespace}/{}", bounds.range(bundle))));
+        let range = bounds.range(bundle);
+        return Err(wrong(format!(
+            "Invalid upper boundary for bundle {namespace}/{wanted}. Expected upper boundary of {namespace}/{range}"
+        )));
     }
     Ok(bundle)
 }
@@ -401,10 +416,17 @@ mod tests {
         let four = Bounds::even(4);
         assert_eq!(find_range("a/b", "0x40000000_0x80000000", &four), Ok(1));
         assert_eq!(find_range("a/b", "0xc0000000_0xffffffff", &four), Ok(3));
-        for (bad, status) in
-            [("bad", 400), ("0x0_1", 400), ("0x00000000_0x30000000", 412), ("0x1_0x40000000", 412)]
-        {
-            assert_eq!(find_range("a/b", bad, &four).unwrap_err().status, status, "{bad}");
+        for (bad, reason) in [
+            ("bad", "Invalid bundle range: bad"),
+            ("0x0_1", "Invalid bundle range: 0x0_1"),
+            ("0x1_0x40000000", "Cannot find bundle a/b/0x1_0x40000000 in the bundles list"),
+            (
+                "0x00000000_0x30000000",
+                "Invalid upper boundary for bundle a/b/0x00000000_0x30000000. Expected upper boundary of \
+                 a/b/0x00000000_0x40000000",
+            ),
+        ] {
+            assert_eq!(find_range("a/b", bad, &four).unwrap_err(), AdminError::new(412, reason), "{bad}");
         }
     }
 }

@@ -60,6 +60,9 @@ pub struct BrokerConfig {
     pub max_unacked_per_consumer: u64,
     /// Messages that all consumers of a shared subscription may hold unacknowledged.
     pub max_unacked_per_subscription: u64,
+    /// Whether key-shared subscriptions divide the hashes of keys by halves and not on a ring: Pulsar's
+    /// `subscriptionKeySharedUseConsistentHashing=false`.
+    pub key_shared_by_halves: bool,
     /// Whether there are transactions.
     pub transactions: bool,
     /// Transaction coordinators: what clients find as partitions of the topic by which they look
@@ -99,6 +102,7 @@ impl Default for BrokerConfig {
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,
+            key_shared_by_halves: false,
             transactions: true,
             transaction_coordinators: 16,
             max_transactions: 100_000,

@@ -95,6 +95,7 @@ impl Broker {
             metadata: c.metadata.clone(),
             read_compacted: c.read_compacted == Some(true),
             takes_any_schema: c.schema.as_ref().is_some_and(|s| s.r#type == SchemaType::AUTO_CONSUME),
+            halves: self.config.key_shared_by_halves,
         };
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
@@ -133,6 +134,11 @@ impl Broker {
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         let durable = c.durable.unwrap_or(true);
         if let Some(topic) = self.topics.get(topic_key) {
+            let consumers = topic.subs.values().map(|sub| sub.consumers.len() as u64);
+            if consumers.sum::<u64>() >= topic.rules.max_consumers {
+                let message = "Topic reached max consumers limit";
+                return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
+            }
             let known = topic.sub(&c.subscription).is_some();
             if durable && topic.name.persistent && !topic.rules.auto_subscriptions && !known {
                 let message = "Subscription does not exist";
@@ -149,11 +155,6 @@ impl Broker {
         }
         self.consumer_schema(&name, topic_key, c, now)?;
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
-        if topic.subs.values().map(|sub| sub.consumers.len() as u64).sum::<u64>() >= topic.rules.max_consumers
-        {
-            let message = "Topic reached max consumers limit";
-            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
-        }
         let peer = self.conns.get(id).and_then(|conn| conn.peer.as_deref()).unwrap_or_default();
         let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         let who = (host, c.consumer_name.as_deref().unwrap_or_default(), c.consumer_id);
@@ -169,6 +170,14 @@ impl Broker {
                         "Durable subscription with the same name already exists."
                     };
                     return Err(Refusal::not_allowed(message));
+                }
+                // A time to begin at holds for subscriptions that are there, too.
+                let back = c.start_message_rollback_duration_sec.is_some_and(|seconds| seconds > 0);
+                if back && sub.consumers.is_empty() {
+                    let start = start_of(topic, c, durable, now);
+                    if let Some(sub) = topic.subs.get_mut(&key) {
+                        sub.seek(start);
+                    }
                 }
                 key
             }

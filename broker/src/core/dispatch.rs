@@ -80,8 +80,10 @@ impl Ground<'_> {
 fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     let Some(active) = sub.active.filter(|_| sub.settles.is_none()) else { return };
     let Ok(at) = sub.consumers.binary_search_by_key(&active, |c| c.key) else { return };
-    let Subscription { consumers, cursor, read, messages_out, txns, .. } = sub;
+    let Subscription { consumers, cursor, read, messages_out, txns, selector, filters, .. } = sub;
     let Some(consumer) = consumers.get_mut(at) else { return };
+    let unwanted =
+        |stored: &Stored| *filters && selector.pick(selector.fold(entry_hash(stored.metadata()))).is_none();
     while consumer.permits > 0 && lane.throttle.passes(lane.now) {
         let offset = cursor.next_open(*read);
         let found = match ground.compacted.filter(|_| consumer.read_compacted) {
@@ -96,7 +98,7 @@ fn single(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
             cursor.ack(offset);
         }
         let left = Left { cursor, pending: txns.as_deref() };
-        if cursor.is_acked(offset) || left.nothing(offset, stored.messages) {
+        if cursor.is_acked(offset) || left.nothing(offset, stored.messages) || unwanted(stored) {
             *read = offset + 1;
             continue;
         }

@@ -90,6 +90,11 @@ impl Broker {
         }
     }
 
+    /// Whether the namespace of a topic is there.
+    pub(crate) fn is_in_namespace(&self, name: &TopicName) -> bool {
+        self.has_namespace(name).is_ok()
+    }
+
     pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
         let mut response =
             CommandLookupTopicResponse { request_id: c.request_id, ..CommandLookupTopicResponse::default() };

@@ -27,6 +27,7 @@ mod draining;
 mod ending;
 mod error;
 mod expiring;
+mod halves;
 mod keeping;
 mod liveness;
 mod lookup;
@@ -63,7 +64,7 @@ use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 
 pub use access::{Access, Action, Authenticator, Grants, Identity, Need, Proof};
 pub use admin::{AdminError, Start};
-pub use bundles::{BUNDLES, Bounds, Node};
+pub use bundles::{BUNDLES, Bounds, Node, bundle_hash};
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use draining::DrainingHash;

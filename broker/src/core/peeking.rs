@@ -6,6 +6,7 @@ use pulsewire_proto::wire::{MessageIdData, MessageMetadata};
 use super::Broker;
 use super::admin::AdminError;
 use super::names::TopicName;
+use super::statistics::size_since;
 use super::statistics::stored_size;
 use super::storage::Place;
 use super::topic::Topic;
@@ -90,7 +91,7 @@ impl Broker {
     pub fn examine(&self, name: &TopicName, from_start: bool, position: u64) -> Result<Peeked, AdminError> {
         let topic = self.single(name)?;
         let (first, end) = (topic.log.first(), topic.log.end());
-        let position = position.max(1);
+        let position = position.clamp(1, end.saturating_sub(first).max(1));
         let offset = if from_start { first.checked_add(position - 1) } else { end.checked_sub(position) };
         let stored = offset.filter(|offset| *offset >= first).and_then(|offset| peek(topic, offset));
         stored.ok_or_else(|| {
@@ -106,7 +107,7 @@ impl Broker {
         let topic = self.single(name)?;
         let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
         let stored = topic.log.offset_of(&id).and_then(|offset| peek(topic, offset));
-        stored.ok_or_else(|| AdminError::new(404, format!("There is no message {ledger}:{entry}")))
+        stored.ok_or_else(|| AdminError::new(404, "Message id not found"))
     }
 
     /// The id of a topic's last entry.
@@ -129,7 +130,7 @@ impl Broker {
         Ok(place((id.ledger_id, id.entry_id)))
     }
 
-    /// How many bytes are stored from an id on.
+    /// How many bytes are stored after an id; all where it is none of the topic's.
     ///
     /// # Errors
     /// The topic is not there.
@@ -137,9 +138,8 @@ impl Broker {
         let topic = self.single(name)?;
         let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
         Ok(match topic.log.place_of(&id) {
-            Place::Before => topic.log.bytes_since(0),
-            Place::At(offset) => topic.log.bytes_since(offset),
-            Place::After => 0,
+            Place::Before | Place::After => size_since(topic, topic.log.first()),
+            Place::At(offset) => size_since(topic, offset.saturating_add(1)),
         })
     }
 

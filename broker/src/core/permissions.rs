@@ -104,6 +104,12 @@ impl Broker {
         }
     }
 
+    /// The namespace of a topic whose tenant is not there.
+    fn without_tenant(&self, topic: &str) -> Option<String> {
+        let name = TopicName::parse(topic).ok()?;
+        self.tenant(&name.tenant).is_none().then(|| name.namespace_name())
+    }
+
     /// Refuses a command that the client's role may not give; true when it did.
     pub(super) fn deny(&mut self, id: ConnId, command: &Command) -> bool {
         let denied = match command {
@@ -117,11 +123,21 @@ impl Broker {
                 })
             }),
             Command::PartitionedTopicMetadata(c) => self.may_not(id, &c.topic, EITHER).then(|| {
+                let (error, message) = match self.without_tenant(&c.topic) {
+                    Some(namespace) => (
+                        ServerError::TOPIC_NOT_FOUND,
+                        format!("Tenant or namespace or topic does not exist: {namespace}"),
+                    ),
+                    None => (
+                        ServerError::AUTHORIZATION_ERROR,
+                        "Client is not authorized to Get Partition Metadata".to_owned(),
+                    ),
+                };
                 Command::from(CommandPartitionedTopicMetadataResponse {
                     request_id: c.request_id,
                     response: Some(PartitionedMetadataResult::FAILED),
-                    error: Some(ServerError::AUTHORIZATION_ERROR),
-                    message: Some("Client is not authorized to Get Partition Metadata".to_owned()),
+                    error: Some(error),
+                    message: Some(message),
                     ..CommandPartitionedTopicMetadataResponse::default()
                 })
             }),

@@ -97,8 +97,8 @@ pub struct Retention {
 #[allow(missing_docs)]
 pub struct DelayedDelivery {
     pub active: bool,
-    pub tick_ms: u64,
-    pub max_delay_ms: u64,
+    pub tick_ms: i64,
+    pub max_delay_ms: i64,
 }
 
 /// Whether and how topics come into being when they are first used.
@@ -258,13 +258,13 @@ impl Rules {
             retention: first(own, shared, |p| p.retention),
             message_ttl: first(own, shared, |p| p.message_ttl).unwrap_or(0),
             delayed: first(own, shared, |p| p.delayed_delivery)
-                .map_or(Some(TICK_MS), |delayed| delayed.active.then_some(delayed.tick_ms)),
+                .map_or(Some(TICK_MS), |delayed| delayed.active.then_some(delayed.tick_ms.max(0) as u64)),
             max_producers: limit(|p| p.max_producers, 0),
             max_consumers: limit(|p| p.max_consumers, 0),
             max_subscriptions: limit(|p| p.max_subscriptions, 0),
             max_message_size: first(own, shared, |p| p.max_message_size).filter(|size| *size > 0),
             max_delay_ms: first(own, shared, |p| p.delayed_delivery)
-                .map(|delayed| delayed.max_delay_ms)
+                .and_then(|delayed| u64::try_from(delayed.max_delay_ms).ok())
                 .filter(|most| *most > 0),
             max_consumers_per_sub: bound(
                 number("maxConsumersPerSubscription").and_then(|most| u64::try_from(most).ok()),

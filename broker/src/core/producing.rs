@@ -304,12 +304,18 @@ impl Broker {
                     Some(_) => c.highest_sequence_id.unwrap_or(0),
                 }),
             }),
-            Err(refusal) => conn.send(CommandSendError {
-                producer_id: c.producer_id,
-                sequence_id: c.sequence_id,
-                error: refusal.error,
-                message: refusal.message,
-            }),
+            Err(refusal) => {
+                conn.send(CommandSendError {
+                    producer_id: c.producer_id,
+                    sequence_id: c.sequence_id,
+                    error: refusal.error,
+                    message: refusal.message,
+                });
+                // What came behind it must not be stored before it.
+                if refusal.error == ServerError::PERSISTENCE_ERROR {
+                    self.close_producer_of(id, c.producer_id);
+                }
+            }
         }
         match stored {
             true => self.published(topic),

@@ -284,7 +284,7 @@ pub(super) fn stored_size(stored: &Stored) -> u64 {
     stored.bytes.len() as u64 + 8 + varint(stored.timestamp) + varint(stored.index)
 }
 
-fn size_since(topic: &Topic, offset: u64) -> u64 {
+pub(super) fn size_since(topic: &Topic, offset: u64) -> u64 {
     (offset.max(topic.log.first())..topic.log.end()).filter_map(|at| topic.log.get(at)).map(stored_size).sum()
 }
 

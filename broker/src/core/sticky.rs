@@ -6,6 +6,7 @@ use pulsewire_proto::wire::entry::{find_bytes, find_varint};
 use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode, ServerError};
 
 use super::error::Refusal;
+use super::halves::Halves;
 use super::subscription::ConsumerKey;
 
 /// Hashes of keys are below this where consumers name their ranges.
@@ -82,6 +83,8 @@ pub(super) enum Selector {
     /// The broker divides the hashes: every consumer has points on a ring, made of its name, and gets
     /// the hashes up to them.
     Ring(Ring),
+    /// The same, by halves of what others have.
+    Halves(Halves),
     /// The consumers say which hashes they take: first hash of a range -> its last, its consumer.
     Sticky(BTreeMap<u32, (u32, ConsumerKey)>),
 }
@@ -146,22 +149,24 @@ impl Ring {
 }
 
 impl Selector {
-    pub(super) fn new(meta: Option<&KeySharedMeta>) -> Self {
+    /// `halves`: whether the broker divides the hashes by halves, where it does.
+    pub(super) fn new(meta: Option<&KeySharedMeta>, halves: bool) -> Self {
         match meta.map(|meta| meta.key_shared_mode) {
             Some(KeySharedMode::STICKY) => Self::Sticky(BTreeMap::new()),
+            _ if halves => Self::Halves(Halves::default()),
             _ => Self::Ring(Ring::default()),
         }
     }
 
     /// Whether the broker divides the hashes.
     pub(super) fn divides(&self) -> bool {
-        matches!(self, Self::Ring(_))
+        !matches!(self, Self::Sticky(_))
     }
 
     /// Who divides the hashes, as errors have it.
     pub(super) fn mode(&self) -> &'static str {
         match self {
-            Self::Ring(_) => "AUTO_SPLIT",
+            Self::Ring(_) | Self::Halves(_) => "AUTO_SPLIT",
             Self::Sticky(_) => "STICKY",
         }
     }
@@ -179,6 +184,10 @@ impl Selector {
                 ring.add(key, name);
                 Ok(())
             }
+            Self::Halves(halves) => match halves.add(key) {
+                true => Ok(()),
+                false => refuse("No more range can assigned to new consumer".to_owned()),
+            },
             Self::Sticky(ranges) => {
                 let wanted = meta.map(|meta| meta.hash_ranges.as_slice()).unwrap_or_default();
                 if wanted.is_empty() {
@@ -208,6 +217,7 @@ impl Selector {
     pub(super) fn remove(&mut self, key: ConsumerKey) {
         match self {
             Self::Ring(ring) => ring.remove(key),
+            Self::Halves(halves) => halves.remove(key),
             Self::Sticky(ranges) => ranges.retain(|_, (_, consumer)| *consumer != key),
         }
     }
@@ -216,7 +226,7 @@ impl Selector {
     pub(super) fn fold(&self, hash: u32) -> u32 {
         match self {
             Self::Ring(_) => hash % (HASHES - 1) + 1,
-            Self::Sticky(_) => (hash % HASHES).max(1),
+            Self::Halves(_) | Self::Sticky(_) => (hash % HASHES).max(1),
         }
     }
 
@@ -224,6 +234,7 @@ impl Selector {
     pub(super) fn ranges_of(&self, key: ConsumerKey) -> Vec<(u32, u32)> {
         match self {
             Self::Ring(ring) => ring.ranges_of(key),
+            Self::Halves(halves) => halves.ranges_of(key),
             Self::Sticky(ranges) => {
                 let own = ranges.iter().filter(|(_, (_, consumer))| *consumer == key);
                 own.map(|(first, (last, _))| (*first, *last)).collect()
@@ -235,6 +246,7 @@ impl Selector {
     pub(super) fn pick(&self, hash: u32) -> Option<ConsumerKey> {
         match self {
             Self::Ring(ring) => ring.pick(hash),
+            Self::Halves(halves) => halves.pick(hash),
             Self::Sticky(ranges) => ranges
                 .range(..=hash)
                 .next_back()
@@ -270,7 +282,7 @@ mod tests {
 
     #[test]
     fn every_hash_has_one_consumer_whoever_comes_and_goes() {
-        let mut selector = Selector::new(None);
+        let mut selector = Selector::new(None, false);
         let mut here = Vec::new();
         let mut rng = fastrand::Rng::with_seed(3);
         for n in 0..60 {

@@ -92,6 +92,8 @@ pub(super) struct Subscription {
     pub(super) timer: Option<Duration>,
     pub(super) selector: Selector,
     pub(super) out_of_order: bool,
+    /// Exclusive: the consumer wants some keys only; others are not delivered at all.
+    pub(super) filters: bool,
     /// Hash -> who has entries with it pending, and how many; in key-shared subscriptions only.
     pub(super) holders: BTreeMap<u32, (ConsumerKey, u64)>,
     pub(super) draining: Draining,
@@ -136,8 +138,9 @@ impl Subscription {
             txns: None,
             delayed: BTreeSet::new(),
             timer: None,
-            selector: Selector::new(None),
+            selector: Selector::new(None, false),
             out_of_order: false,
+            filters: false,
             holders: BTreeMap::new(),
             draining: Draining::new(),
             replicated: false,
@@ -178,16 +181,30 @@ impl Subscription {
         consumer: NewConsumer,
         most: u64,
     ) -> Result<ConsumerKey, Refusal> {
+        let out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
         if self.consumers.is_empty() {
             self.kind = kind;
-            self.selector = Selector::new(key_shared);
-            self.out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
+            self.selector = Selector::new(key_shared, consumer.halves);
+            self.out_of_order = out_of_order;
+            self.filters =
+                kind == SubType::EXCLUSIVE && key_shared.is_some_and(|m| !m.hash_ranges.is_empty());
             self.rewind();
         } else if kind != self.kind {
             return Err(different("type", type_name(self.kind), type_name(kind)));
-        } else if kind == SubType::KEY_SHARED && self.selector.mode() != Selector::new(key_shared).mode() {
-            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared).mode());
+        } else if kind == SubType::KEY_SHARED
+            && self.selector.mode() != Selector::new(key_shared, false).mode()
+        {
+            let (here, theirs) = (self.selector.mode(), Selector::new(key_shared, false).mode());
             return Err(different("key_shared mode", here, theirs));
+        } else if kind == SubType::KEY_SHARED && self.out_of_order != out_of_order {
+            let message = if self.out_of_order {
+                "Subscription is of different type. Active subscription allows out of order delivery while the \
+                 connecting consumer does not allow it."
+            } else {
+                "Subscription is of different type. Active subscription does not allow out of order delivery \
+                 while the connecting consumer allows it."
+            };
+            return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         } else if kind == SubType::EXCLUSIVE {
             let message = "Exclusive consumer is already connected";
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
@@ -197,7 +214,7 @@ impl Subscription {
             return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
         }
         let key = ConsumerKey(self.next_consumer);
-        if kind == SubType::KEY_SHARED {
+        if kind == SubType::KEY_SHARED || self.filters {
             self.selector.add(key, &consumer.name, key_shared)?;
         }
         self.next_consumer += 1;
@@ -235,7 +252,7 @@ impl Subscription {
         if self.turn > at {
             self.turn -= 1;
         }
-        if self.kind == SubType::KEY_SHARED {
+        if self.kind == SubType::KEY_SHARED || self.filters {
             self.selector.remove(key);
             self.holders.retain(|_, (holder, _)| *holder != key);
             self.redivide();
@@ -462,6 +479,8 @@ pub(super) struct NewConsumer {
     pub(super) metadata: Vec<KeyValue>,
     pub(super) read_compacted: bool,
     pub(super) takes_any_schema: bool,
+    /// Hashes of keys are divided by halves.
+    pub(super) halves: bool,
 }
 
 /// Which of `order` the topic's name falls to, on a ring with a hundred points for each consumer.

@@ -51,7 +51,8 @@ pub(super) struct Topics {
     /// Bytes of all logs.
     pub(super) stored: usize,
     /// A message was refused for want of room, and not much was freed since.
-    full: bool,
+    /// How large it was; 0 when there is room.
+    refused: usize,
     /// The time when something was last published.
     pub(super) wall_ms: u64,
     /// What may have changed, for a host that keeps it.
@@ -332,7 +333,8 @@ impl Topics {
     pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> bool {
         if self.stored.saturating_add(bytes) > limit {
             self.forget_consumed();
-            self.full = self.stored.saturating_add(bytes) > limit;
+            let fits = self.stored.saturating_add(bytes) <= limit;
+            self.refused = if fits { 0 } else { bytes };
         }
         self.stored.saturating_add(bytes) <= limit
     }
@@ -340,11 +342,13 @@ impl Topics {
     /// Whether new producers have to wait for room: one that was refused must not come back at once
     /// to be refused again.
     pub(super) fn is_full(&mut self, limit: usize) -> bool {
-        if self.full {
+        if self.refused > 0 {
             self.forget_consumed();
-            self.full = self.stored > limit - limit / 16;
+            if self.stored.saturating_add(self.refused.max(limit / 16)) <= limit {
+                self.refused = 0;
+            }
         }
-        self.full
+        self.refused > 0
     }
 
     /// Forgets what all subscriptions have acknowledged and the topic's own retention does not keep. A topic

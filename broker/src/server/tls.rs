@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 use super::old_certificates::Verifier;
 
@@ -22,6 +24,8 @@ pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>
     let key =
         PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| bad("the TLS key cannot be read", &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let serve = |error: &dyn std::fmt::Display| bad("the TLS certificate and key do not serve", error);
+    let own = own(certs, key, &provider).map_err(|error| serve(&error))?;
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| bad("TLS cannot be set up", &error))?;
@@ -49,10 +53,34 @@ pub(super) fn acceptor(cert_pem: &[u8], key_pem: &[u8], client_ca: Option<&[u8]>
             }))
         }
     };
-    let config = builder
-        .with_single_cert(certs, key)
-        .map_err(|error| bad("the TLS certificate and key do not serve", &error))?;
+    let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What the broker shows of itself. rustls reads no certificate of version 1, which clients take all the same:
+/// whether the key is that of one is seen here.
+fn own(
+    certs: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, rustls::Error> {
+    let own = CertifiedKey::new(certs, provider.key_provider.load_private_key(key)?);
+    let first = own.end_entity_cert()?;
+    let matches = match X509Certificate::from_der(first) {
+        Ok((_, first)) if first.version() == X509Version::V1 => {
+            let public = own.key.public_key();
+            match public.is_none_or(|public| public.as_ref() == first.public_key().raw) {
+                true => Ok(()),
+                false => Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)),
+            }
+        }
+        _ => own.keys_match(),
+    };
+    match matches {
+        // A key that does not tell its public half may be the right one.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(own),
+        Err(error) => Err(error),
+    }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {

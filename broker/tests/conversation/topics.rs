@@ -206,10 +206,15 @@ fn memory_is_bounded_and_refuses_politely() {
     };
     assert_eq!(refused.error, ServerError::PERSISTENCE_ERROR);
     assert!((10..20).contains(&ids.len()), "{}", ids.len());
+    // What was sent behind it must not be stored before it: the producer has to open anew.
+    assert!(matches!(w.hear(c), Command::CloseProducer(_)));
+    w.send(c, 1, 50, MessageMetadata::default(), "small");
+    assert!(w.silent(c));
     let more = w.ask(c, producer_on(2, TOPIC));
     assert_eq!(refusal(more).0, ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION);
     // What is consumed makes room.
     w.ack(c, 1, AckType::CUMULATIVE, &ids[ids.len() - 1..]);
+    w.produce(c, 1, TOPIC);
     let at = w.publish(c, 1, 99, &payload);
     assert_eq!(at.entry_id, ids.len() as u64);
 }
@@ -264,4 +269,20 @@ fn the_same_facts_give_the_same_bytes() {
         (w.messages(b), w.broker.next_deadline())
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn whoever_was_refused_comes_in_when_there_is_room_for_what_was_refused() {
+    let mut w = World::with(BrokerConfig { max_stored_bytes: 20_000, ..BrokerConfig::default() });
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    let small: Vec<_> = (0..10).map(|n| w.publish(c, 1, n, &"x".repeat(1000))).collect();
+    w.send(c, 1, 10, MessageMetadata::default(), &"x".repeat(12_000));
+    assert!(matches!(w.hear(c), Command::SendError(_)) && matches!(w.hear(c), Command::CloseProducer(_)));
+    let full = ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION;
+    assert_eq!(refusal(w.ask(c, producer_on(1, TOPIC))).0, full, "half is free, but that is not enough");
+    w.ack(c, 1, AckType::INDIVIDUAL, &small[..5]);
+    w.produce(c, 1, TOPIC);
+    w.publish(c, 1, 10, &"x".repeat(12_000));
 }

@@ -321,6 +321,14 @@ impl Client {
         if !goes_on {
             return self.link_ended(owner, error);
         }
+        if let (
+            Owner::Producer(id),
+            ErrorKind::Broker(ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION),
+        ) = (owner, error.kind())
+        {
+            // As Java: there is no room for what waits, and the producer comes back when there is.
+            self.fail_pending(id, &error);
+        }
         let Some(link) = self.link(owner) else { return };
         let mut backoff = link.backoff;
         let delay = backoff.next(&self.config, &mut self.rng);
@@ -532,7 +540,11 @@ pub(super) fn is_unknown_there(error: &Error) -> bool {
 /// and it finds its own old self on the broker for a while, which is no reason either.
 fn may_pass(error: &Error, first: bool) -> bool {
     let lasting = match error.kind() {
-        ErrorKind::Broker(ServerError::PRODUCER_BUSY | ServerError::CONSUMER_BUSY) => false,
+        ErrorKind::Broker(
+            ServerError::PRODUCER_BUSY
+            | ServerError::CONSUMER_BUSY
+            | ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
+        ) => false,
         ErrorKind::Broker(_) => true,
         _ => false,
     };

@@ -663,6 +663,31 @@ fn p01_an_error_that_will_not_pass_ends_the_producer_and_its_sends() {
     assert_eq!(kind(talk.try_send(id, b"x")), ErrorKind::AlreadyClosed);
 }
 
+/// As Java's `ProducerImpl`: there is no room for what waits, and the producer goes on when there is.
+#[test]
+fn p01_a_producer_comes_back_when_there_is_room_again() {
+    let mut talk = Talk::new();
+    let (id, conn) = talk.producer();
+    let waiting = talk.send(id, b"x");
+    talk.cut(conn);
+    let full = ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION;
+    let conn = talk.come_back();
+    for again in [Some(waiting), None] {
+        let open = hear!(talk, conn, Producer);
+        talk.say(conn, failure(open.request_id, full));
+        assert_eq!(talk.outcome(), again.map(|token| (token, Err(ErrorKind::Broker(full)))));
+        assert!(talk.event().is_none(), "it has not ended");
+        talk.pass(secs(1));
+        talk.locate_again(conn);
+    }
+    let later = talk.send(id, b"y");
+    let open = hear!(talk, conn, Producer);
+    talk.say(conn, producer_success(open.request_id, "p", -1));
+    talk.hear_send(conn);
+    talk.receipt(conn, id, 1);
+    assert_eq!(talk.outcome().map(|(token, sent)| (token, sent.is_ok())), Some((later, true)));
+}
+
 #[test]
 fn p01_a_send_error_about_one_message_fails_that_one() {
     let mut talk = Talk::new();

@@ -110,6 +110,10 @@ pub(crate) struct Arguments {
     /// Do not make topics when they are first used
     #[arg(long)]
     no_auto_create: bool,
+    /// Divide the keys of key-shared subscriptions by halves of ranges and not by consistent hashing: two
+    /// consumers then have a half each, whatever their names are
+    #[arg(long)]
+    key_shared_ranges: bool,
     /// Refuse transactions
     #[arg(long)]
     no_transactions: bool,
@@ -216,6 +220,7 @@ impl Arguments {
                 auto_create_topics: !self.no_auto_create,
                 default_partitions: self.partitions,
                 deduplication: self.deduplication,
+                key_shared_by_halves: self.key_shared_ranges,
                 transactions: !self.no_transactions,
                 max_message_size: self.max_message_size as usize,
                 max_stored_bytes: self.memory.saturating_mul(1 << 20),

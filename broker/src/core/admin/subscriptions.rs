@@ -162,7 +162,7 @@ impl Broker {
     /// A subscription passes over all messages up to one.
     ///
     /// # Errors
-    /// It is not there.
+    /// It is not there, or the message is beyond the last one (409).
     pub fn expire_to(
         &mut self,
         name: &TopicName,
@@ -176,8 +176,17 @@ impl Broker {
             {
                 let offset = match log.place_of(&id) {
                     Place::Before => log.first(),
-                    Place::At(offset) => offset.saturating_add(1).min(log.end()),
-                    Place::After => log.end(),
+                    Place::At(offset) if offset < log.end() => offset.saturating_add(1),
+                    Place::At(_) | Place::After => {
+                        return Err(AdminError::new(
+                            409,
+                            format!(
+                                "Expire message by position not issued on topic {name} for subscription {} due to \
+                                 ongoing message expiration not finished or invalid message position provided.",
+                                sub.name
+                            ),
+                        ));
+                    }
                 };
                 sub.expire(log, offset);
             }

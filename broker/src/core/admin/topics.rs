@@ -143,8 +143,13 @@ impl Broker {
         for key in &keys {
             let Some(topic) = self.topics.get(*key) else { continue };
             let consumers: usize = topic.subs.values().map(|sub| sub.consumers.len()).sum();
-            if !force && (consumers > 0 || !topic.producers.is_empty()) {
-                return Err(AdminError::new(412, "Topic has active producers/subscriptions"));
+            let users = consumers + topic.producers.len();
+            if !force && users > 0 {
+                let reason = match self.topics.partitions(name) {
+                    Some(_) => "Topic has active producers/subscriptions".to_owned(),
+                    None => format!("Topic has {users} connected producers/consumers"),
+                };
+                return Err(AdminError::new(412, reason));
             }
         }
         for key in keys {

@@ -153,8 +153,7 @@ fn policies(value: &mut Reader) -> Option<Policies> {
         kept.insert(value.text()?, value.text()?);
     }
     let retention = || Some(Retention { minutes: n[3]?, megabytes: n[4]? });
-    let delayed =
-        || Some(DelayedDelivery { active: n[6]? != 0, tick_ms: n[7]? as u64, max_delay_ms: n[8]? as u64 });
+    let delayed = || Some(DelayedDelivery { active: n[6]? != 0, tick_ms: n[7]?, max_delay_ms: n[8]? });
     Some(Policies {
         deduplication: n[0].map(|on| on != 0),
         max_unacked_per_consumer: unsigned(1),

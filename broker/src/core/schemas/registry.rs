@@ -123,8 +123,8 @@ impl Schemas {
     ) -> Result<(), BadSchema> {
         check::validate(schema)?;
         let living = self.living(topic);
-        if living.is_empty() && strategy != SchemaStrategy::AlwaysCompatible && !strategy.is_transitive() {
-            return Err(BadSchema::Incompatible("Topic does not have schema to check".to_owned()));
+        if living.is_empty() {
+            return Ok(());
         }
         let before: Vec<&Schema> = living.iter().map(|(_, version)| &version.schema).collect();
         check::may_follow(&before, schema, strategy)

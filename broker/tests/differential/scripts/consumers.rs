@@ -322,6 +322,57 @@ scripts! {
         look(s);
     }
 
+    fn an_exclusive_consumer_of_some_keys(s) {
+        let topic = s.topic();
+        let (a, b) = (s.client(), s.client());
+        s.ask(b, producer_on(1, &topic));
+        for n in 0..20 {
+            s.publish(b, 1, n, key(&format!("key{n}")), &format!("m{n}"));
+        }
+        let ranges = |ranges: &[(i32, i32)]| KeySharedMeta {
+            key_shared_mode: KeySharedMode::STICKY,
+            hash_ranges: ranges.iter().map(|(start, end)| IntRange { start: *start, end: *end }).collect(),
+            ..KeySharedMeta::default()
+        };
+        let reader = |n: u64, meta| CommandSubscribe {
+            durable: Some(false),
+            start_message_id: Some(id(-1, -1)),
+            key_shared_meta: Some(meta),
+            ..subscribe(n, &topic, &format!("r{n}"), SubType::EXCLUSIVE)
+        };
+        for (n, meta) in [(1, ranges(&[(0, 20_000)])), (2, ranges(&[(20_001, 40_000), (40_001, 65_535)])), (3, ranges(&[]))] {
+            s.ask(a, reader(n, meta));
+            s.flow(a, n, 100);
+            s.hear_all(a);
+        }
+        s.note("a durable one, and another after it");
+        s.ask(a, CommandSubscribe { key_shared_meta: Some(ranges(&[(0, 20_000)])), ..subscribe(4, &topic, "s", SubType::EXCLUSIVE) });
+        s.flow(a, 4, 100);
+        s.hear_all(a);
+        s.look(&format!("persistent/public/default/{}/stats", s.unique()), &["subscriptions.s.msgBacklog", "subscriptions.s.type"]);
+        s.ask(a, close_consumer(4));
+        s.ask(a, subscribe(5, &topic, "s", SubType::EXCLUSIVE));
+        s.flow(a, 5, 100);
+        s.hear_all(a);
+        s.note("failover takes no notice");
+        s.ask(a, CommandSubscribe { key_shared_meta: Some(ranges(&[(0, 100)])), ..subscribe(6, &topic, "f", SubType::FAILOVER) });
+        s.hear_long(a);
+        s.flow(a, 6, 3);
+        s.hear_all(a);
+    }
+
+    fn consumers_agree_on_whether_order_is_kept(s) {
+        let topic = s.topic();
+        let a = s.client();
+        for (sub, loose) in [("strict", false), ("loose", true)] {
+            for (n, loose) in [(1, loose), (2, !loose), (3, loose)] {
+                let meta = KeySharedMeta { allow_out_of_order_delivery: Some(loose), ..KeySharedMeta::default() };
+                let n = if sub == "loose" { n + 10 } else { n };
+                s.ask(a, CommandSubscribe { key_shared_meta: Some(meta), ..subscribe(n, &topic, sub, SubType::KEY_SHARED) });
+            }
+        }
+    }
+
     fn nothing_drains_where_order_is_not_kept(s) {
         let topic = s.topic();
         let (a, b) = (s.client(), s.client());

@@ -10,10 +10,12 @@ mod older;
 mod pending;
 mod places;
 mod producers;
+mod readers;
 mod schemas;
 mod settings;
 mod topics;
 mod transactions;
+mod wrong;
 
 use pulsewire_proto::wire::*;
 

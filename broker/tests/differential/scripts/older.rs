@@ -121,6 +121,14 @@ scripts! {
         }
         s.inquire("GET", &format!("/admin/persistent/public/standalone/{short}"), "");
         s.inquire("GET", &format!("/admin/persistent/public/standalone/{short}/t/subscriptions"), "");
+        s.note("-- what is made where there is no namespace");
+        let path = format!("/admin/persistent/public/standalone/{short}-none");
+        s.order("PUT", &format!("{path}/t"), "");
+        s.order("PUT", &format!("{path}/p/partitions"), "2");
+        s.inquire("GET", &format!("{path}/p/partitions"), "");
+        s.order("PUT", &format!("{path}/t/subscription/s"), "");
+        s.inquire("GET", &format!("{path}/t/subscriptions"), "");
+        s.order("GET", &format!("/admin/schemas/public/standalone/{short}-none/t/schema"), "");
         s.note("-- a namespace that is named as a cluster");
         s.order("PUT", &format!("namespaces/public/{short}"), "");
         let topic = format!("persistent://public/{short}/n/t");
