@@ -178,8 +178,7 @@ pub(crate) async fn n09_a_full_test_broker_refuses_in_order_and_goes_on(_: Env) 
     let consumer = from_earliest(&client, "t", "s").await?;
     let producer = client.producer("t").batching(false).create().await.map_err(text)?;
     // Large and small ones in turn: a small one has room where a large one had none.
-    let sends: Vec<_> =
-        (0..100).map(|n: usize| producer.send(vec![n as u8; if n % 2 == 0 { 2000 } else { 10 }])).collect();
+    let sends: Vec<_> = (0..100).map(|n: usize| producer.send(vec![n as u8; [2000, 10][n % 2]])).collect();
     let sent = futures_util::future::join_all(sends).await;
     let stored = sent.iter().take_while(|sent| sent.is_ok()).count();
     holds("some are stored", (20..90).contains(&stored))?;
