@@ -311,15 +311,15 @@ impl Broker {
                     error: refusal.error,
                     message: refusal.message,
                 });
+                self.note_refused_send(entry.len(), now);
                 // What came behind it must not be stored before it.
                 if refusal.error == ServerError::PERSISTENCE_ERROR {
                     self.close_producer_of(id, c.producer_id);
                 }
             }
         }
-        match stored {
-            true => self.published(topic),
-            false => self.note_refused_send(entry.len(), now),
+        if stored {
+            self.published(topic);
         }
     }
 

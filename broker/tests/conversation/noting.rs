@@ -261,20 +261,31 @@ fn bundles_that_move_and_redirects_are_noted() {
 #[test]
 fn that_memory_is_full_is_noted_once() {
     let (mut w, c) = world(BrokerConfig { max_stored_bytes: 20_000, ..BrokerConfig::default() });
-    w.produce(c, 1, TOPIC);
     w.consume(c, 1, TOPIC, "s", SubType::EXCLUSIVE);
-    noted(&mut w);
     let payload = "x".repeat(1000);
     for _ in 0..2 {
-        (0..100).for_each(|n| w.send(c, 1, n, MessageMetadata::default(), &payload));
-        let full = "memory for messages is full, messages are refused: 20000 bytes";
-        assert_eq!(noted(&mut w), [full]);
-        pass_over(&mut w, c);
-        w.broker.skip_all(&name(), "s", w.now).unwrap();
-        w.pass(Duration::from_secs(2));
+        (1..4).for_each(|n| drop(w.produce(c, n, TOPIC)));
         noted(&mut w);
-        w.send(c, 1, 100, MessageMetadata::default(), &payload);
-        assert_eq!(noted(&mut w), ["memory for messages has room again"]);
+        for producer in 1..4 {
+            (0..100).for_each(|n| w.send(c, producer, n, MessageMetadata::default(), &payload));
+        }
+        assert_eq!(
+            noted(&mut w),
+            [
+                "memory for messages is full, messages are refused: 20000 bytes",
+                "connection 1: producer 1 closed by the broker: t",
+                "connection 1: producer 2 closed by the broker: t",
+                "connection 1: producer 3 closed by the broker: t",
+            ]
+        );
+        pass_over(&mut w, c);
+        w.pass(Duration::from_secs(2));
+        assert!(noted(&mut w).is_empty(), "there is no room yet");
+        w.broker.skip_all(&name(), "s", w.now).unwrap();
+        w.say(c, producer_on(4, TOPIC));
+        assert_eq!(noted(&mut w).last().map(String::as_str), Some("memory for messages has room again"));
+        w.ask(c, CommandCloseProducer { producer_id: 4, ..Default::default() });
+        pass_over(&mut w, c);
     }
 }
 

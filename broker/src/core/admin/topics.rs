@@ -193,7 +193,9 @@ impl Broker {
             return Err(AdminError::new(405, "Termination of a non-persistent topic is not allowed"));
         }
         let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
-        self.note(|_| Note::Terminated(name.to_string()));
+        if self.topics.get(key).is_some_and(|topic| !topic.log.terminated) {
+            self.note(|_| Note::Terminated(name.to_string()));
+        }
         let producers = self.end_topic(key);
         for producer in &producers {
             self.expel_producer(producer);
