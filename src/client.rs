@@ -192,7 +192,7 @@ pub struct ClientBuilder {
     wrong: Vec<Error>,
     /// In place of sockets.
     #[cfg(feature = "testing")]
-    network: Option<pulsewire_transport::memory::MemoryConnector>,
+    network: Option<crate::testing::Network>,
     #[cfg(not(target_family = "wasm"))]
     tls: pulsewire_transport::tls::TlsOptions,
     #[cfg(not(target_family = "wasm"))]
@@ -257,7 +257,7 @@ impl ClientBuilder {
 
     /// Carries it through memory, whatever the scheme of its URL.
     #[cfg(feature = "testing")]
-    pub(crate) fn in_memory(mut self, network: pulsewire_transport::memory::MemoryConnector) -> Self {
+    pub(crate) fn in_memory(mut self, network: crate::testing::Network) -> Self {
         self.network = Some(network);
         self
     }
@@ -309,7 +309,7 @@ impl ClientBuilder {
         }
         #[cfg(feature = "testing")]
         if let Some(network) = self.network.take() {
-            return self.build_with(network, Clock::new());
+            return network.join(self.build_with(network.connector(), Clock::new())?);
         }
         let tls = std::mem::take(&mut self.tls);
         if let Err(e) = tls.check() {
@@ -331,7 +331,7 @@ impl ClientBuilder {
     pub fn build(mut self) -> Result<Client, Error> {
         #[cfg(feature = "testing")]
         if let Some(network) = self.network.take() {
-            return self.build_with(network, Clock::new());
+            return network.join(self.build_with(network.connector(), Clock::new())?);
         }
         self.build_with(runtime::default_connector(), Clock::new())
     }

@@ -42,36 +42,32 @@
 //! `advance`; give them short times. Natively both sides run by tokio's clock, so that `tokio::time::pause`
 //! and `tokio::time::advance` move both.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use pulsewire_broker::testing::{Harness, TestError};
-use pulsewire_broker::{BrokerConfig, ConnId, Now, core};
+use pulsewire_broker::{BrokerConfig, ConnId, core};
 use pulsewire_proto::{Error, ErrorKind};
-use pulsewire_transport::memory::{MemoryConnector, MemoryListener, MemoryTransport};
-use pulsewire_transport::{Clock as _, Transport, TransportError};
+use pulsewire_transport::memory::MemoryConnector;
 
-use crate::runtime::{Clock, Spawner};
+use crate::runtime::Spawner;
 use crate::{Client, ClientBuilder, CompressionType, MessageId, ServerError};
+
+mod pump;
 
 pub use pulsewire_broker::core::ConnectionInfo;
 pub use pulsewire_broker::testing::SubscriptionInfo;
+pub(crate) use pump::Network;
+
+use pump::{Pump, Shared};
 
 const HOST: &str = "test-broker";
 const PORT: u16 = 6650;
 /// Bytes under way in one direction of a connection.
 const CAPACITY: usize = 1 << 20;
-/// Chunks that one turn reads from one connection.
-const READS: usize = 16;
-/// Turns before other tasks get theirs.
-const TURNS: usize = 32;
 
-/// A broker of one test. It ends when it is dropped: connections break then.
+/// A broker of one test. It ends when it is dropped, as by [`TestBroker::stop`].
 #[derive(Debug)]
 pub struct TestBroker {
     shared: Arc<Shared>,
@@ -140,10 +136,8 @@ impl TestBrokerBuilder {
         let listener = network
             .listen(HOST, PORT)
             .map_err(|error| Error::new(ErrorKind::NotSupported, error.message().to_owned()))?;
-        let state = State { harness: Harness::new(self.config), stopped: false, pump: None };
-        let shared = Arc::new(Shared { state: Mutex::new(state), clock: Clock::new() });
-        let pump = Pump { shared: shared.clone(), listener, connections: Vec::new(), sleep: None };
-        Spawner::new()?.spawn(pump);
+        let shared = Arc::new(Shared::new(Harness::new(self.config)));
+        Spawner::new()?.spawn(Pump::new(shared.clone(), listener));
         Ok(TestBroker { shared, network })
     }
 }
@@ -165,14 +159,15 @@ impl TestBroker {
     /// A client of this broker.
     ///
     /// # Errors
-    /// `NotSupported` outside of a runtime.
+    /// `NotSupported` outside of a runtime, `AlreadyClosed` after [`stop`](Self::stop).
     pub fn client(&self) -> Result<Client, Error> {
         self.client_builder().build()
     }
 
-    /// Prepares a client of this broker.
+    /// Prepares a client of this broker; it cannot be built after [`stop`](Self::stop).
     pub fn client_builder(&self) -> ClientBuilder {
-        Client::builder(format!("pulsar://{HOST}:{PORT}")).in_memory(self.network.clone())
+        let network = Network { connector: self.network.clone(), shared: self.shared.clone() };
+        Client::builder(format!("pulsar://{HOST}:{PORT}")).in_memory(network)
     }
 
     /// The time, as the broker sees it: milliseconds since the Unix epoch.
@@ -203,7 +198,7 @@ impl TestBroker {
         let topic = topic.as_deref().map(core::names::TopicName::parse).transpose();
         let topic = topic.map_err(|message| Error::new(ErrorKind::InvalidTopicName, message))?;
         let failure = core::SendFailure { error, message, topic, times };
-        self.shared.order(|harness, _| harness.fail_sends(failure)).map_err(refused)
+        self.shared.order_running(|harness, _| harness.fail_sends(failure))
     }
 
     /// The connections that stand now.
@@ -237,7 +232,7 @@ impl TestBroker {
         if partitions > 1000 {
             return Err(Error::new(ErrorKind::InvalidOption, "partitions is at most 1000"));
         }
-        self.shared.order(|harness, now| harness.create_topic(topic, partitions, now)).map_err(refused)
+        self.shared.order_running(|harness, now| harness.create_topic(topic, partitions, now))
     }
 
     /// Deletes a topic with its subscriptions; its producers and consumers are sent away.
@@ -245,7 +240,7 @@ impl TestBroker {
     /// # Errors
     /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
     pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
-        self.shared.order(|harness, now| harness.delete_topic(topic, now)).map_err(refused)
+        self.shared.order_running(|harness, now| harness.delete_topic(topic, now))
     }
 
     /// Sets after what time the subscriptions of a topic pass over a message: whole seconds, rounded up;
@@ -255,7 +250,7 @@ impl TestBroker {
     /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
     pub fn set_message_ttl(&self, topic: &str, ttl: Duration) -> Result<(), Error> {
         let seconds = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
-        self.shared.order(|harness, now| harness.set_message_ttl(topic, seconds, now)).map_err(refused)
+        self.shared.order_running(|harness, now| harness.set_message_ttl(topic, seconds, now))
     }
 
     /// Full names of all topics, in order; one with partitions is named once.
@@ -290,8 +285,9 @@ impl TestBroker {
         self.shared.lock().harness.subscriptions(topic).map_err(refused)
     }
 
-    /// Ends it: connections break, and nobody can connect any more. What it stored can be looked at
-    /// until it is dropped.
+    /// Ends it: its clients are closed, so that what they are asked from now on fails with `AlreadyClosed`;
+    /// what was under way may fail so, too. What can fail of the broker's own fails with `AlreadyClosed`;
+    /// what it stored can be looked at until it is dropped.
     pub fn stop(&self) {
         self.shared.stop();
     }
@@ -424,170 +420,4 @@ fn refused(error: TestError) -> Error {
         code => ErrorKind::Broker(code),
     };
     Error::new(kind, error.message)
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    clock: Clock,
-}
-
-#[derive(Debug)]
-struct State {
-    harness: Harness,
-    stopped: bool,
-    pump: Option<Waker>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere does not make the state wrong: each change of it is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Now {
-        Now::new(self.clock.now(), self.clock.wall_ms())
-    }
-
-    /// Lets something be done to the broker, and what follows from it happen.
-    fn order<T>(&self, order: impl FnOnce(&mut Harness, Now) -> T) -> T {
-        let now = self.now();
-        let mut state = self.lock();
-        let answer = order(&mut state.harness, now);
-        let pump = state.pump.take();
-        drop(state);
-        if let Some(pump) = pump {
-            pump.wake();
-        }
-        answer
-    }
-
-    fn stop(&self) {
-        self.lock().stopped = true;
-        self.order(|_, _| ());
-    }
-}
-
-/// The broker's end of a connection.
-struct Connection {
-    id: ConnId,
-    transport: MemoryTransport,
-    out: VecDeque<Bytes>,
-    /// The broker has cut it; it goes when all is written that was to be.
-    cut: bool,
-}
-
-/// The one task that joins the broker to its connections.
-struct Pump {
-    shared: Arc<Shared>,
-    listener: MemoryListener,
-    connections: Vec<Connection>,
-    sleep: Option<(Duration, <Clock as pulsewire_transport::Clock>::Sleep)>,
-}
-
-impl Future for Pump {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { shared, listener, connections, sleep } = &mut *self;
-        for _ in 0..TURNS {
-            let now = shared.now();
-            let mut state = shared.lock();
-            if state.stopped {
-                return Poll::Ready(());
-            }
-            let harness = &mut state.harness;
-            let mut busy = false;
-            while let Poll::Ready((transport, _)) = listener.poll_accept(cx) {
-                busy = true;
-                // One that is not let in is dropped: its opener finds it broken.
-                if let Some(id) = harness.connect(now) {
-                    connections.push(Connection { id, transport, out: VecDeque::new(), cut: false });
-                }
-            }
-            connections.retain_mut(|connection| match connection.turn(harness, now, cx) {
-                Ok(did) => {
-                    busy |= did;
-                    !(connection.cut && connection.out.is_empty())
-                }
-                Err(_) => {
-                    busy = true;
-                    harness.closed(connection.id, now);
-                    false
-                }
-            });
-            if harness.next_deadline().is_some_and(|at| at <= now.mono) {
-                harness.timeout(now);
-            }
-            while let Some((id, segments)) = harness.poll_transmit() {
-                busy = true;
-                if let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) {
-                    connection.out.extend(segments);
-                }
-            }
-            while let Some((id, _)) = harness.poll_disconnect() {
-                busy = true;
-                if let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) {
-                    connection.cut = true;
-                }
-            }
-            if busy {
-                continue;
-            }
-            state.pump = Some(cx.waker().clone());
-            let deadline = state.harness.next_deadline();
-            drop(state);
-            let Some(at) = deadline else {
-                *sleep = None;
-                return Poll::Pending;
-            };
-            if sleep.as_ref().is_none_or(|(set, _)| *set != at) {
-                *sleep = Some((at, shared.clock.sleep_until(at)));
-            }
-            let rung = sleep.as_mut().is_some_and(|(_, sleep)| Pin::new(sleep).poll(cx).is_ready());
-            if !rung {
-                return Poll::Pending;
-            }
-            *sleep = None;
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-impl Connection {
-    /// Writes and reads what is there; whether there was anything. An error is the end.
-    fn turn(
-        &mut self,
-        harness: &mut Harness,
-        now: Now,
-        cx: &mut Context<'_>,
-    ) -> Result<bool, Option<TransportError>> {
-        let mut busy = false;
-        while !self.out.is_empty() {
-            match self.transport.poll_write(cx, &mut self.out) {
-                Poll::Ready(Ok(written)) => {
-                    busy = true;
-                    harness.transmitted(self.id, written, now);
-                }
-                Poll::Ready(Err(error)) => return Err(Some(error)),
-                Poll::Pending => break,
-            }
-        }
-        for _ in 0..READS {
-            if self.cut || !harness.wants_bytes(self.id) {
-                break;
-            }
-            match self.transport.poll_read(cx) {
-                Poll::Ready(Ok(Some(bytes))) => {
-                    busy = true;
-                    harness.received(self.id, bytes, now);
-                }
-                Poll::Ready(Ok(None)) => return Err(None),
-                Poll::Ready(Err(error)) => return Err(Some(error)),
-                Poll::Pending => break,
-            }
-        }
-        Ok(busy)
-    }
 }

@@ -62,6 +62,7 @@ function toFactory(glue) {
     "// Made by wasm-bindgen and js/scripts/pack-wasm.mjs.",
     "export default async function start(module, host) {",
     "const WebSocket = host.WebSocket;",
+    ...(name === "pulsewire" ? ["const setTimeout = host.setTimeout;"] : []),
     body.replace(assignment, "wasm = host.guard($1.exports);").trim(),
     "await __wbg_init({ module_or_path: module });",
     `return { ${names.join(", ")} };`,

@@ -3,6 +3,7 @@ import type { CoreConsumer, CoreProducer, CoreState } from "./core.js";
 import { alreadyClosed, invalidArgument, PulsarError, toPulsarError } from "./errors.js";
 import { type ClientEventMap, type ClientState, FatalEvent, StateEvent } from "./events.js";
 import { isInProcess } from "./in-process.js";
+import { refusal, WAIT } from "./known.js";
 import type { Loader } from "./loader.js";
 import type { ClientOptions, ProducerOptions, SubscribeOptions, WaitOptions } from "./options.js";
 import { abortable, Producer } from "./producer.js";
@@ -72,6 +73,7 @@ export abstract class ClientBase extends EventTarget {
   /** The number of partitions of a topic, 0 for a topic without partitions. */
   async partitions(topic: string, options?: WaitOptions): Promise<number> {
     text(topic, "topic");
+    waits(options, "partitions");
     const session = await this.#open(options?.signal);
     return session.start<number>((engine) => engine.partitions(topic), options?.signal);
   }
@@ -79,12 +81,15 @@ export abstract class ClientBase extends EventTarget {
   /** The full names of the topics of a namespace, such as `public/default`. Partitions count as topics. */
   async topics(namespace: string, options?: WaitOptions): Promise<string[]> {
     text(namespace, "namespace");
+    waits(options, "topics");
     const session = await this.#open(options?.signal);
     return session.start<string[]>((engine) => engine.topics(namespace), options?.signal);
   }
 
   /** Waits for what is pending, closes all producers and consumers, then the connections. Closing twice is closing once. */
   close(options?: WaitOptions): Promise<void> {
+    const wrong = refusal(options, WAIT, "close");
+    if (wrong) return Promise.reject(wrong);
     this.#closing ??= this.#close();
     return abortable(this.#closing, options?.signal);
   }
@@ -206,6 +211,11 @@ function requireWebSocket(): void {
 function checked<T extends object>(options: T, method: string): T {
   if (typeof options !== "object" || options === null) throw invalidArgument(`${method} takes an options object`);
   return options;
+}
+
+function waits(options: WaitOptions | undefined, method: string): void {
+  const wrong = refusal(options, WAIT, method);
+  if (wrong) throw wrong;
 }
 
 function text(value: unknown, name: string): void {

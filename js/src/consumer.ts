@@ -1,6 +1,7 @@
 import type { ClientBase } from "./client.js";
 import { type CoreConsumer, RECORD } from "./core.js";
 import { alreadyClosed, invalidArgument, PulsarError } from "./errors.js";
+import { refusal, WAIT } from "./known.js";
 import { Block, Message } from "./message.js";
 import { MessageId } from "./message-id.js";
 import type { ReceiveOptions, WaitOptions } from "./options.js";
@@ -10,6 +11,8 @@ import type { Session } from "./session.js";
 /** Messages and bytes that cross the boundary in one call at most. */
 const TAKE_MESSAGES = 1000;
 const TAKE_BYTES = 1 << 20;
+
+const RECEIVE: ReadonlySet<string> = new Set<keyof ReceiveOptions>(["timeout", "signal"]);
 
 const DONE: Promise<void> = Promise.resolve();
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
@@ -76,6 +79,8 @@ export class Consumer implements AsyncIterable<Message> {
    * consumer is closed. A message is never lost by that: it goes to the next call.
    */
   receive(options?: ReceiveOptions): Promise<Message> {
+    const wrong = refusal(options, RECEIVE, "receive");
+    if (wrong) return Promise.reject(wrong);
     const signal = options?.signal;
     if (signal?.aborted) return Promise.reject(signal.reason);
     try {
@@ -92,7 +97,7 @@ export class Consumer implements AsyncIterable<Message> {
     return new Promise<Message>((resolve, reject) => {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const clear = (): void => {
-        this.#waiters.delete(waiter);
+        if (this.#waiters.delete(waiter) && this.#waiters.size === 0) this.#session.keeper?.release();
         if (timer !== undefined) clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       };
@@ -107,6 +112,7 @@ export class Consumer implements AsyncIterable<Message> {
         },
       };
       const abort = (): void => waiter.reject(signal?.reason);
+      if (this.#waiters.size === 0) this.#session.keeper?.hold();
       this.#waiters.add(waiter);
       signal?.addEventListener("abort", abort, { once: true });
       if (timeout !== undefined) {
@@ -253,6 +259,8 @@ export class Consumer implements AsyncIterable<Message> {
    * close the consumer.
    */
   messages(options?: WaitOptions): AsyncIterableIterator<Message, undefined> {
+    const wrong = refusal(options, WAIT, "messages");
+    if (wrong) throw wrong;
     const next = (): Promise<IteratorResult<Message, undefined>> =>
       this.receive(options).then(
         (value): IteratorResult<Message, undefined> => ({ done: false, value }),
@@ -282,6 +290,8 @@ export class Consumer implements AsyncIterable<Message> {
 
   /** Sends the acknowledgements that wait, then closes the consumer; waiting calls end. Closing twice is closing once. */
   close(options?: WaitOptions): Promise<void> {
+    const wrong = refusal(options, WAIT, "close");
+    if (wrong) return Promise.reject(wrong);
     if (!this.#closing) {
       if (this.#ended) return DONE;
       this.#end(alreadyClosed("consumer"));
@@ -294,6 +304,8 @@ export class Consumer implements AsyncIterable<Message> {
 
   /** Deletes the subscription with its cursor, then closes the consumer. */
   async unsubscribe(options?: WaitOptions): Promise<void> {
+    const wrong = refusal(options, WAIT, "unsubscribe");
+    if (wrong) throw wrong;
     if (this.#ended) throw this.#ended;
     await this.#session.start<void>((engine) => engine.unsubscribe(this.#handle), options?.signal);
     await this.close(options);

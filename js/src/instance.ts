@@ -1,7 +1,7 @@
 import start from "../wasm/pulsewire.js";
 import type { Core } from "./core.js";
 import { PulsarError } from "./errors.js";
-import { openInProcess } from "./in-process.js";
+import { isInProcess, openInProcess } from "./in-process.js";
 
 /** A living instance of the module. @internal */
 export interface Instance {
@@ -19,6 +19,8 @@ interface Host {
     url: string,
     protocols?: string | string[],
   ) => WebSocket;
+  /** Stands for the global of that name inside the glue. */
+  setTimeout(work: () => void, ms: number): unknown;
   /** Given the instance's exports once; what it returns is used in their place. */
   guard(exports: WebAssembly.Exports): WebAssembly.Exports;
 }
@@ -67,8 +69,17 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
     return socket;
   }
 
+  // Whether a client of this instance leads out of the program. Else its timers keep no program of Node's running:
+  // see Keeper for what does.
+  let outside = false;
+
   const host: Host = {
     WebSocket: open as unknown as Host["WebSocket"],
+    setTimeout(work, ms) {
+      const timer: unknown = setTimeout(work, ms);
+      if (!outside) (timer as { unref?: () => void }).unref?.();
+      return timer;
+    },
     guard(exports) {
       const guarded: Record<string, WebAssembly.ExportValue> = {};
       for (const [name, value] of Object.entries(exports)) {
@@ -99,7 +110,12 @@ export async function instantiate(module: WebAssembly.Module): Promise<Instance>
   });
 
   return {
-    core: { createEngine: (serviceUrl, options, sink) => new glue.Engine(serviceUrl, options, sink) },
+    core: {
+      createEngine(serviceUrl, options, sink) {
+        outside ||= !isInProcess(serviceUrl);
+        return new glue.Engine(serviceUrl, options, sink);
+      },
+    },
     trapped,
     onTrap(listener) {
       if (dead) listener(dead);

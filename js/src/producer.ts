@@ -1,11 +1,23 @@
 import type { ClientBase } from "./client.js";
 import type { CoreProducer, CoreSendMeta } from "./core.js";
 import { alreadyClosed, invalidArgument, type PulsarError } from "./errors.js";
+import { refusal, WAIT } from "./known.js";
 import type { MessageId } from "./message-id.js";
 import type { SendOptions, WaitOptions } from "./options.js";
 import type { Session } from "./session.js";
 
 const encoder = new TextEncoder();
+
+const SEND: ReadonlySet<string> = new Set<keyof SendOptions>([
+  "key",
+  "keyBytes",
+  "orderingKey",
+  "properties",
+  "eventTime",
+  "sequenceId",
+  "nullValue",
+  "signal",
+]);
 
 interface Waiter {
   resolve(id: MessageId): void;
@@ -39,6 +51,7 @@ export class Producer {
         this.#ended ??= error;
         const left = this.#waiting;
         this.#waiting = [];
+        if (left.length > 0) session.keeper?.release();
         for (const waiter of left) waiter?.reject(error);
       },
     });
@@ -92,7 +105,10 @@ export class Producer {
 
   /** Tokens count up by one, so a plain array holds the waiting sends: no hashing on the hot path. */
   #wait(token: number, waiter: Waiter): void {
-    if (this.#waiting.length === 0) this.#first = token;
+    if (this.#waiting.length === 0) {
+      this.#first = token;
+      this.#session.keeper?.hold();
+    }
     this.#waiting[token - this.#first] = waiter;
   }
 
@@ -107,6 +123,7 @@ export class Producer {
     if (this.#head === this.#waiting.length) {
       this.#waiting.length = 0;
       this.#head = 0;
+      this.#session.keeper?.release();
     } else if (this.#head >= 1024 && this.#head * 2 >= this.#waiting.length) {
       this.#waiting.splice(0, this.#head);
       this.#first += this.#head;
@@ -121,6 +138,8 @@ export class Producer {
 
   /** Waits for the pending sends, then closes the producer. Closing twice is closing once. */
   close(options?: WaitOptions): Promise<void> {
+    const wrong = refusal(options, WAIT, "close");
+    if (wrong) return Promise.reject(wrong);
     if (!this.#closing) {
       if (this.#ended) return Promise.resolve();
       this.#ended = alreadyClosed("producer");
@@ -149,6 +168,8 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
 }
 
 function toMeta(options: SendOptions): CoreSendMeta | undefined {
+  const wrong = refusal(options, SEND, "send");
+  if (wrong) throw wrong;
   const { key, keyBytes, orderingKey, properties, eventTime, sequenceId, nullValue } = options;
   if (key !== undefined && keyBytes !== undefined) throw invalidArgument("give key or keyBytes, not both");
   if (key !== undefined && typeof key !== "string") throw invalidArgument("key must be a string");

@@ -1,7 +1,9 @@
 import type { CoreError, CoreState, Engine, Sink } from "./core.js";
 import { RECEIPT_WORDS } from "./core.js";
 import { alreadyClosed, type PulsarError, toPulsarError } from "./errors.js";
+import { isInProcess, isServed } from "./in-process.js";
 import { type Instance, isTrap } from "./instance.js";
+import { Keeper } from "./keeper.js";
 import { MessageId } from "./message-id.js";
 
 interface Waiting<T> {
@@ -36,18 +38,23 @@ export interface SessionOwner {
  * @internal
  */
 export class Session implements Sink {
+  /** Where no socket keeps the program running. */
+  readonly keeper: Keeper | undefined;
   readonly #instance: Instance;
   readonly #owner: SessionOwner;
   readonly #engine: Engine;
   readonly #ops = new Map<number, Waiting<unknown>>();
   readonly #producers = new Map<number, SendMember>();
   readonly #consumers = new Map<number, Member>();
+  /** Connections that are to be made, again or for the first time. */
+  readonly #missing = new Set<string>();
   readonly #unsubscribe: () => void;
   #over: PulsarError | undefined;
 
   constructor(instance: Instance, serviceUrl: string, options: object, owner: SessionOwner) {
     this.#instance = instance;
     this.#owner = owner;
+    this.keeper = isInProcess(serviceUrl) ? new Keeper() : undefined;
     try {
       this.#engine = instance.core.createEngine(serviceUrl, options, this);
     } catch (error) {
@@ -91,6 +98,7 @@ export class Session implements Sink {
     }
     return new Promise<T>((resolve, reject) => {
       const ops = this.#ops as Map<number, Waiting<T>>;
+      this.keeper?.hold();
       if (!signal) {
         ops.set(op, { resolve, reject });
         return;
@@ -149,6 +157,7 @@ export class Session implements Sink {
       for (const member of members.values()) member.ended(error);
       members.clear();
     }
+    this.keeper?.end();
     if (!free) return;
     // Not inside a callback of the module, which would free what it stands on.
     queueMicrotask(() => {
@@ -164,6 +173,7 @@ export class Session implements Sink {
     const waiting = this.#ops.get(op);
     if (!waiting) return;
     this.#ops.delete(op);
+    this.keeper?.release();
     if (error) waiting.reject(toPulsarError(error));
     else waiting.resolve(value);
   }
@@ -208,7 +218,16 @@ export class Session implements Sink {
   }
 
   state(event: CoreState): void {
+    if (this.keeper) this.#hasChanged(this.keeper, event);
     this.#owner.state(event);
+  }
+
+  /** Who waits for a connection may wait for nothing but its `state` event; it can come while its broker runs. */
+  #hasChanged(keeper: Keeper, { url, state }: CoreState): void {
+    if (state !== "connected" && isServed(url)) {
+      if (!this.#missing.has(url)) keeper.hold();
+      this.#missing.add(url);
+    } else if (this.#missing.delete(url)) keeper.release();
   }
 }
 

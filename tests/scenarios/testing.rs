@@ -305,8 +305,39 @@ pub(crate) async fn n09_test_brokers_come_and_go(_: Env) -> Outcome {
     }
     let (broker, client, producer) = standing.pop().ok_or("none stands")?;
     same("connections of one that was stopped", broker.topics().len(), 1)?;
-    let gone = within(Duration::from_millis(300), producer.send("to nobody")).await;
-    holds("nobody answers", gone.is_none_or(|sent| sent.is_err()))?;
+    let code =
+        |done: Result<(), pulsewire::Error>| done.map_or_else(|e| e.code().to_owned(), |()| String::new());
+    let second = Duration::from_secs(1);
+    let gone = within(second, producer.send("to nobody")).await.ok_or("a send waits for nobody")?;
+    same("a send", code(gone.map(drop)), "AlreadyClosed".to_owned())?;
+    let gone = within(second, client.producer("u").create()).await.ok_or("a producer waits for nobody")?;
+    same("a producer", code(gone.map(drop)), "AlreadyClosed".to_owned())?;
+    let orders = [
+        broker.client().map(drop),
+        broker.client_builder().build().map(drop),
+        broker.create_topic("u", 0),
+        broker.delete_topic("t"),
+        broker.set_message_ttl("t", second),
+        broker.fail_next_send(ServerError::NOT_ALLOWED_ERROR),
+    ];
+    for order in orders {
+        same("an order", code(order), "AlreadyClosed".to_owned())?;
+    }
+    same("what it stored", broker.messages("t").map(|found| found.len()), Ok(2))?;
+
+    // What was under way does not wait either.
+    let cut = TestBroker::start().map_err(text)?;
+    let late = cut.client().map_err(text)?;
+    let consumer = from_earliest(&late, "t", "s").await?;
+    let producer = late.producer("t").create().await.map_err(text)?;
+    cut.fail_next_send(SendFailure::unanswered()).map_err(text)?;
+    let send = producer.send("unanswered");
+    sleep(Duration::from_millis(50)).await;
+    cut.stop();
+    let sent = within(second, send).await.ok_or("a send under way waits")?;
+    holds("a send under way fails", sent.is_err())?;
+    let received = within(second, consumer.receive()).await.ok_or("a receive waits for nobody")?;
+    same("a receive", code(received.map(drop)), "AlreadyClosed".to_owned())?;
     drop(broker);
     within(Duration::from_secs(10), client.close())
         .await

@@ -48,7 +48,13 @@ export interface FailNextSendOptions {
 
 /** Options of {@link TestBroker.createTopic}. */
 export interface CreateTopicOptions {
-  /** With how many partitions, up to 1000. Default 0: without. */
+  /**
+   * With how many partitions, up to 1000. Default 0: without.
+   *
+   * It is for code that asks for the number of partitions (`client.partitions`), or that uses them by their names,
+   * `orders-partition-0` and so on. This package's client cannot open a topic with partitions as a whole yet:
+   * `createProducer` and `subscribe` reject with code `NotSupported`, here as at a real cluster.
+   */
   partitions?: number;
 }
 
@@ -90,6 +96,8 @@ const TYPES: Readonly<Record<string, SubscriptionType>> = {
 const MAX_ADVANCE = 100 * 365 * 24 * 3600 * 1000;
 /** `setTimeout` takes no more than 24 days. */
 const LONGEST_TIMER = 24 * 3600 * 1000;
+/** Given by `start` alone: what the constructor is called with besides is the module's. */
+const STARTED = Symbol("TestBroker.start");
 /** How long clients may take to close with their broker. */
 const CLOSING = 1000;
 /** The host's own timers, whatever a test puts in their place later. */
@@ -99,10 +107,13 @@ const { setTimeout: startTimer, clearTimeout: stopTimer } = globalThis;
  * A Pulsar broker inside the program, for tests: no server, no port, nothing to install. It is pulsewire's embedded
  * broker, compiled to WebAssembly, and clients speak Pulsar's protocol to it as over a socket.
  *
- * **Time.** The broker's clock is the host's, put forward by {@link advance}: delayed delivery, TTL, retention and the
- * delay of failover run by it. Clients keep the host's time: their own timers (`sendTimeout`, `operationTimeout`,
+ * **Time.** The broker's clock is the host's, put forward by {@link advance}: TTL, retention and the delay of failover
+ * run by it. Clients keep the host's time: their own timers (`sendTimeout`, `operationTimeout`,
  * `negativeAckRedeliveryDelay`, backoff) do not move with `advance`; give them short times. Or put a test library's fake
  * timers in the place of `setTimeout`, `Date` and `performance` before the broker starts: both sides follow them.
+ *
+ * **The end.** `stop` closes it with its clients. In Node a broker that nobody stopped keeps no program running, nor do
+ * its clients, unless something of theirs is awaited: an operation, a receipt, a message, a connection.
  *
  * @example
  * ```ts
@@ -133,7 +144,8 @@ export class TestBroker {
   #stopping: Promise<void> | undefined;
   #over: PulsarError | undefined;
 
-  private constructor(instance: Instance, engine: Engine) {
+  private constructor(by: symbol, instance: Instance, engine: Engine) {
+    if (by !== STARTED) throw new TypeError("a TestBroker is made by: await TestBroker.start()");
     this.#living = { instance, engine };
     const server: Server = {
       opening: (socket) => this.#todo(() => this.#accept(socket)),
@@ -152,7 +164,7 @@ export class TestBroker {
     const checked = engineOptions(options);
     const instance = await acquire();
     try {
-      return new TestBroker(instance, instance.open(checked));
+      return new TestBroker(STARTED, instance, instance.open(checked));
     } catch (error) {
       await release(instance);
       throw toPulsarError(instance.failed(error));
@@ -162,6 +174,9 @@ export class TestBroker {
   /** A client of this broker; `stop` closes it. */
   client(options?: Omit<ClientOptions, "serviceUrl">): Client {
     this.#check();
+    if (options !== undefined && (typeof options !== "object" || options === null)) {
+      throw invalidArgument("client takes an options object");
+    }
     const client = new Client({ ...options, serviceUrl: this.serviceUrl });
     this.#clients.add(client);
     return client;
@@ -176,7 +191,7 @@ export class TestBroker {
    * Puts the broker's clock forward. What falls due on the way happens on the way, in its order; clients hear of it in
    * the next turns of the event loop.
    *
-   * @param ms - milliseconds, not negative; 100 years in all at most.
+   * @param ms - milliseconds, not negative, fractions count; 100 years in all at most.
    * @throws PulsarError with code `InvalidArgument`.
    */
   advance(ms: number): void {

@@ -1,4 +1,4 @@
-import { serveInProcess } from "../in-process.js";
+import { serveInProcess, serves } from "../in-process.js";
 import { MemorySocket, type Peer } from "./socket.js";
 
 /** What accepts the connections to one host. @internal */
@@ -21,12 +21,15 @@ export function listen(server: Server): string {
   count += 1;
   const host = `broker-${count}.${domain}`;
   servers.set(host, server);
+  serves(host, true);
   return `ws://${host}`;
 }
 
 /** Nobody is there any more: who connects is refused. @internal */
 export function leave(url: string): void {
-  servers.delete(url.slice("ws://".length));
+  const host = url.slice("ws://".length);
+  servers.delete(host);
+  serves(host, false);
 }
 
 function open(url: string): WebSocket | undefined {

@@ -1,11 +1,15 @@
 import { invalidArgument, PulsarError } from "../errors.js";
+import { refusal } from "../known.js";
 import type { EngineOptions } from "./module.js";
 
 /** Options of {@link TestBroker.start}. */
 export interface TestBrokerOptions {
   /** Whether topics come into being when a client first uses them. Default `true`. */
   autoCreateTopics?: boolean;
-  /** With how many partitions such topics are made, up to 1000; 0 makes them without. Default 0. */
+  /**
+   * With how many partitions such topics are made, up to 1000; 0 makes them without. Default 0. This package's client
+   * cannot open a topic with partitions as a whole yet: see {@link CreateTopicOptions.partitions}.
+   */
   defaultPartitions?: number;
   /** Whether messages whose sequence id was stored before are dropped. Default `false`. */
   deduplication?: boolean;
@@ -49,16 +53,10 @@ export function engineOptions(options: TestBrokerOptions | undefined): EngineOpt
 /** The fields of an options object that are set; one of another name is an error. @internal */
 export function fields(options: object | undefined, method: string, known: readonly string[]): Record<string, unknown> {
   if (options === undefined) return {};
-  if (typeof options !== "object" || options === null) throw invalidArgument(`${method} takes an options object`);
-  const set = Object.entries(options).filter(([, value]) => value !== undefined);
-  const unknown = set.map(([name]) => name).filter((name) => !known.includes(name));
-  if (unknown.length > 0) {
-    throw new PulsarError(
-      "InvalidOption",
-      `${method} does not know the option ${unknown.join(", ")}; it knows ${known.join(", ")}`,
-    );
-  }
-  return Object.fromEntries(set);
+  if (options === null) throw invalidArgument(`${method} takes an options object`);
+  const wrong = refusal(options, new Set(known), method);
+  if (wrong) throw wrong;
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 /** @internal */

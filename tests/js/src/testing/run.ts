@@ -88,5 +88,11 @@ report(memory.ok, "what stopped brokers held is given back", memory.output);
 if (memory.ok) console.log(memory.output.trim());
 const timers = node("--no-warnings", join(root, "tests/js/out/testing/fake-timers.js"));
 report(timers.ok, "fake timers move client and broker", timers.output);
+const forgotten = node(join(root, "tests/js/out/testing/forgotten.js"));
+report(
+  forgotten.ok && forgotten.output.endsWith("forgotten\n"),
+  "a test that forgets its broker ends, when all that it awaits is there",
+  forgotten.output,
+);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -70,11 +70,68 @@ unit("testing_the_clock_is_put_forward", async () => {
   broker.advance(90 * 365 * 24 * 3600 * 1000);
   await producer.send("3");
   equal(await texts(consumers[(1 - active.index) as 0 | 1], 1), ["3"]);
-  for (const bad of [-1, Number.NaN, Number.POSITIVE_INFINITY, "1"]) {
+  for (const bad of [-1, Number.NaN, Number.POSITIVE_INFINITY, "1", undefined]) {
     equal(
       thrown(() => broker.advance(bad as number)),
       "InvalidArgument",
     );
+  }
+});
+
+unit("testing_fractions_of_a_millisecond_count", async () => {
+  await using broker = await TestBroker.start();
+  const ahead = () => broker.now().getTime() - Date.now();
+  const before = ahead();
+  for (let n = 0; n < 2000; n++) broker.advance(1.5);
+  const moved = ahead() - before;
+  ok(moved >= 2990 && moved <= 3010, `3000 ms in all, not ${moved}`);
+});
+
+unit("testing_options_that_nobody_knows_are_refused", async () => {
+  await using broker = await TestBroker.start();
+  const client = broker.client();
+  const consumer = await client.subscribe({ topic: "t", subscription: "s" });
+  const producer = await client.createProducer({ topic: "t" });
+  const unknown = { deliverAfter: 3_600_000, nonsense: 1, key: "k" } as object;
+  const error = await rejects(producer.send("x", unknown), "InvalidOption");
+  ok(error.message.includes("option deliverAfter, nonsense;"), error.message);
+  ok(error.message.includes("key, keyBytes, orderingKey, properties"), error.message);
+  await rejects(producer.send("x", 5 as unknown as object), "InvalidArgument");
+  await rejects(consumer.receive({ timeOut: 5 } as object), "InvalidOption");
+  await rejects(consumer.receive(1000 as unknown as object), "InvalidArgument");
+  await rejects(client.partitions("t", { timeout: 5 } as object), "InvalidOption");
+  await rejects(client.topics("public/default", { timeout: 5 } as object), "InvalidOption");
+  await rejects(client.close({ force: true } as object), "InvalidOption");
+  await rejects(consumer.unsubscribe({ force: true } as object), "InvalidOption");
+  await rejects(consumer.close({ force: true } as object), "InvalidOption");
+  await rejects(producer.close({ force: true } as object), "InvalidOption");
+  equal(
+    thrown(() => consumer.messages({ timeout: 5 } as object)),
+    "InvalidOption",
+  );
+  equal(
+    thrown(() => broker.client(5 as unknown as object)),
+    "InvalidArgument",
+  );
+  equal(broker.messages("t"), []);
+  // What is known, or not set, goes on.
+  const all = { key: "k", orderingKey: new Uint8Array(1), properties: {}, eventTime: 1, sequenceId: 7n };
+  const signal = new AbortController().signal;
+  await producer.send("x", { ...all, nullValue: false, signal, deliverAt: undefined } as object);
+  await producer.send("y", { keyBytes: new Uint8Array(1) });
+  equal((await consumer.receive({ ...soon, signal })).text(), "x");
+});
+
+unit("testing_a_broker_is_made_by_start_alone", async () => {
+  const made = TestBroker as unknown as new (...given: unknown[]) => TestBroker;
+  for (const given of [[], [{}, {}], [Symbol("TestBroker.start"), {}, {}]]) {
+    let error: unknown;
+    try {
+      new made(...given);
+    } catch (cause) {
+      error = cause;
+    }
+    ok(error instanceof TypeError && error.message.includes("TestBroker.start()"), String(error));
   }
 });
 
