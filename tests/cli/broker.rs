@@ -194,6 +194,41 @@ fn a_silent_stranger_is_cut_when_the_keep_alive_says_so() {
 }
 
 #[test]
+fn what_it_does_is_logged() {
+    let variables = [("RUST_LOG", "pulsewire_broker=trace")];
+    let mut broker = Process::start_with(&FREE, &variables);
+    let (web, url) = (broker.said("admin"), broker.said("broker"));
+    run(&["produce", "t", "m", "--url", &url]).quiet_success();
+    run(&["consume", "t", "-s", "s", "--url", &url]).quiet_success();
+    let topic = "/admin/v2/persistent/public/default/t";
+    for call in [
+        format!("PUT {topic}/unload"),
+        format!("POST {topic}/terminate"),
+        format!("DELETE {topic}/subscription/s"),
+    ] {
+        assert!(admin(&web, &call, None).0 < 300, "{call}");
+    }
+    broker.signal(Signal::INT);
+    let log = broker.end().stderr;
+    let t = "persistent://public/default/t";
+    for (level, line) in [
+        ("TRACE", format!("lookup of {t}: served at pulsar://localhost:")),
+        ("INFO", format!("topic created: {t}")),
+        ("DEBUG", "producer 0 opened: ".to_owned()),
+        ("DEBUG", format!("producer 0 closed: {t}")),
+        ("INFO", format!("subscription created: \"s\" on {t}")),
+        ("DEBUG", format!("consumer 0 opened: \"s\" on {t}")),
+        ("DEBUG", format!("consumer 0 closed: \"s\" on {t}")),
+        ("INFO", format!("unloaded: {t}")),
+        ("INFO", format!("topic terminated: {t}")),
+        ("INFO", format!("subscription deleted: \"s\" on {t}")),
+    ] {
+        let printed = |it: &str| it.contains(&format!(" {level} ")) && it.contains(&line);
+        assert!(log.lines().any(printed), "{level} {line} is not in {log}");
+    }
+}
+
+#[test]
 fn what_is_kept_is_there_again() {
     let folder = Scratch::folder("data");
     for expected in ["one\n", "two\n"] {

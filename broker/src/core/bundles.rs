@@ -18,6 +18,7 @@ use super::connection::ConnId;
 use super::error::Refusal;
 use super::keeping::kind;
 use super::names::TopicName;
+use super::notes::Note;
 use super::time::Now;
 use super::topic::TopicKey;
 use pulsewire_proto::wire::ServerError;
@@ -295,6 +296,8 @@ impl Broker {
                 *owner = destination.unwrap_or((*owner + 1) % brokers);
                 self.moving_to = Some(*owner);
             }
+            let to = self.assigned().0;
+            self.note(|_| Note::Unloaded { what: format!("{namespace}/{}", bounds.range(bundle)), to });
             let inside =
                 |name: &TopicName| name.namespace_name() == namespace && bounds.bundle_of(name) == bundle;
             let topics: Vec<TopicKey> = self.topics.keys_where(inside);
@@ -340,6 +343,7 @@ impl Broker {
         if unload {
             self.unload_bundles(namespace, Some(wanted), self.bundles.owner(namespace, bundle), now)?;
         }
+        self.note(|_| Note::Split { bundle: format!("{namespace}/{wanted}") });
         bounds.0.insert(bundle as usize + 1, begin + (end - begin) / 2);
         self.bundles.split(namespace, bundle);
         let setting = serde_json::to_string(&bounds.0).unwrap_or_default();

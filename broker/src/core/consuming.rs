@@ -12,6 +12,7 @@ use super::ending::LastRead;
 use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
 use super::names::TopicName;
+use super::notes::Note;
 use super::producing::NO_REQUEST;
 use super::storage::Place;
 use super::subscription::{Consumer, NewConsumer, Subscription, type_name};
@@ -49,6 +50,12 @@ impl Broker {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.consumers.insert(consumer_id, consumer);
                 }
+                self.note_of_sub(consumer.topic, consumer.sub, |topic, subscription| Note::ConsumerOpened {
+                    id,
+                    consumer: consumer_id,
+                    topic,
+                    subscription,
+                });
                 self.choose_active(consumer.topic, consumer.sub, Some(consumer), now);
                 if let Some(conn) = self.conns.out(id) {
                     conn.success(request_id);
@@ -100,7 +107,7 @@ impl Broker {
                     sub.consumers.first().filter(|_| c.sub_type == SubType::EXCLUSIVE).map(|c| c.conn);
                 let holder = holder.filter(|_| sub.kind == SubType::EXCLUSIVE);
                 if !sub.durable && sub.consumers.is_empty() {
-                    topic.remove_sub(sub_key);
+                    self.delete_sub(topic_key, sub_key, false);
                 }
                 Err((refusal, holder))
             }
@@ -184,7 +191,9 @@ impl Broker {
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
                 sub.replicated = c.replicate_subscription_state == Some(true);
-                topic.add_sub(sub)
+                let made = topic.add_sub(sub);
+                self.note_created(topic_key, made);
+                made
             }
         };
         Ok((topic_key, sub_key))
@@ -372,12 +381,25 @@ impl Broker {
 
     /// Takes a consumer out of its subscription; a non-durable one ends with its last consumer.
     pub(super) fn dismiss_consumer(&mut self, at: ConsumerRef, now: Now) {
+        self.note_leaving(at, false);
+        self.take_out_consumer(at, now);
+    }
+
+    /// Notes that a consumer goes.
+    fn note_leaving(&mut self, at: ConsumerRef, expelled: bool) {
+        let sub = self.topics.get(at.topic).and_then(|topic| topic.subs.get(&at.sub));
+        if let Some(who) = sub.and_then(|sub| sub.consumer(at.key)).map(|c| (c.conn, c.id)) {
+            self.note_closed_consumer(who, at.topic, at.sub, expelled);
+        }
+    }
+
+    fn take_out_consumer(&mut self, at: ConsumerRef, now: Now) {
         let Some(topic) = self.topics.get_mut(at.topic) else { return };
         let Some(sub) = topic.subs.get_mut(&at.sub) else { return };
         sub.remove(at.key);
         if sub.consumers.is_empty() {
             if !sub.durable && !sub.keep {
-                topic.remove_sub(at.sub);
+                self.delete_sub(at.topic, at.sub, false);
             }
             return;
         }
@@ -395,7 +417,16 @@ impl Broker {
             assigned_broker_service_url,
             assigned_broker_service_url_tls,
         });
-        self.dismiss_consumer(at, now);
+        self.note_leaving(at, true);
+        self.take_out_consumer(at, now);
+    }
+
+    /// Deletes a subscription without consumers; `unused` says that it is for that.
+    pub(super) fn delete_sub(&mut self, topic: TopicKey, sub: SubKey, unused: bool) {
+        self.note_deleted(topic, sub, unused);
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.remove_sub(sub);
+        }
     }
 
     /// Sends the consumers of a subscription away; they will come back by themselves.
@@ -406,6 +437,7 @@ impl Broker {
         let consumers: Vec<_> = subscription.consumers.iter().map(|c| (c.key, c.conn, c.id)).collect();
         let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         for (key, conn, consumer_id) in consumers {
+            self.note_closed_consumer((conn, consumer_id), topic, sub, true);
             if let Some(conn) = self.conns.out(conn) {
                 conn.consumers.remove(&consumer_id);
                 conn.send(CommandCloseConsumer {
@@ -425,7 +457,7 @@ impl Broker {
         let result = self.end_subscription(id, c);
         match (result, self.conns.out(id)) {
             (Ok(()), Some(conn)) => conn.success(c.request_id),
-            (Err(refusal), Some(conn)) => conn.refuse(c.request_id, refusal),
+            (Err(refusal), Some(_)) => self.refuse(id, c.request_id, refusal),
             (_, None) => {}
         }
     }
@@ -443,13 +475,12 @@ impl Broker {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.consumers.remove(&c.consumer_id);
         }
-        if let Some(sub) = topic.subs.get_mut(&at.sub) {
+        self.note_leaving(at, false);
+        if let Some(sub) = self.sub_mut(at) {
             sub.remove(at.key);
         }
         self.expel_consumers(at.topic, at.sub);
-        if let Some(topic) = self.topics.get_mut(at.topic) {
-            topic.remove_sub(at.sub);
-        }
+        self.delete_sub(at.topic, at.sub, false);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use super::bundles::{Node, Served};
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::names::{TopicName, parse_namespace};
+use super::notes::Note;
 use super::time::Now;
 
 /// The longest pattern that is compiled.
@@ -37,10 +38,13 @@ impl Broker {
         };
         match self.find_partitions(&c.topic, create) {
             Ok(partitions) => {
+                self.note(|_| Note::Partitions { id, topic: c.topic.clone(), count: partitions });
                 response.partitions = Some(partitions);
                 response.response = Some(PartitionedMetadataResult::SUCCESS);
             }
             Err(refusal) => {
+                let why = if refusal.message.is_empty() { "not found" } else { &refusal.message };
+                self.note(|_| Note::Refused { id, why: format!("partitions of {}: {why}", c.topic) });
                 response.response = Some(PartitionedMetadataResult::FAILED);
                 response.error = Some(refusal.error);
                 response.message = Some(refusal.message);
@@ -126,6 +130,12 @@ impl Broker {
                     }
                 };
                 response.response = Some(result);
+                self.note(|_| Note::LookedUp {
+                    id,
+                    topic: name.to_string(),
+                    url: node.service_url.clone(),
+                    redirected: result == LookupResult::REDIRECT,
+                });
                 if node.service_url.starts_with("pulsar+ssl:") {
                     response.broker_service_url_tls = Some(node.service_url);
                 } else {
@@ -137,6 +147,10 @@ impl Broker {
                 let alone = self.config.redirect_lookups.is_none() && self.config.brokers() == 1;
                 response.proxy_through_service_url = Some(alone);
             }
+        }
+        if response.error.is_some() {
+            let why = response.message.as_deref().unwrap_or_default();
+            self.note(|_| Note::Refused { id, why: format!("lookup of {}: {why}", c.topic) });
         }
         self.reply(id, response);
     }

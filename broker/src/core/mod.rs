@@ -179,7 +179,7 @@ pub struct Broker {
     /// Where the bundle that is being unloaded goes.
     moving_to: Option<usize>,
     /// What a host that logs has not seen yet.
-    notes: Option<Vec<Note>>,
+    notes: Option<notes::Notes>,
     /// Sends that are to fail, for a test.
     failures: VecDeque<SendFailure>,
     next_producer: u64,
@@ -458,5 +458,6 @@ impl Broker {
             self.note_changes();
             self.tell_watchers();
         }
+        self.note_room(now);
     }
 }

@@ -9,6 +9,7 @@ use super::Broker;
 use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
+use super::notes::Note;
 use super::storage::Place;
 use super::subscription::type_name;
 use super::time::Now;
@@ -73,6 +74,13 @@ impl Broker {
         {
             sub.cursor.ack_bits(offset, &id.ack_set, stored.messages);
         }
+        let to = log.id_at(offset);
+        self.note_of_sub(topic_key, sub_key, |topic, subscription| Note::Sought {
+            topic,
+            subscription,
+            ledger: to.ledger_id,
+            entry: to.entry_id,
+        });
     }
 
     pub(super) fn last_message_id(&mut self, id: ConnId, c: &CommandGetLastMessageId) {

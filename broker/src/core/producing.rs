@@ -14,6 +14,7 @@ use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
 use super::names::TopicName;
+use super::notes::Note;
 use super::policies::QuotaPolicy;
 use super::storage::Stored;
 use super::subscription::Subscription;
@@ -122,8 +123,10 @@ impl Broker {
             && topic.sub(sub).is_none()
         {
             let start = topic.log.first();
-            topic.add_sub(Subscription::new(sub.clone(), true, start, Vec::new()));
+            let made = topic.add_sub(Subscription::new(sub.clone(), true, start, Vec::new()));
+            self.note_created(key, made);
         }
+        let topic = self.topics.get_mut(key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         let admission = topic.admit(Producer {
             conn: id,
             id: c.producer_id,
@@ -153,6 +156,13 @@ impl Broker {
                 },
             );
         }
+        self.note_of(key, |topic| Note::ProducerOpened {
+            id,
+            producer: c.producer_id,
+            name: producer_name.clone(),
+            topic,
+            waits: admission.waits,
+        });
         Ok(CommandProducerSuccess {
             request_id: c.request_id,
             producer_name,
@@ -167,8 +177,9 @@ impl Broker {
     /// as at the real broker. Those who waited for it are.
     fn fence(&mut self, admission: &Admission) {
         for producer in &admission.fenced {
-            if let Some(conn) = self.conns.get_mut(producer.conn) {
-                conn.producers.remove(&producer.id);
+            let open = self.conns.get_mut(producer.conn).and_then(|c| c.producers.remove(&producer.id));
+            if let Some(open) = open {
+                self.note_closed_producer(producer.conn, producer.id, open.topic, true);
             }
         }
         for producer in &admission.refused {
@@ -179,8 +190,9 @@ impl Broker {
     /// Tells a producer that waited why it will never come in.
     pub(super) fn fence_out(&mut self, producer: &Producer, why: &str) {
         let Some(conn) = self.conns.out(producer.conn) else { return };
-        if conn.producers.remove(&producer.id).is_some() {
+        if let Some(open) = conn.producers.remove(&producer.id) {
             conn.refuse(producer.request_id, Refusal::producer_fenced(why));
+            self.note_closed_producer(producer.conn, producer.id, open.topic, true);
         }
     }
 
@@ -190,7 +202,7 @@ impl Broker {
             return;
         };
         self.expel_named(id, producer_id);
-        self.dismiss_producer(id, producer_id, open);
+        self.take_out_producer(id, producer_id, open);
     }
 
     /// Closes a producer from the broker's side.
@@ -201,9 +213,7 @@ impl Broker {
     fn expel_named(&mut self, id: ConnId, producer_id: u64) {
         let (assigned_broker_service_url, assigned_broker_service_url_tls) = self.assigned();
         let Some(conn) = self.conns.out(id) else { return };
-        if conn.producers.remove(&producer_id).is_none() {
-            return;
-        }
+        let Some(open) = conn.producers.remove(&producer_id) else { return };
         conn.closed_producers.insert(producer_id);
         if conn.closed_producers.len() > REMEMBERED {
             conn.closed_producers.pop_first();
@@ -214,6 +224,7 @@ impl Broker {
             assigned_broker_service_url,
             assigned_broker_service_url_tls,
         });
+        self.note_closed_producer(id, producer_id, open.topic, true);
     }
 
     pub(super) fn close_producer(&mut self, id: ConnId, c: &CommandCloseProducer) {
@@ -225,8 +236,14 @@ impl Broker {
         }
     }
 
-    /// Takes a producer out of its topic; one that waited for that comes in.
+    /// A producer goes by itself.
     pub(super) fn dismiss_producer(&mut self, conn: ConnId, producer_id: u64, open: ProducerRef) {
+        self.note_closed_producer(conn, producer_id, open.topic, false);
+        self.take_out_producer(conn, producer_id, open);
+    }
+
+    /// Takes a producer out of its topic; one that waited for that comes in.
+    fn take_out_producer(&mut self, conn: ConnId, producer_id: u64, open: ProducerRef) {
         let Some(topic) = self.topics.get_mut(open.topic) else { return };
         let Some((next, epoch)) = topic.dismiss(&open.name, conn, producer_id) else { return };
         let last_sequence = topic.last_sequence(&next.name);
@@ -235,13 +252,20 @@ impl Broker {
         waiting.ready = true;
         let response = CommandProducerSuccess {
             request_id: next.request_id,
-            producer_name: next.name,
+            producer_name: next.name.clone(),
             last_sequence_id: Some(last_sequence),
             schema_version: Some(waiting.schema_version.clone()),
             topic_epoch: Some(epoch),
             producer_ready: Some(true),
         };
         conn.send(response);
+        self.note_of(open.topic, |topic| Note::ProducerOpened {
+            id: next.conn,
+            producer: next.id,
+            name: next.name,
+            topic,
+            waits: false,
+        });
     }
 
     pub(super) fn send(&mut self, id: ConnId, c: &CommandSend, entry: &Bytes, now: Now) {
@@ -287,6 +311,7 @@ impl Broker {
                     error: refusal.error,
                     message: refusal.message,
                 });
+                self.note_refused_send(entry.len(), now);
                 // What came behind it must not be stored before it.
                 if refusal.error == ServerError::PERSISTENCE_ERROR {
                     self.close_producer_of(id, c.producer_id);

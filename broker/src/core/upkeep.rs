@@ -1,6 +1,7 @@
 //! What is looked after from time to time: messages that are too old, backlogs that are too large.
 
 use super::compaction::{Compacted, compact};
+use super::notes::Note;
 use super::policies::{BacklogQuota, QuotaPolicy};
 use super::storage::Log;
 use super::subscription::Subscription;
@@ -69,7 +70,12 @@ impl Broker {
                 continue;
             }
             self.hold_quota(key, now);
+            let before = self.topics.stored;
             self.topics.forget_beyond_retention(key, now);
+            let bytes = before.saturating_sub(self.topics.stored);
+            if bytes > 0 {
+                self.note_of(key, |topic| Note::Trimmed { topic, bytes });
+            }
         }
     }
 
@@ -108,7 +114,7 @@ impl Broker {
             }
         }
         for sub in gone {
-            topic.remove_sub(sub);
+            self.delete_sub(key, sub, true);
         }
     }
 
@@ -120,8 +126,19 @@ impl Broker {
         if threshold == 0 || !topic.name.persistent || topic.log.bytes_since(start) <= threshold {
             return;
         }
+        self.compact_now(key);
+    }
+
+    /// Compacts a topic.
+    pub(super) fn compact_now(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
         let change = compact(topic);
         self.topics.stored = self.topics.stored.saturating_add_signed(change);
+        self.note(|broker| {
+            let compacted = broker.topics.get(key).and_then(|topic| topic.compacted.as_ref());
+            let entries = compacted.map_or(0, |compacted| compacted.entries().count());
+            Note::Compacted { topic: broker.name_of(key), entries }
+        });
     }
 
     /// Deletes a topic that nobody has used for so long; true when it did.
@@ -141,6 +158,7 @@ impl Broker {
             return false;
         }
         let name = topic.name.clone();
+        self.note(|_| Note::Inactive(name.to_string()));
         self.delete_topic(&name, false, now).is_ok()
     }
 
@@ -151,22 +169,35 @@ impl Broker {
             return;
         }
         let below = topic.log.first_since(now.wall_ms.saturating_sub(ttl.saturating_mul(1000)));
+        let expired = |topic, subscription, entries| Note::Expired { topic, subscription, entries };
         match self.config.prompt_expiry {
-            true => self.pass_over(key, |sub, log| sub.expire(log, below)),
-            false => self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now)),
+            true => self.pass_over(key, |sub, log| sub.expire(log, below), expired),
+            false => self.pass_over(key, |sub, log| sub.expire_older(log, ttl, now), expired),
         }
     }
 
     /// All durable subscriptions of a topic pass over what is said, where that says true.
-    fn pass_over(&mut self, key: TopicKey, mut over: impl FnMut(&mut Subscription, &Log) -> bool) {
+    fn pass_over(
+        &mut self,
+        key: TopicKey,
+        mut over: impl FnMut(&mut Subscription, &Log) -> bool,
+        note: impl Fn(String, String, u64) -> Note,
+    ) {
+        let noted = self.takes_notes();
         let Some(topic) = self.topics.get_mut(key) else { return };
+        let end = topic.log.end();
+        let backlog = |sub: &Subscription| if noted { sub.cursor.backlog(end) } else { 0 };
         let mut passed = Vec::new();
         for (sub_key, sub) in &mut topic.subs {
+            let before = backlog(sub);
             if sub.durable && over(sub, &topic.log) {
-                passed.push(*sub_key);
+                passed.push((*sub_key, before.saturating_sub(backlog(sub))));
             }
         }
-        for sub in passed {
+        for (sub, entries) in passed {
+            if entries > 0 {
+                self.note_of_sub(key, sub, |topic, subscription| note(topic, subscription, entries));
+            }
             self.wake(key, sub);
         }
     }
@@ -180,9 +211,14 @@ impl Broker {
                 topic.log.first_since(now.wall_ms.saturating_sub(limit.saturating_mul(1000)))
             });
             let below = by_size.max(by_age);
-            return self.pass_over(key, |sub, log| sub.expire(log, below));
+            let evicted = |topic, subscription, entries| Note::Evicted { topic, subscription, entries };
+            return self.pass_over(key, |sub, log| sub.expire(log, below), evicted);
         }
-        for producer in topic.take_producers() {
+        let producers = topic.take_producers();
+        if !producers.is_empty() {
+            self.note_of(key, |topic| Note::QuotaExceeded { topic, producers: producers.len() });
+        }
+        for producer in producers {
             self.expel_producer(&producer);
         }
     }

@@ -90,6 +90,28 @@ pub(super) fn wall_ms() -> u64 {
     u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
 }
 
+fn log(note: &Note) {
+    match note {
+        Note::MemoryFull { .. } => tracing::warn!("{note}"),
+        Note::SubscriptionCreated { durable: true, .. }
+        | Note::SubscriptionDeleted { durable: true, .. }
+        | Note::Denied { .. }
+        | Note::Refused { .. }
+        | Note::Created(_)
+        | Note::Deleted(_)
+        | Note::Inactive(_)
+        | Note::Terminated(_)
+        | Note::Compacted { .. }
+        | Note::Unloaded { .. }
+        | Note::Split { .. }
+        | Note::Evicted { .. }
+        | Note::QuotaExceeded { .. }
+        | Note::MemoryFree => tracing::info!("{note}"),
+        Note::Partitions { .. } | Note::LookedUp { .. } => tracing::trace!("{note}"),
+        note => tracing::debug!("{note}"),
+    }
+}
+
 pub(super) struct Engine {
     broker: Broker,
     inbox: mpsc::Receiver<Event>,
@@ -110,7 +132,7 @@ impl Drop for Engine {
 
 impl Engine {
     pub(super) fn new(mut broker: Broker, store: Option<Store>, inbox: mpsc::Receiver<Event>) -> Self {
-        if tracing::enabled!(tracing::Level::INFO) {
+        if tracing::enabled!(tracing::Level::WARN) {
             broker.take_notes();
         }
         Self {
@@ -237,12 +259,7 @@ impl Engine {
 
     fn flush(&mut self) {
         for note in self.broker.poll_notes() {
-            match note {
-                Note::Denied { .. } | Note::Refused { .. } | Note::Created(_) | Note::Deleted(_) => {
-                    tracing::info!("{note}");
-                }
-                note => tracing::debug!("{note}"),
-            }
+            log(&note);
         }
         while let Some((id, segments)) = self.broker.poll_transmit() {
             if let Some(link) = self.links.get(&id)

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod delivering;
+mod noting;
 mod opening;
 mod placing;
 mod topics;

@@ -60,7 +60,8 @@ impl Broker {
                 Place::At(offset) => offset.clamp(log.first(), log.end()),
                 Place::After => log.end(),
             };
-            topic.add_sub(Subscription::new(sub.to_owned(), true, start, key_values(properties)));
+            let made = topic.add_sub(Subscription::new(sub.to_owned(), true, start, key_values(properties)));
+            self.note_created(key, made);
         }
         Ok(())
     }
@@ -85,9 +86,7 @@ impl Broker {
         }
         for (topic, sub) in found {
             self.expel_consumers(topic, sub);
-            if let Some(topic) = self.topics.get_mut(topic) {
-                topic.remove_sub(sub);
-            }
+            self.delete_sub(topic, sub, false);
         }
         self.settle(now);
         Ok(())

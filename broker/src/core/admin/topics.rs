@@ -6,9 +6,9 @@ use pulsewire_proto::wire::MessageIdData;
 
 use super::AdminError;
 use crate::core::Broker;
-use crate::core::compaction::compact;
 use crate::core::keeping::kind;
 use crate::core::names::TopicName;
+use crate::core::notes::Note;
 use crate::core::subscription::Subscription;
 use crate::core::time::Now;
 use crate::core::topic::{Producer, SubKey, TopicKey, Waiting};
@@ -118,10 +118,9 @@ impl Broker {
             .unwrap_or_default();
         for index in before..partitions {
             let key = self.topics.key(&name.with_partition(index).to_string());
-            if let Some(topic) = key.and_then(|key| self.topics.get_mut(key)) {
-                for sub in &subs {
-                    topic.add_sub(same_anew(sub));
-                }
+            if let Some((key, topic)) = key.and_then(|key| Some((key, self.topics.get_mut(key)?))) {
+                let made: Vec<_> = subs.iter().map(|sub| topic.add_sub(same_anew(sub))).collect();
+                made.into_iter().for_each(|sub| self.note_created(key, sub));
             }
         }
         self.settle(now);
@@ -174,6 +173,7 @@ impl Broker {
     /// It is not there.
     pub fn unload_topic(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
         for key in self.parts(name)? {
+            self.note_of(key, |what| Note::Unloaded { what, to: None });
             self.disconnect_topic(key);
             self.topics.roll(key);
         }
@@ -193,6 +193,9 @@ impl Broker {
             return Err(AdminError::new(405, "Termination of a non-persistent topic is not allowed"));
         }
         let key = self.topics.key(&name.to_string()).ok_or_else(|| AdminError::no_topic(name))?;
+        if self.topics.get(key).is_some_and(|topic| !topic.log.terminated) {
+            self.note(|_| Note::Terminated(name.to_string()));
+        }
         let producers = self.end_topic(key);
         for producer in &producers {
             self.expel_producer(producer);
@@ -227,10 +230,7 @@ impl Broker {
             return Err(AdminError::new(405, "Compaction of a non-persistent topic is not allowed"));
         }
         for key in self.parts(name)? {
-            if let Some(topic) = self.topics.get_mut(key) {
-                let change = compact(topic);
-                self.topics.stored = self.topics.stored.saturating_add_signed(change);
-            }
+            self.compact_now(key);
         }
         Ok(())
     }
@@ -260,10 +260,9 @@ impl Broker {
         }
         for sub in subs {
             self.expel_consumers(key, sub);
-            if let Some(topic) = self.topics.get_mut(key)
-                && topic.subs.get(&sub).is_some_and(|sub| !sub.durable)
-            {
-                topic.remove_sub(sub);
+            let topic = self.topics.get(key);
+            if topic.and_then(|topic| topic.subs.get(&sub)).is_some_and(|sub| !sub.durable) {
+                self.delete_sub(key, sub, false);
             }
         }
     }

@@ -14,6 +14,7 @@ use super::super::access::Need;
 use super::super::connection::ConnId;
 use super::super::error::{DisconnectReason, Refusal};
 use super::super::names::TopicName;
+use super::super::notes::Note;
 use super::super::time::Now;
 use super::super::{Broker, Timer};
 use super::coordinator::{Coordinators, Txn};
@@ -51,7 +52,8 @@ impl Broker {
         if self.has_no_transactions(id, c.request_id) {
             return;
         }
-        let (error, message) = told(self.check_coordinator(c.tc_id));
+        let result = self.check_coordinator(c.tc_id);
+        let (error, message) = self.told(id, result);
         self.reply(id, CommandTcClientConnectResponse { request_id: c.request_id, error, message });
     }
 
@@ -62,7 +64,7 @@ impl Broker {
         let coordinator = c.tc_id.unwrap_or(0);
         let opened = self.open_txn(id, coordinator, c.txn_ttl_millis.unwrap_or(0), now);
         let number = opened.as_ref().ok().map(|txn| txn.number);
-        let (error, message) = told(opened.map(drop));
+        let (error, message) = self.told(id, opened.map(drop));
         self.reply(
             id,
             CommandNewTxnResponse {
@@ -88,6 +90,7 @@ impl Broker {
         let (txn, due) = self.txns.open(coordinator, ttl, owner, now);
         self.topics.stored += self.txns.bytes - before;
         self.timers.insert((due, Timer::Transaction(txn)));
+        self.note(|_| Note::TxnBegun(txn.to_string()));
         Ok(txn)
     }
 
@@ -159,7 +162,7 @@ impl Broker {
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let names: Vec<usize> = c.partitions.iter().map(String::len).collect();
         let result = self.add_to_txn(id, txn, names.into_iter(), |txn| txn.topics.extend(c.partitions));
-        let (error, message) = told(result);
+        let (error, message) = self.told(id, result);
         self.reply(
             id,
             CommandAddPartitionToTxnResponse {
@@ -187,7 +190,7 @@ impl Broker {
         let result = self.add_to_txn(id, txn, names.into_iter(), |txn| {
             txn.subs.extend(subs.into_iter().map(|sub| (sub.topic, sub.subscription)));
         });
-        let (error, message) = told(result);
+        let (error, message) = self.told(id, result);
         self.reply(
             id,
             CommandAddSubscriptionToTxnResponse {
@@ -207,7 +210,7 @@ impl Broker {
         let txn = id_of(c.txnid_most_bits, c.txnid_least_bits);
         let Some(action) = self.action(id, "END_TXN", c.txn_action, now) else { return };
         let result = self.check_owner(id, txn).and_then(|()| self.end(txn, action, now));
-        let (error, message) = told(result);
+        let (error, message) = self.told(id, result);
         self.reply(
             id,
             CommandEndTxnResponse {
@@ -236,7 +239,7 @@ impl Broker {
         let result = self
             .check_is_coordinator(id, topic, None, txn)
             .and_then(|()| self.end_on_topic(topic, txn, action, low, now));
-        let (error, message) = told(result);
+        let (error, message) = self.told(id, result);
         self.reply(
             id,
             CommandEndTxnOnPartitionResponse {
@@ -269,7 +272,7 @@ impl Broker {
                 let message = format!("Handle end txn on subscription failed: {}", refusal.message);
                 Refusal { message, ..refusal }
             });
-        let (error, message) = told(result);
+        let (error, message) = self.told(id, result);
         self.reply(
             id,
             CommandEndTxnOnSubscriptionResponse {
@@ -280,6 +283,13 @@ impl Broker {
                 message,
             },
         );
+    }
+
+    /// What an answer says of a result; a refusal is noted.
+    fn told(&mut self, id: ConnId, result: Result<(), Refusal>) -> (Option<ServerError>, Option<String>) {
+        let Err(refusal) = result else { return (None, None) };
+        self.note(|_| Note::Refused { id, why: refusal.message.clone() });
+        (Some(refusal.error), Some(refusal.message))
     }
 
     /// How a transaction is to end. Whoever does not say it has broken the protocol.
@@ -303,11 +313,4 @@ fn id_of(most: Option<u64>, least: Option<u64>) -> TxnId {
 /// Java reads a signed number.
 fn low_water(number: Option<u64>) -> u64 {
     number.filter(|number| i64::try_from(*number).is_ok()).unwrap_or(0)
-}
-
-fn told(result: Result<(), Refusal>) -> (Option<ServerError>, Option<String>) {
-    match result {
-        Ok(()) => (None, None),
-        Err(refusal) => (Some(refusal.error), Some(refusal.message)),
-    }
 }

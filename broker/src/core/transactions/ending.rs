@@ -4,6 +4,7 @@ use pulsewire_proto::wire::ServerError;
 
 use super::super::error::Refusal;
 use super::super::names::TopicName;
+use super::super::notes::Note;
 use super::super::storage::Log;
 use super::super::subscription::Subscription;
 use super::super::time::Now;
@@ -28,6 +29,10 @@ impl Broker {
             result = result.and(self.end_on_sub(&topic, &sub, id, action, low));
         }
         if result.is_ok() {
+            self.note(|_| match action {
+                Action::Commit => Note::TxnCommitted(id.to_string()),
+                Action::Abort => Note::TxnAborted(id.to_string()),
+            });
             self.forget_txn(id);
         }
         result
@@ -42,6 +47,7 @@ impl Broker {
 
     /// A transaction's time is up. What cannot be ended then is not going to be.
     pub(in crate::core) fn txn_expires(&mut self, id: TxnId, now: Now) {
+        self.note(|_| Note::TxnTimedOut(id.to_string()));
         let _ = self.end(id, Action::Abort, now);
         self.forget_txn(id);
     }
