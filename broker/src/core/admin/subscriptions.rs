@@ -135,7 +135,7 @@ impl Broker {
     }
 
     /// A subscription passes over messages that are older than so many seconds. False when that is
-    /// not tried (see [`Subscription::expire_older`]).
+    /// not tried (see `expiring.rs`).
     ///
     /// # Errors
     /// It is not there.
