@@ -46,7 +46,7 @@ fn messages_go_over_tls() {
     let pem = std::fs::read(cert.path()).expect("a certificate");
     let no_key = Scratch::new("no-key.pem", &pem);
     let files = ["--tls-cert", cert.path(), "--tls-key", no_key.path()];
-    run(&[&ports[..], &files].concat()).failed(2, &["TLS key"]);
+    run(&[&ports[..], &files].concat()).failed(2, &["no private key"]);
 }
 
 #[test]

@@ -140,35 +140,40 @@ pub(super) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
 async fn receive(consumer: Consumer, ack: Ack, mut tally: Tally) {
     let mut last: Option<MessageId> = None;
     let mut stopped = std::pin::pin!(tally.stopped());
-    while tally.claim().is_some() {
+    loop {
         let received = tokio::select! {
             biased;
             received = consumer.receive() => received,
             () = &mut stopped => break,
         };
-        let message = match received {
-            Ok(message) => message,
+        // Not before there is one: who waits in vain must not keep it from those who have more.
+        let Some(number) = tally.claim() else { break };
+        match received {
+            Ok(message) => {
+                let id = message.id();
+                // Those of a batch were published together.
+                if id.batch_index <= 0 {
+                    let age = wall().saturating_sub(Duration::from_millis(message.publish_time()));
+                    tally.latency(age, u64::from(id.batch_size.max(1).unsigned_abs()));
+                }
+                tally.done(message.payload().len());
+                last = Some(id);
+                if ack == Ack::Individual
+                    && let Err(error) = consumer.acknowledge_id(id)
+                {
+                    tally.failed(&error);
+                }
+            }
             Err(error) => {
                 tally.failed(&error);
                 // After one that cannot be read others come.
-                match error.kind() {
-                    ErrorKind::Corrupted | ErrorKind::NotSupported => continue,
-                    _ => break,
+                if !matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NotSupported) {
+                    break;
                 }
             }
-        };
-        let id = message.id();
-        // Those of a batch were published together.
-        if id.batch_index <= 0 {
-            let age = wall().saturating_sub(Duration::from_millis(message.publish_time()));
-            tally.latency(age, u64::from(id.batch_size.max(1).unsigned_abs()));
         }
-        tally.done(message.payload().len());
-        last = Some(id);
-        if ack == Ack::Individual
-            && let Err(error) = consumer.acknowledge_id(id)
-        {
-            tally.failed(&error);
+        if tally.was_last(number) {
+            break;
         }
     }
     if ack == Ack::Cumulative

@@ -52,6 +52,7 @@ pub(super) struct Shared {
     /// Messages that some task has taken upon itself.
     claimed: AtomicU64,
     limit: u64,
+    stop: watch::Sender<bool>,
     counts: Mutex<Counts>,
 }
 
@@ -80,6 +81,15 @@ impl Tally {
         }
         let number = self.shared.claimed.fetch_add(1, Relaxed);
         (number < self.shared.limit).then_some(number)
+    }
+
+    /// Whether this was the last message that is wanted; then tasks that wait for more need not.
+    pub(super) fn was_last(&self, number: u64) -> bool {
+        let last = number.saturating_add(1) == self.shared.limit;
+        if last {
+            self.shared.stop.send_replace(true);
+        }
+        last
     }
 
     #[inline]
@@ -134,22 +144,22 @@ impl Drop for Tally {
 /// Tasks that are measured together.
 pub(super) struct Tasks {
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Tasks {
     pub(super) fn new(messages: Option<u64>) -> Result<Self, Failure> {
         let limit = messages.unwrap_or(u64::MAX);
-        let shared = Shared { claimed: AtomicU64::new(0), limit, counts: Mutex::new(Counts::new()?) };
-        Ok(Self { shared: Arc::new(shared), stop: watch::channel(false).0, tasks: JoinSet::new() })
+        let (claimed, stop) = (AtomicU64::new(0), watch::channel(false).0);
+        let shared = Shared { claimed, limit, stop, counts: Mutex::new(Counts::new()?) };
+        Ok(Self { shared: Arc::new(shared), tasks: JoinSet::new() })
     }
 
     /// Starts a task with a tally of its own.
     pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(&mut self, task: impl FnOnce(Tally) -> F) {
         let tally = Tally {
             shared: self.shared.clone(),
-            stop: self.stop.subscribe(),
+            stop: self.shared.stop.subscribe(),
             messages: 0,
             bytes: 0,
             latencies: Vec::with_capacity(TOGETHER),
@@ -197,7 +207,7 @@ impl Tasks {
                 _ = ticks.tick(), if !run.json => line.print(&self.shared.counts()),
             }
         }
-        self.stop.send_replace(true);
+        self.shared.stop.send_replace(true);
         tokio::select! {
             () = async { while self.tasks.join_next().await.is_some() {} } => {}
             () = interrupts.next() => {}
