@@ -14,7 +14,8 @@ use super::Consumer;
 use crate::waiters::Waiters;
 
 impl Consumer {
-    /// The next message. Waits through reconnects; dropping the future loses nothing.
+    /// The next message. Waits through reconnects; dropping the future loses nothing. Now and then it lets other tasks
+    /// run first although a message is here: [`Consumer::try_receive`] says at once whether there is one.
     ///
     /// # Errors
     /// `AlreadyClosed`; `Corrupted` or `NotSupported` for one message that cannot be read (the next
