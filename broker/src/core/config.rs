@@ -98,7 +98,7 @@ impl Default for BrokerConfig {
             upkeep_interval: Duration::from_secs(60),
             prompt_expiry: false,
             max_stored_bytes: 1 << 30,
-            max_consumed_bytes: 32 << 20,
+            max_consumed_bytes: 16 << 20,
             connection_window: 1 << 20,
             max_unacked_per_consumer: 50_000,
             max_unacked_per_subscription: 200_000,
