@@ -63,7 +63,7 @@ fn main() {
     servers.extend(real.as_ref().map(|real| (real.url.clone(), real.process)));
     let cpu = loaded(&runtime, &servers);
     drop(ours);
-    let theirs = cpu.get(1).map(|theirs| format!("{theirs:.3} us, {:.0} times as much", theirs / cpu[0]));
+    let theirs = cpu.get(1).map(|theirs| format!("{theirs:.3} us, {:.1} times as much", theirs / cpu[0]));
     let what = "CPU of the broker a message of 100 B, batched, one producer, one consumer";
     row(&mut text, what, format!("{:.3} us", cpu[0]), theirs, "10 times");
     let stored = stored(&runtime);
