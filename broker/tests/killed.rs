@@ -21,7 +21,7 @@ const TOPIC: &str = "persistent://public/default/t";
 
 /// The broker that is killed: this test, run as a process of its own.
 #[test]
-#[ignore = "run by the other test"]
+#[ignore = "run by the other tests, as a process of its own"]
 fn broker() {
     let Some(folder) = std::env::var_os("BROKER_DATA") else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
