@@ -63,8 +63,15 @@ impl From<BadSchema> for AdminError {
         match bad {
             BadSchema::Invalid(message, _) => Self::new(422, message),
             BadSchema::Incompatible(message) => Self::new(409, message),
+            BadSchema::Failed(_, message) => unexpected(&message),
         }
     }
+}
+
+/// What the real broker answers where it fails.
+fn unexpected(message: &str) -> AdminError {
+    let reason = format!("\n --- An unexpected error occurred in the server ---\n\nMessage: {message}");
+    AdminError::new(500, reason)
 }
 
 /// A schema of its parts, as an admin call has them.
@@ -74,13 +81,7 @@ fn schema_of(
     properties: &[(String, String)],
     joined: bool,
 ) -> Result<Schema, AdminError> {
-    let none = || {
-        let message = format!("No enum constant org.apache.pulsar.common.schema.SchemaType.{kind}");
-        AdminError::new(
-            500,
-            format!("\n --- An unexpected error occurred in the server ---\n\nMessage: {message}"),
-        )
-    };
+    let none = || unexpected(&format!("No enum constant org.apache.pulsar.common.schema.SchemaType.{kind}"));
     let kind = type_of_name(kind).ok_or_else(none)?;
     let schema_data: Bytes = if kind == SchemaType::KEY_VALUE && joined {
         let both: Value = serde_json::from_str(text)
@@ -160,11 +161,11 @@ impl Broker {
             Ok(()) => Ok(strategy),
             Err(bad) => {
                 let message = match bad {
-                    BadSchema::Invalid(message, _) | BadSchema::Incompatible(message) => message,
+                    BadSchema::Invalid(message, _)
+                    | BadSchema::Incompatible(message)
+                    | BadSchema::Failed(_, message) => message,
                 };
-                let reason =
-                    format!("\n --- An unexpected error occurred in the server ---\n\nMessage: {message}");
-                Err(AdminError::new(500, reason))
+                Err(unexpected(&message))
             }
         }
     }

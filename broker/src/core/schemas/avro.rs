@@ -1,11 +1,14 @@
 //! Avro definitions: reading them, and telling whether two are the same.
 //!
 //! Apache Pulsar asks the Java library, whose answers no other library gives: it reads records and
-//! unions more leniently than the specification says (`resolve.rs`), and does not look at defaults.
+//! unions more leniently than the specification says (`resolve.rs`). Whether defaults fit is found out on
+//! the way (`defaults.rs`) and asked for by whoever looks for a version: [`Definition::unfit`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+
+use super::defaults::{Types, Unfit};
 
 /// A type's place in its [`Definition`].
 pub(super) type Id = usize;
@@ -39,16 +42,18 @@ pub(super) struct Field {
     pub(super) of: Id,
     /// `null` is one, too.
     pub(super) default: Option<Value>,
-    aliases: Vec<String>,
-    order: String,
-    properties: Map<String, Value>,
+    pub(super) aliases: Vec<String>,
+    pub(super) order: String,
+    pub(super) doc: Option<String>,
+    pub(super) properties: Map<String, Value>,
 }
 
 #[derive(Debug)]
-struct Type {
-    kind: Kind,
-    properties: Map<String, Value>,
-    aliases: Vec<String>,
+pub(super) struct Type {
+    pub(super) kind: Kind,
+    pub(super) properties: Map<String, Value>,
+    pub(super) aliases: Vec<String>,
+    pub(super) doc: Option<String>,
 }
 
 /// A definition, read. The first type is at `root`.
@@ -57,6 +62,8 @@ pub(super) struct Definition {
     types: Vec<Type>,
     pub(super) root: Id,
     pub(super) source: Value,
+    /// The first default that does not fit its field.
+    pub(super) unfit: Option<Unfit>,
 }
 
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
@@ -68,9 +75,10 @@ impl Definition {
     /// Reads a definition; the error says what is wrong with it, as Java does.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let source: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        let mut parser = Parser { types: Vec::new(), names: BTreeMap::new() };
+        let mut parser =
+            Parser { types: Vec::new(), names: BTreeMap::new(), open: BTreeSet::new(), unfit: None };
         let root = parser.parse(&source, "")?;
-        Ok(Self { types: parser.types, root, source })
+        Ok(Self { types: parser.types, root, source, unfit: parser.unfit })
     }
 
     pub(super) fn kind(&self, id: Id) -> &Kind {
@@ -149,7 +157,7 @@ impl Kind {
     }
 
     /// What makes a type one of its own in a union.
-    fn label(&self) -> &str {
+    pub(super) fn label(&self) -> &str {
         match self {
             Self::Primitive(name) => name,
             Self::Array(_) => "array",
@@ -163,11 +171,14 @@ impl Kind {
 struct Parser {
     types: Vec<Type>,
     names: BTreeMap<String, Id>,
+    /// Records whose fields are being read.
+    open: BTreeSet<Id>,
+    unfit: Option<Unfit>,
 }
 
 impl Parser {
     fn add(&mut self, kind: Kind) -> Id {
-        self.types.push(Type { kind, properties: Map::new(), aliases: Vec::new() });
+        self.types.push(Type { kind, properties: Map::new(), aliases: Vec::new(), doc: None });
         self.types.len() - 1
     }
 
@@ -279,10 +290,13 @@ impl Parser {
         let reserved: &[&str] = if kind == "enum" { &["default"] } else { &[] };
         self.types[id].properties = others(fields, reserved);
         self.types[id].aliases = texts(fields).iter().map(|alias| full_name(alias, space)).collect();
+        self.types[id].doc = text("doc").map(str::to_owned);
         if let Kind::Record { .. } = self.types[id].kind {
             let list = fields.get("fields").and_then(Value::as_array);
             let list = list.ok_or_else(|| format!("Record has no fields: {of}"))?;
+            self.open.insert(id);
             let found = self.fields(list, space, &full)?;
+            self.open.remove(&id);
             if let Kind::Record { fields, .. } = &mut self.types[id].kind {
                 *fields = found;
             }
@@ -303,10 +317,20 @@ impl Parser {
             if !seen.insert(name) {
                 return Err(format!("Duplicate field {name} in record {record}"));
             }
+            let of = self.parse(kind, space)?;
+            let default = fields.get("default").cloned();
+            if let Some(default) = &default {
+                let unfit = Types { all: &self.types, open: &self.open }.unfit(name, of, default);
+                let graver = unfit.as_ref().is_some_and(Unfit::is_no_number);
+                if graver || self.unfit.is_none() {
+                    self.unfit = unfit;
+                }
+            }
             found.push(Field {
                 name: name.to_owned(),
-                of: self.parse(kind, space)?,
-                default: fields.get("default").cloned(),
+                of,
+                default,
+                doc: fields.get("doc").and_then(Value::as_str).map(str::to_owned),
                 aliases: texts(fields),
                 order: fields.get("order").and_then(Value::as_str).unwrap_or("ascending").to_lowercase(),
                 properties: others(fields, &["default", "order"]),

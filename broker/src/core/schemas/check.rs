@@ -18,6 +18,8 @@ pub(in crate::core) enum BadSchema {
     Invalid(String, Option<String>),
     /// It does not go with those that are there.
     Incompatible(String),
+    /// The real broker fails over it: by an exception of that class, and what it says.
+    Failed(&'static str, String),
 }
 
 type Checked = Result<(), BadSchema>;
@@ -75,8 +77,12 @@ pub(super) fn validate(schema: &Schema) -> Checked {
             Ok(found) if kind == SchemaType::AVRO && matches!(found.kind(found.root), Kind::Union(_)) => {
                 Err(invalid("Avro schema typed [UNION] is not supported"))
             }
+            Ok(Definition { unfit: Some(unfit), .. }) if unfit.is_no_number() => {
+                let cause = format!("{}: {}", unfit.class, unfit.message);
+                Err(BadSchema::Invalid(of(&type_name(kind)), Some(cause)))
+            }
             Ok(_) => Ok(()),
-            Err(_) if kind == SchemaType::JSON && is_json_schema(data) => Ok(()),
+            Err(_) if kind == SchemaType::JSON && is_json_schema(data)? => Ok(()),
             Err(why) => Err(BadSchema::Invalid(
                 of(&type_name(kind)),
                 Some(format!("org.apache.avro.SchemaParseException: {why}")),
@@ -110,9 +116,23 @@ pub(super) fn validate(schema: &Schema) -> Checked {
 }
 
 /// What was a JSON schema before it became an Avro definition.
-fn is_json_schema(data: &[u8]) -> bool {
+fn is_json_schema(data: &[u8]) -> Result<bool, BadSchema> {
+    const TYPES: [&str; 8] = ["string", "number", "integer", "boolean", "object", "array", "null", "any"];
     let read: Option<Map<String, Value>> = serde_json::from_slice(data).ok();
-    read.is_some_and(|fields| fields.get("type").is_some_and(Value::is_string))
+    let Some(fields) = read else { return Ok(false) };
+    let kind = match fields.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(kind @ (Value::Number(_) | Value::Bool(_))) => kind.to_string(),
+        _ => return Ok(false),
+    };
+    if !TYPES.contains(&kind.as_str()) {
+        let message = format!(
+            "Can not resolve JsonSchema 'type' id of \"{kind}\", not recognized as one of standard values: [{}]",
+            TYPES.join(", ").to_uppercase()
+        );
+        return Err(BadSchema::Failed("java.lang.IllegalArgumentException", message));
+    }
+    Ok(kind != "object" || fields.get("properties").is_none_or(|of| of.is_object() || of.is_null()))
 }
 
 /// The message that a PROTOBUF_NATIVE schema is of.
@@ -147,16 +167,42 @@ pub(in crate::core) fn join_key_value(key: &[u8], value: &[u8]) -> Bytes {
     [&length(key)[..], key, &length(value), value].concat().into()
 }
 
-/// Whether both are the same schema: it then has the same version.
-pub(super) fn same(a: &Schema, b: &Schema) -> bool {
-    if a.r#type != b.r#type {
-        return false;
+/// The first of those that is the same schema. Definitions are read strictly here: one whose default does
+/// not fit fails, be it the new one or one that was taken because it was the first.
+pub(super) fn find_same<'a>(
+    known: impl Iterator<Item = (u64, &'a Schema)>,
+    new: &Schema,
+) -> Result<Option<u64>, BadSchema> {
+    let mut known = known.peekable();
+    if known.peek().is_none() {
+        return Ok(None);
     }
-    if a.schema_data == b.schema_data {
-        return true;
+    let read = is_avro(new.r#type).then(|| strictly(new)).transpose()?;
+    for (at, schema) in known {
+        let same = match &read {
+            Some(new_read) if is_avro(schema.r#type) => {
+                let same_bytes = schema.schema_data == new.schema_data;
+                schema.r#type == new.r#type && same_bytes || {
+                    let read = strictly(schema)?;
+                    schema.r#type == new.r#type && read.same(new_read)
+                }
+            }
+            _ => schema.r#type == new.r#type && schema.schema_data == new.schema_data,
+        };
+        if same {
+            return Ok(Some(at));
+        }
     }
-    is_avro(a.r#type)
-        && matches!((Definition::parse(&a.schema_data), Definition::parse(&b.schema_data)), (Ok(a), Ok(b)) if a.same(&b))
+    Ok(None)
+}
+
+fn strictly(schema: &Schema) -> Result<Definition, BadSchema> {
+    let mut read = Definition::parse(&schema.schema_data)
+        .map_err(|why| BadSchema::Failed("org.apache.avro.SchemaParseException", why))?;
+    match read.unfit.take() {
+        Some(unfit) => Err(BadSchema::Failed(unfit.class, unfit.message)),
+        None => Ok(read),
+    }
 }
 
 /// Whether a schema may follow those, oldest first. They are of the topic, none of them deleted.

@@ -6,6 +6,7 @@
 mod admin;
 mod avro;
 mod check;
+mod defaults;
 mod registry;
 mod resolve;
 mod strategy;
@@ -37,15 +38,23 @@ impl BadSchema {
         match self {
             Self::Incompatible(message) | Self::Invalid(message, None) => message,
             Self::Invalid(message, Some(cause)) => format!("{message} caused by {cause}"),
+            Self::Failed(class, message) => format!("{class}: {message} caused by {class}: {message}"),
         }
     }
 
     /// As those are told who bring a schema.
-    fn told(self) -> String {
+    fn told(self) -> Refusal {
         match self {
-            Self::Incompatible(message) => format!("{CLASS}: {message}"),
-            other => other.message(),
+            Self::Incompatible(message) => refused(format!("{CLASS}: {message}")),
+            other => other.refusal(),
         }
+    }
+
+    fn refusal(self) -> Refusal {
+        // Over a JSON schema of no type the real broker does not answer; a client shall not try again.
+        let failed = matches!(&self, Self::Failed(class, _) if class.starts_with("org.apache.avro."));
+        let error = if failed { ServerError::UNKNOWN_ERROR } else { ServerError::INCOMPATIBLE_SCHEMA };
+        Refusal::new(error, self.message())
     }
 }
 
@@ -86,7 +95,7 @@ impl Broker {
             self.topics.touch_name(kind::SCHEMAS, &topic.base().to_string());
             return self.schemas.register(topic, schema, strategy, now.wall_ms);
         }
-        self.schemas.version_of(topic, schema).ok_or_else(|| {
+        self.schemas.version_of(topic, schema)?.ok_or_else(|| {
             BadSchema::Incompatible("Schema not found and schema auto updating is disabled.".to_owned())
         })
     }
@@ -102,7 +111,7 @@ impl Broker {
             BadSchema::Incompatible(message) => {
                 refused(format!("{CLASS}: {message} caused by {CLASS}: {message}"))
             }
-            other => refused(other.message()),
+            other => other.refusal(),
         };
         let Some(schema) = schema else {
             let own = self.topics.policies.get(&topic.base().to_string());
@@ -134,7 +143,7 @@ impl Broker {
         if self.schemas.has(name) {
             let strategy = self.schema_strategy(name);
             let fits = self.schemas.can_consume(name, schema, strategy);
-            return fits.map_err(|bad| refused(bad.message()));
+            return fits.map_err(BadSchema::refusal);
         }
         let in_use = self.topics.get(key).is_some_and(|topic| {
             let mut consumers = topic.subs.values().flat_map(|sub| &sub.consumers);
@@ -148,7 +157,7 @@ impl Broker {
                 type_name(schema.r#type)
             )));
         }
-        self.bring_schema(name, schema, now).map(drop).map_err(|bad| refused(bad.told()))
+        self.bring_schema(name, schema, now).map(drop).map_err(BadSchema::told)
     }
 
     pub(super) fn get_schema(&mut self, id: ConnId, c: CommandGetSchema) {
@@ -197,9 +206,7 @@ impl Broker {
             .and_then(|topic| match self.topics.key(&topic.to_string()) {
                 // Bytes of no schema: nothing to be registered.
                 Some(_) if c.schema.r#type == SchemaType::NONE => Ok(None),
-                Some(_) => {
-                    self.bring_schema(&topic, &c.schema, now).map(Some).map_err(|bad| refused(bad.told()))
-                }
+                Some(_) => self.bring_schema(&topic, &c.schema, now).map(Some).map_err(BadSchema::told),
                 None => {
                     let message = format!("Topic not found {topic}");
                     Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, message))

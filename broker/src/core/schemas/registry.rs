@@ -64,8 +64,13 @@ impl Schemas {
     }
 
     /// The version that a schema has.
-    pub(in crate::core) fn version_of(&self, topic: &TopicName, schema: &Schema) -> Option<u64> {
-        self.living(topic).into_iter().find(|(_, known)| check::same(&known.schema, schema)).map(|(at, _)| at)
+    pub(in crate::core) fn version_of(
+        &self,
+        topic: &TopicName,
+        schema: &Schema,
+    ) -> Result<Option<u64>, BadSchema> {
+        let living = self.living(topic);
+        check::find_same(living.into_iter().map(|(at, known)| (at, &known.schema)), schema)
     }
 
     /// The same, of layout and order as well.
@@ -83,7 +88,7 @@ impl Schemas {
         wall_ms: u64,
     ) -> Result<u64, BadSchema> {
         check::validate(schema)?;
-        if let Some(known) = self.version_of(topic, schema) {
+        if let Some(known) = self.version_of(topic, schema)? {
             return Ok(known);
         }
         let living = self.living(topic);

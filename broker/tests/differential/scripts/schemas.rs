@@ -271,6 +271,84 @@ scripts! {
         consume(s, a, &primitive, schema(SchemaType::INT8, ""));
     }
 
+    fn schemas_whose_defaults_do_not_fit(s) {
+        quiet(s);
+        let a = s.client();
+        let unique = s.unique().to_owned();
+        let path = |n: &str| format!("schemas/public/default/{unique}-{n}");
+        let of = |field: &str| format!(r#"{{"type":"record","name":"V","fields":[{{"name":"x",{field}}}]}}"#);
+        // The first of a topic is taken as it is. From then on defaults count: those of a new one, and those that are there.
+        let (good, bad) = (of(r#""type":["null","string"],"default":null"#), of(r#""type":["null","string"],"default":5"#));
+        for (n, first) in [("bad", &bad), ("good", &good)] {
+            for text in [first, &bad, &good, first] {
+                s.inquire("POST", &format!("{}/schema", path(n)), &payload("AVRO", text));
+            }
+            for what in ["compatibility", "version"] {
+                s.inquire("POST", &format!("{}/{what}", path(n)), &payload("AVRO", &bad));
+            }
+            let topic = format!("persistent://public/default/{unique}-{n}");
+            s.find(a, &topic);
+            for text in [&good, &bad] {
+                produce(s, a, &topic, schema(SchemaType::AVRO, text));
+                consume(s, a, &topic, schema(SchemaType::AVRO, text));
+                s.ask(a, CommandGetOrCreateSchema { request_id: 8, topic: topic.clone(), schema: schema(SchemaType::AVRO, text), producer_name: None });
+            }
+            produce(s, a, &topic, schema(SchemaType::STRING, ""));
+        }
+        let topic = format!("persistent://public/default/{unique}-client");
+        s.find(a, &topic);
+        produce(s, a, &topic, schema(SchemaType::AVRO, &bad));
+        produce(s, a, &topic, schema(SchemaType::AVRO, &bad));
+        // By the type of the field.
+        let record = r#"{"type":"record","name":"N","fields":[{"name":"a","type":"int"},{"name":"b","type":"string","default":"q"}]}"#;
+        let (e, f) = (r#"{"type":"enum","name":"E","symbols":["A","B"]}"#, r#"{"type":"fixed","name":"F","size":2}"#);
+        let (list, map) = (r#"{"type":"array","items":"int"}"#, r#"{"type":"map","values":"int"}"#);
+        for kind in ["AVRO", "JSON"] {
+            let topic = format!("{}-shapes", kind.to_lowercase());
+            s.inquire("POST", &format!("{}/schema", path(&topic)), &payload(kind, &of(r#""type":"int""#)));
+            let shapes = [
+                (r#"["null","string"]"#, "\"dflt\" null 5"), (r#"["string","null"]"#, "null \"s\" 1"), (r#"["int","double"]"#, "1.5 1 \"s\""),
+                (r#""int""#, "\"a\" 1.5 1.0 3000000000 2147483647 null 1e2"), (r#""long""#, "3000000000 1.0 9223372036854775808 -9223372036854775808"),
+                (r#""float""#, "1 1.5 \"NaN\" null"), (r#""double""#, "1 \"1\" \"x\" \"\" \"-1e3f\" \"inf\" \"-Infinity\""), (r#""boolean""#, "0 true"), (r#""null""#, "\"null\" null"),
+                (r#""string""#, "5 null \"s\""), (r#""bytes""#, "\"\u{ff}\" \"\u{100}\" 5"), (f, "\"abc\" 5"), (e, "\"A\" \"C\" 5"), (list, "[] [1,\"a\"] {} [1,2]"),
+                (r#"{"type":"array","items":["int","string"]}"#, "[1] [1,\"a\"]"), (map, "{} {\"a\":\"b\"} [] {\"a\":1}"), (record, "{\"a\":1} {} {\"a\":1,\"b\":2} \"x\" {\"a\":1,\"z\":2}"), (r#"{"type":"int","logicalType":"date"}"#, "\"s\""),
+                (r#"["null","V"]"#, "null {}"), (r#""V""#, "{} 1"),
+                (r#"["null",{"type":"record","name":"N","namespace":"k","doc":"d","aliases":["O"],"foo":"bar","fields":[{"name":"a","type":"int","doc":"d","default":1,"order":"ignore"}]}]"#, "\"s\""),
+                (r#"{"type":"record","name":"N","fields":[{"name":"a","type":"int","default":"s"}]}"#, "{}"),
+                (r#"{"type":"enum","name":"k.E","doc":"d","symbols":["A"],"default":"A"}"#, "1"), (r#"{"type":"string","avro.java.string":"String"}"#, "1"),
+            ];
+            for (of_type, defaults) in shapes {
+                for default in defaults.split(' ') {
+                    let text = of(&format!(r#""type":{of_type},"default":{default}"#));
+                    let (status, answer) = s.admin("POST", &format!("{}/schema", path(&topic)), &payload(kind, &text));
+                    let json: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+                    let reason = json["reason"].as_str().and_then(|reason| reason.split("Message: ").nth(1));
+                    let reason = reason.and_then(|reason| reason.lines().next()).unwrap_or_default();
+                    s.note(format!("{kind} {of_type} = {default}: {status} {reason}"));
+                }
+            }
+        }
+        let inner = of(r#""type":["null",{"type":"record","name":"W","fields":[{"name":"y","type":"int","default":"s"}]}],"default":null"#);
+        s.inquire("POST", &format!("{}/schema", path("good")), &payload("AVRO", &inner));
+    }
+
+    fn schemas_in_json_of_an_older_form(s) {
+        quiet(s);
+        let a = s.client();
+        let unique = s.unique().to_owned();
+        let path = format!("schemas/public/default/{unique}");
+        let older = r#"{"type":"object","id":"x","properties":{}}"#;
+        for text in [older, older, r#"{"type":"object","id":"y","properties":{}}"#, shape("one"), older] {
+            s.inquire("POST", &format!("{path}/schema"), &payload("JSON", text));
+        }
+        let topic = s.topic();
+        s.find(a, &topic);
+        produce(s, a, &topic, schema(SchemaType::JSON, older));
+        for text in [r#"{"type":"foo"}"#, r#"{"type":"integer"}"#, r#"{"type":"object","properties":5}"#, r#"{"id":"x"}"#, r#"{"type":5}"#, r#"{"type":"OBJECT"}"#, r#"{"type":"record","name":"1a","fields":[]}"#, r#"{"type":["object","null"]}"#] {
+            s.inquire("POST", &format!("{path}-other/schema"), &payload("JSON", text));
+        }
+    }
+
     fn schemas_of_keys_and_values(s) {
         quiet(s);
         let a = s.client();
