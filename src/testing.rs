@@ -106,8 +106,10 @@ impl TestBrokerBuilder {
         self
     }
 
-    /// Bytes of messages that it holds, at least 1 KiB. Beyond it, what all subscriptions have consumed
-    /// goes first; then sends fail with `ProducerBlockedQuotaExceeded`. Default: 64 MiB.
+    /// Bytes of messages that it holds, at least 1 KiB. Default: 64 MiB. Beyond it, what all subscriptions
+    /// have consumed goes first. Then the broker answers a send with `PersistenceError` and closes its
+    /// producer, and refuses to open it again with `ProducerBlockedQuotaExceeded`, until there is room: the
+    /// latter is what a send fails with.
     pub fn max_stored_bytes(mut self, bytes: usize) -> Self {
         self.config.max_stored_bytes = bytes;
         self
@@ -223,11 +225,12 @@ impl TestBroker {
         self.shared.order(|harness, _| harness.set_reachable(reachable));
     }
 
-    /// Makes a topic, with 0 partitions one without.
+    /// Makes a topic, with 0 partitions one without. Its namespace has to be there, as `public/default` is.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `InvalidOption` above 1000 partitions, or `NOT_ALLOWED_ERROR` when it is there
-    /// already.
+    /// `InvalidTopicName`, `InvalidOption` above 1000 partitions, `TOPIC_NOT_FOUND` when its namespace is not
+    /// there, or `NOT_ALLOWED_ERROR` when it is there already, or is named as a partition of a topic that
+    /// does not have it.
     pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<(), Error> {
         if partitions > 1000 {
             return Err(Error::new(ErrorKind::InvalidOption, "partitions is at most 1000"));
@@ -277,7 +280,9 @@ impl TestBroker {
         Ok(found.into_iter().map(StoredMessage::from).collect())
     }
 
-    /// The subscriptions of a topic, with their backlogs, by name.
+    /// The subscriptions of a topic, with their backlogs, by name. A client sends acknowledgements in groups,
+    /// so a message may still count right after it was acknowledged: wait until the backlog is what it should
+    /// be, or close the consumer, which sends what is left.
     ///
     /// # Errors
     /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.

@@ -176,6 +176,12 @@ impl Harness {
         self.broker.wants_bytes(id)
     }
 
+    /// How far its clocks can still be put forward.
+    #[must_use]
+    pub fn advance_left(&self) -> Duration {
+        MAX_ADVANCE.saturating_sub(self.ahead)
+    }
+
     /// Puts the broker's clocks forward. What falls due on the way happens on the way, in its order.
     /// No more than [`MAX_ADVANCE`] in all: beyond it, time stands.
     pub fn advance(&mut self, by: Duration, now: Now) {
@@ -227,11 +233,19 @@ impl Harness {
     /// Makes a topic, with 0 partitions one without.
     ///
     /// # Errors
-    /// `INVALID_TOPIC_NAME`, or `NOT_ALLOWED_ERROR` when it is there already or cannot be made.
+    /// `INVALID_TOPIC_NAME`, `TOPIC_NOT_FOUND` when its namespace is not there, or `NOT_ALLOWED_ERROR` when
+    /// it is there already or cannot be made.
     pub fn create_topic(&mut self, topic: &str, partitions: u32, now: Now) -> Result<(), TestError> {
         let (name, now) = (parse(topic)?, self.at(now));
+        if !self.broker.is_in_namespace(&name) {
+            let message = format!("Namespace not found: {}", name.namespace_name());
+            return Err(TestError::new(ServerError::TOPIC_NOT_FOUND, message));
+        }
         match partitions {
-            0 => self.broker.create_topic(&name, std::collections::BTreeMap::new(), now)?,
+            0 => {
+                self.broker.is_name_of_topic(&name)?;
+                self.broker.create_topic(&name, std::collections::BTreeMap::new(), now)?;
+            }
             count => self.broker.create_partitioned_topic(&name, count, now)?,
         }
         Ok(())
@@ -327,4 +341,40 @@ impl Harness {
 
 fn parse(topic: &str) -> Result<TopicName, TestError> {
     TopicName::parse(topic).map_err(|message| TestError::new(ServerError::INVALID_TOPIC_NAME, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Now = Now { mono: Duration::from_secs(1), wall_ms: 1_700_000_000_000 };
+
+    #[test]
+    fn topics_are_made_where_pulsar_makes_them() {
+        let mut broker = Harness::new(Harness::config());
+        let mut refused = |topic: &str, partitions| {
+            let error = broker.create_topic(topic, partitions, START).expect_err("refused");
+            (error.code, error.message)
+        };
+        for partitions in [0, 2] {
+            let (code, message) = refused("persistent://a/b/c", partitions);
+            assert_eq!((code, message.as_str()), (ServerError::TOPIC_NOT_FOUND, "Namespace not found: a/b"));
+        }
+        let (code, message) = refused("p-partition-0", 0);
+        assert_eq!(code, ServerError::NOT_ALLOWED_ERROR);
+        assert!(message.contains("there isn't a partitioned topic p created"), "{message}");
+        let (code, message) = refused("p-partition-0", 2);
+        assert_eq!(code, ServerError::NOT_ALLOWED_ERROR);
+        assert_eq!(message, "Partitioned Topic Name should not contain '-partition-'");
+        assert!(broker.topics().is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_a_hundred_years_is_told() {
+        let mut broker = Harness::new(Harness::config());
+        broker.advance(Duration::from_secs(10), START);
+        assert_eq!(broker.advance_left(), MAX_ADVANCE - Duration::from_secs(10));
+        broker.advance(Duration::MAX, START);
+        assert_eq!(broker.advance_left(), Duration::ZERO);
+    }
 }

@@ -115,6 +115,12 @@ impl TestEngine {
         self.harness.wants_bytes(id(conn))
     }
 
+    /// Milliseconds that the clocks can still be put forward.
+    #[wasm_bindgen(js_name = advanceLeft)]
+    pub fn advance_left(&self) -> f64 {
+        self.harness.advance_left().as_secs_f64() * 1000.0
+    }
+
     /// Puts the clocks forward.
     pub fn advance(&mut self, by: f64, mono: f64, wall: f64) {
         self.harness.advance(millis(by), now(mono, wall));

@@ -264,6 +264,16 @@ pub(crate) async fn n09_bad_input_to_the_test_broker_is_refused(_: Env) -> Outco
     same("too many", code(broker.create_topic("t", 1001)), "InvalidOption".to_owned())?;
     same("new", code(broker.create_topic("t", 0)), String::new())?;
     same("twice", code(broker.create_topic("t", 2)), "NotAllowed".to_owned())?;
+    let away = "persistent://a/b/c";
+    same("no namespace", code(broker.create_topic(away, 0)), "TopicNotFound".to_owned())?;
+    same("no namespace", code(broker.create_topic(away, 2)), "TopicNotFound".to_owned())?;
+    for (partitions, why) in
+        [(0, "there isn't a partitioned topic u created"), (2, "should not contain '-partition-'")]
+    {
+        let refused = broker.create_topic("u-partition-0", partitions);
+        let told = refused.expect_err("a partition of nothing").to_string();
+        holds(&format!("{told}: a partition of nothing"), told.contains(why))?;
+    }
     let never = SendFailure::unanswered().times(0);
     same("never", code(broker.fail_next_send(never)), "InvalidOption".to_owned())?;
     let nowhere = SendFailure::unanswered().topic("a/b");

@@ -55,20 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
             let name = ask.topic()?;
             let properties = properties(&ask.call.json()?)?;
             has_namespace(&name, broker)?;
-            if let Some(index) = name.partition() {
-                let whole = name.base();
-                let why = match broker.partitions(&whole) {
-                    0 => format!("numeric value if there isn't a partitioned topic {} created.", whole.local),
-                    count if index >= count => {
-                        format!("a number smaller than number of partition of partitioned topic {}", whole.local)
-                    }
-                    _ => String::new(),
-                };
-                if !why.is_empty() {
-                    let what = format!("Can't create topic {} with \"-partition-\" followed by {why}", name.local);
-                    return Err(error(412, what));
-                }
-            }
+            broker.is_name_of_topic(&name)?;
             broker.create_topic(&name, properties, now)?;
             Ok(Answer::Nothing)
         })

@@ -75,7 +75,11 @@ export interface TestSubscription {
   readonly type: SubscriptionType | undefined;
   /** Whether it outlives its consumers. */
   readonly durable: boolean;
-  /** What is not acknowledged. Messages that were sent as one batch count as one, as in Pulsar's `msgBacklog`. */
+  /**
+   * What is not acknowledged. Messages that were sent as one batch count as one, as in Pulsar's `msgBacklog`. A client
+   * sends acknowledgements in groups, so a message may still count right after `await consumer.acknowledge(message)`:
+   * see {@link TestBroker.subscriptions}.
+   */
   readonly backlog: number;
   /** Messages that consumers hold and have not acknowledged. */
   readonly unacked: number;
@@ -192,13 +196,23 @@ export class TestBroker {
    * the next turns of the event loop.
    *
    * @param ms - milliseconds, not negative, fractions count; 100 years in all at most.
-   * @throws PulsarError with code `InvalidArgument`.
+   * @throws PulsarError with code `InvalidArgument`, also when it would be more than 100 years in all: the clock then
+   * stays where it is.
    */
   advance(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_ADVANCE)) {
       throw invalidArgument(`advance takes milliseconds from 0 to ${MAX_ADVANCE}, not ${String(ms)}`);
     }
-    this.#call((engine) => engine.advance(ms, ...clocks()));
+    this.#call((engine) => {
+      const left = engine.advanceLeft();
+      if (ms > left) {
+        const already = MAX_ADVANCE - left;
+        throw invalidArgument(
+          `advance takes ${MAX_ADVANCE} milliseconds in all; ${already} are used, so not ${ms} more`,
+        );
+      }
+      engine.advance(ms, ...clocks());
+    });
     this.#turnSoon();
   }
 
@@ -210,13 +224,8 @@ export class TestBroker {
    */
   failNextSend(options?: FailNextSendOptions): void {
     const known = ["error", "message", "topic", "times"];
-    const {
-      error = "NotAllowed",
-      message = "failed by the test",
-      topic,
-      times = 1,
-    } = fields(options, "failNextSend", known);
-    const wrong: string[] = [];
+    const { given, wrong } = fields(options, "failNextSend", known);
+    const { error = "NotAllowed", message = "failed by the test", topic, times = 1 } = given;
     if (typeof error !== "string" || !Object.hasOwn(SEND_ERRORS, error)) {
       wrong.push(`error is one of ${Object.keys(SEND_ERRORS).join(", ")}`);
     }
@@ -267,16 +276,17 @@ export class TestBroker {
   }
 
   /**
-   * Makes a topic.
+   * Makes a topic. Its namespace has to be there, as `public/default` is.
    *
-   * @throws PulsarError with code `InvalidTopicName`, `InvalidOption`, or `NotAllowed` when it is there already.
+   * @throws PulsarError with code `InvalidTopicName`, `InvalidOption`, `TopicNotFound` when its namespace is not there, or
+   * `NotAllowed` when it is there already, or is named as a partition of a topic that does not have it.
    */
   createTopic(topic: string, options?: CreateTopicOptions): void {
-    const { partitions = 0 } = fields(options, "createTopic", ["partitions"]);
-    if (!isWhole(partitions, 0, 1000)) {
-      throw new PulsarError("InvalidOption", "partitions is a whole number from 0 to 1000");
-    }
-    this.#call((engine) => engine.createTopic(name(topic), partitions, ...clocks()));
+    const { given, wrong } = fields(options, "createTopic", ["partitions"]);
+    const { partitions = 0 } = given;
+    if (!isWhole(partitions, 0, 1000)) wrong.push("partitions is a whole number from 0 to 1000");
+    if (wrong.length > 0) throw new PulsarError("InvalidOption", wrong.join("; "));
+    this.#call((engine) => engine.createTopic(name(topic), partitions as number, ...clocks()));
     this.#turnSoon();
   }
 
@@ -330,7 +340,14 @@ export class TestBroker {
   }
 
   /**
-   * The subscriptions of a topic, with their backlogs, by name.
+   * The subscriptions of a topic, with their backlogs, by name. Acknowledgements reach the broker in groups, after a
+   * moment; a test waits for them, or closes the consumer, which sends what is left.
+   *
+   * @example
+   * ```ts
+   * await consumer.acknowledge(message);
+   * while (broker.subscriptions("orders")[0]?.backlog !== 0) await new Promise((resolve) => setTimeout(resolve, 5));
+   * ```
    *
    * @throws PulsarError with code `InvalidTopicName` or `TopicNotFound`.
    */

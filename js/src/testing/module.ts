@@ -22,6 +22,8 @@ export interface Engine {
   pollDisconnect(): { conn: number; reason: string } | undefined;
   nextDeadline(): number | undefined;
   timeout(mono: number, wall: number): void;
+  /** Milliseconds that the clocks can still be put forward. */
+  advanceLeft(): number;
   advance(by: number, mono: number, wall: number): void;
   wall(mono: number, wall: number): number;
   /** The error is Pulsar's number, negative for no answer. Throws a CoreError, as do those below. */

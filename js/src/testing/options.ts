@@ -16,8 +16,9 @@ export interface TestBrokerOptions {
   /** The largest message, in bytes, from 1 KiB to 64 MiB. Default 5 MiB. */
   maxMessageSize?: number;
   /**
-   * Bytes of messages that the broker holds, from 1 KiB to 1 GiB. Beyond it, what all subscriptions have consumed goes
-   * first; then sends fail with `ProducerBlockedQuotaExceeded`. Default 64 MiB.
+   * Bytes of messages that the broker holds, from 1 KiB to 1 GiB. Default 64 MiB. Beyond it, what all subscriptions have
+   * consumed goes first. Then the broker answers a send with `PersistenceError` and closes its producer, and refuses to
+   * open it again with `ProducerBlockedQuotaExceeded`, until there is room: the latter is what `send` rejects with.
    */
   maxStoredBytes?: number;
 }
@@ -38,8 +39,7 @@ const DEFAULTS: EngineOptions = {
 
 /** Checks all options; one error says all that is wrong. @internal */
 export function engineOptions(options: TestBrokerOptions | undefined): EngineOptions {
-  const given = fields(options, "TestBroker.start", Object.keys(DEFAULTS));
-  const wrong: string[] = [];
+  const { given, wrong } = fields(options, "TestBroker.start", Object.keys(DEFAULTS));
   for (const [name, value] of Object.entries(given)) {
     if (name in NUMBERS) {
       const [least, most] = NUMBERS[name as keyof typeof NUMBERS];
@@ -50,13 +50,18 @@ export function engineOptions(options: TestBrokerOptions | undefined): EngineOpt
   return { ...DEFAULTS, ...given };
 }
 
-/** The fields of an options object that are set; one of another name is an error. @internal */
-export function fields(options: object | undefined, method: string, known: readonly string[]): Record<string, unknown> {
-  if (options === undefined) return {};
+/** The known fields of an options object that are set, and what is wrong so far: fields of other names. @internal */
+export function fields(
+  options: object | undefined,
+  method: string,
+  known: readonly string[],
+): { given: Record<string, unknown>; wrong: string[] } {
+  if (options === undefined) return { given: {}, wrong: [] };
   if (options === null) throw invalidArgument(`${method} takes an options object`);
-  const wrong = refusal(options, new Set(known), method);
-  if (wrong) throw wrong;
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const refused = refusal(options, new Set(known), method);
+  if (refused && refused.code !== "InvalidOption") throw refused;
+  const set = Object.entries(options).filter(([name, value]) => value !== undefined && known.includes(name));
+  return { given: Object.fromEntries(set), wrong: refused ? [refused.message] : [] };
 }
 
 /** @internal */

@@ -36,6 +36,24 @@ impl Broker {
         Ok(())
     }
 
+    /// Whether a topic may be made by that name: one of a partition only where its partitioned topic has it.
+    ///
+    /// # Errors
+    /// It may not (412).
+    pub(crate) fn is_name_of_topic(&self, name: &TopicName) -> Result<(), AdminError> {
+        let Some(index) = name.partition() else { return Ok(()) };
+        let whole = name.base();
+        let why = match self.topics.partitions(&whole) {
+            None => format!("numeric value if there isn't a partitioned topic {} created.", whole.local),
+            Some(count) if index >= count => {
+                format!("a number smaller than number of partition of partitioned topic {}", whole.local)
+            }
+            Some(_) => return Ok(()),
+        };
+        let reason = format!("Can't create topic {} with \"-partition-\" followed by {why}", name.local);
+        Err(AdminError::new(412, reason))
+    }
+
     /// Forgets all that a topic stores: its subscriptions go to its end.
     ///
     /// # Errors
@@ -76,7 +94,10 @@ impl Broker {
         partitions: u32,
         now: Now,
     ) -> Result<(), AdminError> {
-        if partitions == 0 || name.partition().is_some() {
+        if name.local.contains("-partition-") {
+            return Err(AdminError::new(412, "Partitioned Topic Name should not contain '-partition-'"));
+        }
+        if partitions == 0 {
             return Err(AdminError::new(406, "Number of partitions should be more than 0"));
         }
         // The real broker does not see a topic that stores nothing.

@@ -70,6 +70,19 @@ unit("testing_the_clock_is_put_forward", async () => {
   broker.advance(90 * 365 * 24 * 3600 * 1000);
   await producer.send("3");
   equal(await texts(consumers[(1 - active.index) as 0 | 1], 1), ["3"]);
+  // A hundred years are all there is; what is beyond them is refused, and moves nothing.
+  const rest = 10 * 365 * 24 * 3600 * 1000;
+  const late = broker.now().getTime();
+  equal(
+    thrown(() => broker.advance(rest)),
+    "InvalidArgument",
+  );
+  ok(broker.now().getTime() - late < 60_000, "the clock stays");
+  broker.advance(rest - 62_000);
+  equal(
+    thrown(() => broker.advance(1000)),
+    "InvalidArgument",
+  );
   for (const bad of [-1, Number.NaN, Number.POSITIVE_INFINITY, "1", undefined]) {
     equal(
       thrown(() => broker.advance(bad as number)),
@@ -225,6 +238,13 @@ unit("testing_bad_input_is_refused_with_a_code", async () => {
     ok(error.message.includes(name), error.message);
   }
   await rejects(TestBroker.start({ port: 6650 } as object), "InvalidOption");
+  const all = await rejects(
+    TestBroker.start({ port: 1, defaultPartitions: -1, maxMessageSize: 1 } as object),
+    "InvalidOption",
+  );
+  for (const name of ["option port;", "defaultPartitions is", "maxMessageSize is"]) {
+    ok(all.message.includes(name), all.message);
+  }
   await rejects(TestBroker.start(7 as unknown as object), "InvalidArgument");
   await using broker = await TestBroker.start({ autoCreateTopics: false });
   broker.createTopic("t");
@@ -240,6 +260,10 @@ unit("testing_bad_input_is_refused_with_a_code", async () => {
     ["NotAllowed", () => broker.createTopic("t")],
     ["InvalidOption", () => broker.createTopic("u", { partitions: 1001 })],
     ["InvalidOption", () => broker.createTopic("u", { shards: 1 } as object)],
+    ["TopicNotFound", () => broker.createTopic("persistent://a/b/c")],
+    ["TopicNotFound", () => broker.createTopic("persistent://a/b/c", { partitions: 2 })],
+    ["NotAllowed", () => broker.createTopic("u-partition-0")],
+    ["NotAllowed", () => broker.createTopic("u-partition-0", { partitions: 2 })],
     ["InvalidOption", () => broker.failNextSend({ error: "toString" as SendError })],
     ["InvalidOption", () => broker.failNextSend({ times: 0 })],
     ["InvalidOption", () => broker.failNextSend({ when: "later" } as object)],
