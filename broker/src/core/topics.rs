@@ -12,6 +12,10 @@ use super::policies::{Policies, Rules};
 use super::time::Now;
 use super::topic::{Topic, TopicKey};
 
+/// Where the ledgers of topics begin: in a new Apache Pulsar, those before belong to topics of its own, so an id
+/// of one of these is before all that a topic has.
+const FIRST_LEDGER: u64 = 7;
+
 /// A topic that came or went.
 #[derive(Debug)]
 pub(super) struct Change {
@@ -63,7 +67,7 @@ pub(super) struct Topics {
 
 impl Topics {
     pub(super) fn new() -> Self {
-        let mut topics = Self::default();
+        let mut topics = Self { next_ledger: FIRST_LEDGER, ..Self::default() };
         topics.ensure_namespace("public/default");
         topics.ensure_namespace("pulsar/system");
         topics
@@ -323,6 +327,7 @@ impl Topics {
         let own = self.policies.get(&topic.name.base().to_string());
         let shared = self.namespaces.get(&topic.name.namespace_name());
         topic.rules = Rules::new(own, shared, config);
+        topic.sub_rates = own.map(Policies::dispatch_rates_of_subscriptions).unwrap_or_default();
         topic.rules.deduplication &= topic.name.persistent;
         if !topic.rules.deduplication {
             topic.sequences.clear();
