@@ -3,7 +3,7 @@
 use pulsewire_proto::wire::{
     AckType, CommandAck, CommandAckResponse, CommandActiveConsumerChange, CommandCloseConsumer, CommandFlow,
     CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CommandUnsubscribe, InitialPosition,
-    SchemaType, ServerError, SubType,
+    ResourceType, SchemaType, ServerError, SubType,
 };
 
 use super::connection::ConnId;
@@ -56,6 +56,9 @@ impl Broker {
                     topic,
                     subscription,
                 });
+                if self.sends_elsewhere(id, consumer.topic, ResourceType::CONSUMER, consumer_id) {
+                    return self.close_consumer_of(id, consumer_id, now);
+                }
                 self.choose_active(consumer.topic, consumer.sub, Some(consumer), now);
                 if let Some(conn) = self.conns.out(id) {
                     conn.success(request_id);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pulsewire_proto::wire::entry::{find_bytes, find_varint};
 use pulsewire_proto::wire::{
     CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
-    CommandSendReceipt, MessageIdData, ProducerAccessMode, ServerError,
+    CommandSendReceipt, CommandTopicMigrated, MessageIdData, ProducerAccessMode, ResourceType, ServerError,
 };
 
 use super::Broker;
@@ -58,7 +58,15 @@ impl Broker {
         }
         let request_id = c.request_id;
         let result = match self.open_producer(id, &c, now) {
-            Ok(response) => return self.reply(id, response),
+            Ok(response) => {
+                let open = self.conns.get(id).and_then(|conn| conn.producers.get(&c.producer_id));
+                if let Some(topic) = open.map(|open| open.topic)
+                    && self.sends_elsewhere(id, topic, ResourceType::PRODUCER, c.producer_id)
+                {
+                    return self.close_producer_of(id, c.producer_id);
+                }
+                return self.reply(id, response);
+            }
             Err(NotAdmitted { refusal, holder: Some(holder), .. }) => {
                 self.ask_holder(holder, (id, Newcomer::Producer(Box::new(c))), refusal, now)
             }
@@ -70,6 +78,23 @@ impl Broker {
         if let Err(refusal) = result {
             self.refuse(id, request_id, refusal);
         }
+    }
+
+    /// Whether clients of a topic are to go to another cluster; then this one is told.
+    pub(super) fn sends_elsewhere(
+        &mut self,
+        id: ConnId,
+        topic: TopicKey,
+        resource_type: ResourceType,
+        resource_id: u64,
+    ) -> bool {
+        let Some(to) = self.topics.get(topic).and_then(|topic| topic.moved.as_deref()) else { return false };
+        let (broker_service_url, broker_service_url_tls) = (to.url.clone(), to.url_tls.clone());
+        self.reply(
+            id,
+            CommandTopicMigrated { resource_id, resource_type, broker_service_url, broker_service_url_tls },
+        );
+        true
     }
 
     fn open_producer(

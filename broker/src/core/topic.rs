@@ -30,6 +30,13 @@ pub(super) struct TopicKey(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SubKey(pub(super) u64);
 
+/// Another cluster: where its brokers are.
+#[derive(Debug, Clone)]
+pub(super) struct Elsewhere {
+    pub(super) url: Option<String>,
+    pub(super) url_tls: Option<String>,
+}
+
 /// A connection's end of a producer.
 #[derive(Debug, Clone)]
 pub(super) struct ProducerRef {
@@ -132,6 +139,8 @@ pub(super) struct Topic {
     pub(super) rules: Rules,
     /// What single subscriptions deliver, by their names, where that is set.
     pub(super) sub_rates: BTreeMap<String, Rate>,
+    /// Where its cluster had moved to when it was made or unloaded last: clients are sent there.
+    pub(super) moved: Option<Box<Elsewhere>>,
     exclusive: Option<String>,
     epoch: Option<u64>,
     pub(super) subs: BTreeMap<SubKey, Subscription>,
@@ -166,6 +175,7 @@ impl Topic {
             waiting: VecDeque::new(),
             rules: Rules::default(),
             sub_rates: BTreeMap::new(),
+            moved: None,
             exclusive: None,
             epoch: None,
             subs: BTreeMap::new(),

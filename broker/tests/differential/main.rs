@@ -82,6 +82,12 @@ pub(crate) fn play_guarded(name: &str, script: fn(&mut Side)) {
     compare(name, script, real(["PULSAR_GUARDED_BROKER_URL", "PULSAR_GUARDED_WEB_URL"]), guarded());
 }
 
+/// The same with a broker that nobody else uses: a real one is asked only to be recorded.
+pub(crate) fn play_alone(name: &str, script: fn(&mut Side)) {
+    let real = real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]).filter(|_| std::env::var_os("RECORD").is_some());
+    compare(name, script, real, &start(BrokerConfig::default()));
+}
+
 fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, embedded: &(String, String)) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/differential/heard")

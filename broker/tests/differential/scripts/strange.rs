@@ -258,3 +258,109 @@ scripts! {
         }
     }
 }
+
+/// Of all topics: so it has a broker of its own.
+#[test]
+fn a_cluster_that_moved() {
+    crate::play_alone("a_cluster_that_moved", moved);
+}
+
+fn moved(s: &mut Side) {
+    let (topic, path) = (s.topic(), format!("persistent/public/default/{}", s.unique()));
+    let urls = r#"{"serviceUrl":"http://elsewhere:8080","serviceUrlTls":"https://elsewhere:8443","brokerServiceUrl":"pulsar://elsewhere:6650","brokerServiceUrlTls":"pulsar+ssl://elsewhere:6651"}"#;
+    let a = s.client();
+    s.find(a, &topic);
+    s.ask(a, producer_on(1, &topic));
+    s.ask(a, subscribe(1, &topic, "behind", SubType::SHARED));
+    s.ask(a, subscribe(2, &topic, "done", SubType::EXCLUSIVE));
+    let ids: Vec<_> =
+        (0..3).map(|n| s.publish(a, 1, n, MessageMetadata::default(), &format!("m{n}"))).collect();
+    s.say(
+        a,
+        CommandAck {
+            consumer_id: 2,
+            ack_type: AckType::CUMULATIVE,
+            message_id: ids[2..].to_vec(),
+            ..CommandAck::default()
+        },
+    );
+    s.pause(300);
+    s.order("POST", "clusters/standalone/migrate?migrated=true", urls);
+    s.pause_if_real(2000);
+    s.publish(a, 1, 9, MessageMetadata::default(), "still");
+    s.say(
+        a,
+        CommandAck {
+            consumer_id: 2,
+            ack_type: AckType::CUMULATIVE,
+            message_id: ids[2..].to_vec(),
+            ..CommandAck::default()
+        },
+    );
+    s.hear_all(a);
+    s.order("PUT", &format!("{path}/unload"), "");
+    s.hear_in_any_order(a);
+    s.find(a, &topic);
+    s.note("producer");
+    s.say(a, producer_on(1, &topic));
+    s.hear_long(a);
+    s.note("behind");
+    s.say(a, subscribe(1, &topic, "behind", SubType::SHARED));
+    s.hear_long(a);
+    s.flow(a, 1, 10);
+    s.hear_long(a);
+    s.note("acked");
+    let mut last = ids[2].clone();
+    last.entry_id += 1;
+    s.say(
+        a,
+        CommandAck {
+            consumer_id: 1,
+            ack_type: AckType::INDIVIDUAL,
+            message_id: vec![ids[0].clone(), ids[1].clone(), ids[2].clone(), last.clone()],
+            ..CommandAck::default()
+        },
+    );
+    s.hear_long(a);
+    s.note("done but for one");
+    s.say(a, subscribe(2, &topic, "done", SubType::EXCLUSIVE));
+    s.hear_long(a);
+    s.flow(a, 2, 10);
+    s.hear_long(a);
+    s.say(
+        a,
+        CommandAck {
+            consumer_id: 2,
+            ack_type: AckType::CUMULATIVE,
+            message_id: vec![last.clone()],
+            ..CommandAck::default()
+        },
+    );
+    s.hear_long(a);
+    s.note("fresh");
+    let b = s.client();
+    s.say(b, subscribe(3, &topic, "fresh", SubType::SHARED));
+    s.hear_long(b);
+    s.flow(b, 3, 10);
+    s.hear_long(b);
+    s.say(
+        b,
+        CommandSubscribe {
+            initial_position: Some(InitialPosition::LATEST),
+            ..subscribe(4, &topic, "end", SubType::SHARED)
+        },
+    );
+    s.hear_long(b);
+    s.say(b, CommandSubscribe { durable: Some(false), ..subscribe(5, &topic, "reader", SubType::EXCLUSIVE) });
+    s.hear_long(b);
+    s.flow(b, 5, 10);
+    s.hear_long(b);
+    s.order("POST", "clusters/standalone/migrate?migrated=false", urls);
+    s.pause_if_real(1000);
+    s.order("PUT", &format!("{path}/unload"), "");
+    s.hear_in_any_order(b);
+    s.find(a, &topic);
+    s.note("back");
+    s.say(a, producer_on(1, &topic));
+    s.hear_long(a);
+}
