@@ -32,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
                 None => return Err(error(404, "Cluster does not exist")),
             })
         }),
-        at("POST", "migrate", "Says where a cluster moved to; nothing follows from it.", migrate)
+        at("POST", "migrate", "Says where a cluster moved to: clients of topics that are made or unloaded from now on are sent there.", migrate)
             .takes(Shape::Object)
             .asks(&[("migrated", Shape::Boolean, "Whether it has moved.")]),
         at("GET", "failureDomains", "Failure domains and their brokers.", |ask, broker, _| {

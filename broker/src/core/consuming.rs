@@ -3,7 +3,7 @@
 use pulsewire_proto::wire::{
     AckType, CommandAck, CommandAckResponse, CommandActiveConsumerChange, CommandCloseConsumer, CommandFlow,
     CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CommandUnsubscribe, InitialPosition,
-    SchemaType, ServerError, SubType,
+    ResourceType, SchemaType, ServerError, SubType,
 };
 
 use super::connection::ConnId;
@@ -56,6 +56,9 @@ impl Broker {
                     topic,
                     subscription,
                 });
+                if self.sends_elsewhere(id, consumer.topic, ResourceType::CONSUMER, consumer_id) {
+                    return self.close_consumer_of(id, consumer_id, now);
+                }
                 self.choose_active(consumer.topic, consumer.sub, Some(consumer), now);
                 if let Some(conn) = self.conns.out(id) {
                     conn.success(request_id);
@@ -91,7 +94,7 @@ impl Broker {
             name: c.consumer_name.clone().unwrap_or_default(),
             priority: c.priority_level.unwrap_or(0),
             epoch: c.consumer_epoch,
-            wall_ms: now.wall_ms,
+            now,
             metadata: c.metadata.clone(),
             read_compacted: c.read_compacted == Some(true),
             takes_any_schema: c.schema.as_ref().is_some_and(|s| s.r#type == SchemaType::AUTO_CONSUME),
@@ -291,18 +294,25 @@ impl Broker {
 
     fn acknowledge(&mut self, at: ConsumerRef, c: &CommandAck) -> Result<(), Refusal> {
         if let Some(txn) = TxnId::new(c.txnid_most_bits, c.txnid_least_bits) {
-            return self.acknowledge_in_txn(at, c, txn);
+            self.acknowledge_in_txn(at, c, txn)?;
+            let consumer = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key));
+            if let Some(consumer) = consumer {
+                consumer.acknowledged += c.message_id.len() as u64;
+            }
+            return Ok(());
         }
         let by_index = self.config.batch_index_ack;
         let Some(Topic { log, subs, .. }) = self.topics.get_mut(at.topic) else { return Ok(()) };
         let Some(sub) = subs.get_mut(&at.sub) else { return Ok(()) };
-        let mut go_on = false;
+        let (shared, mut go_on, mut acknowledged) = (sub.is_shared(), false, 0);
         if c.ack_type == AckType::CUMULATIVE {
             // On shared subscriptions, or for several ids at a time, it means nothing.
             if let [id] = c.message_id.as_slice()
-                && !sub.is_shared()
+                && !shared
                 && let Some(offset) = log.offset_of(id)
             {
+                // As the real broker counts them, however many they are.
+                acknowledged = 1;
                 if offset >= sub.cursor.mark() {
                     sub.mark_properties.clone_from(&c.properties);
                 }
@@ -320,9 +330,13 @@ impl Broker {
                 if let Some(offset) = log.offset_of(id)
                     && (id.ack_set.is_empty() || by_index)
                 {
-                    go_on |= sub.ack(log, at.key, offset, &id.ack_set);
+                    let count = sub.ack(log, at.key, offset, &id.ack_set);
+                    (go_on, acknowledged) = (shared, acknowledged + if shared { count } else { 1 });
                 }
             }
+        }
+        if let Some(consumer) = sub.consumer_mut(at.key) {
+            consumer.acknowledged += acknowledged;
         }
         if log.terminated {
             sub.tell_end_if_done(&mut self.conns, log.end());

@@ -76,7 +76,8 @@ pub use notes::Note;
 pub use peeking::{Backlog, Peeked};
 pub use places::Tenant;
 pub use policies::{
-    AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, Scope,
+    AutoTopicCreation, BacklogQuota, DelayedDelivery, OF_SUBSCRIPTIONS, Policies, QuotaPolicy, Retention,
+    Scope,
 };
 pub use schemas::{RegisteredSchema, SchemaStrategy};
 pub use statistics::{

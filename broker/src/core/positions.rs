@@ -98,6 +98,10 @@ impl Broker {
         let compacted = topic.compacted.as_ref().filter(|_| read_compacted);
         let start = compacted.map_or(0, Compacted::horizon);
         let last = last_readable(log, topic.txns.as_deref(), start, log.end().min(topic.limit()));
+        if last.is_some_and(|(_, stored)| stored.unreadable) {
+            let message = "Failed to get batch size for entry java.lang.IllegalStateException: Some required fields are missing";
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+        }
         let last = match (last, compacted) {
             (None, Some(compacted)) => compacted.last(),
             (last, _) => last.map(|(offset, stored)| {
@@ -131,14 +135,15 @@ impl Broker {
         let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
             let topic = self.topics.get(at.topic)?;
             let sub = topic.subs.get(&at.sub)?;
-            Some((topic, sub, sub.consumer(at.key)?))
+            let consumer = sub.consumer(at.key)?;
+            Some((topic, sub, consumer, consumer.measured.rates()))
         });
         let response = match found {
-            Some((topic, sub, consumer)) => CommandConsumerStatsResponse {
+            Some((topic, sub, consumer, rates)) => CommandConsumerStatsResponse {
                 request_id: c.request_id,
-                msg_rate_out: Some(0.0),
-                msg_throughput_out: Some(0.0),
-                msg_rate_redeliver: Some(0.0),
+                msg_rate_out: Some(rates.messages_out),
+                msg_throughput_out: Some(rates.bytes_out),
+                msg_rate_redeliver: Some(rates.redelivered),
                 consumer_name: Some(consumer.name.clone()),
                 available_permits: Some(consumer.permits.max(0).unsigned_abs()),
                 unacked_messages: Some(consumer.unacked),
@@ -150,7 +155,7 @@ impl Broker {
                 r#type: Some(type_name(sub.kind).to_owned()),
                 msg_rate_expired: Some(0.0),
                 msg_backlog: Some(sub.cursor.backlog(topic.log.end())),
-                message_ack_rate: Some(0.0),
+                message_ack_rate: Some(rates.acknowledged),
                 ..CommandConsumerStatsResponse::default()
             },
             // The real broker closes the connection too.

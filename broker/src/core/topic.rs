@@ -1,5 +1,6 @@
 //! A topic: its log, its producers, its subscriptions.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::keeping::KeptTopic;
 use super::measuring::Measured;
 use super::names::TopicName;
 use super::policies::Rules;
-use super::rates::{Bucket, Comings, Throttle, Window};
+use super::rates::{Bucket, Comings, Rate, Throttle, Window};
 use super::storage::{Log, Place};
 use super::subscription::{ConsumerKey, Subscription};
 use super::transactions::Buffer;
@@ -29,6 +30,13 @@ pub(super) struct TopicKey(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SubKey(pub(super) u64);
 
+/// Another cluster: where its brokers are.
+#[derive(Debug, Clone)]
+pub(super) struct Elsewhere {
+    pub(super) url: Option<String>,
+    pub(super) url_tls: Option<String>,
+}
+
 /// A connection's end of a producer.
 #[derive(Debug, Clone)]
 pub(super) struct ProducerRef {
@@ -37,6 +45,9 @@ pub(super) struct ProducerRef {
     pub(super) schema_version: Bytes,
     /// Not waiting for exclusive access.
     pub(super) ready: bool,
+    /// Messages, bytes and chunks that were stored for it.
+    pub(super) sent: Cell<[u64; 3]>,
+    pub(super) measured: Measured<3>,
 }
 
 /// A connection's end of a consumer.
@@ -126,6 +137,10 @@ pub(super) struct Topic {
     /// Producers that wait for exclusive access, first come first served.
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) rules: Rules,
+    /// What single subscriptions deliver, by their names, where that is set.
+    pub(super) sub_rates: BTreeMap<String, Rate>,
+    /// Where its cluster had moved to when it was made or unloaded last: clients are sent there.
+    pub(super) moved: Option<Box<Elsewhere>>,
     exclusive: Option<String>,
     epoch: Option<u64>,
     pub(super) subs: BTreeMap<SubKey, Subscription>,
@@ -141,7 +156,6 @@ pub(super) struct Topic {
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
     pub(super) published: Bucket,
-    pub(super) measured: Measured,
     dispatched: Window,
     /// What consumers have spent of the bound on how often each may come.
     pub(super) subscribed: Comings,
@@ -160,6 +174,8 @@ impl Topic {
             producers: BTreeMap::new(),
             waiting: VecDeque::new(),
             rules: Rules::default(),
+            sub_rates: BTreeMap::new(),
+            moved: None,
             exclusive: None,
             epoch: None,
             subs: BTreeMap::new(),
@@ -170,7 +186,6 @@ impl Topic {
             compacted: None,
             txns: None,
             published: Bucket::default(),
-            measured: Measured::default(),
             dispatched: Window::default(),
             subscribed: Comings::default(),
             active_at: None,
@@ -311,7 +326,8 @@ impl Topic {
     /// The bounds on what a subscription delivers.
     pub(super) fn throttle(&self, sub: SubKey) -> Option<Throttle> {
         let sub = self.subs.get(&sub)?;
-        Some(Throttle::new((self.rules.dispatch, self.dispatched), (self.rules.sub_dispatch, sub.dispatched)))
+        let rate = self.sub_rates.get(&sub.name).copied().unwrap_or(self.rules.sub_dispatch);
+        Some(Throttle::new((self.rules.dispatch, self.dispatched), (rate, sub.dispatched)))
     }
 
     /// Takes over what was spent of them.

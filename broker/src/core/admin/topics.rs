@@ -175,7 +175,7 @@ impl Broker {
         for key in self.parts(name)? {
             self.note_of(key, |what| Note::Unloaded { what, to: None });
             self.disconnect_topic(key);
-            self.topics.roll(key);
+            self.topics.roll(key, &self.config.cluster);
         }
         self.settle(now);
         Ok(())

@@ -83,7 +83,7 @@ impl Broker {
     /// # Errors
     /// It is not there.
     pub fn coordinator_stats(&self, coordinator: u64) -> Result<CoordinatorStats, AdminError> {
-        if coordinator >= u64::from(self.config.transaction_coordinators) {
+        if self.check_coordinator(coordinator).is_err() {
             let reason = format!("Transaction coordinator not found! coordinator id : {coordinator}");
             return Err(AdminError::new(404, reason));
         }

@@ -1,5 +1,7 @@
 //! Brokers that ask who is there: tokens, their refresh, and what roles may do.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::Bytes;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use pulsewire_proto::wire::*;
@@ -21,16 +23,12 @@ macro_rules! scripts {
     )*};
 }
 
-/// So many seconds from now, as tokens have it.
-fn after(s: &Side, seconds: i64) -> Option<i64> {
-    Some(s.wall_ms() / 1000 + seconds)
-}
-
-/// A token of that role, until then, or for ever.
-fn token(role: Option<&str>, until: Option<i64>, key: &[u8]) -> String {
+/// A token of that role, for so many seconds from now, or for ever.
+fn token(role: Option<&str>, seconds: Option<i64>, key: &[u8]) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let mut claims = serde_json::Map::new();
     claims.extend(role.map(|role| ("sub".to_owned(), json!(role))));
-    claims.extend(until.map(|until| ("exp".to_owned(), json!(until))));
+    claims.extend(seconds.map(|seconds| ("exp".to_owned(), json!(now + seconds))));
     encode(&Header::default(), &claims, &EncodingKey::from_secret(key)).unwrap()
 }
 
@@ -69,6 +67,79 @@ fn client(s: &mut Side, connect: CommandConnect) -> Who {
     who
 }
 
+/// Times of tokens that are taken or not, as JSON.
+const TIMES: &[(&str, &str)] = &[
+    ("exp", r#""2099-01-01T00:00:00Z""#),
+    ("exp", r#""2099-01-01T00:00:00.000Z""#),
+    ("exp", r#""2099-01-01T00:00:00.5Z""#),
+    ("exp", r#""2099-01-01T00:00:00.123456789Z""#),
+    ("exp", r#""2099-01-01T00:00:00,5Z""#),
+    ("exp", r#""2001-01-01T00:00:00Z""#),
+    ("exp", r#""2001-01-01T00:00:00.999Z""#),
+    ("exp", r#""2099-01-01T00:00:00z""#),
+    ("exp", r#""2099-01-01T00:00:00""#),
+    ("exp", r#""2099-01-01T00:00:00+01:00""#),
+    ("exp", r#""2099-01-01T00:00:00+0100""#),
+    ("exp", r#""2099-01-01T00:00:00Z and more""#),
+    ("exp", r#""2099-01-01T00:00:00Z.""#),
+    ("exp", r#""2099-01-01T00:00:00.1Z.9""#),
+    ("exp", r#""2099-01-01T00:00Z""#),
+    ("exp", r#""2099-01-01""#),
+    ("exp", r#""2099-01-01 00:00:00Z""#),
+    ("exp", r#""2099-01-01t00:00:00Z""#),
+    ("exp", r#"" 2099-01-01T00:00:00Z""#),
+    ("exp", r#""2099 -01-01T00:00:00Z""#),
+    ("exp", r#""2099- 1-01T00: 0:00Z""#),
+    ("exp", r#""2099-1-1T0:0:0Z""#),
+    ("exp", r#""99-01-01T00:00:00Z""#),
+    ("exp", r#""0099-01-01T00:00:00Z""#),
+    ("exp", r#""12099-01-01T00:00:00Z""#),
+    ("exp", r#""+2099-01-01T00:00:00Z""#),
+    ("exp", r#""-2099-01-01T00:00:00Z""#),
+    ("exp", r#""2099--1-01T00:00:00Z""#),
+    ("exp", r#""2099-13-45T25:61:61Z""#),
+    ("exp", r#""2000-1200-01T00:00:00Z""#),
+    ("exp", r#""2000-01-40000T00:00:00Z""#),
+    ("exp", r#""2000-00-00T00:00:00Z""#),
+    ("exp", r#""2000-01-01T00:00:99999999999Z""#),
+    ("exp", r#""2000-01-01T00:00:4000000000Z""#),
+    ("exp", r#""2000-01-01T00:00:2147483647Z""#),
+    ("exp", r#""2099-01-01T00:00:00.Z""#),
+    ("exp", r#""2099-01-01T00:00:00. 5Z""#),
+    ("exp", r#""2099-01-01T00:00:00.-5Z""#),
+    ("exp", r#""4000000000""#),
+    ("exp", r#""+4000000000""#),
+    ("exp", r#"" 4000000000""#),
+    ("exp", r#""4000000000.5""#),
+    ("exp", r#""-1""#),
+    ("exp", r#""99999999999999999999""#),
+    ("exp", r#""9223372036854775807""#),
+    ("exp", "4000000000"),
+    ("exp", "4000000000.7"),
+    ("exp", "4e9"),
+    ("exp", "-1"),
+    ("exp", "0"),
+    ("exp", "9223372036854775807"),
+    ("exp", "9300000000000000"),
+    ("exp", "99999999999999999999"),
+    ("exp", "1e300"),
+    ("exp", "null"),
+    ("exp", "true"),
+    ("exp", "[]"),
+    ("exp", "{}"),
+    ("exp", r#""""#),
+    ("nbf", r#""2001-01-01T00:00:00Z""#),
+    ("nbf", r#""2099-01-01T00:00:00Z""#),
+    ("nbf", r#""2099-01-01""#),
+    ("nbf", "-1"),
+    ("nbf", "99999999999999999999"),
+    ("nbf", "true"),
+    ("iat", r#""2099-01-01T00:00:00Z""#),
+    ("iat", r#""whenever""#),
+    ("iat", "true"),
+    ("iat", "4000000000"),
+];
+
 fn masks(s: &mut Side) {
     s.replace(r#"server_version: (Some\()?"[^"]*""#, "server_version: ${1}VERSION");
 }
@@ -76,7 +147,7 @@ fn masks(s: &mut Side) {
 scripts! {
     fn proofs_that_do_not_hold(s) {
         masks(s);
-        let expired = token(Some("admin"), after(s, -10), SECRET);
+        let expired = token(Some("admin"), Some(-10), SECRET);
         let forged = token(Some("admin"), None, b"another-key-that-has-32-bytes!!!");
         for (method, data) in [
             (None, ""),
@@ -98,17 +169,25 @@ scripts! {
         client(s, connect_with(Some("token"), &good("admin"), true));
     }
 
+    fn times_of_tokens(s) {
+        masks(s);
+        for (name, time) in TIMES {
+            let claims = json!({ "sub": "admin", *name: serde_json::from_str::<serde_json::Value>(time).unwrap() });
+            let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap();
+            s.note(format!("-- {name} {time}"));
+            client(s, connect_with(Some("token"), &token, false));
+        }
+    }
+
     fn tokens_are_refreshed_in_band(s) {
         masks(s);
-        let until = after(s, 3);
         let (a, b) = (
-            client(s, connect_with(Some("token"), &token(Some("admin"), until, SECRET), true)),
-            client(s, connect_with(Some("token"), &token(Some("admin"), until, SECRET), false)),
+            client(s, connect_with(Some("token"), &token(Some("admin"), Some(3), SECRET), true)),
+            client(s, connect_with(Some("token"), &token(Some("admin"), Some(3), SECRET), false)),
         );
         s.hear(a);
         s.hear(b);
-        let until = after(s, 3);
-        s.ask(a, answer(&token(Some("admin"), until, SECRET)));
+        s.ask(a, answer(&token(Some("admin"), Some(3), SECRET)).clone());
         let topic = s.topic();
         s.find(a, &topic);
         s.ask(a, producer_on(1, &topic));
@@ -119,13 +198,12 @@ scripts! {
     fn wrong_answers_to_a_challenge(s) {
         masks(s);
         for wrong in [
-            answer(&token(Some("admin"), after(s, -5), SECRET)),
+            answer(&token(Some("admin"), Some(-5), SECRET)),
             answer("nonsense"),
             answer(&good("joe")),
             CommandAuthResponse { response: None, ..answer("") },
         ] {
-            let until = after(s, 1);
-            let who = client(s, connect_with(Some("token"), &token(Some("admin"), until, SECRET), true));
+            let who = client(s, connect_with(Some("token"), &token(Some("admin"), Some(1), SECRET), true));
             s.hear(who);
             s.ask(who, wrong);
             s.hear(who);

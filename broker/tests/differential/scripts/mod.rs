@@ -13,6 +13,7 @@ mod producers;
 mod readers;
 mod schemas;
 mod settings;
+mod strange;
 mod topics;
 mod transactions;
 mod wrong;
