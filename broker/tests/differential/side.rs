@@ -1,6 +1,7 @@
 //! One of the two brokers: its clients, its admin API, and what was heard.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -16,6 +17,17 @@ use crate::far::{Far, Heard};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+static LEDGER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"ledger_id: (\d+)").unwrap());
+
+/// Coordinators count on from run to run.
+static TXN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap());
+
+/// What a command does not say.
+static NOTHING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap()
+});
 
 /// A client of a [`Side`].
 #[derive(Clone, Copy)]
@@ -89,8 +101,7 @@ impl Side {
         for (pattern, by) in &self.replace {
             line = pattern.replace_all(&line, by.as_str()).into_owned();
         }
-        let ledger = Regex::new(r"ledger_id: (\d+)").unwrap();
-        while let Some(found) = ledger.captures(&line) {
+        while let Some(found) = LEDGER.captures(&line) {
             let id: u64 = found[1].parse().unwrap();
             let next = self.ledgers.len();
             let name = if id == u64::MAX {
@@ -100,9 +111,7 @@ impl Side {
             };
             line = line.replacen(&found[0], &format!("ledger_id: {name}"), 1);
         }
-        // Coordinators count on from run to run.
-        let txn = Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap();
-        while let Some(found) = txn.captures(&line) {
+        while let Some(found) = TXN.captures(&line) {
             let id: u64 = found.get(1).or(found.get(2)).unwrap().as_str().parse().unwrap();
             let next = self.txns.len();
             let name = self.txns.entry(id).or_insert(next);
@@ -456,8 +465,7 @@ fn reason_of_page(answer: &str) -> String {
 /// A command in one line, without what it does not say.
 fn tell(command: &Command, entry: &Bytes) -> String {
     let mut line = format!("{command:?}");
-    let nothing = Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap();
-    line = nothing.replace_all(&line, "").into_owned();
+    line = NOTHING.replace_all(&line, "").into_owned();
     if let Command::Message(_) = command {
         let entry = Entry::parse(entry).unwrap();
         let metadata = MessageMetadata::decode(&entry.metadata).unwrap();
