@@ -70,7 +70,7 @@ fn start(broker: BrokerConfig) -> (String, String) {
                 let server = Server::bind(config).await.unwrap();
                 tell.send((server.local_addr().to_string(), server.admin_addr().unwrap().to_string()))
                     .unwrap();
-                server.run(std::future::pending()).await;
+                server.run(std::future::pending()).await.unwrap();
             });
         });
         told.recv().unwrap()
