@@ -18,8 +18,8 @@ pub(super) fn is_ignored(route: &Route) -> bool {
 pub(super) fn is_primitive(route: &str, shape: Shape) -> bool {
     let boxed = ["deduplicationSnapshotInterval", "dispatcherPauseOnAckStatePersistent"];
     let name = route.strip_prefix(NAMESPACES).or_else(|| route.strip_prefix("/admin/v3/transactions/"));
-    // How many partitions a topic gets.
-    if matches!(shape, Shape::Partitions) || route.ends_with("/{topic}/partitions") {
+    let partitions = shape == Shape::Number && route.ends_with("/{topic}/partitions");
+    if partitions || shape == Shape::Partitions {
         return true;
     }
     matches!(shape, Shape::Number | Shape::Boolean) && name.is_some_and(|name| !boxed.contains(&name))

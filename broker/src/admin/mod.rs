@@ -78,7 +78,7 @@ pub struct Call {
     /// `accept`: which media types an answer may be of.
     pub accept: Option<String>,
     /// `X-Pulsar-ListenerName`: by which listener a broker is looked for.
-    pub(crate) listener: Option<String>,
+    pub listener: Option<String>,
     /// The token that whoever calls brings.
     pub token: Option<Vec<u8>>,
     /// Name and password (`name:password`) that whoever calls brings.
@@ -231,6 +231,13 @@ pub struct Response {
     pub body: Bytes,
     /// What stands beside the status; empty is what usually does.
     pub phrase: String,
+}
+
+impl From<AdminError> for Response {
+    /// What is answered to a call that could not be read.
+    fn from(error: AdminError) -> Self {
+        pages::refused(&error, &Call { method: "GET".to_owned(), ..Call::default() })
+    }
 }
 
 /// Answers a call that could not be read.
