@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::route::{PARTITIONED, Route, Shape, route};
 use super::settings::{texts, whole};
-use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions};
+use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, unreadable};
 use crate::core::names::TopicName;
-use crate::core::{Broker, Now, Peeked, TopicStats};
+use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats};
 
 const GROUP: &str = "topics";
 const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when it is in use.")];
@@ -218,8 +218,10 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
             let name = ask.topic()?;
+            has_namespace(&name, broker)?;
             let found = |name: &TopicName| {
-                broker.internal_stats(name).map(|found| stats::internal_info(&found)).map_err(|_| error(500, "Request failed."))
+                let failed = |_| AdminError { form: Form::Page, ..error(500, "Request failed.") };
+                broker.internal_stats(name).map(|found| stats::internal_info(&found)).map_err(failed)
             };
             let count = broker.partitions(&name);
             if count == 0 {
@@ -287,9 +289,25 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(message(&broker.entry(&name, ledger as u64, entry as u64)?))
         })
         .gives(Shape::Bytes),
+        at("GET", "/backlog", "What is stored of a topic that is closed, as a real broker estimates it: nothing.", |ask, broker, now| {
+            let name = ask.topic()?;
+            has_namespace(&name, broker)?;
+            let domain = if name.persistent { "persistent" } else { "non-persistent" };
+            let host = super::brokers::id(broker, ask.call.broker);
+            Ok(Answer::Json(json!({
+                "storageSize": 0,
+                "totalMessages": 0,
+                "messageBacklog": 0,
+                "brokerName": host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host),
+                "topicName": format!("{}/{domain}/{}", name.namespace_name(), name.local),
+                "dataLedgerDetails": [],
+                "cursorDetails": {},
+                "statGeneratedAt": now.wall_ms,
+            })))
+        }),
         at("PUT", "/backlogSize", "How many bytes are stored after a message id.", |ask, broker, _| {
             let (id, _) = subscriptions::message_id(&ask.call.json()?)?
-                .ok_or_else(|| error(400, "The body must be a message id"))?;
+                .ok_or_else(|| unreadable("The body must be a message id"))?;
             Ok(Answer::Json(json!(broker.backlog_size(&ask.topic()?, id.ledger_id, id.entry_id)?)))
         })
         .takes(Shape::Object)
@@ -369,7 +387,7 @@ fn properties(body: &Value) -> Result<BTreeMap<String, String>> {
     if body.is_null() {
         return Ok(BTreeMap::new());
     }
-    let all = texts(body).ok_or_else(|| error(400, "The body must be an object of texts"))?;
+    let all = texts(body).ok_or_else(|| unreadable("The body must be an object of texts"))?;
     Ok(all.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect())
 }
 
@@ -389,7 +407,7 @@ fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
 
 fn partitions(count: &Value) -> Result<u32> {
     let count = whole(count).and_then(|count| i32::try_from(count).ok());
-    let count = count.ok_or_else(|| error(400, "The body must be the number of partitions"))?;
+    let count = count.ok_or_else(|| unreadable("The body must be the number of partitions"))?;
     u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))
 }
 

@@ -373,7 +373,7 @@ impl Broker {
 }
 
 /// Stores one entry; answers its id.
-fn store(
+pub(super) fn store(
     topics: &mut super::topics::Topics,
     config: &super::BrokerConfig,
     producer: &ProducerRef,

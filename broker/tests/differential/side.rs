@@ -401,8 +401,29 @@ impl Side {
 
     /// A call of the admin API, or of another path that begins with `/`: status, head, body.
     fn http(&mut self, method: &str, path: &str, body: &str) -> (u16, String, String) {
+        self.http_with(method, path, "content-type: application/json\r\n", body)
+    }
+
+    /// The form of an answer: its status line, and which media type it is of, and which methods are for the path.
+    pub(crate) fn form(&mut self, method: &str, path: &str, headers: &str, body: &str) {
+        let (_, head, text) = self.http_with(method, path, headers, body);
+        let mut lines = head.lines();
+        let status = lines.next().unwrap_or_default().to_owned();
+        let value = |name: &str| {
+            let found = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}: ")));
+            found.map(|line| line[name.len() + 2..].to_owned()).unwrap_or_default()
+        };
+        let (kind, allow) = (value("content-type"), value("allow"));
+        let mut allow: Vec<&str> = allow.split(',').map(str::trim).collect();
+        allow.sort_unstable();
+        let said = if text.is_empty() { "nothing" } else { "something" };
+        let headers = headers.trim_end().replace("\r\n", ", ");
+        self.note(format!("{method} {path} [{headers}] {body} -> {status} | {kind} | {allow:?} | {said}"));
+    }
+
+    fn http_with(&mut self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
-        self.far.call(method, &path, self.token.as_deref(), body)
+        self.far.call(method, &path, self.token.as_deref(), headers, body)
     }
 
     /// An admin call, of which the status is written down.

@@ -25,7 +25,8 @@ use super::time::Now;
 use super::topic::TopicKey;
 
 pub use admin::RegisteredSchema;
-pub(super) use check::{BadSchema, type_name};
+pub(super) use check::BadSchema;
+pub(crate) use check::{join_key_value, key_value, type_name, type_of_name};
 pub(super) use registry::{Schemas, Version};
 pub use strategy::SchemaStrategy;
 

@@ -5,6 +5,7 @@ mod broken;
 mod consumers;
 mod ending;
 mod guarded;
+mod internals;
 mod limits;
 mod older;
 mod pending;
