@@ -72,7 +72,7 @@ fn broker() -> String {
         runtime().block_on(async {
             let server = Server::bind(ServerConfig::default()).await.expect("a port");
             sender.send(server.service_url().to_owned()).expect("who asked");
-            server.run(std::future::pending()).await;
+            server.run(std::future::pending()).await.expect("served");
         });
     });
     url.recv().expect("a broker")

@@ -24,6 +24,5 @@ async fn main() -> std::io::Result<()> {
             std::future::pending::<()>().await;
         }
     };
-    server.run(stop).await;
-    Ok(())
+    server.run(stop).await
 }

@@ -19,7 +19,7 @@ fn broker() -> String {
             let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
             let server = Server::bind(config).await.unwrap();
             tell.send(server.admin_addr().unwrap().to_string()).unwrap();
-            server.run(std::future::pending()).await;
+            server.run(std::future::pending()).await.unwrap();
         });
     });
     told.recv().unwrap()

@@ -29,7 +29,7 @@ fn embedded(brokers: u16) -> (String, String) {
             let server = Server::bind(config).await.unwrap();
             let admin = format!("http://{}", server.admin_addr().unwrap());
             tell.send((server.service_url().to_owned(), admin)).unwrap();
-            server.run(std::future::pending()).await;
+            server.run(std::future::pending()).await.unwrap();
         });
     });
     told.recv().unwrap()

@@ -21,7 +21,7 @@ const TOPIC: &str = "persistent://public/default/t";
 
 /// The broker that is killed: this test, run as a process of its own.
 #[test]
-#[ignore = "run by the other test"]
+#[ignore = "run by the other tests, as a process of its own"]
 fn broker() {
     let Some(folder) = std::env::var_os("BROKER_DATA") else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -30,12 +30,15 @@ fn broker() {
             Some(DataConfig { folder: folder.into(), sync: std::env::var_os("BROKER_SYNC").is_some() });
         let server = Server::bind(ServerConfig { data, ..ServerConfig::default() }).await.unwrap();
         println!("\nlistening {}", server.local_addr());
-        server.run(std::future::pending()).await;
+        server.run(std::future::pending()).await.unwrap();
     });
 }
 
 fn start(folder: &PathBuf, sync: bool) -> (Child, String) {
-    let mut command = Process::new(std::env::current_exe().unwrap());
+    start_by(Process::new(std::env::current_exe().unwrap()), folder, sync)
+}
+
+fn start_by(mut command: Process, folder: &PathBuf, sync: bool) -> (Child, String) {
     command.args(["--ignored", "--exact", "broker", "--nocapture"]).env("BROKER_DATA", folder);
     if sync {
         command.env("BROKER_SYNC", "1");
@@ -244,6 +247,44 @@ fn killed_at_any_moment_its_transactions_are_whole() {
     let expected: Vec<String> =
         far.iter().flat_map(|(txn, _)| ["a", "b"].map(|half| format!("{}{half}", txn.1))).collect();
     assert_eq!(found, expected);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn what_cannot_be_kept_stops_the_broker_with_an_error_and_has_no_receipt() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("full-{}", std::process::id()));
+    // A disk that is full, to this process: no file may grow beyond 8 MB.
+    let mut limited = Process::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 16384; exec \"$@\"", "sh"]);
+    limited.arg(std::env::current_exe().unwrap()).stderr(Stdio::piped());
+    let (mut child, address) = start_by(limited, &folder, false);
+    let mut client = Client::new(&address);
+    assert!(matches!(client.ask(producer_on(1, TOPIC)), Some(Command::ProducerSuccess(_))));
+    let payload = "x".repeat(100_000);
+    let mut receipts = 0;
+    while client
+        .stream
+        .write_all(&send_frame(1, receipts, MessageMetadata::default(), payload.as_bytes()))
+        .is_ok()
+        && matches!(client.frame().map(|frame| frame.decode()), Some(Ok(Command::SendReceipt(_))))
+    {
+        receipts += 1;
+        assert!(receipts < 1000, "the disk was never full");
+    }
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(told.contains(folder.to_str().unwrap()), "it names the folder: {told}");
+
+    let (mut child, address) = start(&folder, false);
+    let mut client = Client::new(&address);
+    assert!(matches!(client.ask(subscribe(1, TOPIC, "s", SubType::EXCLUSIVE)), Some(Command::Success(_))));
+    client.say(CommandFlow { consumer_id: 1, message_permits: 1000 });
+    for number in 0..receipts {
+        assert!(matches!(client.frame().unwrap().decode(), Ok(Command::Message(_))), "message {number}");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     std::fs::remove_dir_all(folder).unwrap();

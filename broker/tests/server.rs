@@ -580,7 +580,7 @@ async fn shutdown_ends_everything() {
     }));
     let mut client = Client::new(TcpStream::connect(addr).await.unwrap()).await;
     stop.send(()).unwrap();
-    serving.await.unwrap();
+    serving.await.unwrap().unwrap();
     assert!(client.frame().await.is_none());
     assert!(TcpStream::connect(addr).await.is_err());
 }

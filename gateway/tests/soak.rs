@@ -185,7 +185,7 @@ fn figure(metrics: &str, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "minutes, and wants PULSEWIRE_BINARY: the suite `soak` runs it"]
+#[ignore = "run by the suite soak, which takes minutes"]
 async fn soak() {
     let binary = std::env::var("PULSEWIRE_BINARY").expect("PULSEWIRE_BINARY names the binary");
     let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(binary);

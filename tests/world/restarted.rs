@@ -140,8 +140,7 @@ pub(crate) async fn embedded(mut arguments: impl Iterator<Item = String>) -> Res
         data: Some(DataConfig { folder, sync: false }),
         ..ServerConfig::default()
     });
-    server.await?.run(std::future::pending()).await;
-    Ok(())
+    Ok(server.await?.run(std::future::pending()).await?)
 }
 
 fn configure(home: &Path, dir: &Path, broker: u16, web: u16) -> Result<()> {

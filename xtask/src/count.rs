@@ -32,6 +32,9 @@ impl fmt::Display for Tally {
     }
 }
 
+/// What libtest says of a test that belongs to another suite, which counts it: `#[ignore = "run by the suite ..."]`.
+const RUN_ELSEWHERE: &str = " ... ignored, run by the ";
+
 /// How many lines of a failed suite are told once more at the end.
 const SHOWN: usize = 25;
 
@@ -60,6 +63,8 @@ impl Count {
                 for line in output.lines().filter_map(|line| line.trim().strip_prefix("test result: ")) {
                     tally += words(line.split_once(". ").map_or(line, |(_, rest)| rest), ';');
                 }
+                let of_others = output.lines().filter(|line| line.contains(RUN_ELSEWHERE)).count();
+                tally.skipped = tally.skipped.saturating_sub(of_others);
             }
             Self::Summary => {
                 let last =
@@ -127,6 +132,14 @@ mod tests {
         let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out\n\
                       test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
         assert_eq!(Count::Libtest.read(output, false), tally(3, 2, 1));
+    }
+
+    #[test]
+    fn what_another_suite_runs_is_not_skipped() {
+        let output = "test python ... ignored, run by the suite foreign clients, which has that client\n\
+                      test slow ... ignored, no time\n\
+                      test result: ok. 2 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(Count::Libtest.read(output, true), tally(2, 0, 1));
     }
 
     #[test]

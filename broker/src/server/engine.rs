@@ -1,6 +1,7 @@
 //! The task that owns the core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -146,27 +147,23 @@ impl Engine {
         }
     }
 
-    /// Writes what has to be kept; false when that fails, and nobody may hear of it.
-    fn keep(&mut self) -> bool {
-        let Some(store) = &mut self.store else { return true };
+    /// Writes what has to be kept. When that fails, nobody may hear of what happened.
+    fn keep(&mut self) -> io::Result<()> {
+        let Some(store) = &mut self.store else { return Ok(()) };
         let changes = self.broker.poll_kept();
         if changes.is_empty() {
-            return true;
+            return Ok(());
         }
-        match store.write(&changes) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "what happened cannot be kept: the broker stops");
-                false
-            }
-        }
+        store.write(&changes).inspect_err(|error| {
+            tracing::error!(%error, "what happened cannot be kept: the broker stops");
+        })
     }
 
     fn now(&self) -> Now {
         Now::new(self.start.elapsed(), wall_ms())
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> io::Result<()> {
         let mut burst = Vec::with_capacity(BURST);
         loop {
             let deadline = self.broker.next_deadline().map(|at| self.start + at);
@@ -179,7 +176,7 @@ impl Engine {
             tokio::select! {
                 count = self.inbox.recv_many(&mut burst, BURST) => {
                     if count == 0 {
-                        return;
+                        return Ok(());
                     }
                     let now = self.now();
                     for event in burst.drain(..) {
@@ -193,9 +190,7 @@ impl Engine {
             if self.broker.next_deadline().is_some_and(|at| at <= now.mono) {
                 self.broker.timeout(now);
             }
-            if !self.keep() {
-                return;
-            }
+            self.keep()?;
             self.replies.drain(..).for_each(|reply| reply());
             if !self.owing.is_empty() {
                 self.pay();

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::core::{Broker, BrokerConfig, Node, Now};
@@ -216,7 +216,13 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done. Connections end with it.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// What happened cannot be kept, so that it stopped: a [`DataError`] is inside.
+    ///
+    /// # Panics
+    /// Where the broker does, which is a defect of it.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (events, inbox) = mpsc::channel(EVENTS);
         let handle = Handle::new(events);
         let mut tasks = JoinSet::new();
@@ -248,18 +254,43 @@ impl Server {
             "broker ready"
         );
         // A task of its own: one that the runtime blocks on makes it look for input whenever it is woken.
-        let engine = tasks.spawn(Engine::new(self.broker, self.store, inbox).run());
-        let stopped = async {
-            while let Some(ended) = tasks.join_next_with_id().await {
-                if ended.map_or_else(|error| error.id(), |(id, ())| id) == engine.id() {
-                    return;
-                }
+        let mut engine = JoinSet::new();
+        engine.spawn(Engine::new(self.broker, self.store, inbox).run());
+        let ended = tokio::select! {
+            ended = engine.join_next() => outcome(ended),
+            () = shutdown => {
+                tracing::info!("broker stopping");
+                Ok(())
             }
         };
-        tokio::select! {
-            () = stopped => {}
-            () = shutdown => tracing::info!("broker stopping"),
-        }
         tasks.shutdown().await;
+        engine.shutdown().await;
+        ended
+    }
+}
+
+/// How the engine ended: a panic of it goes on.
+fn outcome(ended: Option<Result<io::Result<()>, JoinError>>) -> io::Result<()> {
+    match ended {
+        None => Ok(()),
+        Some(Ok(ended)) => ended,
+        Some(Err(error)) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => Err(io::Error::other(cancelled)),
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_panic_of_the_engine_does_not_pass_for_an_end_in_order() {
+        let mut engine = JoinSet::new();
+        engine.spawn(async { panic!("a defect") });
+        let _ = outcome(engine.join_next().await);
     }
 }

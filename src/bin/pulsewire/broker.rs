@@ -162,7 +162,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ended, Failure> {
         say(&format!("more      {}", urls.into_iter().flatten().collect::<Vec<_>>().join(" ")));
     }
     say(&format!("broker    {}", first.service_url));
-    server.run(interrupts.next()).await;
+    server
+        .run(interrupts.next())
+        .await
+        .map_err(|error| Failure::failed(format!("the broker stopped: {error}.")))?;
     Ok(Ended::Done)
 }
 

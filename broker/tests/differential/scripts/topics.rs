@@ -219,7 +219,7 @@ scripts! {
         s.ask(c, subscribe(1, &topic, "exclusive", SubType::EXCLUSIVE));
         s.flow(b, 1, 10);
         s.flow(c, 1, 10);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        let now = s.wall_ms();
         let at = |ms: i64| MessageMetadata { deliver_at_time: Some(now + ms), ..MessageMetadata::default() };
         s.publish(a, 1, 0, at(6000), "third");
         s.publish(a, 1, 1, at(3000), "second");
