@@ -131,7 +131,7 @@ impl Broker {
             return Err(Refusal::not_allowed(message));
         }
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
-        let create = c.force_topic_creation.unwrap_or(true) && allowed;
+        let create = c.force_topic_creation.unwrap_or(true) && allowed && self.topics.may_be_alone(&name);
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         let durable = c.durable.unwrap_or(true);
         if let Some(topic) = self.topics.get(topic_key) {

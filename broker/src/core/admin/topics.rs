@@ -160,7 +160,7 @@ impl Broker {
         // Those of a partition are the whole topic's.
         if name.partition().is_none() || self.topics.partitions(&name.base()).is_none() {
             self.schemas.forget(name);
-            self.topics.touch_name(kind::SCHEMAS, &name.base().to_string());
+            self.topics.touch_name(kind::SCHEMAS, &name.schema_key());
         }
         self.settle(now);
         Ok(())
