@@ -1,5 +1,6 @@
 //! The admin API over HTTP. What is served and what it does is in [`crate::admin`].
 
+mod phrase;
 mod spelling;
 
 use std::convert::Infallible;
@@ -98,8 +99,12 @@ async fn respond(
         tracing::info!(%method, path, reason = %String::from_utf8_lossy(&answer.body), "admin call refused");
     }
     tracing::debug!(%method, path, status = answer.status, "admin call");
+    let phrase = phrase::of(answer.status, &answer.body);
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(phrase) = phrase {
+        response.extensions_mut().insert(phrase);
+    }
     if answer.headers.iter().any(|(name, _)| name.starts_with("x-pulsar-")) {
         static SPELLING: OnceCell<Extensions> = OnceCell::const_new();
         response.extensions_mut().extend(SPELLING.get_or_init(spelling::learn).await.clone());
