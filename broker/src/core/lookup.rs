@@ -53,7 +53,7 @@ impl Broker {
         self.reply(id, response);
     }
 
-    fn find_partitions(&mut self, topic: &str, create: bool) -> Result<u32, Refusal> {
+    pub(super) fn find_partitions(&mut self, topic: &str, create: bool) -> Result<u32, Refusal> {
         let name = TopicName::parse(topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         if let Some(count) = self.topics.partitions(&name) {

@@ -83,4 +83,28 @@ scripts! {
         s.compact(&path);
         s.look(&format!("{path}/internalStats"), &["compactedLedger"]);
     }
+
+    fn partitions_of_new_topics_over_http(s) {
+        let unique = s.unique().to_owned();
+        for (kind, creation) in [
+            ("many", r#"{"allowAutoTopicCreation":true,"topicType":"partitioned","defaultNumPartitions":3}"#),
+            ("one", r#"{"allowAutoTopicCreation":true,"topicType":"non-partitioned"}"#),
+            ("none", r#"{"allowAutoTopicCreation":false}"#),
+        ] {
+            let space = format!("public/{unique}-{kind}");
+            s.order("PUT", &format!("namespaces/{space}"), "");
+            s.order("POST", &format!("namespaces/{space}/autoTopicCreation"), creation);
+            for rest in [
+                "a/partitions?checkAllowAutoCreation=true",
+                "a/partitions",
+                "b/partitions",
+                "c-partition-0/partitions?checkAllowAutoCreation=true",
+                "c/partitions",
+            ] {
+                s.inquire("GET", &format!("persistent/{space}/{rest}"), "");
+            }
+            s.inquire("GET", &format!("persistent/{space}/partitioned"), "");
+        }
+        s.inquire("GET", &format!("persistent/public/{unique}-unmade/a/partitions?checkAllowAutoCreation=true"), "");
+    }
 }
