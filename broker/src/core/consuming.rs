@@ -179,8 +179,10 @@ impl Broker {
                 let back = c.start_message_rollback_duration_sec.is_some_and(|seconds| seconds > 0);
                 if back && sub.consumers.is_empty() {
                     let start = start_of(topic, c, durable, now);
+                    let gone = topic.gone_since(start);
                     if let Some(sub) = topic.subs.get_mut(&key) {
                         sub.seek(start);
+                        sub.cursor.pass_over(&gone);
                     }
                 }
                 key
@@ -194,6 +196,7 @@ impl Broker {
                 let start = start_of(topic, c, durable, now);
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
+                sub.cursor.pass_over(&topic.gone_since(start));
                 sub.replicated = c.replicate_subscription_state == Some(true);
                 let made = topic.add_sub(sub);
                 self.note_created(topic_key, made);
@@ -503,19 +506,16 @@ fn tell_active(conns: &mut Connections, sub: &Subscription, consumer: &Consumer)
 
 /// Where a new subscription begins.
 fn start_of(topic: &Topic, c: &CommandSubscribe, durable: bool, now: Now) -> u64 {
-    let log = &topic.log;
+    let compacted = c.read_compacted == Some(true);
     if let Some(seconds) = c.start_message_rollback_duration_sec.filter(|seconds| *seconds > 0) {
-        return log.first_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)));
+        return topic.start_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)), compacted);
     }
-    if durable {
-        let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
-        return if earliest { log.first() } else { log.end() };
-    }
-    // The named entry itself comes too: the client drops what it does not want of it.
-    match c.start_message_id.as_ref().map(|id| log.place_of(id)) {
-        Some(Place::Before) => log.first(),
-        Some(Place::At(offset)) => offset.clamp(log.first(), log.end()),
-        None if c.initial_position == Some(InitialPosition::EARLIEST) => log.first(),
-        Some(Place::After) | None => log.end(),
-    }
+    let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
+    let place = match c.start_message_id.as_ref().filter(|_| !durable) {
+        // The named entry itself comes too: the client drops what it does not want of it.
+        Some(id) => topic.log.place_of(id),
+        None if earliest => Place::Before,
+        None => Place::After,
+    };
+    topic.start_at(place, compacted)
 }
