@@ -311,6 +311,10 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         .iter()
         .map(|(id, entries, size)| ledger(*id as i64, *entries as i64, *size as i64))
         .collect();
+    let compacted = stats.compacted.map_or_else(
+        || ledger(-1, -1, -1),
+        |(id, entries, size)| ledger(id as i64, entries as i64, size as i64),
+    );
     json!({
         "entriesAddedCounter": stats.entries,
         "numberOfEntries": stats.entries,
@@ -325,7 +329,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         "ledgers": ledgers,
         "cursors": cursors,
         "schemaLedgers": [],
-        "compactedLedger": ledger(-1, -1, -1),
+        "compactedLedger": compacted,
     })
 }
 

@@ -107,7 +107,7 @@ pub(super) fn routes() -> Vec<Route> {
         })
         .takes(Shape::Number),
         at("GET", "/partitions", "How many partitions a topic has.", count)
-            .asks(&[("checkAllowAutoCreation", Shape::Boolean, "Answers 0 for one that would be made by using it.")]),
+            .asks(&[("checkAllowAutoCreation", Shape::Boolean, "Makes one that would be made by using it: with its partitions at once, otherwise 0 is answered.")]),
         at("DELETE", "/partitions", "Deletes a partitioned topic.", |ask, broker, now| {
             let name = ask.topic()?;
             if broker.partitions(&name) == 0 {
@@ -362,15 +362,15 @@ fn parts(ask: &Ask<'_>, broker: &Broker) -> Result<(TopicName, Vec<TopicName>)> 
     Ok((name, parts))
 }
 
-fn count(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+fn count(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let name = ask.topic()?;
     if let Some(count) = broker.coordinators_of(&name) {
         return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
     }
-    let count = broker.partitions(&name);
-    let lenient = ask.call.flag("checkAllowAutoCreation") && broker.config().auto_create_topics;
     has_namespace(&name, broker)?;
-    if count == 0 && !lenient && name.partition().is_none() && broker.stats(&name).is_err() {
+    let made = ask.call.flag("checkAllowAutoCreation");
+    let count = if made { broker.partitions_for_use(&name, now)? } else { broker.partitions(&name) };
+    if count == 0 && !made && name.partition().is_none() && broker.stats(&name).is_err() {
         return Err(error(404, format!("Topic {name} not found")));
     }
     let mut told = json!({ "partitions": count, "deleted": false });

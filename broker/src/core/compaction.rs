@@ -77,6 +77,11 @@ impl Compacted {
         self.horizon
     }
 
+    /// How many entries it left, and their bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        (self.entries.len() as u64, self.bytes as u64)
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &Stored)> {
         self.entries.iter().map(|(offset, stored)| (*offset, stored))
     }

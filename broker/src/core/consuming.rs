@@ -128,12 +128,13 @@ impl Broker {
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         self.is_served_here(id, &name)?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
-        if shared && c.read_compacted == Some(true) {
+        let compacted = c.read_compacted == Some(true);
+        if compacted && shared && name.persistent {
             let message = "readCompacted only allowed on failover or exclusive subscriptions";
             return Err(Refusal::not_allowed(message));
         }
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
-        let create = c.force_topic_creation.unwrap_or(true) && allowed;
+        let create = c.force_topic_creation.unwrap_or(true) && allowed && self.topics.may_be_alone(&name);
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         let durable = c.durable.unwrap_or(true);
         if let Some(topic) = self.topics.get(topic_key) {
@@ -152,6 +153,9 @@ impl Broker {
                 let message = format!("Topic[{{{}}}] doesn't support {kind} sub type!", topic.name);
                 return Err(Refusal::not_allowed(message));
             }
+        }
+        if compacted && !name.persistent {
+            return Err(Refusal::not_allowed("readCompacted only valid on persistent topics"));
         }
         if c.subscription.trim().is_empty() {
             return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));

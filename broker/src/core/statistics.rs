@@ -121,6 +121,8 @@ pub struct InternalStats {
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
+    /// What compaction left: which compaction it was, entries and their bytes.
+    pub compacted: Option<(u64, u64, u64)>,
 }
 
 /// Where a subscription is.
@@ -186,6 +188,10 @@ impl Broker {
             open: log.id_at(log.end()).ledger_id,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
+            compacted: topic.compacted.as_ref().map(|compacted| {
+                let (entries, bytes) = compacted.size();
+                (compacted.generation(), entries, bytes)
+            }),
         })
     }
 

@@ -1,11 +1,14 @@
 //! Publishing without a connection: messages that come with an admin call.
 
+use std::cell::Cell;
+
 use bytes::{Bytes, BytesMut};
 use pulsewire_proto::wire::entry::encode_entry;
 use pulsewire_proto::wire::{CommandSend, MessageMetadata, Schema};
 
 use super::AdminError;
 use crate::core::Broker;
+use crate::core::measuring::Measured;
 use crate::core::names::TopicName;
 use crate::core::producing::store;
 use crate::core::time::Now;
@@ -46,6 +49,8 @@ impl Broker {
             name: metadata.producer_name.clone(),
             schema_version: Bytes::new(),
             ready: true,
+            sent: Cell::default(),
+            measured: Measured::since(now),
         };
         let send = CommandSend { sequence_id: metadata.sequence_id, ..CommandSend::default() };
         let mut entry = BytesMut::new();

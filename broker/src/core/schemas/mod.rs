@@ -84,7 +84,7 @@ impl Broker {
         let shared = self.topics.namespaces.get(&topic.namespace_name());
         if shared.and_then(|policies| policies.allow_auto_update_schema).unwrap_or(true) {
             let strategy = self.schema_strategy(topic);
-            self.topics.touch_name(kind::SCHEMAS, &topic.base().to_string());
+            self.topics.touch_name(kind::SCHEMAS, &topic.schema_key());
             return self.schemas.register(topic, schema, strategy, now.wall_ms);
         }
         self.schemas.version_of(topic, schema).ok_or_else(|| {
@@ -143,6 +143,9 @@ impl Broker {
                 || topic.log.end() > topic.log.first()
                 || consumers.any(|consumer| !consumer.takes_any_schema)
         });
+        if in_use && self.schema_strategy(name) == SchemaStrategy::AlwaysCompatible {
+            return Ok(());
+        }
         if in_use {
             return Err(refused(format!(
                 "Failed to add schema to an active topic with empty(BYTES) schema: new schema type {}",

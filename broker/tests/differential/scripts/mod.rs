@@ -4,6 +4,7 @@ mod admin;
 mod broken;
 mod consumers;
 mod ending;
+mod found;
 mod guarded;
 mod internals;
 mod limits;
