@@ -246,7 +246,16 @@ fn what_passes_is_measured_once_a_minute() {
         w.publish(c, 1, n, "m");
     }
     w.flow(c, 1, 1000);
-    assert_eq!(w.payloads(c).len(), 120);
+    let ids: Vec<MessageIdData> = w.deliveries(c).into_iter().map(|(m, _)| m.message_id).collect();
+    assert_eq!(ids.len(), 120);
+    w.ack(c, 1, AckType::INDIVIDUAL, &ids[..30]);
+    let again = CommandRedeliverUnacknowledgedMessages {
+        consumer_id: 1,
+        message_ids: ids[60..].to_vec(),
+        ..Default::default()
+    };
+    w.say(c, again);
+    assert_eq!(w.payloads(c).len(), 60);
     let minute = |w: &mut World| {
         for _ in 0..60 {
             w.pass(Duration::from_secs(1));
@@ -256,8 +265,26 @@ fn what_passes_is_measured_once_a_minute() {
     };
     assert_eq!(w.broker.stats(&name()).unwrap().rates.messages_in, 0.0);
     let stats = minute(&mut w);
-    assert_eq!((stats.rates.messages_in, stats.rates.messages_out), (2.0, 2.0));
-    assert_eq!(stats.subscriptions[0].rates.messages_out, 2.0);
+    assert_eq!((stats.rates.messages_in, stats.rates.messages_out), (2.0, 3.0));
+    assert_eq!(stats.subscriptions[0].rates.messages_out, 3.0);
+    let (publisher, consumer) = (&stats.publishers[0], &stats.subscriptions[0].consumers[0]);
+    assert_eq!((publisher.rates.messages_in, publisher.rates.bytes_in), (2.0, stats.rates.bytes_in));
+    assert_eq!(publisher.rates.average_size() * 120.0, stats.bytes_in as f64);
+    assert_eq!((consumer.rates.redelivered, consumer.rates.acknowledged), (1.0, 0.5));
+    assert_eq!(
+        (consumer.rates.messages_out, consumer.rates.bytes_out * 60.0),
+        (3.0, consumer.bytes_out as f64)
+    );
+    w.say(c, CommandConsumerStats { consumer_id: 1, request_id: 9 });
+    let told = loop {
+        if let Command::ConsumerStatsResponse(told) = w.hear(c) {
+            break told;
+        }
+    };
+    assert_eq!(
+        (told.msg_rate_out, told.msg_rate_redeliver, told.message_ack_rate),
+        (Some(3.0), Some(1.0), Some(0.5))
+    );
     assert_eq!(stats.rates.bytes_in * 60.0, stats.bytes_in as f64);
     let stats = minute(&mut w);
     assert_eq!((stats.rates.messages_in, stats.subscriptions[0].rates.messages_out), (0.0, 0.0));

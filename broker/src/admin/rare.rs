@@ -9,7 +9,7 @@ use super::route::{Parameter, Route, Shape, route};
 use super::settings::{Kind, Setting, kept};
 use super::{Answer, Ask, Result, access, checks, error, places};
 use crate::core::names::TopicName;
-use crate::core::{Broker, Now, Policies, Scope};
+use crate::core::{Broker, Now, OF_SUBSCRIPTIONS, Policies, Scope};
 
 const TOPICS: &str = "topics";
 const NAMESPACES: &str = "namespaces";
@@ -20,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
     let topic = |method, rest: &str, summary, run| {
         route(method, &format!("{{domain}}/{{tenant}}/{{namespace}}/{{topic}}{rest}"), TOPICS, summary, run)
     };
-    let all = |path, summary, run| route("POST", path, NAMESPACES, summary, run).takes(Shape::Object);
+    let all = |path, summary, run| route("POST", path, NAMESPACES, summary, run).takes(Shape::List);
     vec![
         topic("DELETE", "/policies", "Unsets all settings of a topic.", |ask, broker, now| {
             let name = ask.topic()?;
@@ -35,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
         topic(
             "POST",
             "/{subscription}/dispatchRate",
-            "Sets how fast a subscription delivers; it is only kept.",
+            "Sets how fast a subscription delivers.",
             |ask, broker, now| {
                 let body = ask.call.json()?;
                 set_dispatch_rate(ask, broker, now, (!body.is_null()).then_some(&body))
@@ -89,9 +89,6 @@ pub(super) fn routes() -> Vec<Route> {
         .takes(Shape::Boolean),
     ]
 }
-
-/// By which name rates of single subscriptions are kept.
-const OF_SUBSCRIPTIONS: &str = "dispatchRatesOfSubscriptions";
 
 fn rates(ask: &Ask<'_>, broker: &Broker) -> Result<(Scope, Map<String, Value>)> {
     let name = ask.topic()?;

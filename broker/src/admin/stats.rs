@@ -94,13 +94,7 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
         ],
         &[],
     );
-    let rate = |of: fn(&Rates) -> f64| all.iter().map(|stats| of(&stats.rates)).sum::<f64>();
-    let rates = Rates {
-        messages_in: rate(|rates| rates.messages_in),
-        bytes_in: rate(|rates| rates.bytes_in),
-        messages_out: rate(|rates| rates.messages_out),
-        bytes_out: rate(|rates| rates.bytes_out),
-    };
+    let rates: Rates = all.iter().map(|stats| stats.rates).sum();
     let quota = all.first().map(|stats| stats.quota).unwrap_or_default();
     let fields = json!({
         "msgRateIn": rates.messages_in,
@@ -146,12 +140,22 @@ fn publisher(publisher: &PublisherStats) -> Value {
         "clientVersion": publisher.client_version,
         "metadata": map(&publisher.metadata),
     });
-    zeros(&mut out, &[], &["msgRateIn", "msgThroughputIn", "averageMsgSize", "chunkedMessageRate"]);
+    out["msgRateIn"] = json!(publisher.rates.messages_in);
+    out["msgThroughputIn"] = json!(publisher.rates.bytes_in);
+    out["averageMsgSize"] = json!(publisher.rates.average_size());
+    out["chunkedMessageRate"] = json!(publisher.rates.chunks_in);
     out
 }
 
-const RATES: &[&str] =
-    &["msgRateOut", "msgThroughputOut", "msgRateRedeliver", "messageAckRate", "chunkedMessageRate"];
+/// How much goes out, to a consumer or to all of a subscription.
+fn rates_out(out: &mut Value, rates: &Rates) {
+    out["msgRateOut"] = json!(rates.messages_out);
+    out["msgThroughputOut"] = json!(rates.bytes_out);
+    out["msgRateRedeliver"] = json!(rates.redelivered);
+    out["messageAckRate"] = json!(rates.acknowledged);
+    out["chunkedMessageRate"] = json!(rates.chunks_out);
+}
+
 const HASHES: &[&str] =
     &["drainingHashesCount", "drainingHashesClearedTotal", "drainingHashesUnackedMessages"];
 
@@ -203,20 +207,18 @@ fn subscription(stats: &SubscriptionStats) -> Value {
             "dispatchThrottledMsgEventsByBrokerLimit",
             "dispatchThrottledBytesEventsByBrokerLimit",
         ],
-        RATES,
+        &["msgRateExpired"],
     );
+    rates_out(&mut out, &stats.rates);
     out["totalMsgExpired"] = json!(stats.expired.entries);
     out["lastExpireTimestamp"] = json!(stats.expired.at_ms);
     let flows = stats.consumers.iter().map(|consumer| consumer.flow_ms);
     out["lastConsumedFlowTimestamp"] = json!(flows.max().unwrap_or(0));
-    out["msgRateOut"] = json!(stats.rates.messages_out);
-    out["msgThroughputOut"] = json!(stats.rates.bytes_out);
     let mut sums = [0; 3];
     for consumer in &stats.consumers {
         draining(consumer).iter().zip(&mut sums).for_each(|(number, sum)| *sum += number);
     }
     HASHES.iter().zip(sums).for_each(|(name, sum)| out[*name] = json!(sum));
-    zeros(&mut out, &[], &["msgRateExpired"]);
     out
 }
 
@@ -242,7 +244,8 @@ fn consumer(stats: &ConsumerStats) -> Value {
         "lastAckedTime": time(0),
         "lastConsumedTime": time(0),
     });
-    zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp"], RATES);
+    zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp"], &[]);
+    rates_out(&mut out, &stats.rates);
     HASHES.iter().zip(draining(stats)).for_each(|(name, number)| out[*name] = json!(number));
     if let Some(ranges) = &stats.hash_ranges {
         out["keyHashRangeArrays"] = json!(ranges);
@@ -308,6 +311,10 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         .iter()
         .map(|(id, entries, size)| ledger(*id as i64, *entries as i64, *size as i64))
         .collect();
+    let compacted = stats.compacted.map_or_else(
+        || ledger(-1, -1, -1),
+        |(id, entries, size)| ledger(id as i64, entries as i64, size as i64),
+    );
     json!({
         "entriesAddedCounter": stats.entries,
         "numberOfEntries": stats.entries,
@@ -322,7 +329,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         "ledgers": ledgers,
         "cursors": cursors,
         "schemaLedgers": [],
-        "compactedLedger": ledger(-1, -1, -1),
+        "compactedLedger": compacted,
     })
 }
 
@@ -438,9 +445,10 @@ fn add(to: &mut Value, other: &Value) {
         match (to.get_mut(name), value) {
             (Some(Value::Array(all)), Value::Array(more)) => all.extend(more.iter().cloned()),
             (Some(sum), Value::Number(number)) => {
-                if let (Some(a), Some(b)) = (sum.as_u64(), number.as_u64()) {
-                    *sum = json!(a + b);
-                }
+                *sum = match (sum.as_u64(), number.as_u64()) {
+                    (Some(a), Some(b)) => json!(a + b),
+                    _ => json!(sum.as_f64().unwrap_or(0.0) + number.as_f64().unwrap_or(0.0)),
+                };
             }
             _ => {}
         }

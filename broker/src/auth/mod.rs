@@ -5,6 +5,7 @@
 
 mod basic;
 mod keys;
+mod times;
 mod tokens;
 
 pub use basic::Passwords;

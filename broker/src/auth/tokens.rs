@@ -95,15 +95,12 @@ impl TokenKey {
         let claims =
             decode::<Value>(token, &self.key, &self.validation).map_err(|error| why(error.kind()))?;
         let claims = claims.claims;
-        // Seconds, of which parts are allowed, or a text of them; beyond any number is for ever.
-        let time = |name: &str| {
-            let seconds = match claims.get(name) {
-                None | Some(Value::Null) => return Ok(None),
-                Some(Value::String(text)) => text.parse::<i64>().ok().map(|seconds| seconds as f64),
-                Some(at) => at.as_f64(),
-            };
-            let ms = seconds.map(|seconds| Some((seconds * 1000.0) as u64));
-            ms.ok_or_else(|| format!("the token's {name} is not a time in seconds"))
+        let time = |name: &str| match claims.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(claim) => match super::times::milliseconds(claim) {
+                Some(ms) => Ok(Some(u64::try_from(ms).unwrap_or(0))),
+                None => Err(format!("the token's {name} is neither a time in seconds nor one of ISO 8601")),
+            },
         };
         let expires_ms = time("exp")?;
         if expires_ms.is_some_and(|at| at < wall_ms) {

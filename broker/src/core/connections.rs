@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::connection::{ConnId, Connection};
 use super::liveness::Newcomer;
+use super::topic::ProducerRef;
 
 /// All connections.
 #[derive(Debug, Default)]
@@ -83,6 +84,10 @@ impl Connections {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ConnId, &Connection)> {
         self.map.iter()
+    }
+
+    pub(super) fn producers_mut(&mut self) -> impl Iterator<Item = &mut ProducerRef> {
+        self.map.values_mut().flat_map(|conn| conn.producers.values_mut())
     }
 
     pub(super) fn len(&self) -> usize {

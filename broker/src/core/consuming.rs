@@ -3,7 +3,7 @@
 use pulsewire_proto::wire::{
     AckType, CommandAck, CommandAckResponse, CommandActiveConsumerChange, CommandCloseConsumer, CommandFlow,
     CommandRedeliverUnacknowledgedMessages, CommandSubscribe, CommandUnsubscribe, InitialPosition,
-    SchemaType, ServerError, SubType,
+    ResourceType, SchemaType, ServerError, SubType,
 };
 
 use super::connection::ConnId;
@@ -56,6 +56,9 @@ impl Broker {
                     topic,
                     subscription,
                 });
+                if self.sends_elsewhere(id, consumer.topic, ResourceType::CONSUMER, consumer_id) {
+                    return self.close_consumer_of(id, consumer_id, now);
+                }
                 self.choose_active(consumer.topic, consumer.sub, Some(consumer), now);
                 if let Some(conn) = self.conns.out(id) {
                     conn.success(request_id);
@@ -91,7 +94,7 @@ impl Broker {
             name: c.consumer_name.clone().unwrap_or_default(),
             priority: c.priority_level.unwrap_or(0),
             epoch: c.consumer_epoch,
-            wall_ms: now.wall_ms,
+            now,
             metadata: c.metadata.clone(),
             read_compacted: c.read_compacted == Some(true),
             takes_any_schema: c.schema.as_ref().is_some_and(|s| s.r#type == SchemaType::AUTO_CONSUME),
@@ -125,12 +128,13 @@ impl Broker {
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         self.is_served_here(id, &name)?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
-        if shared && c.read_compacted == Some(true) {
+        let compacted = c.read_compacted == Some(true);
+        if compacted && shared && name.persistent {
             let message = "readCompacted only allowed on failover or exclusive subscriptions";
             return Err(Refusal::not_allowed(message));
         }
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
-        let create = c.force_topic_creation.unwrap_or(true) && allowed;
+        let create = c.force_topic_creation.unwrap_or(true) && allowed && self.topics.may_be_alone(&name);
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         let durable = c.durable.unwrap_or(true);
         if let Some(topic) = self.topics.get(topic_key) {
@@ -149,6 +153,9 @@ impl Broker {
                 let message = format!("Topic[{{{}}}] doesn't support {kind} sub type!", topic.name);
                 return Err(Refusal::not_allowed(message));
             }
+        }
+        if compacted && !name.persistent {
+            return Err(Refusal::not_allowed("readCompacted only valid on persistent topics"));
         }
         if c.subscription.trim().is_empty() {
             return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
@@ -175,8 +182,10 @@ impl Broker {
                 let back = c.start_message_rollback_duration_sec.is_some_and(|seconds| seconds > 0);
                 if back && sub.consumers.is_empty() {
                     let start = start_of(topic, c, durable, now);
+                    let gone = topic.gone_since(start);
                     if let Some(sub) = topic.subs.get_mut(&key) {
                         sub.seek(start);
+                        sub.cursor.pass_over(&gone);
                     }
                 }
                 key
@@ -190,6 +199,7 @@ impl Broker {
                 let start = start_of(topic, c, durable, now);
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
+                sub.cursor.pass_over(&topic.gone_since(start));
                 sub.replicated = c.replicate_subscription_state == Some(true);
                 let made = topic.add_sub(sub);
                 self.note_created(topic_key, made);
@@ -288,18 +298,25 @@ impl Broker {
 
     fn acknowledge(&mut self, at: ConsumerRef, c: &CommandAck) -> Result<(), Refusal> {
         if let Some(txn) = TxnId::new(c.txnid_most_bits, c.txnid_least_bits) {
-            return self.acknowledge_in_txn(at, c, txn);
+            self.acknowledge_in_txn(at, c, txn)?;
+            let consumer = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key));
+            if let Some(consumer) = consumer {
+                consumer.acknowledged += c.message_id.len() as u64;
+            }
+            return Ok(());
         }
         let by_index = self.config.batch_index_ack;
         let Some(Topic { log, subs, .. }) = self.topics.get_mut(at.topic) else { return Ok(()) };
         let Some(sub) = subs.get_mut(&at.sub) else { return Ok(()) };
-        let mut go_on = false;
+        let (shared, mut go_on, mut acknowledged) = (sub.is_shared(), false, 0);
         if c.ack_type == AckType::CUMULATIVE {
             // On shared subscriptions, or for several ids at a time, it means nothing.
             if let [id] = c.message_id.as_slice()
-                && !sub.is_shared()
+                && !shared
                 && let Some(offset) = log.offset_of(id)
             {
+                // As the real broker counts them, however many they are.
+                acknowledged = 1;
                 if offset >= sub.cursor.mark() {
                     sub.mark_properties.clone_from(&c.properties);
                 }
@@ -317,9 +334,13 @@ impl Broker {
                 if let Some(offset) = log.offset_of(id)
                     && (id.ack_set.is_empty() || by_index)
                 {
-                    go_on |= sub.ack(log, at.key, offset, &id.ack_set);
+                    let count = sub.ack(log, at.key, offset, &id.ack_set);
+                    (go_on, acknowledged) = (shared, acknowledged + if shared { count } else { 1 });
                 }
             }
+        }
+        if let Some(consumer) = sub.consumer_mut(at.key) {
+            consumer.acknowledged += acknowledged;
         }
         if log.terminated {
             sub.tell_end_if_done(&mut self.conns, log.end());
@@ -499,19 +520,16 @@ fn tell_active(conns: &mut Connections, sub: &Subscription, consumer: &Consumer)
 
 /// Where a new subscription begins.
 fn start_of(topic: &Topic, c: &CommandSubscribe, durable: bool, now: Now) -> u64 {
-    let log = &topic.log;
+    let compacted = c.read_compacted == Some(true);
     if let Some(seconds) = c.start_message_rollback_duration_sec.filter(|seconds| *seconds > 0) {
-        return log.first_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)));
+        return topic.start_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)), compacted);
     }
-    if durable {
-        let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
-        return if earliest { log.first() } else { log.end() };
-    }
-    // The named entry itself comes too: the client drops what it does not want of it.
-    match c.start_message_id.as_ref().map(|id| log.place_of(id)) {
-        Some(Place::Before) => log.first(),
-        Some(Place::At(offset)) => offset.clamp(log.first(), log.end()),
-        None if c.initial_position == Some(InitialPosition::EARLIEST) => log.first(),
-        Some(Place::After) | None => log.end(),
-    }
+    let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
+    let place = match c.start_message_id.as_ref().filter(|_| !durable) {
+        // The named entry itself comes too: the client drops what it does not want of it.
+        Some(id) => topic.log.place_of(id),
+        None if earliest => Place::Before,
+        None => Place::After,
+    };
+    topic.start_at(place, compacted)
 }

@@ -11,6 +11,7 @@ use super::connections::Connections;
 use super::draining::waits;
 use super::policies::Rules;
 use super::rates::Throttle;
+use super::statistics::stored_size;
 use super::sticky::entry_hash;
 use super::storage::{Log, Stored};
 use super::subscription::{Consumer, Subscription};
@@ -327,8 +328,11 @@ impl Lane<'_> {
         let count = left.messages(offset, stored.messages);
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
-        consumer.bytes_out += stored.bytes.len() as u64;
-        self.throttle.spend(stored.bytes.len() as u64);
+        // What the broker writes before an entry that it stores counts, too.
+        let bytes = if ground.persistent { stored_size(stored) } else { stored.bytes.len() as u64 };
+        consumer.bytes_out += bytes;
+        consumer.chunks_out += u64::from(stored.chunk);
+        self.throttle.spend(bytes);
         let Some(conn) = self.conns.out(consumer.conn) else { return count };
         let mut message_id = ground.log.id_at(offset);
         if !ground.persistent {

@@ -1,25 +1,34 @@
-//! How much passes through topics and subscriptions: measured once a minute, as Apache Pulsar does.
+//! How much passes through producers and consumers: measured once a minute, as Apache Pulsar does. What
+//! subscriptions and topics are said to pass is the sum of those who are there.
 
 use std::time::Duration;
 
+use super::subscription::Subscription;
 use super::time::Now;
-use super::topic::Topic;
 use super::{Broker, Timer};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What passed in the last whole minute, by the second.
+/// What passed between the last two looks, by the second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Messages from producers.
     pub messages_in: f64,
     /// Their bytes.
     pub bytes_in: f64,
+    /// Chunks of messages from producers.
+    pub chunks_in: f64,
     /// Messages to consumers.
     pub messages_out: f64,
     /// Their bytes.
     pub bytes_out: f64,
+    /// Chunks of messages to consumers.
+    pub chunks_out: f64,
+    /// Messages that consumers want to have again.
+    pub redelivered: f64,
+    /// Messages that consumers acknowledge.
+    pub acknowledged: f64,
 }
 
 impl Rates {
@@ -28,36 +37,75 @@ impl Rates {
     pub fn average_size(&self) -> f64 {
         if self.messages_in > 0.0 { self.bytes_in / self.messages_in } else { 0.0 }
     }
-}
 
-/// Counters when they were looked at last, and what came of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Measured {
-    counted: [u64; 4],
-    pub(super) rates: Rates,
-}
-
-impl Measured {
-    /// Looks at the counters; true where something passed.
-    fn look(&mut self, counted: [u64; 4]) -> bool {
-        let before = std::mem::replace(&mut self.counted, counted);
-        let rate = |at: usize| counted[at].saturating_sub(before[at]) as f64 / EVERY.as_secs_f64();
-        self.rates =
-            Rates { messages_in: rate(0), bytes_in: rate(1), messages_out: rate(2), bytes_out: rate(3) };
-        self.rates != Rates::default()
+    fn all(&mut self) -> [&mut f64; 8] {
+        [
+            &mut self.messages_in,
+            &mut self.bytes_in,
+            &mut self.chunks_in,
+            &mut self.messages_out,
+            &mut self.bytes_out,
+            &mut self.chunks_out,
+            &mut self.redelivered,
+            &mut self.acknowledged,
+        ]
     }
 }
 
-impl Topic {
-    fn measure(&mut self) -> bool {
-        let mut any = false;
-        let mut out = [0, 0];
-        for sub in self.subs.values_mut() {
-            let counted = [sub.messages_out, sub.bytes_out()];
-            any |= sub.measured.look([0, 0, counted[0], counted[1]]);
-            out = [out[0] + counted[0], out[1] + counted[1]];
-        }
-        any | self.measured.look([self.messages_in, self.bytes_in, out[0], out[1]])
+impl std::iter::Sum for Rates {
+    fn sum<I: Iterator<Item = Self>>(rates: I) -> Self {
+        rates.fold(Self::default(), |mut sum, mut more| {
+            sum.all().into_iter().zip(more.all()).for_each(|(sum, more)| *sum += *more);
+            sum
+        })
+    }
+}
+
+/// Counters when they were looked at last, and what came of it: of a producer its messages, bytes and chunks,
+/// of a consumer the same and what it wanted again and acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured<const N: usize> {
+    since: Duration,
+    counted: [u64; N],
+    by_second: [f64; N],
+}
+
+impl<const N: usize> Measured<N> {
+    pub(super) fn since(now: Now) -> Self {
+        Self { since: now.mono, counted: [0; N], by_second: [0.0; N] }
+    }
+
+    fn look(&mut self, counted: [u64; N], now: Now) {
+        let seconds = now.mono.saturating_sub(self.since).as_secs_f64();
+        let before = std::mem::replace(&mut self.counted, counted);
+        self.since = now.mono;
+        let rate = |at: usize| counted[at].saturating_sub(before[at]) as f64 / seconds;
+        self.by_second = if seconds > 0.0 { std::array::from_fn(rate) } else { [0.0; N] };
+    }
+
+    fn is_still(&self) -> bool {
+        self.by_second.iter().all(|rate| *rate == 0.0)
+    }
+}
+
+impl Measured<3> {
+    pub(super) fn rates(&self) -> Rates {
+        let [messages_in, bytes_in, chunks_in] = self.by_second;
+        Rates { messages_in, bytes_in, chunks_in, ..Rates::default() }
+    }
+}
+
+impl Measured<5> {
+    pub(super) fn rates(&self) -> Rates {
+        let [messages_out, bytes_out, chunks_out, redelivered, acknowledged] = self.by_second;
+        Rates { messages_out, bytes_out, chunks_out, redelivered, acknowledged, ..Rates::default() }
+    }
+}
+
+impl Subscription {
+    /// What passes through it to the consumers that it has.
+    pub(super) fn rates(&self) -> Rates {
+        self.consumers.iter().map(|consumer| consumer.measured.rates()).sum()
     }
 }
 
@@ -73,11 +121,24 @@ impl Broker {
     /// Looks at all counters, and again in a minute while there is somebody or something passed.
     pub(super) fn measure(&mut self, now: Now) {
         self.measuring = false;
-        let mut any = false;
-        for topic in self.topics.all_mut() {
-            any |= topic.measure();
+        let mut still = true;
+        for producer in self.conns.producers_mut() {
+            producer.measured.look(producer.sent.get(), now);
+            still &= producer.measured.is_still();
         }
-        if any || self.conns.len() > 0 {
+        let subs = self.topics.all_mut().flat_map(|topic| topic.subs.values_mut());
+        for consumer in subs.flat_map(|sub| &mut sub.consumers) {
+            let counted = [
+                consumer.messages_out,
+                consumer.bytes_out,
+                consumer.chunks_out,
+                consumer.redelivered,
+                consumer.acknowledged,
+            ];
+            consumer.measured.look(counted, now);
+            still &= consumer.measured.is_still();
+        }
+        if !still || self.conns.len() > 0 {
             self.schedule_measuring(now);
         }
     }

@@ -78,6 +78,18 @@ impl Policies {
         self.setting(name)?.as_i64()
     }
 
+    /// How fast single subscriptions of a topic deliver, by their names.
+    pub(super) fn dispatch_rates_of_subscriptions(&self) -> BTreeMap<String, Rate> {
+        match self.setting(OF_SUBSCRIPTIONS) {
+            Some(Value::Object(rates)) => {
+                let rate = |(name, value)| (name, rate_of(&value, "dispatchThrottlingRate"));
+                // One that is no bound leaves it to that of all.
+                rates.into_iter().map(rate).filter(|(_, rate)| !rate.is_none()).collect()
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+
     /// Whether the names of subscriptions must begin with the role of who uses them.
     pub(super) fn subscriptions_by_prefix(&self) -> bool {
         self.setting("subscriptionAuthMode").is_some_and(|mode| mode == "Prefix")
@@ -190,6 +202,16 @@ impl Inactive {
     }
 }
 
+/// By which name a topic's settings have the rates of single subscriptions.
+pub const OF_SUBSCRIPTIONS: &str = "dispatchRatesOfSubscriptions";
+
+/// A rate as the admin API has it.
+fn rate_of(value: &Value, field: &str) -> Rate {
+    let part = |part: &str| value[part].as_i64();
+    let (messages, bytes) = (part(&format!("{field}InMsg")), part(&format!("{field}InByte")));
+    Rate::new(messages.unwrap_or(0), bytes.unwrap_or(0), part("ratePeriodInSecond").unwrap_or(1))
+}
+
 /// What holds for a topic.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rules {
@@ -242,12 +264,7 @@ impl Rules {
         let limit = |of, default| bound(first(own, shared, of), default);
         let setting = |name: &str| [own, shared].into_iter().flatten().find_map(|p| p.setting(name));
         let number = |name: &str| setting(name)?.as_i64();
-        let rate = |name: &str, field: &str| {
-            let value = setting(name).unwrap_or_default();
-            let part = |part: &str| value[part].as_i64();
-            let (messages, bytes) = (part(&format!("{field}InMsg")), part(&format!("{field}InByte")));
-            Rate::new(messages.unwrap_or(0), bytes.unwrap_or(0), part("ratePeriodInSecond").unwrap_or(1))
-        };
+        let rate = |name: &str, field: &str| rate_of(&setting(name).unwrap_or_default(), field);
         Self {
             deduplication: first(own, shared, |p| p.deduplication).unwrap_or(config.deduplication),
             max_unacked_per_consumer: limit(|p| p.max_unacked_per_consumer, config.max_unacked_per_consumer),

@@ -10,10 +10,9 @@ use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::notes::Note;
-use super::storage::Place;
 use super::subscription::type_name;
 use super::time::Now;
-use super::topic::{SubKey, TopicKey};
+use super::topic::{SubKey, Topic, TopicKey};
 use super::transactions::last_readable;
 
 /// Where a seek goes.
@@ -51,21 +50,19 @@ impl Broker {
         let Some(sub) = self.topics.get_mut(topic_key).and_then(|t| t.subs.get_mut(&sub_key)) else { return };
         // A reader's subscription must still be there when it comes back.
         sub.keep = true;
+        let compacted = sub.consumers.iter().any(|consumer| consumer.read_compacted);
         self.expel_consumers(topic_key, sub_key);
         let by_index = self.config.batch_index_ack;
         let Some(topic) = self.topics.get_mut(topic_key) else { return };
-        let log = &topic.log;
-        let place = match target {
-            Target::Time(time) => Place::At(log.first_since(*time)),
-            Target::Id(id) => log.place_of(id),
+        let offset = match target {
+            Target::Time(time) => topic.start_since(*time, compacted),
+            Target::Id(id) => topic.start_at(topic.log.place_of(id), compacted),
         };
-        let offset = match place {
-            Place::Before => log.first(),
-            Place::At(offset) => offset.clamp(log.first(), log.end()),
-            Place::After => log.end(),
-        };
-        let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
+        let gone = topic.gone_since(offset);
+        let Topic { log, subs, .. } = topic;
+        let Some(sub) = subs.get_mut(&sub_key) else { return };
         sub.seek(offset);
+        sub.cursor.pass_over(&gone);
         if let Target::Id(id) = target
             && !id.ack_set.is_empty()
             && by_index
@@ -101,6 +98,10 @@ impl Broker {
         let compacted = topic.compacted.as_ref().filter(|_| read_compacted);
         let start = compacted.map_or(0, Compacted::horizon);
         let last = last_readable(log, topic.txns.as_deref(), start, log.end().min(topic.limit()));
+        if last.is_some_and(|(_, stored)| stored.unreadable) {
+            let message = "Failed to get batch size for entry java.lang.IllegalStateException: Some required fields are missing";
+            return self.refuse(id, c.request_id, Refusal::new(ServerError::METADATA_ERROR, message));
+        }
         let last = match (last, compacted) {
             (None, Some(compacted)) => compacted.last(),
             (last, _) => last.map(|(offset, stored)| {
@@ -134,14 +135,15 @@ impl Broker {
         let found = self.consumer_ref(id, c.consumer_id).and_then(|at| {
             let topic = self.topics.get(at.topic)?;
             let sub = topic.subs.get(&at.sub)?;
-            Some((topic, sub, sub.consumer(at.key)?))
+            let consumer = sub.consumer(at.key)?;
+            Some((topic, sub, consumer, consumer.measured.rates()))
         });
         let response = match found {
-            Some((topic, sub, consumer)) => CommandConsumerStatsResponse {
+            Some((topic, sub, consumer, rates)) => CommandConsumerStatsResponse {
                 request_id: c.request_id,
-                msg_rate_out: Some(0.0),
-                msg_throughput_out: Some(0.0),
-                msg_rate_redeliver: Some(0.0),
+                msg_rate_out: Some(rates.messages_out),
+                msg_throughput_out: Some(rates.bytes_out),
+                msg_rate_redeliver: Some(rates.redelivered),
                 consumer_name: Some(consumer.name.clone()),
                 available_permits: Some(consumer.permits.max(0).unsigned_abs()),
                 unacked_messages: Some(consumer.unacked),
@@ -153,7 +155,7 @@ impl Broker {
                 r#type: Some(type_name(sub.kind).to_owned()),
                 msg_rate_expired: Some(0.0),
                 msg_backlog: Some(sub.cursor.backlog(topic.log.end())),
-                message_ack_rate: Some(0.0),
+                message_ack_rate: Some(rates.acknowledged),
                 ..CommandConsumerStatsResponse::default()
             },
             // The real broker closes the connection too.

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use pulsewire_proto::wire::entry::{find_bytes, find_varint};
 use pulsewire_proto::wire::{
     CommandCloseProducer, CommandProducer, CommandProducerSuccess, CommandSend, CommandSendError,
-    CommandSendReceipt, MessageIdData, ProducerAccessMode, ServerError,
+    CommandSendReceipt, CommandTopicMigrated, MessageIdData, ProducerAccessMode, ResourceType, ServerError,
 };
 
 use super::Broker;
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::liveness::Newcomer;
+use super::measuring::Measured;
 use super::names::TopicName;
 use super::notes::Note;
 use super::policies::QuotaPolicy;
@@ -57,7 +58,15 @@ impl Broker {
         }
         let request_id = c.request_id;
         let result = match self.open_producer(id, &c, now) {
-            Ok(response) => return self.reply(id, response),
+            Ok(response) => {
+                let open = self.conns.get(id).and_then(|conn| conn.producers.get(&c.producer_id));
+                if let Some(topic) = open.map(|open| open.topic)
+                    && self.sends_elsewhere(id, topic, ResourceType::PRODUCER, c.producer_id)
+                {
+                    return self.close_producer_of(id, c.producer_id);
+                }
+                return self.reply(id, response);
+            }
             Err(NotAdmitted { refusal, holder: Some(holder), .. }) => {
                 self.ask_holder(holder, (id, Newcomer::Producer(Box::new(c))), refusal, now)
             }
@@ -71,6 +80,23 @@ impl Broker {
         }
     }
 
+    /// Whether clients of a topic are to go to another cluster; then this one is told.
+    pub(super) fn sends_elsewhere(
+        &mut self,
+        id: ConnId,
+        topic: TopicKey,
+        resource_type: ResourceType,
+        resource_id: u64,
+    ) -> bool {
+        let Some(to) = self.topics.get(topic).and_then(|topic| topic.moved.as_deref()) else { return false };
+        let (broker_service_url, broker_service_url_tls) = (to.url.clone(), to.url_tls.clone());
+        self.reply(
+            id,
+            CommandTopicMigrated { resource_id, resource_type, broker_service_url, broker_service_url_tls },
+        );
+        true
+    }
+
     fn open_producer(
         &mut self,
         id: ConnId,
@@ -81,7 +107,13 @@ impl Broker {
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         self.is_served_here(id, &name)?;
         let (create, _) = self.topics.auto_creation(&name, &self.config);
-        let key = self.topics.resolve(&name, create, &self.config)?;
+        let create = create && self.topics.may_be_alone(&name);
+        let key = self.topics.resolve(&name, create, &self.config).map_err(|refusal| {
+            match refusal.error == ServerError::TOPIC_NOT_FOUND {
+                true => Refusal::new(refusal.error, format!("Topic not found {name}")),
+                false => refusal,
+            }
+        })?;
         if self.topics.is_full(self.config.max_stored_bytes) {
             return Err(Refusal::new(
                 ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
@@ -153,6 +185,8 @@ impl Broker {
                     name: producer_name.clone(),
                     schema_version: schema_version.clone(),
                     ready: !admission.waits,
+                    sent: std::cell::Cell::default(),
+                    measured: Measured::since(now),
                 },
             );
         }
@@ -345,7 +379,7 @@ impl Broker {
 }
 
 /// Stores one entry; answers its id.
-fn store(
+pub(super) fn store(
     topics: &mut super::topics::Topics,
     config: &super::BrokerConfig,
     producer: &ProducerRef,
@@ -358,10 +392,15 @@ fn store(
     let gone = || Refusal::new(ServerError::TOPIC_NOT_FOUND, "Topic was deleted");
     let mut stored = Stored::new(entry, now.wall_ms)
         .map_err(|_| Refusal::new(ServerError::CHECKSUM_ERROR, "Checksum failed on the broker"))?;
+    if stored.unreadable {
+        // Then the command is believed.
+        stored.messages = c.num_messages.map_or(1, |count| count.max(1).unsigned_abs());
+    }
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let topic = topics.get_mut(producer.topic).ok_or_else(gone)?;
-    topic.messages_in += u64::from(stored.messages);
-    topic.bytes_in += stored.bytes.len() as u64;
+    let (messages, bytes) = (u64::from(stored.messages), stored.bytes.len() as u64);
+    topic.messages_in += messages;
+    topic.bytes_in += bytes;
     // The chunks of a message have one sequence id: only the last one decides.
     if topic.log.terminated {
         return Err(Refusal::new(ServerError::TOPIC_TERMINATED_ERROR, "Topic was already terminated"));
@@ -409,13 +448,15 @@ fn store(
         stored.txn = true;
     }
     if !topic.rules.publish.is_none() {
-        let (messages, bytes) = (u64::from(stored.messages), stored.bytes.len() as u64);
         topic.published.spend(topic.rules.publish, messages, bytes, now);
     }
     let (offset, cost) = topic.log.append(stored);
     if let (Some(txn), Some(buffer)) = (txn, &mut topic.txns) {
         buffer.stored(txn, offset);
     }
+    let [count, sum, chunks] = producer.sent.get();
+    let chunk = u64::from(c.is_chunk == Some(true));
+    producer.sent.set([count + messages, sum + bytes, chunks + chunk]);
     let id = if topic.name.persistent { topic.log.id_at(offset) } else { MessageIdData::default() };
     if counts {
         topic.stored_sequence(&producer.name, number(highest));

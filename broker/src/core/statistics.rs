@@ -11,7 +11,7 @@ use super::measuring::Rates;
 use super::names::TopicName;
 use super::storage::Stored;
 use super::subscription::{Subscription, type_name};
-use super::topic::Topic;
+use super::topic::{Producer, Topic};
 
 /// Statistics of a topic.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,7 +37,7 @@ pub struct TopicStats {
 }
 
 /// Statistics of a producer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)]
 pub struct PublisherStats {
     pub name: String,
@@ -46,6 +46,7 @@ pub struct PublisherStats {
     pub address: String,
     pub connected_ms: u64,
     pub client_version: String,
+    pub rates: Rates,
     pub metadata: Vec<(String, String)>,
 }
 
@@ -79,7 +80,7 @@ pub struct SubscriptionStats {
 }
 
 /// Statistics of a consumer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)]
 pub struct ConsumerStats {
     pub name: String,
@@ -92,6 +93,7 @@ pub struct ConsumerStats {
     pub unacked: u64,
     pub messages_out: u64,
     pub bytes_out: u64,
+    pub rates: Rates,
     /// When it asked for messages last: milliseconds since the Unix epoch.
     pub flow_ms: u64,
     pub metadata: Vec<(String, String)>,
@@ -119,6 +121,8 @@ pub struct InternalStats {
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
+    /// What compaction left: which compaction it was, entries and their bytes.
+    pub compacted: Option<(u64, u64, u64)>,
 }
 
 /// Where a subscription is.
@@ -184,6 +188,10 @@ impl Broker {
             open: log.id_at(log.end()).ledger_id,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
+            compacted: topic.compacted.as_ref().map(|compacted| {
+                let (entries, bytes) = compacted.size();
+                (compacted.generation(), entries, bytes)
+            }),
         })
     }
 
@@ -208,7 +216,7 @@ impl Broker {
             backlog: sub.cursor.backlog(topic.log.end()),
             backlog_size: size_since(topic, sub.cursor.mark()),
             bytes_out: sub.bytes_out(),
-            rates: sub.measured.rates,
+            rates: sub.rates(),
             expired: sub.expired,
             in_replay: sub.replay.ranges().map(|(start, end)| end - start).sum(),
             ranges: sub.cursor.parts().1.len() as u64 / 2,
@@ -231,6 +239,7 @@ impl Broker {
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
+                    rates: consumer.measured.rates(),
                     flow_ms: consumer.flow_wall_ms,
                     metadata: pairs(&consumer.metadata),
                     hash_ranges: (sub.kind == SubType::KEY_SHARED)
@@ -240,9 +249,14 @@ impl Broker {
                 })
                 .collect(),
         };
+        let measured = |producer: &Producer| {
+            let open = self.conns.get(producer.conn).and_then(|conn| conn.producers.get(&producer.id));
+            open.map(|open| open.measured.rates()).unwrap_or_default()
+        };
+        let sent = topic.producers.values().map(measured);
         Ok(TopicStats {
             messages_in: topic.messages_in,
-            rates: topic.measured.rates,
+            rates: sent.chain(topic.subs.values().map(Subscription::rates)).sum(),
             bytes_in: topic.bytes_in,
             storage_size: size_since(topic, topic.log.first()),
             backlog_size: topic
@@ -270,6 +284,7 @@ impl Broker {
                     address: self.address(producer.conn),
                     connected_ms: producer.connected_wall_ms,
                     client_version: self.client_version(producer.conn),
+                    rates: measured(producer),
                     metadata: pairs(&producer.metadata),
                 })
                 .collect(),

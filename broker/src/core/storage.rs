@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use pulsewire_proto::wire::entry::{Checksum, Entry, Unpack, encode_broker_metadata, find_varint};
+use pulsewire_proto::wire::entry::{
+    Checksum, Entry, Unpack, encode_broker_metadata, find_varint, is_complete,
+};
 use pulsewire_proto::wire::{BrokerEntryMetadata, MessageIdData};
 
 /// An entry, as stored.
@@ -25,9 +27,12 @@ pub(super) struct Stored {
     pub(super) messages: u32,
     /// Set when it is a batch, also a batch of one.
     pub(super) batch: bool,
+    /// Set when it is a chunk of a message.
+    pub(super) chunk: bool,
     /// Set when a transaction has to do with it: it is a message of one, or a marker.
     pub(super) txn: bool,
-    /// Set when its metadata cannot be read: it is stored, and delivered to nobody.
+    /// Set when its metadata cannot be read, or lacks what must be there: it is stored, and delivered to
+    /// nobody.
     pub(super) unreadable: bool,
     metadata_start: u32,
     metadata_end: u32,
@@ -52,7 +57,9 @@ impl Stored {
         if entry.checksum == Checksum::Wrong {
             return Err(WrongChecksum);
         }
-        let Ok(unpack) = Unpack::read(&entry.metadata) else { return Ok(Self::unreadable(sent, timestamp)) };
+        let Some(unpack) = Unpack::read(&entry.metadata).ok().filter(|_| is_complete(&entry.metadata)) else {
+            return Ok(Self::unreadable(sent, timestamp));
+        };
         let head = if entry.checksum == Checksum::Absent { 4 } else { 10 };
         let kept = head + entry.metadata.len() + entry.payload.len();
         // Broker metadata that a client put before it is not kept.
@@ -64,6 +71,7 @@ impl Stored {
             deliver_at: find_varint(&entry.metadata, 19).unwrap_or(0),
             messages: unpack.batch.map_or(1, |n| n.max(1).unsigned_abs()),
             batch: unpack.batch.is_some(),
+            chunk: unpack.chunk,
             txn: false,
             unreadable: false,
             metadata_start: head as u32,
@@ -79,6 +87,7 @@ impl Stored {
             deliver_at: 0,
             messages: 1,
             batch: false,
+            chunk: false,
             txn: false,
             unreadable: true,
             metadata_start: sent.len() as u32,

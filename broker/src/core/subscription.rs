@@ -29,6 +29,7 @@ use super::ranges::RangeSet;
 use super::rates::Window;
 use super::sticky::{Selector, hash31};
 use super::storage::Log;
+use super::time::Now;
 use super::transactions::{Left, PendingAcks};
 
 /// A consumer's name inside its subscription; never used again.
@@ -55,6 +56,12 @@ pub(super) struct Consumer {
     pub(super) unacked: u64,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
+    pub(super) chunks_out: u64,
+    /// Messages that it wanted to have again.
+    pub(super) redelivered: u64,
+    /// Messages that it acknowledged.
+    pub(super) acknowledged: u64,
+    pub(super) measured: Measured<5>,
     pub(super) connected_wall_ms: u64,
     /// When it gave permits last.
     pub(super) flow_wall_ms: u64,
@@ -115,7 +122,6 @@ pub(super) struct Subscription {
     pub(super) messages_out: u64,
     /// Of consumers that are gone.
     bytes_out: u64,
-    pub(super) measured: Measured,
     pub(super) expired: Expired,
 }
 
@@ -153,7 +159,6 @@ impl Subscription {
             next_consumer: 0,
             messages_out: 0,
             bytes_out: 0,
-            measured: Measured::default(),
             expired: Expired::default(),
         }
     }
@@ -232,7 +237,11 @@ impl Subscription {
             unacked: 0,
             messages_out: 0,
             bytes_out: 0,
-            connected_wall_ms: consumer.wall_ms,
+            chunks_out: 0,
+            redelivered: 0,
+            acknowledged: 0,
+            measured: Measured::since(consumer.now),
+            connected_wall_ms: consumer.now.wall_ms,
             flow_wall_ms: 0,
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
@@ -320,9 +329,9 @@ impl Subscription {
         self.rewind();
     }
 
-    /// Acknowledges one entry, or with a set some messages of it. True when that may let the
-    /// dispatcher go on.
-    pub(super) fn ack(&mut self, log: &Log, by: ConsumerKey, offset: u64, set: &[i64]) -> bool {
+    /// Acknowledges one entry, or with a set some messages of it. Answers how many messages that were; on shared
+    /// subscriptions, it may let the dispatcher go on.
+    pub(super) fn ack(&mut self, log: &Log, by: ConsumerKey, offset: u64, set: &[i64]) -> u64 {
         let messages = log.get(offset).map_or(1, |stored| stored.messages);
         let (count, whole) = if set.is_empty() {
             let open = self.left().messages(offset, messages);
@@ -335,7 +344,7 @@ impl Subscription {
             pending.forget(offset);
         }
         if !self.is_shared() {
-            return false;
+            return count;
         }
         if let Some(owner) = self.settle_unacked(by, offset, count)
             && whole
@@ -348,7 +357,7 @@ impl Subscription {
                 self.redelivered.remove(&offset);
             }
         }
-        true
+        count
     }
 
     /// So many messages of an entry are not waited for any more. Answers who holds it.
@@ -421,6 +430,7 @@ impl Subscription {
         let open = self.left().messages(offset, log.get(offset).map_or(1, |s| s.messages));
         if let Some(consumer) = self.consumer_mut(key) {
             consumer.unacked = consumer.unacked.saturating_sub(open);
+            consumer.redelivered += open;
         }
         if !self.cursor.is_acked(offset) {
             self.replay.insert(offset);
@@ -475,7 +485,7 @@ pub(super) struct NewConsumer {
     pub(super) name: String,
     pub(super) priority: i32,
     pub(super) epoch: Option<u64>,
-    pub(super) wall_ms: u64,
+    pub(super) now: Now,
     pub(super) metadata: Vec<KeyValue>,
     pub(super) read_compacted: bool,
     pub(super) takes_any_schema: bool,

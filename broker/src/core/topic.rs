@@ -1,5 +1,6 @@
 //! A topic: its log, its producers, its subscriptions.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::keeping::KeptTopic;
 use super::measuring::Measured;
 use super::names::TopicName;
 use super::policies::Rules;
-use super::rates::{Bucket, Comings, Throttle, Window};
-use super::storage::Log;
+use super::rates::{Bucket, Comings, Rate, Throttle, Window};
+use super::storage::{Log, Place};
 use super::subscription::{ConsumerKey, Subscription};
 use super::transactions::Buffer;
 
@@ -29,6 +30,13 @@ pub(super) struct TopicKey(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SubKey(pub(super) u64);
 
+/// Another cluster: where its brokers are.
+#[derive(Debug, Clone)]
+pub(super) struct Elsewhere {
+    pub(super) url: Option<String>,
+    pub(super) url_tls: Option<String>,
+}
+
 /// A connection's end of a producer.
 #[derive(Debug, Clone)]
 pub(super) struct ProducerRef {
@@ -37,6 +45,9 @@ pub(super) struct ProducerRef {
     pub(super) schema_version: Bytes,
     /// Not waiting for exclusive access.
     pub(super) ready: bool,
+    /// Messages, bytes and chunks that were stored for it.
+    pub(super) sent: Cell<[u64; 3]>,
+    pub(super) measured: Measured<3>,
 }
 
 /// A connection's end of a consumer.
@@ -126,6 +137,10 @@ pub(super) struct Topic {
     /// Producers that wait for exclusive access, first come first served.
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) rules: Rules,
+    /// What single subscriptions deliver, by their names, where that is set.
+    pub(super) sub_rates: BTreeMap<String, Rate>,
+    /// Where its cluster had moved to when it was made or unloaded last: clients are sent there.
+    pub(super) moved: Option<Box<Elsewhere>>,
     exclusive: Option<String>,
     epoch: Option<u64>,
     pub(super) subs: BTreeMap<SubKey, Subscription>,
@@ -141,7 +156,6 @@ pub(super) struct Topic {
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
     pub(super) published: Bucket,
-    pub(super) measured: Measured,
     dispatched: Window,
     /// What consumers have spent of the bound on how often each may come.
     pub(super) subscribed: Comings,
@@ -160,6 +174,8 @@ impl Topic {
             producers: BTreeMap::new(),
             waiting: VecDeque::new(),
             rules: Rules::default(),
+            sub_rates: BTreeMap::new(),
+            moved: None,
             exclusive: None,
             epoch: None,
             subs: BTreeMap::new(),
@@ -170,7 +186,6 @@ impl Topic {
             compacted: None,
             txns: None,
             published: Bucket::default(),
-            measured: Measured::default(),
             dispatched: Window::default(),
             subscribed: Comings::default(),
             active_at: None,
@@ -311,7 +326,8 @@ impl Topic {
     /// The bounds on what a subscription delivers.
     pub(super) fn throttle(&self, sub: SubKey) -> Option<Throttle> {
         let sub = self.subs.get(&sub)?;
-        Some(Throttle::new((self.rules.dispatch, self.dispatched), (self.rules.sub_dispatch, sub.dispatched)))
+        let rate = self.sub_rates.get(&sub.name).copied().unwrap_or(self.rules.sub_dispatch);
+        Some(Throttle::new((self.rules.dispatch, self.dispatched), (rate, sub.dispatched)))
     }
 
     /// Takes over what was spent of them.
@@ -409,6 +425,35 @@ impl Topic {
             return 0;
         }
         self.log.trim_to(keep, self.consumed().min(self.compacted_below()))
+    }
+
+    /// Where a subscription begins that is to begin at `place`. What compaction left of entries that are gone is
+    /// there for those who read `compacted`.
+    pub(super) fn start_at(&self, place: Place, compacted: bool) -> u64 {
+        let first =
+            self.left_below(compacted).and_then(Compacted::first).unwrap_or(u64::MAX).min(self.log.first());
+        match place {
+            Place::Before => first,
+            Place::At(offset) => offset.clamp(first, self.log.end()),
+            Place::After => self.log.end(),
+        }
+    }
+
+    /// The same for what came at `timestamp` or later.
+    pub(super) fn start_since(&self, timestamp: u64, compacted: bool) -> u64 {
+        let gone = self.left_below(compacted).and_then(|left| left.first_since(timestamp, self.log.first()));
+        gone.unwrap_or_else(|| self.log.first_since(timestamp))
+    }
+
+    /// What is not there from a subscription's start on, as ranges: of entries that are gone, those that compaction
+    /// did not leave.
+    pub(super) fn gone_since(&self, start: u64) -> Vec<(u64, u64)> {
+        let left = self.left_below(start < self.log.first());
+        left.map(|left| left.gaps(start, self.log.first())).unwrap_or_default()
+    }
+
+    fn left_below(&self, compacted: bool) -> Option<&Compacted> {
+        self.compacted.as_ref().filter(|_| compacted)
     }
 
     /// Compaction has not seen what comes after this.

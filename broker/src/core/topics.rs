@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::access::Grants;
 use super::compaction::Compacted;
 use super::config::BrokerConfig;
@@ -10,7 +12,11 @@ use super::keeping::{Touched, kind};
 use super::names::TopicName;
 use super::policies::{Policies, Rules};
 use super::time::Now;
-use super::topic::{Topic, TopicKey};
+use super::topic::{Elsewhere, Topic, TopicKey};
+
+/// Where the ledgers of topics begin: in a new Apache Pulsar, those before belong to topics of its own, so an id
+/// of one of these is before all that a topic has.
+const FIRST_LEDGER: u64 = 7;
 
 /// A topic that came or went.
 #[derive(Debug)]
@@ -63,7 +69,7 @@ pub(super) struct Topics {
 
 impl Topics {
     pub(super) fn new() -> Self {
-        let mut topics = Self::default();
+        let mut topics = Self { next_ledger: FIRST_LEDGER, ..Self::default() };
         topics.ensure_namespace("public/default");
         topics.ensure_namespace("pulsar/system");
         topics
@@ -159,6 +165,12 @@ impl Topics {
         }
     }
 
+    /// Whether a topic of that name may come into being alone: a partition without storage may not, before
+    /// its partitioned topic is there.
+    pub(super) fn may_be_alone(&self, name: &TopicName) -> bool {
+        name.persistent || name.partition().is_none() || self.partitions(&name.base()).is_some()
+    }
+
     /// Topics that somebody has to look after.
     pub(super) fn with_upkeep(&self) -> Vec<TopicKey> {
         self.map.iter().filter(|(_, topic)| topic.rules.need_upkeep()).map(|(key, _)| *key).collect()
@@ -208,7 +220,10 @@ impl Topics {
         let ledger = self.next_ledger;
         self.next_ledger += 1;
         self.names.insert(name.to_string(), key);
-        self.map.insert(key, Topic::new(name.clone(), ledger));
+        let moved = self.moved_to(&config.cluster).filter(|_| name.persistent);
+        let mut topic = Topic::new(name.clone(), ledger);
+        topic.moved = moved;
+        self.map.insert(key, topic);
         self.changes.push(Change { name: name.clone(), created: true });
         self.touch(key);
         self.apply_policies(key, config);
@@ -253,13 +268,25 @@ impl Topics {
     }
 
     /// What a topic stores from now on belongs to another ledger, as after it moved.
-    pub(super) fn roll(&mut self, key: TopicKey) {
+    pub(super) fn roll(&mut self, key: TopicKey, cluster: &str) {
         self.touch(key);
+        let moved = self.moved_to(cluster);
         if let Some(topic) = self.map.get_mut(&key) {
+            topic.moved = moved.filter(|_| topic.name.persistent);
             topic.log.roll(self.next_ledger);
             self.next_ledger += 1;
             self.stored -= topic.forget_closed(self.wall_ms);
         }
+    }
+
+    /// Where a cluster moved to, if it was said that it has.
+    fn moved_to(&self, cluster: &str) -> Option<Box<Elsewhere>> {
+        let said: Value =
+            serde_json::from_str(self.noted.get(&format!("clusters/{cluster}/migrate"))?).ok()?;
+        let url = |name: &str| said["migratedClusterUrl"][name].as_str().map(str::to_owned);
+        (said["migrated"] == true).then(|| {
+            Box::new(Elsewhere { url: url("brokerServiceUrl"), url_tls: url("brokerServiceUrlTls") })
+        })
     }
 
     /// Names of all topics, those with partitions once.
@@ -323,6 +350,7 @@ impl Topics {
         let own = self.policies.get(&topic.name.base().to_string());
         let shared = self.namespaces.get(&topic.name.namespace_name());
         topic.rules = Rules::new(own, shared, config);
+        topic.sub_rates = own.map(Policies::dispatch_rates_of_subscriptions).unwrap_or_default();
         topic.rules.deduplication &= topic.name.persistent;
         if !topic.rules.deduplication {
             topic.sequences.clear();

@@ -35,8 +35,15 @@ pub(crate) trait Far {
     fn pass(&mut self, time: Duration);
     /// The time there, since the Unix epoch.
     fn now(&self) -> Duration;
-    /// An admin call: status, head, body.
-    fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String, String);
+    /// An admin call: status, head, body. Each of its headers ends with `\r\n`.
+    fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String);
 }
 
 /// A broker that listens.
@@ -133,11 +140,18 @@ impl Far for Sockets {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
     }
 
-    fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String, String) {
+    fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.web).unwrap();
         let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}{headers}\
              content-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         );
@@ -263,11 +277,26 @@ impl Far for Inside {
         Duration::from_millis(self.world.now.wall_ms)
     }
 
-    fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String, String) {
+    fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String) {
         let now = self.world.now;
         let answer = match Call::new(method, path) {
             Ok(mut call) => {
-                call.content_type = Some("application/json".to_owned());
+                for (name, value) in headers.lines().filter_map(|line| line.split_once(": ")) {
+                    let value = Some(value.to_owned());
+                    match name {
+                        "accept" => call.accept = value,
+                        "content-type" => call.content_type = value,
+                        "x-pulsar-listenername" => call.listener = value,
+                        _ => panic!("{name} is not read"),
+                    }
+                }
                 call.token = token.map(|token| token.as_bytes().to_vec());
                 call.body = Bytes::copy_from_slice(body.as_bytes());
                 respond(&mut self.world.broker, &call, now)
@@ -276,8 +305,34 @@ impl Far for Inside {
         };
         self.world.settle();
         self.collect();
-        let head: String =
-            answer.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let phrase = match answer.phrase.as_str() {
+            "" => usual(answer.status),
+            phrase => phrase,
+        };
+        let kind = ("content-type", answer.content_type.to_owned());
+        let kind = Some(kind).filter(|(_, kind)| !kind.is_empty());
+        let head: String = std::iter::once(format!("HTTP/1.1 {} {phrase}\r\n", answer.status))
+            .chain(kind.iter().chain(&answer.headers).map(|(name, value)| format!("{name}: {value}\r\n")))
+            .collect();
+        // Nobody who asks for the head gets a body.
+        if method == "HEAD" {
+            return (answer.status, head, String::new());
+        }
         (answer.status, head, String::from_utf8_lossy(&answer.body).into_owned())
+    }
+}
+
+/// What usually stands beside a status.
+fn usual(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        204 => "No Content",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        415 => "Unsupported Media Type",
+        _ => "Request failed.",
     }
 }

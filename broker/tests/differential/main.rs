@@ -104,6 +104,13 @@ pub(crate) fn play_guarded(name: &str, script: fn(&mut Side)) {
     compare(name, script, real, GUARDED.reach(false));
 }
 
+/// The same with a broker that nobody else uses: a real one is asked only to be recorded.
+pub(crate) fn play_alone(name: &str, script: fn(&mut Side)) {
+    let real = real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]).filter(|_| std::env::var_os("RECORD").is_some());
+    let ours = Ours { config: BrokerConfig::default, listening: OnceLock::new() };
+    compare(name, script, real, ours.reach(false));
+}
+
 fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, ours: Box<dyn Far>) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/differential/heard")

@@ -1,6 +1,7 @@
 //! One of the two brokers: its clients, its admin API, and what was heard.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -16,6 +17,17 @@ use crate::far::{Far, Heard};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+static LEDGER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"ledger_id: (\d+)").unwrap());
+
+/// Coordinators count on from run to run.
+static TXN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap());
+
+/// What a command does not say.
+static NOTHING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap()
+});
 
 /// A client of a [`Side`].
 #[derive(Clone, Copy)]
@@ -89,8 +101,7 @@ impl Side {
         for (pattern, by) in &self.replace {
             line = pattern.replace_all(&line, by.as_str()).into_owned();
         }
-        let ledger = Regex::new(r"ledger_id: (\d+)").unwrap();
-        while let Some(found) = ledger.captures(&line) {
+        while let Some(found) = LEDGER.captures(&line) {
             let id: u64 = found[1].parse().unwrap();
             let next = self.ledgers.len();
             let name = if id == u64::MAX {
@@ -100,9 +111,7 @@ impl Side {
             };
             line = line.replacen(&found[0], &format!("ledger_id: {name}"), 1);
         }
-        // Coordinators count on from run to run.
-        let txn = Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap();
-        while let Some(found) = txn.captures(&line) {
+        while let Some(found) = TXN.captures(&line) {
             let id: u64 = found.get(1).or(found.get(2)).unwrap().as_str().parse().unwrap();
             let next = self.txns.len();
             let name = self.txns.entry(id).or_insert(next);
@@ -190,6 +199,11 @@ impl Side {
     /// The next thing that a client hears, not written down.
     pub(crate) fn quietly(&mut self, who: Who) -> Option<Command> {
         self.take(who, PATIENCE).ok().map(|(command, _)| command)
+    }
+
+    /// The next thing that a client hears soon, not written down.
+    pub(crate) fn next_within(&mut self, who: Who, milliseconds: u64) -> Option<Command> {
+        self.take(who, Duration::from_millis(milliseconds)).ok().map(|(command, _)| command)
     }
 
     /// The next thing that a client hears, written down.
@@ -387,8 +401,29 @@ impl Side {
 
     /// A call of the admin API, or of another path that begins with `/`: status, head, body.
     fn http(&mut self, method: &str, path: &str, body: &str) -> (u16, String, String) {
+        self.http_with(method, path, "content-type: application/json\r\n", body)
+    }
+
+    /// The form of an answer: its status line, and which media type it is of, and which methods are for the path.
+    pub(crate) fn form(&mut self, method: &str, path: &str, headers: &str, body: &str) {
+        let (_, head, text) = self.http_with(method, path, headers, body);
+        let mut lines = head.lines();
+        let status = lines.next().unwrap_or_default().to_owned();
+        let value = |name: &str| {
+            let found = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}: ")));
+            found.map(|line| line[name.len() + 2..].to_owned()).unwrap_or_default()
+        };
+        let (kind, allow) = (value("content-type"), value("allow"));
+        let mut allow: Vec<&str> = allow.split(',').map(str::trim).collect();
+        allow.sort_unstable();
+        let said = if text.is_empty() { "nothing" } else { "something" };
+        let headers = headers.trim_end().replace("\r\n", ", ");
+        self.note(format!("{method} {path} [{headers}] {body} -> {status} | {kind} | {allow:?} | {said}"));
+    }
+
+    fn http_with(&mut self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
-        self.far.call(method, &path, self.token.as_deref(), body)
+        self.far.call(method, &path, self.token.as_deref(), headers, body)
     }
 
     /// An admin call, of which the status is written down.
@@ -456,11 +491,10 @@ fn reason_of_page(answer: &str) -> String {
 /// A command in one line, without what it does not say.
 fn tell(command: &Command, entry: &Bytes) -> String {
     let mut line = format!("{command:?}");
-    let nothing = Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap();
-    line = nothing.replace_all(&line, "").into_owned();
+    line = NOTHING.replace_all(&line, "").into_owned();
     if let Command::Message(_) = command {
         let entry = Entry::parse(entry).unwrap();
-        let metadata = MessageMetadata::decode(&entry.metadata).unwrap();
+        let Ok(metadata) = MessageMetadata::decode(&entry.metadata) else { return line + " of odd metadata" };
         let index = entry.broker.and_then(|broker| broker.index);
         if let Some(count) = metadata.num_messages_in_batch {
             line += &format!(" {count}:");

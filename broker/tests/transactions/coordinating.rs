@@ -9,12 +9,33 @@ fn there_are_as_many_coordinators_as_are_found() {
     let ask = CommandPartitionedTopicMetadata { topic: ASSIGN.to_owned(), ..Default::default() };
     let Command::PartitionedTopicMetadataResponse(found) = w.ask(c, ask) else { panic!() };
     assert_eq!(found.partitions, Some(3));
-    for (tc_id, error) in [(2, None), (3, Some(ServerError::TRANSACTION_COORDINATOR_NOT_FOUND))] {
-        let attach = CommandTcClientConnectRequest { request_id: 1, tc_id, ..Default::default() };
-        let Command::TcClientConnectResponse(response) = w.ask(c, attach) else { panic!() };
-        assert_eq!((response.request_id, response.error), (1, error));
+    let attach = |tc_id| CommandTcClientConnectRequest { request_id: 1, tc_id, ..Default::default() };
+    let open = |tc_id| CommandNewTxn { request_id: 2, tc_id: Some(tc_id), ..Default::default() };
+    let opens = |w: &mut World, tc_id| match w.ask(c, open(tc_id)) {
+        Command::NewTxnResponse(response) => response.error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(opens(&mut w, 3), Some(ServerError::TRANSACTION_COORDINATOR_NOT_FOUND));
+    for tc_id in [2, 3, u64::MAX] {
+        let Command::TcClientConnectResponse(response) = w.ask(c, attach(tc_id)) else { panic!() };
+        assert_eq!((response.request_id, response.error), (1, None));
+        assert_eq!(opens(&mut w, tc_id), None);
     }
     assert_eq!(w.broker.topics("pulsar/system", true), Vec::<String>::new());
+}
+
+#[test]
+fn coordinators_that_nobody_made_are_not_without_end() {
+    let mut w = World::with(BrokerConfig { max_stored_bytes: 10_000, ..BrokerConfig::default() });
+    let c = w.client();
+    let mut attach = |tc_id| {
+        let attach = CommandTcClientConnectRequest { request_id: 1, tc_id, ..Default::default() };
+        let Command::TcClientConnectResponse(response) = w.ask(c, attach) else { panic!() };
+        response.error
+    };
+    let refused = (1000..2000).filter(|tc_id| attach(*tc_id).is_some()).count();
+    assert!((800..1000).contains(&refused), "{refused}");
+    assert_eq!(attach(0), None);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn open_and_ended_transactions_survive_the_broker() {
         join(&mut w, c, txn);
         assert!(matches!(send(&mut w, c, n as u64, txn, &format!("t{n}")), Command::SendReceipt(_)));
     }
-    assert!(acked(&mut w, c, ack(AckType::INDIVIDUAL, Some(open), &id(0, 77))).is_none());
+    assert!(acked(&mut w, c, ack(AckType::INDIVIDUAL, Some(open), &id(7, 77))).is_none());
     w.say(
         c,
         CommandEndTxn {

@@ -158,6 +158,48 @@ impl Unpack {
     }
 }
 
+/// Whether encoded [`MessageMetadata`] has all that must be in it: the producer's name, a number, a time, and
+/// of properties and encryption keys both halves.
+#[must_use]
+pub fn is_complete(metadata: &[u8]) -> bool {
+    has_required(metadata, &[(1, 2), (2, 0), (3, 0)], &|field, pair| match field {
+        4 => is_pair(pair),
+        13 => has_required(pair, PAIR, &|field, pair| field != 3 || is_pair(pair)),
+        _ => true,
+    })
+}
+
+/// Fields of a key and its value, with their wire types.
+const PAIR: &[(u32, u8)] = &[(1, 2), (2, 2)];
+
+fn is_pair(message: &[u8]) -> bool {
+    has_required(message, PAIR, &|_, _| true)
+}
+
+/// Whether an encoded message has these fields, each of that wire type, and `holds` of all that it has of the
+/// length-delimited ones.
+fn has_required(message: &[u8], required: &[(u32, u8)], holds: &dyn Fn(u32, &[u8]) -> bool) -> bool {
+    let mut missing = required.len();
+    let mut seen = 0_u32;
+    let mut reader = Reader::new(message, 0, message.len());
+    while !reader.is_empty() {
+        let Ok((field, wire)) = reader.tag() else { return false };
+        if field < 8 && seen & 1 << field == 0 && required.contains(&(field, wire)) {
+            seen |= 1 << field;
+            missing -= 1;
+        }
+        if wire == 2 {
+            let Ok((start, end)) = reader.len_bounds() else { return false };
+            if !message.get(start..end).is_some_and(|part| holds(field, part)) {
+                return false;
+            }
+        } else if reader.skip_value(wire).is_err() {
+            return false;
+        }
+    }
+    missing == 0
+}
+
 /// The first value of a length-delimited field in an encoded message.
 #[must_use]
 pub fn find_bytes(message: &[u8], number: u32) -> Option<&[u8]> {

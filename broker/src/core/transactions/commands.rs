@@ -17,7 +17,7 @@ use super::super::names::TopicName;
 use super::super::notes::Note;
 use super::super::time::Now;
 use super::super::{Broker, Timer};
-use super::coordinator::{Coordinators, Txn};
+use super::coordinator::{Coordinators, NAME_COST, Txn};
 use super::{Action, TxnId};
 
 /// Clients look up a partition of it to find the coordinator of that number.
@@ -31,7 +31,9 @@ impl Broker {
     }
 
     pub(super) fn check_coordinator(&self, coordinator: u64) -> Result<(), Refusal> {
-        if coordinator < u64::from(self.config.transaction_coordinators) {
+        if coordinator < u64::from(self.config.transaction_coordinators)
+            || self.txns.attached.contains(&coordinator)
+        {
             return Ok(());
         }
         let message = format!("Transaction coordinator with id {coordinator} not found!");
@@ -52,9 +54,20 @@ impl Broker {
         if self.has_no_transactions(id, c.request_id) {
             return;
         }
-        let result = self.check_coordinator(c.tc_id);
+        let result = self.attach(c.tc_id);
         let (error, message) = self.told(id, result);
         self.reply(id, CommandTcClientConnectResponse { request_id: c.request_id, error, message });
+    }
+
+    /// Whoever wants a coordinator that is not there gets one, as at the real broker.
+    fn attach(&mut self, coordinator: u64) -> Result<(), Refusal> {
+        if self.check_coordinator(coordinator).is_err() {
+            self.room_for_txn(NAME_COST)?;
+            self.txns.attached.insert(coordinator);
+            self.txns.bytes += NAME_COST;
+            self.topics.stored += NAME_COST;
+        }
+        Ok(())
     }
 
     pub(in crate::core) fn new_txn(&mut self, id: ConnId, c: &CommandNewTxn, now: Now) {

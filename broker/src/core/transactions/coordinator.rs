@@ -25,7 +25,7 @@ const COST: usize = 512;
 const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1000;
 
 /// What a name costs besides its letters.
-const NAME_COST: usize = 96;
+pub(super) const NAME_COST: usize = 96;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -83,6 +83,8 @@ impl Txn {
 #[derive(Debug, Default)]
 pub(in crate::core) struct Coordinators {
     pub(super) txns: BTreeMap<TxnId, Txn>,
+    /// Coordinators that clients attached to, beyond those that there are.
+    pub(super) attached: BTreeSet<u64>,
     /// The number of each coordinator's next transaction.
     next: BTreeMap<u64, u64>,
     /// Bytes that are held for all of them.

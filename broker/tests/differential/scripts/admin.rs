@@ -41,7 +41,7 @@ fn shape(value: &serde_json::Value, at: &str, out: &mut Vec<String>) {
 }
 
 /// TLS is left out: one of the two has it, the other not.
-fn shape_of(s: &mut Side, path: &str) {
+pub(super) fn shape_of(s: &mut Side, path: &str) {
     let (status, answer) = s.admin("GET", path, "");
     s.note(format!("GET {path} -> {status}"));
     let value: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
@@ -273,7 +273,7 @@ scripts! {
         s.look(&format!("{path}/stats"), &[
             "msgInCounter", "msgOutCounter", "publishers.0.accessMode", "subscriptions.s.msgBacklog", "subscriptions.s.type",
             "subscriptions.s.unackedMessages", "subscriptions.s.consumers.0.availablePermits", "subscriptions.s.consumers.0.unackedMessages",
-            "subscriptions.s.isDurable", "deduplicationStatus", "bytesInCounter", "storageSize", "backlogSize",
+            "subscriptions.s.isDurable", "deduplicationStatus", "bytesInCounter", "bytesOutCounter", "storageSize", "backlogSize",
         ]);
         s.look(&format!("{path}/internalStats"), &["entriesAddedCounter", "numberOfEntries", "totalSize", "state", "currentLedgerEntries"]);
         let parts = format!("{path}-p");

@@ -6,6 +6,24 @@ use super::{close_consumer, scripts};
 use crate::common::{WALL, id, producer_on, subscribe};
 use crate::side::Side;
 
+const ALL: &str = "subscriptionDispatchRate";
+const OWN: &str = "own/dispatchRate";
+
+type Rates = &'static [(&'static str, Option<i32>)];
+
+/// What is set, one after the other, in messages.
+const OWN_RATES: &[(&str, SubType, Rates)] = &[
+    ("its own", SubType::SHARED, &[(OWN, Some(3))]),
+    ("its own, exclusive", SubType::EXCLUSIVE, &[(OWN, Some(3))]),
+    ("its own is smaller", SubType::SHARED, &[(ALL, Some(5)), (OWN, Some(3))]),
+    ("its own is larger", SubType::SHARED, &[(OWN, Some(7)), (ALL, Some(5))]),
+    ("its own is -1", SubType::SHARED, &[(ALL, Some(5)), (OWN, Some(-1))]),
+    ("its own is 0", SubType::SHARED, &[(ALL, Some(5)), (OWN, Some(0))]),
+    ("its own is gone", SubType::SHARED, &[(ALL, Some(5)), (OWN, Some(3)), (OWN, None)]),
+    ("of all is gone", SubType::SHARED, &[(ALL, Some(5)), (OWN, Some(3)), (ALL, None)]),
+    ("its own is larger than the topic's", SubType::SHARED, &[(OWN, Some(7)), ("dispatchRate", Some(4))]),
+];
+
 scripts! {
     fn what_is_consumed_is_there_until_its_ledger_is_closed(s) {
         let base = s.topic();
@@ -93,6 +111,53 @@ scripts! {
             }
             s.pause(300);
             look(s);
+        }
+    }
+
+    /// A subscription's own rate, beside that of all subscriptions and that of the topic.
+    fn a_subscription_delivers_at_its_own_rate(s) {
+        let (base, unique) = (s.topic(), s.unique().to_owned());
+        let a = s.client();
+        for (n, (what, kind, rates)) in OWN_RATES.iter().enumerate() {
+            let (topic, path) = (format!("{base}-{n}"), format!("persistent/public/default/{unique}-{n}"));
+            s.find(a, &topic);
+            s.note(format!("-- {what}"));
+            s.ask(a, producer_on(n as u64, &topic));
+            for sub in ["own", "other"] {
+                s.ask(a, subscribe(1, &topic, sub, *kind));
+                s.ask(a, close_consumer(1));
+            }
+            for sequence in 0..9 {
+                s.publish(a, n as u64, sequence, MessageMetadata::default(), "m");
+            }
+            for (setting, messages) in *rates {
+                let path = format!("{path}/{setting}");
+                let Some(messages) = messages else {
+                    s.order("DELETE", &path, "");
+                    continue;
+                };
+                let bytes = if *messages == 0 { 0 } else { -1 };
+                s.order("POST", &path, &format!(r#"{{"dispatchThrottlingRateInMsg":{messages},"dispatchThrottlingRateInByte":{bytes},"ratePeriodInSecond":30,"relativeToPublishRate":false}}"#));
+                s.pause_if_real(200);
+            }
+        }
+        s.pause_if_real(2000);
+        for (n, (what, kind, _)) in OWN_RATES.iter().enumerate() {
+            s.note(format!("-- {what}"));
+            for sub in ["own", "other"] {
+                let c = s.client();
+                s.ask(c, subscribe(1, &format!("{base}-{n}"), sub, *kind));
+                // One by one: what has gone out counts before the next is asked for.
+                let mut came = 0;
+                while came < 9 {
+                    s.flow(c, 1, 1);
+                    let Some(_) = s.next_within(c, 400) else { break };
+                    came += 1;
+                    s.pause_if_real(40);
+                }
+                s.note(format!("{sub}: {came}"));
+                s.leave(c);
+            }
         }
     }
 
