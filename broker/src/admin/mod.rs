@@ -26,6 +26,7 @@ mod settings;
 mod stats;
 mod subscriptions;
 mod table;
+mod together;
 mod topics;
 mod transactions;
 

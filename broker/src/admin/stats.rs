@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::together::earliest;
 use crate::core::{
     Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, PublisherStats, Rates,
     SubscriptionStats, TopicStats,
@@ -50,6 +51,8 @@ pub(super) fn topic(stats: &TopicStats, persistent: bool, broker: &str) -> Value
         "ownerBroker": broker,
     });
     totals(&mut out, &[stats]);
+    out["compaction"]["lastCompactionRemovedEventCount"] = json!(stats.compaction.removed);
+    out["compaction"]["lastCompactionSucceedTimestamp"] = json!(stats.compaction.at_ms);
     if persistent {
         out["deduplicationStatus"] = json!(if stats.deduplication { "Enabled" } else { "Disabled" });
         return out;
@@ -72,7 +75,7 @@ pub(super) fn topic(stats: &TopicStats, persistent: bool, broker: &str) -> Value
 }
 
 /// What is counted of one topic, or of several.
-fn totals(out: &mut Value, all: &[&TopicStats]) {
+pub(super) fn totals(out: &mut Value, all: &[&TopicStats]) {
     let sum = |of: fn(&TopicStats) -> u64| all.iter().map(|stats| of(stats)).sum::<u64>();
     let out_sum = |of: fn(&SubscriptionStats) -> u64| {
         all.iter().flat_map(|stats| &stats.subscriptions).map(of).sum::<u64>()
@@ -83,7 +86,6 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
             "systemTopicBytesInCounter",
             "bytesOutInternalCounter",
             "publishRateLimitedTimes",
-            "earliestMsgPublishTimeInBacklogs",
             "offloadedStorageSize",
             "lastOffloadLedgerId",
             "lastOffloadSuccessTimeStamp",
@@ -95,13 +97,14 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
         &[],
     );
     let rates: Rates = all.iter().map(|stats| stats.rates).sum();
+    let sizes: f64 = all.iter().map(|stats| stats.rates.average_size()).sum();
     let quota = all.first().map(|stats| stats.quota).unwrap_or_default();
     let fields = json!({
         "msgRateIn": rates.messages_in,
         "msgThroughputIn": rates.bytes_in,
         "msgRateOut": rates.messages_out,
         "msgThroughputOut": rates.bytes_out,
-        "averageMsgSize": rates.average_size(),
+        "averageMsgSize": sizes / all.len().max(1) as f64,
         "bytesInCounter": sum(|stats| stats.bytes_in),
         "msgInCounter": sum(|stats| stats.messages_in),
         "bytesOutCounter": out_sum(|sub| sub.bytes_out),
@@ -116,6 +119,7 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
         "oldestBacklogMessageAgeSeconds": -1,
         "msgChunkPublished": false,
         "waitingPublishers": sum(|stats| stats.waiting_publishers),
+        "earliestMsgPublishTimeInBacklogs": all.iter().map(|stats| stats.earliest_ms).reduce(earliest).unwrap_or(0),
         "replication": {},
         "compaction": {
             "lastCompactionRemovedEventCount": 0,
@@ -159,13 +163,14 @@ fn rates_out(out: &mut Value, rates: &Rates) {
 const HASHES: &[&str] =
     &["drainingHashesCount", "drainingHashesClearedTotal", "drainingHashesUnackedMessages"];
 
-fn subscription(stats: &SubscriptionStats) -> Value {
+pub(super) fn subscription(stats: &SubscriptionStats) -> Value {
     let mut out = json!({
         "bytesOutCounter": stats.bytes_out,
         "msgOutCounter": stats.messages_out,
         "msgBacklog": stats.backlog,
         "msgBacklogNoDelayed": stats.backlog.saturating_sub(stats.delayed),
         "backlogSize": stats.backlog_size,
+        "earliestMsgPublishTimeInBacklog": stats.earliest_ms,
         "blockedSubscriptionOnUnackedMsgs": stats.blocked,
         "msgDelayed": stats.delayed,
         "msgInReplay": stats.in_replay,
@@ -190,7 +195,6 @@ fn subscription(stats: &SubscriptionStats) -> Value {
     zeros(
         &mut out,
         &[
-            "earliestMsgPublishTimeInBacklog",
             "lastConsumedTimestamp",
             "lastAckedTimestamp",
             "lastMarkDeleteAdvancedTimestamp",
@@ -228,7 +232,7 @@ fn draining(stats: &ConsumerStats) -> [u64; 3] {
     [hashes.len() as u64, stats.drained, hashes.iter().map(|hash| hash.unacked).sum()]
 }
 
-fn consumer(stats: &ConsumerStats) -> Value {
+pub(super) fn consumer(stats: &ConsumerStats) -> Value {
     let mut out = json!({
         "bytesOutCounter": stats.bytes_out,
         "msgOutCounter": stats.messages_out,
@@ -304,6 +308,9 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
             "properties": properties,
         })
     };
+    let compacted = stats
+        .compacted
+        .map_or(ledger(-1, -1, -1), |(entries, size)| ledger(stats.open as i64, entries as i64, size as i64));
     let cursors: Map<String, Value> =
         stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
     let current = stats.ledgers.last().copied().filter(|last| last.0 == stats.open).unwrap_or_default();
@@ -325,7 +332,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         "ledgers": ledgers,
         "cursors": cursors,
         "schemaLedgers": [],
-        "compactedLedger": ledger(-1, -1, -1),
+        "compactedLedger": compacted,
     })
 }
 
@@ -384,71 +391,6 @@ pub(super) fn internal_info(stats: &InternalStats) -> Value {
         "cursors": cursors,
         "properties": {},
     })
-}
-
-/// The sum over partitions, and each of them when that is asked for.
-pub(super) fn partitioned(count: u32, parts: &[(String, TopicStats)], each: bool, broker: &str) -> Value {
-    let all: Vec<&TopicStats> = parts.iter().map(|(_, stats)| stats).collect();
-    let mut subscriptions: Map<String, Value> = Map::new();
-    for sub in all.iter().flat_map(|stats| &stats.subscriptions) {
-        match subscriptions.get_mut(&sub.name) {
-            None => drop(subscriptions.insert(sub.name.clone(), subscription(sub))),
-            Some(before) => add(before, &subscription(sub)),
-        }
-    }
-    // Who sends and who receives is told in short.
-    for consumer in subscriptions.values_mut().filter_map(|sub| sub["consumers"].as_array_mut()).flatten() {
-        if let Some(fields) = consumer.as_object_mut() {
-            fields.retain(|name, _| {
-                !["address", "connectedSince", "clientVersion", "metadata"].contains(&name.as_str())
-            });
-        }
-    }
-    let publishers: Vec<Value> = all
-        .iter()
-        .flat_map(|stats| &stats.publishers)
-        .map(|each| {
-            let mut out = publisher(each);
-            if let Some(fields) = out.as_object_mut() {
-                let told =
-                    ["msgRateIn", "msgThroughputIn", "averageMsgSize", "chunkedMessageRate", "producerId"];
-                fields.retain(|name, _| told.contains(&name.as_str()) || name == "supportsPartialProducer");
-            }
-            out
-        })
-        .collect();
-    let partitions: Map<String, Value> = match each {
-        true => parts
-            .iter()
-            .map(|(name, stats)| (name.clone(), topic(stats, !name.starts_with("non-"), broker)))
-            .collect(),
-        false => Map::new(),
-    };
-    let mut out = json!({
-        "metadata": { "partitions": count, "deleted": false },
-        "publishers": publishers,
-        "subscriptions": subscriptions,
-        "partitions": partitions,
-    });
-    totals(&mut out, &all);
-    out
-}
-
-/// Adds the counters of a subscription to those of another partition's.
-fn add(to: &mut Value, other: &Value) {
-    let (Some(to), Some(other)) = (to.as_object_mut(), other.as_object()) else { return };
-    for (name, value) in other {
-        match (to.get_mut(name), value) {
-            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more.iter().cloned()),
-            (Some(sum), Value::Number(number)) => {
-                *sum = match (sum.as_u64(), number.as_u64()) {
-                    (Some(a), Some(b)) => json!(a + b),
-                    _ => json!(sum.as_f64().unwrap_or(0.0) + number.as_f64().unwrap_or(0.0)),
-                };
-            }
-            _ => {}
-        }
-    }
 }
 
 pub(super) fn backlog(found: &Backlog) -> Value {

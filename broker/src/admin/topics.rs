@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::route::{PARTITIONED, Route, Shape, route};
 use super::settings::{texts, whole};
-use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions};
+use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together};
 use crate::core::names::TopicName;
 use crate::core::{Broker, Now, Peeked, TopicStats};
 
@@ -176,8 +176,8 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(Value::Object(all)))
         })
         .gives(Shape::Object),
-        at("PUT", "/compaction", "Compacts a topic.", |ask, broker, _| {
-            broker.compact(&ask.topic()?)?;
+        at("PUT", "/compaction", "Compacts a topic.", |ask, broker, now| {
+            broker.compact(&ask.topic()?, now)?;
             Ok(Answer::Nothing)
         }),
         at("GET", "/compaction", "Whether a topic was compacted.", |ask, broker, _| {
@@ -234,7 +234,7 @@ pub(super) fn routes() -> Vec<Route> {
             let of = |part: &TopicName| Some((part.to_string(), asked(broker.stats(part).ok()?, ask)));
             let found: Vec<_> = parts.iter().filter_map(of).collect();
             let each = ask.call.query("perPartition") != Some("false");
-            let mut told = stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker));
+            let mut told = together::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker));
             if let Ok(properties) = broker.properties(&name)
                 && !properties.is_empty()
             {
@@ -313,6 +313,10 @@ fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
     }
     if ask.call.flag("excludeConsumers") {
         stats.subscriptions.iter_mut().for_each(|sub| sub.consumers.clear());
+    }
+    if !ask.call.flag("getEarliestTimeInBacklog") {
+        stats.earliest_ms = 0;
+        stats.subscriptions.iter_mut().for_each(|sub| sub.earliest_ms = 0);
     }
     stats
 }

@@ -4,6 +4,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 
 use super::Broker;
 use super::admin::AdminError;
+use super::compaction::CompactionStats;
 use super::connection::ConnId;
 use super::draining::DrainingHash;
 use super::expiring::Expired;
@@ -23,6 +24,10 @@ pub struct TopicStats {
     /// Bytes that the subscription furthest behind has not acknowledged.
     pub backlog_size: u64,
     pub waiting_publishers: u64,
+    /// When the first message came that a durable subscription has not acknowledged: milliseconds since the
+    /// Unix epoch, 0 when there is none.
+    pub earliest_ms: i64,
+    pub compaction: CompactionStats,
     /// Bytes and seconds that may be unacknowledged, where that is set.
     pub quota: (Option<i64>, Option<i64>),
     pub deduplication: bool,
@@ -63,6 +68,9 @@ pub struct SubscriptionStats {
     pub properties: Vec<(String, String)>,
     pub backlog: u64,
     pub backlog_size: u64,
+    /// When the first message came that it has not acknowledged: milliseconds since the Unix epoch, -1 when
+    /// there is none.
+    pub earliest_ms: i64,
     pub bytes_out: u64,
     pub in_replay: u64,
     /// Ranges acknowledged beyond the first open message.
@@ -121,6 +129,8 @@ pub struct InternalStats {
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
+    /// Entries that compaction left, and their bytes, where there was one.
+    pub compacted: Option<(u64, u64)>,
 }
 
 /// Where a subscription is.
@@ -186,6 +196,16 @@ impl Broker {
             open: log.id_at(log.end()).ledger_id,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
+            compacted: topic.compacted.as_ref().map(|compacted| {
+                let partition = Some(topic.name.partition().map_or(-1, |part| part as i32));
+                // Their ids are kept with them, and two sizes.
+                let size = |(offset, stored): (u64, &Stored)| {
+                    let id = MessageIdData { partition, ..log.id_at(offset) };
+                    stored_size(stored) + id.encoded_len() as u64 + 8
+                };
+                let sizes = compacted.entries().map(size);
+                sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
+            }),
         })
     }
 
@@ -209,6 +229,7 @@ impl Broker {
             properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
             backlog_size: size_since(topic, sub.cursor.mark()),
+            earliest_ms: earliest(topic, sub.cursor.mark()),
             bytes_out: sub.bytes_out(),
             rates: sub.rates(),
             expired: sub.expired,
@@ -260,6 +281,14 @@ impl Broker {
                 .min()
                 .map_or(0, |mark| size_since(topic, mark)),
             waiting_publishers: topic.waiting.len() as u64,
+            earliest_ms: topic
+                .subs
+                .values()
+                .filter(|sub| sub.durable)
+                .map(|sub| sub.cursor.mark())
+                .min()
+                .map_or(0, |mark| earliest(topic, mark).max(0)),
+            compaction: topic.compaction,
             quota: (
                 topic.rules.quota.map(|quota| quota.bytes),
                 topic.rules.age_quota.map(|quota| quota.seconds),
@@ -291,6 +320,12 @@ impl Broker {
 pub(super) fn stored_size(stored: &Stored) -> u64 {
     let varint = |number: u64| u64::from((70 - (number | 1).leading_zeros()) / 7);
     stored.bytes.len() as u64 + 8 + varint(stored.timestamp) + varint(stored.index)
+}
+
+/// When the first entry after a mark came, -1 when there is none.
+fn earliest(topic: &Topic, mark: u64) -> i64 {
+    let first = topic.log.get(mark.max(topic.log.first()));
+    first.map_or(-1, |stored| i64::try_from(stored.timestamp).unwrap_or(i64::MAX))
 }
 
 pub(super) fn size_since(topic: &Topic, offset: u64) -> u64 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::access::Grants;
-use super::compaction::Compacted;
+use super::compaction::{Compacted, CompactionStats};
 use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::keeping::{Touched, kind};
@@ -268,6 +268,7 @@ impl Topics {
         if let Some(topic) = self.map.get_mut(&key) {
             topic.moved = moved.filter(|_| topic.name.persistent);
             topic.log.roll(self.next_ledger);
+            topic.compaction = CompactionStats::default();
             self.next_ledger += 1;
             self.stored -= topic.forget_closed(self.wall_ms);
         }

@@ -225,12 +225,12 @@ impl Broker {
     ///
     /// # Errors
     /// It is not there, or stores nothing.
-    pub fn compact(&mut self, name: &TopicName) -> Result<(), AdminError> {
+    pub fn compact(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
         if !name.persistent {
             return Err(AdminError::new(405, "Compaction of a non-persistent topic is not allowed"));
         }
         for key in self.parts(name)? {
-            self.compact_now(key);
+            self.compact_now(key, now);
         }
         Ok(())
     }
