@@ -145,9 +145,12 @@ pub struct CursorStats {
     pub properties: Vec<(String, u64)>,
     /// It has consumers.
     pub active: bool,
-    /// Entries that it has acknowledged, and entries from the first one that it has not.
+    /// Entries that it has acknowledged.
     pub consumed: u64,
-    pub waiting: u64,
+    /// Entries from the first one that it has not acknowledged to where it reads on.
+    pub read_on: u64,
+    /// It has read all, and somebody waits for the next one.
+    pub waits: bool,
 }
 
 impl Broker {
@@ -175,8 +178,9 @@ impl Broker {
                 .collect(),
             properties: sub.mark_properties.iter().map(|p| (p.key.clone(), p.value)).collect(),
             active: !sub.consumers.is_empty(),
-            consumed: sub.cursor.mark().saturating_sub(log.first()),
-            waiting: log.end().saturating_sub(sub.cursor.mark()),
+            consumed: (log.end() - log.first()).saturating_sub(sub.cursor.backlog(log.end())),
+            read_on: sub.read.saturating_sub(sub.cursor.mark()),
+            waits: sub.read >= log.end() && sub.reads(),
         };
         let mut ledgers: Vec<(u64, u64, u64)> = Vec::new();
         for offset in log.first()..log.end() {

@@ -2,7 +2,7 @@
 
 use pulsewire_proto::wire::*;
 
-use super::scripts;
+use super::{close_consumer, scripts};
 use crate::common::{batch, connect, key, producer_on, subscribe};
 use crate::side::Side;
 
@@ -203,5 +203,48 @@ scripts! {
         s.ask(a, producer_on(2, &topic));
         s.look(&stats, COMPACTED);
         s.look(&internal, &left);
+    }
+
+    fn subscriptions_that_wait_to_read(s) {
+        s.replace(r#""\d+:(-?\d+)""#, r#""LEDGER:$1""#);
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}/internalStats", s.unique());
+        let a = s.client();
+        let mut fields = vec!["waitingCursorsCount".to_owned()];
+        for sub in ["wants", "has", "none", "gone", "one"] {
+            for field in [
+                "waitingReadOp", "subscriptionHavePendingRead", "numberOfEntriesSinceFirstNotAckedMessage", "messagesConsumedCounter",
+                "readPosition", "markDeletePosition", "active",
+            ] {
+                fields.push(format!("cursors.{sub}.{field}"));
+            }
+        }
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "wants", SubType::SHARED));
+        s.ask(a, subscribe(2, &topic, "has", SubType::SHARED));
+        s.ask(a, subscribe(3, &topic, "none", SubType::SHARED));
+        s.ask(a, subscribe(4, &topic, "gone", SubType::SHARED));
+        s.ask(a, subscribe(5, &topic, "one", SubType::EXCLUSIVE));
+        s.ask(a, close_consumer(4));
+        s.look(&path, &fields);
+        s.flow(a, 1, 100);
+        s.flow(a, 2, 3);
+        s.flow(a, 5, 100);
+        s.pause(200);
+        s.look(&path, &fields);
+        for n in 0..5 {
+            s.publish(a, 1, n, MessageMetadata::default(), "x");
+        }
+        s.pause(200);
+        s.look(&path, &fields);
+        let first = s.publish(a, 1, 5, MessageMetadata::default(), "y");
+        let upto = |entry: u64| vec![MessageIdData { entry_id: entry, ..first.clone() }];
+        for (consumer, entry) in [(1, 0), (1, 2), (1, 3), (2, 0)] {
+            s.say(a, CommandAck { consumer_id: consumer, message_id: upto(entry), ..CommandAck::default() });
+        }
+        s.say(a, CommandAck { consumer_id: 5, ack_type: AckType::CUMULATIVE, message_id: upto(5), ..CommandAck::default() });
+        s.pause(300);
+        s.look(&path, &fields);
     }
 }
