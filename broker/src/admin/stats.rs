@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::together::earliest;
 use crate::core::{
-    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, PublisherStats, Rates,
+    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, Now, PublisherStats, Rates,
     SubscriptionStats, TopicStats,
 };
 
@@ -271,11 +271,11 @@ fn ledger(id: i64, entries: i64, size: i64) -> Value {
 }
 
 /// All ledgers. What is in the one that is written to is told when it is closed.
-fn ledgers_of(stats: &InternalStats) -> Vec<(u64, u64, u64)> {
+fn ledgers_of(stats: &InternalStats) -> Vec<(u64, u64, u64, u64)> {
     let mut ledgers = stats.ledgers.clone();
     if !stats.terminated {
         ledgers.retain(|(id, ..)| *id != stats.open);
-        ledgers.push((stats.open, 0, 0));
+        ledgers.push((stats.open, 0, 0, 0));
     }
     ledgers
 }
@@ -298,7 +298,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
             "cursorLedger": -1,
             "cursorLedgerLastEntry": -1,
             "individuallyDeletedMessages": format!("[{}]", ranges.join(",")),
-            "lastLedgerSwitchTimestamp": time(0),
+            "lastLedgerSwitchTimestamp": time(cursor.made_ms.max(stats.opened_ms)),
             "state": "NoLedger",
             "active": cursor.active,
             "numberOfEntriesSinceFirstNotAckedMessage": cursor.read_on + 1,
@@ -316,7 +316,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
     let current = stats.ledgers.last().copied().filter(|last| last.0 == stats.open).unwrap_or_default();
     let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
-        .map(|(id, entries, size)| ledger(*id as i64, *entries as i64, *size as i64))
+        .map(|(id, entries, size, _)| ledger(*id as i64, *entries as i64, *size as i64))
         .collect();
     json!({
         "entriesAddedCounter": stats.entries,
@@ -324,7 +324,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         "totalSize": stats.bytes,
         "currentLedgerEntries": current.1,
         "currentLedgerSize": current.2,
-        "lastLedgerCreatedTimestamp": time(0),
+        "lastLedgerCreatedTimestamp": time(stats.opened_ms),
         "waitingCursorsCount": stats.cursors.iter().filter(|cursor| cursor.waits).count(),
         "pendingAddEntriesCount": 0,
         "lastConfirmedEntry": place(stats.last),
@@ -366,17 +366,22 @@ pub(super) fn internal_of_what_is_not_stored(stats: &InternalStats) -> Value {
 }
 
 /// What is kept of a topic.
-pub(super) fn internal_info(stats: &InternalStats) -> Value {
+pub(super) fn internal_info(stats: &InternalStats, now: Now) -> Value {
     let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
-        .map(|(id, ..)| json!({ "ledgerId": id, "timestamp": 0, "isOffloaded": false }))
+        .map(|(id, entries, size, at)| match *id == stats.open && !stats.terminated {
+            true => json!({ "ledgerId": id, "timestamp": now.wall_ms, "isOffloaded": false }),
+            false => {
+                json!({ "ledgerId": id, "entries": entries, "size": size, "timestamp": at, "isOffloaded": false })
+            }
+        })
         .collect();
     let cursor = |cursor: &CursorStats| {
         let (ledger, entry) = cursor.mark;
         json!({
             "version": 0,
-            "creationDate": time(0),
-            "modificationDate": time(0),
+            "creationDate": time(cursor.made_ms),
+            "modificationDate": time(cursor.made_ms.max(stats.opened_ms)),
             "cursorsLedgerId": -1,
             "markDelete": { "ledgerId": ledger, "entryId": entry },
         })
@@ -385,8 +390,8 @@ pub(super) fn internal_info(stats: &InternalStats) -> Value {
         stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
     json!({
         "version": 1,
-        "creationDate": time(0),
-        "modificationDate": time(0),
+        "creationDate": time(stats.made_ms),
+        "modificationDate": time(stats.opened_ms),
         "ledgers": ledgers,
         "cursors": cursors,
         "properties": {},

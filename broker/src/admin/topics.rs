@@ -216,10 +216,10 @@ pub(super) fn routes() -> Vec<Route> {
                 false => stats::internal_of_what_is_not_stored(&found),
             }))
         }),
-        at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
+        at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, now| {
             let name = ask.topic()?;
             let found = |name: &TopicName| {
-                broker.internal_stats(name).map(|found| stats::internal_info(&found)).map_err(|_| error(500, "Request failed."))
+                broker.internal_stats(name).map(|found| stats::internal_info(&found, now)).map_err(|_| error(500, "Request failed."))
             };
             let count = broker.partitions(&name);
             if count == 0 {

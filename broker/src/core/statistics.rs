@@ -122,10 +122,13 @@ pub struct InternalStats {
     pub entries: u64,
     pub bytes: u64,
     pub terminated: bool,
-    /// Ledgers, how many of their entries are stored, and their bytes.
-    pub ledgers: Vec<(u64, u64, u64)>,
+    /// Ledgers, how many of their entries are stored, their bytes, and when the last one came.
+    pub ledgers: Vec<(u64, u64, u64, u64)>,
     /// The ledger that what comes next goes to.
     pub open: u64,
+    /// When it was opened, and when the topic was made: milliseconds since the Unix epoch.
+    pub opened_ms: u64,
+    pub made_ms: u64,
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
@@ -143,6 +146,8 @@ pub struct CursorStats {
     /// Acknowledged beyond the mark: before the first, up to the last.
     pub acknowledged: Vec<((i64, i64), (i64, i64))>,
     pub properties: Vec<(String, u64)>,
+    /// When it was made: milliseconds since the Unix epoch.
+    pub made_ms: u64,
     /// It has consumers.
     pub active: bool,
     /// Entries that it has acknowledged.
@@ -177,27 +182,32 @@ impl Broker {
                 .map(|&[start, end]| (place(log.id_before(start)), place(log.id_before(end))))
                 .collect(),
             properties: sub.mark_properties.iter().map(|p| (p.key.clone(), p.value)).collect(),
+            made_ms: sub.made_ms,
             active: !sub.consumers.is_empty(),
             consumed: (log.end() - log.first()).saturating_sub(sub.cursor.backlog(log.end())),
             read_on: sub.read.saturating_sub(sub.cursor.mark()),
             waits: sub.read >= log.end() && sub.reads(),
         };
-        let mut ledgers: Vec<(u64, u64, u64)> = Vec::new();
+        let mut ledgers: Vec<(u64, u64, u64, u64)> = Vec::new();
         for offset in log.first()..log.end() {
             let ledger = log.id_at(offset).ledger_id;
-            let size = log.get(offset).map_or(0, stored_size);
+            let (size, at) = log.get(offset).map_or((0, 0), |entry| (stored_size(entry), entry.timestamp));
             match ledgers.last_mut() {
-                Some((last, count, sum)) if *last == ledger => (*count, *sum) = (*count + 1, *sum + size),
-                _ => ledgers.push((ledger, 1, size)),
+                Some((last, count, sum, time)) if *last == ledger => {
+                    (*count, *sum, *time) = (*count + 1, *sum + size, at);
+                }
+                _ => ledgers.push((ledger, 1, size, at)),
             }
         }
         Ok(InternalStats {
             added: topic.messages_in,
             entries: log.end() - log.first(),
-            bytes: ledgers.iter().map(|(_, _, size)| size).sum(),
+            bytes: ledgers.iter().map(|(_, _, size, _)| size).sum(),
             terminated: log.terminated,
             ledgers,
             open: log.id_at(log.end()).ledger_id,
+            opened_ms: topic.opened_ms,
+            made_ms: topic.made_ms,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
             compacted: topic.compacted.as_ref().map(|compacted| {

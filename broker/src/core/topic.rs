@@ -153,6 +153,10 @@ pub(super) struct Topic {
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
     pub(super) compaction: CompactionStats,
+    /// When it was made, or read back, and when the ledger was opened that it writes to: milliseconds since the
+    /// Unix epoch.
+    pub(super) made_ms: u64,
+    pub(super) opened_ms: u64,
     /// The transactions among its messages, once there was one.
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
@@ -186,6 +190,8 @@ impl Topic {
             properties: BTreeMap::new(),
             compacted: None,
             compaction: CompactionStats::default(),
+            made_ms: 0,
+            opened_ms: 0,
             txns: None,
             published: Bucket::default(),
             dispatched: Window::default(),

@@ -95,6 +95,7 @@ impl Broker {
         for key in made {
             let Some(topic) = self.topics.untouched(key) else { continue };
             topic.active_at = Some(now.mono);
+            (topic.made_ms, topic.opened_ms) = (now.wall_ms, now.wall_ms);
             if topic.rules.need_upkeep() {
                 self.schedule_upkeep(now);
             }

@@ -175,7 +175,7 @@ impl Broker {
         for key in self.parts(name)? {
             self.note_of(key, |what| Note::Unloaded { what, to: None });
             self.disconnect_topic(key);
-            self.topics.roll(key, &self.config.cluster);
+            self.topics.roll(key, &self.config.cluster, now);
         }
         self.settle(now);
         Ok(())
@@ -270,5 +270,7 @@ impl Broker {
 
 /// The same subscription for another partition, at its start.
 fn same_anew(sub: &Subscription) -> Subscription {
-    Subscription::new(sub.name.clone(), true, 0, sub.properties.clone())
+    let mut anew = Subscription::new(sub.name.clone(), true, 0, sub.properties.clone());
+    anew.made_ms = sub.made_ms;
+    anew
 }

@@ -199,8 +199,9 @@ scripts! {
         s.look(&internal, &left);
         s.order("PUT", &format!("{path}/unload"), "");
         s.pause(500);
-        s.find(a, &topic);
-        s.ask(a, producer_on(2, &topic));
+        let anew = s.client();
+        s.find(anew, &topic);
+        s.ask(anew, producer_on(2, &topic));
         s.look(&stats, COMPACTED);
         s.look(&internal, &left);
     }
@@ -246,5 +247,31 @@ scripts! {
         s.say(a, CommandAck { consumer_id: 5, ack_type: AckType::CUMULATIVE, message_id: upto(5), ..CommandAck::default() });
         s.pause(300);
         s.look(&path, &fields);
+    }
+
+    fn times_of_ledgers_and_subscriptions(s) {
+        times(s);
+        s.replace(r"localhost:\d+", "HERE");
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let a = s.client();
+        let see = |s: &mut Side| {
+            s.look(&format!("{path}/internal-info"), &[
+                "creationDate", "modificationDate", "ledgers.0.timestamp", "ledgers.0.entries", "ledgers.0.size", "ledgers.1.timestamp",
+                "ledgers.1.entries", "cursors.s.creationDate", "cursors.s.modificationDate", "cursors.t.creationDate",
+            ]);
+            s.look(&format!("{path}/internalStats"), &["lastLedgerCreatedTimestamp", "cursors.s.lastLedgerSwitchTimestamp"]);
+        };
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        s.order("PUT", &format!("{path}/subscription/t"), "");
+        s.publish(a, 1, 0, MessageMetadata::default(), "x");
+        see(s);
+        s.order("PUT", &format!("{path}/unload"), "");
+        s.pause(500);
+        let anew = s.client();
+        s.find(anew, &topic);
+        s.ask(anew, producer_on(2, &topic));
+        see(s);
     }
 }
