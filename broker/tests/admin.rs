@@ -104,10 +104,11 @@ fn every_call_that_is_described_answers() {
     assert!(all.len() > 200, "{}", all.len());
     for (path, method) in &all {
         let heard = call(&at, method, &filled(path), "");
-        let served = heard.status >= 200 && !heard.reason().starts_with("No such call");
+        let served = heard.status >= 200 && !heard.body.contains("<title>Error 404");
         let allowed = heard.status != 405 || !heard.head.contains("\r\nallow:");
         // These fail at the real broker as well for what is not there.
-        let fails = ["{group}", "internal-info"].iter().any(|part| path.ends_with(part));
+        let fails = ["{group}", "internal-info"].iter().any(|part| path.ends_with(part))
+            || path.starts_with("/topics");
         let expected =
             fails || heard.status != 500 || heard.reason().contains("An unexpected error occurred");
         assert!(served && allowed && expected, "{method} {path}: {} {}", heard.status, heard.body);
@@ -135,6 +136,7 @@ fn what_is_served_is_described() {
             let of = all.iter().filter(|(_, other)| other == *method).map(|(path, _)| path);
             of.into_iter().any(|other| fits(other, &filled(path)))
         };
+        let told: Vec<&str> = told.into_iter().filter(|it| !["HEAD", "OPTIONS"].contains(it)).collect();
         assert!(told.iter().all(matching), "{path}: {told:?}");
     }
     for path in ["/", "/admin", "/admin/v2", "/admin/v2/nothing", "/admin/v3/transactions"] {
@@ -181,7 +183,7 @@ fn wrong_calls_are_refused_with_a_reason_and_others_do_not_notice() {
         ("GET", "/admin/v2/schemas/public/default/t/schema/x", "", 500),
         ("GET", "/admin/v2/schemas/public/default/t/schema/-1", "", 404),
         ("GET", "/admin/v2/persistent/public/default/%zz/stats", "", 400),
-        ("GET", "/admin/v2/persistent/public/default/%ff/stats", "", 400),
+        ("GET", "/admin/v2/persistent/public/default/%ff/stats", "", 404),
         ("GET", "/admin/v2/persistent/public/default/t%", "", 400),
         ("GET", "/admin/v2/persistent/public/default/t/examinemessage?messagePosition=x", "", 404),
         (
@@ -200,9 +202,32 @@ fn wrong_calls_are_refused_with_a_reason_and_others_do_not_notice() {
     ] {
         let heard = call(&at, method, path, body);
         assert_eq!(heard.status, status, "{method} {path} {:.80}: {}", body, heard.body);
-        assert!(!heard.reason().is_empty(), "{method} {path}: {}", heard.body);
+        // Whoever refuses says why in its own way: Pulsar as JSON, what reads bodies as text, what reads paths as
+        // a page, where a method may have one.
+        let kind =
+            heard.head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+        match kind {
+            "application/json" => {
+                let told = !heard.reason().is_empty() || heard.body == "The request entity cannot be empty.";
+                assert!(told, "{method} {path}: {}", heard.body);
+            }
+            "text/plain" => {
+                assert!(status == 400 && !heard.body.is_empty(), "{method} {path}: {}", heard.body)
+            }
+            "text/html;charset=iso-8859-1" => {
+                assert!(
+                    heard.body.contains(&format!("<title>Error {status} ")),
+                    "{method} {path}: {}",
+                    heard.body
+                );
+            }
+            _ => assert!(
+                heard.body.is_empty() && !["GET", "POST"].contains(&method),
+                "{method} {path}: {kind}"
+            ),
+        }
     }
-    assert!(call(&at, "PATCH", topic, "").head.contains("allow: delete, put"));
+    assert!(call(&at, "PATCH", topic, "").head.contains("allow: delete,options,put"));
     assert_eq!(call(&at, "GET", &format!("/{long}"), "").status, 414);
     let form = call_as(
         &at,
@@ -211,7 +236,7 @@ fn wrong_calls_are_refused_with_a_reason_and_others_do_not_notice() {
         "content-type: application/x-www-form-urlencoded\r\n",
         "a=b",
     );
-    assert_eq!((form.status, form.reason().is_empty()), (415, false));
+    assert_eq!((form.status, form.body.as_str()), (415, ""));
     let quiet = call_as(&at, "PUT", "/admin/v2/tenants/a", "", r#"{"allowedClusters":["standalone"]}"#);
     assert_eq!(quiet.status, 415, "a client that does not say what it sends");
     assert_eq!(call(&at, "GET", topic, "").status, 405);
@@ -283,7 +308,7 @@ fn huge_bodies_and_what_is_no_http_are_refused() {
                 content-type: application/json\r\n";
     let whole = [format!("{head}content-length: {}\r\n\r\n", huge.len()).as_bytes(), &huge].concat();
     let heard = send(&at, &whole);
-    assert_eq!((heard.status, heard.reason().is_empty()), (413, false));
+    assert_eq!((heard.status, heard.body.as_str()), (413, ""));
     for nonsense in [&b"\0\0\0\x10hello"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0xff; 4096]] {
         let heard = send(&at, &[nonsense, b"\r\n\r\n"].concat());
         assert!(heard.status == 0 || heard.status == 400, "{}", heard.status);

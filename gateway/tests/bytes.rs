@@ -249,6 +249,7 @@ async fn small_among_others(gateway: Running) {
             sent.clear();
         }
     }
+    drop(client);
     gateway.stop().await;
 }
 
@@ -313,6 +314,7 @@ async fn small_frames_in_order_where_clients_are_narrowed() {
             sent.clear();
         }
     }
+    drop(client);
     gateway.stop().await;
 }
 

@@ -65,7 +65,10 @@ fn all_that_is_wrong_with_a_gateway_is_said_at_once() {
 #[test]
 fn messages_go_through_a_gateway_that_ends_in_order() {
     let broker = Broker::start();
-    let listen = ["gateway", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    // It has two connections, the second of which ends in the middle of this time.
+    let file = Scratch::new("in-order.toml", b"[limits]\nlame_duck = \"400ms\"\n");
+    let listen =
+        ["gateway", "--config", file.path(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let open = ["--upstream", &broker.url, "--allow-missing-origin"];
     let mut gateway = Process::start(&[&listen[..], &open].concat());
     assert!(gateway.said("health").starts_with("http://127.0.0.1:"));

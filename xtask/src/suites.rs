@@ -155,6 +155,27 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         minutes: 5,
     },
+    // Among the cargo tests these scripts have neither sockets nor a real clock. They wait most of the time.
+    Suite {
+        name: "scripts on sockets",
+        run: Run::Command(
+            &[
+                "cargo",
+                "test",
+                "--package",
+                "pulsewire-broker",
+                "--test",
+                "differential",
+                "--",
+                "--test-threads",
+                "32",
+            ],
+            &[("SOCKETS", "1")],
+        ),
+        count: Count::Libtest,
+        needs: &[],
+        minutes: 5,
+    },
     // Ignored among the cargo tests, which have neither client.
     Suite {
         name: "foreign clients",

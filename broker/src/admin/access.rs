@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Call, Result, error};
+use super::{Answer, Ask, Call, Result, error, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{Action, AdminError, Broker, Grants, Need, Now, Proof};
 
@@ -114,6 +114,9 @@ impl Wanted {
             ["lookup", "v2", "topic", domain, tenant, namespace, local @ ..] => {
                 topic(domain, tenant, namespace, &local.join("/"), EITHER)
             }
+            ["topics", domain @ ("persistent" | "non-persistent"), tenant, namespace, local, ..] => {
+                topic(domain, tenant, namespace, local, PRODUCE)
+            }
             _ => Self::Broker,
         }
     }
@@ -186,13 +189,21 @@ pub(super) fn routes() -> Vec<Route> {
                 Ok(Answer::Json(roles(broker.grants(&place(ask, broker)?))))
             }),
             route("POST", &role, group, "Lets a role do something.", |ask, broker, now| {
-                let (place, actions) = (place(ask, broker)?, actions(&ask.call.json()?)?);
+                let missing = |why: AdminError| match ask.part("topic") {
+                    "" if why.status == 404 => error(404, "Topic's namespace does not exist"),
+                    _ => why,
+                };
+                let (place, actions) = (place(ask, broker).map_err(missing)?, actions(&ask.call.json()?)?);
                 broker.grant(&place, ask.part("role"), actions, now);
                 Ok(Answer::Nothing)
             })
             .takes(Shape::Texts),
             route("DELETE", &role, group, "Takes all permissions from a role.", |ask, broker, now| {
-                let place = place(ask, broker)?;
+                let missing = |why: AdminError| match ask.part("topic") {
+                    "" if why.status == 404 => error(404, ""),
+                    _ => why,
+                };
+                let place = place(ask, broker).map_err(missing)?;
                 broker.grant(&place, ask.part("role"), BTreeSet::new(), now);
                 Ok(Answer::Nothing)
             }),
@@ -219,10 +230,13 @@ pub(super) fn routes() -> Vec<Route> {
             "Lets these roles use a subscription, and no others.",
             |ask, broker, now| {
                 let (namespace, roles) = (place(ask, broker)?, ask.call.json()?);
+                if roles.is_null() {
+                    return Err(error(400, "Roles should not be null"));
+                }
                 let roles = roles
                     .as_array()
                     .and_then(|all| all.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-                let roles = roles.ok_or_else(|| error(400, "The body must be a list of roles"))?;
+                let roles = roles.ok_or_else(|| unreadable("The body must be a list of roles"))?;
                 let sub = ask.part("subscription");
                 for old in broker.subscription_grants(&namespace).remove(sub).unwrap_or_default() {
                     if !roles.contains(&old.as_str()) {
@@ -277,6 +291,7 @@ pub(super) fn roles(grants: Grants) -> Value {
 pub(super) fn actions(list: &Value) -> Result<BTreeSet<Action>> {
     match list {
         Value::Array(names) => Ok(names.iter().filter_map(Value::as_str).filter_map(Action::named).collect()),
-        _ => Err(error(400, "The body must be a list of actions")),
+        Value::Null => Err(error(400, "Actions should not be null")),
+        _ => Err(unreadable("The body must be a list of actions")),
     }
 }

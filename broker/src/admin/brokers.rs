@@ -1,10 +1,10 @@
 //! The broker itself, and where topics are served.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::dynamic::DYNAMIC;
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error, topics};
+use super::{Answer, Ask, Result, error, topics, unexpected};
 use crate::core::{Broker, Now};
 
 const GROUP: &str = "brokers";
@@ -12,6 +12,10 @@ const LOOKUP: &str = "lookup";
 
 /// Clients ask for it to see what they may use.
 const PULSAR: &str = "4.0.8";
+
+/// Settings of a real broker. What is set here goes before them.
+const RUNTIME: &str = include_str!("runtime.txt");
+const METADATA: &str = "memory:local";
 
 fn dynamic<'a>(ask: &'a Ask<'_>, what: &str) -> Result<&'a str> {
     let name = ask.part("setting");
@@ -53,10 +57,10 @@ pub(super) fn routes() -> Vec<Route> {
         .gives(Shape::Text),
         get("brokers/internal-configuration", "Where it keeps what it knows.", |_, _, _| {
             Ok(Answer::Json(json!({
-                "metadataStoreUrl": "memory:local",
-                "configurationMetadataStoreUrl": "memory:local",
-                "zookeeperServers": "memory:local",
-                "configurationStoreServers": "memory:local",
+                "metadataStoreUrl": METADATA,
+                "configurationMetadataStoreUrl": METADATA,
+                "zookeeperServers": METADATA,
+                "configurationStoreServers": METADATA,
                 "ledgersRootPath": "/ledgers",
             })))
         }),
@@ -78,7 +82,11 @@ pub(super) fn routes() -> Vec<Route> {
             "Changes a setting while it runs.",
             |ask, broker, _| {
                 let value = ask.part("value").to_owned();
-                broker.set_dynamic(dynamic(ask, "update")?, Some(value));
+                let name = dynamic(ask, "update")?;
+                if name == "loadManagerClassName" && !value.starts_with("org.apache.pulsar.") {
+                    return Err(error(412, " Invalid dynamic-config value"));
+                }
+                broker.set_dynamic(name, Some(value));
                 Ok(Answer::Empty)
             },
         ),
@@ -99,11 +107,7 @@ pub(super) fn routes() -> Vec<Route> {
             &format!("{at}/bundle"),
             LOOKUP,
             "The bundle that a topic belongs to.",
-            |ask, broker, _| {
-                let name = ask.topic()?;
-                topics::has_namespace(&name, broker)?;
-                Ok(Answer::Raw(broker.bundle_of(&name)))
-            },
+            |ask, broker, _| Ok(Answer::Raw(broker.bundle_of(&ask.topic()?))),
         )
         .gives(Shape::Text),
     ]
@@ -151,7 +155,26 @@ fn configuration(broker: &Broker) -> Value {
         ("maxUnackedMessagesPerConsumer", config.max_unacked_per_consumer.to_string()),
         ("maxUnackedMessagesPerSubscription", config.max_unacked_per_subscription.to_string()),
     ];
-    texts.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
+    let port = |url: &str| match url.rsplit_once(':').map(|(_, port)| port.trim_end_matches('/')) {
+        Some(port) if !url.is_empty() => format!("Optional[{port}]"),
+        _ => "Optional.empty".to_owned(),
+    };
+    let node = config.node(0);
+    let ports = [
+        ("brokerServicePort", port(&node.service_url)),
+        ("brokerServicePortTls", port(node.service_url_tls.as_deref().unwrap_or_default())),
+        ("webServicePort", port(node.admin_url.as_deref().unwrap_or_default())),
+        ("webServicePortTls", port(node.admin_url_tls.as_deref().unwrap_or_default())),
+        ("metadataStoreUrl", METADATA.to_owned()),
+        ("configurationMetadataStoreUrl", METADATA.to_owned()),
+    ];
+    let there = RUNTIME.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let mut all: Map<String, Value> =
+        there.map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+    let own = texts.into_iter().chain(ports).map(|(key, value)| (key.to_owned(), value));
+    let set = broker.dynamic_settings().iter().map(|(key, value)| (key.clone(), value.clone()));
+    all.extend(own.chain(set).map(|(key, value)| (key, Value::from(value))));
+    Value::Object(all)
 }
 
 fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
@@ -160,16 +183,21 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     if broker.coordinators_of(&name.base()).is_none() {
         topics::has_namespace(&name, broker)?;
     }
-    if let Some(listener) = ask.call.query("listenerName").filter(|listener| !listener.is_empty()) {
-        return Err(error(500, format!("the broker do not have {listener} listener")));
+    let asked = ask.call.query("listenerName").filter(|listener| !listener.is_empty());
+    if let Some(listener) = asked.or(ask.call.listener.as_deref()).filter(|listener| !listener.is_empty()) {
+        return Err(unexpected(&format!("the broker do not have {listener} listener")));
     }
     let node = broker.find(&name, ask.call.broker);
-    Ok(Answer::Json(json!({
+    let mut told = json!({
         "brokerUrl": node.service_url,
         "brokerUrlTls": node.service_url_tls,
         "httpUrl": node.admin_url,
         "httpUrlTls": node.admin_url_tls,
         "nativeUrl": node.service_url,
         "brokerUrlSsl": node.service_url_tls.as_deref().unwrap_or(""),
-    })))
+    });
+    if let Some(fields) = told.as_object_mut() {
+        fields.retain(|_, url| !url.is_null());
+    }
+    Ok(Answer::Json(told))
 }

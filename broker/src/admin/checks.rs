@@ -192,9 +192,6 @@ fn names(value: &Value) -> Vec<&str> {
 }
 
 fn replication(of_topic: bool, value: &Value, broker: &Broker) -> Result<()> {
-    if value.is_null() {
-        return Ok(());
-    }
     let (names, own) = (names(value), broker.config().cluster.as_str());
     if names.is_empty() {
         return Err(error(412, "ClusterIds should not be null or empty"));

@@ -5,7 +5,7 @@ use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, brokers, error, places};
+use super::{Answer, Ask, Result, brokers, error, places, unreadable};
 use crate::core::{Broker, Now};
 
 const GROUP: &str = "clusters";
@@ -130,7 +130,7 @@ fn set_peers(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let cluster = ask.part("cluster");
     let peers = match ask.call.json()? {
         Value::Null => None,
-        list => Some(texts(&list).ok_or_else(|| error(400, "The body must be a list of clusters"))?),
+        list => Some(texts(&list).ok_or_else(|| unreadable("The body must be a list of clusters"))?),
     };
     for peer in peers.iter().flatten() {
         if peer == cluster {
@@ -168,7 +168,7 @@ fn migrate(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
 fn set_domain(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     must_exist(ask, broker)?;
     let body = ask.call.json()?;
-    let wrong = || error(400, "The body must be an object with a list of brokers");
+    let wrong = || unreadable("The body must be an object with a list of brokers");
     let said = match (&body, body.get("brokers")) {
         (Value::Object(_), None | Some(Value::Null)) => None,
         (Value::Object(_), Some(list)) => Some(texts(list).ok_or_else(wrong)?),

@@ -6,6 +6,7 @@
 mod absent;
 mod access;
 mod auto_update;
+mod bodies;
 mod brokers;
 mod checks;
 mod clusters;
@@ -16,31 +17,45 @@ mod namespaces;
 mod older;
 mod openapi;
 mod others;
+mod pages;
 mod places;
 mod policies;
+mod producing;
 mod quotas;
 mod rare;
 mod route;
 mod schemas;
 mod settings;
+mod spelling;
 mod stats;
 mod subscriptions;
 mod table;
 mod together;
 mod topics;
 mod transactions;
+mod values;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::core::names::{TopicName, parse_namespace};
-use crate::core::{AdminError, Broker, Now};
+use crate::core::{AdminError, Broker, Form, Now};
 use route::{Found, PARTITIONED, Shape};
 
 type Result<T> = std::result::Result<T, AdminError>;
 
 fn error(status: u16, reason: impl Into<String>) -> AdminError {
-    AdminError { status, reason: reason.into() }
+    AdminError { status, reason: reason.into(), form: Form::Reason }
+}
+
+/// What was asked for is not there at all.
+fn no_path(reason: impl Into<String>) -> AdminError {
+    AdminError { form: Form::Page, ..error(404, reason) }
+}
+
+/// A body that cannot be read.
+fn unreadable(reason: impl Into<String>) -> AdminError {
+    AdminError { form: Form::Text, ..error(400, reason) }
 }
 
 /// What the real broker did not expect.
@@ -57,8 +72,14 @@ pub struct Call {
     pub path: Vec<String>,
     /// What follows the path, decoded.
     pub query: Vec<(String, String)>,
+    /// The path as it came.
+    pub(crate) raw: String,
     /// `content-type`, if it was said.
     pub content_type: Option<String>,
+    /// `accept`: which media types an answer may be of.
+    pub accept: Option<String>,
+    /// `X-Pulsar-ListenerName`: by which listener a broker is looked for.
+    pub listener: Option<String>,
     /// The token that whoever calls brings.
     pub token: Option<Vec<u8>>,
     /// Name and password (`name:password`) that whoever calls brings.
@@ -82,13 +103,24 @@ impl Call {
     /// It is not encoded as URLs are: 400.
     pub fn new(method: &str, target: &str) -> Result<Self> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = path.trim_matches('/').split('/').map(decode).collect::<Result<_>>()?;
+        let raw = path.to_owned();
+        let path: Vec<&str> =
+            path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/').collect();
+        let at = spelling::Places::of(&path);
+        let path = path.iter().enumerate().map(|(n, part)| at.read(n, part)).collect::<Result<_>>()?;
         let pair = |pair: &str| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(key)?, decode(&value.replace('+', " "))?))
+            // What cannot be read is not there.
+            Some((spelling::decode(key).ok()?, spelling::decode(&value.replace('+', " ")).ok()?))
         };
-        let query = query.split('&').filter(|part| !part.is_empty()).map(pair).collect::<Result<_>>()?;
-        Ok(Self { method: method.to_owned(), path, query, ..Self::default() })
+        let query = query.split('&').filter(|part| !part.is_empty()).filter_map(pair).collect();
+        Ok(Self { method: method.to_owned(), raw, path, query, ..Self::default() })
+    }
+
+    /// A path that is not looked at.
+    #[cfg(feature = "server")]
+    pub(crate) fn at(path: &str) -> Self {
+        Self { raw: path.to_owned(), ..Self::default() }
     }
 
     fn query(&self, name: &str) -> Option<&str> {
@@ -107,15 +139,15 @@ impl Call {
 
     /// A number of the query. What is none is as if the path were another.
     fn number(&self, name: &str) -> Result<Option<i64>> {
-        let parse = |text: &str| text.parse().map_err(|_| error(404, format!("{name} must be a number")));
+        let parse = |text: &str| text.parse().map_err(|_| no_path(format!("{name} must be a number")));
         self.query(name).map(parse).transpose()
     }
 
     /// One of these words of the query. Another is as if the path were another.
     fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<&str>> {
-        match self.query(name) {
+        match self.query(name).filter(|word| !word.is_empty()) {
             Some(word) if !words.contains(&word) => {
-                Err(error(404, format!("{name} must be one of {}", words.join(", "))))
+                Err(no_path(format!("{name} must be one of {}", words.join(", "))))
             }
             word => Ok(word),
         }
@@ -126,7 +158,7 @@ impl Call {
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&self.body).map_err(|why| error(400, format!("The body is not JSON: {why}")))
+        serde_json::from_slice(&self.body).map_err(|why| unreadable(format!("The body is not JSON: {why}")))
     }
 }
 
@@ -168,7 +200,7 @@ impl Ask<'_> {
 
     /// A number in the path. What is none is as if the path were another.
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
-        self.part(name).parse().map_err(|_| error(404, format!("{name} must be a number")))
+        self.part(name).parse().map_err(|_| no_path(format!("{name} must be a number")))
     }
 }
 
@@ -198,17 +230,21 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Bytes,
+    /// What stands beside the status; empty is what usually does.
+    pub phrase: String,
 }
 
 impl From<AdminError> for Response {
+    /// What is answered to a call that could not be read.
     fn from(error: AdminError) -> Self {
-        Self {
-            status: error.status,
-            content_type: "application/json",
-            headers: Vec::new(),
-            body: json!({ "reason": error.reason }).to_string().into(),
-        }
+        pages::refused(&error, &Call { method: "GET".to_owned(), ..Call::default() })
     }
+}
+
+/// Answers a call that could not be read.
+#[cfg(feature = "server")]
+pub(crate) fn refuse(error: &AdminError, call: &Call) -> Response {
+    pages::refused(error, call)
 }
 
 /// Does what a call asks for. After it, poll the broker as after a fact.
@@ -217,44 +253,62 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
     let newer = older::translated(call);
     let call = newer.as_ref().unwrap_or(call);
     if let Err(refused) = access::check(broker, call, now) {
-        return refused.into();
+        return pages::refused(&refused, call);
     }
     let routes = table::routes();
     let (found, allowed) = route::find(routes, call);
-    let told = found.is_none() && !allowed.is_empty();
-    let mut response = match (found, call.method.as_str()) {
+    match (found, call.method.as_str()) {
         (Some((route, found)), _) => {
-            if route.body.is_json() && !takes(call, route.body) {
-                error(415, "The body must be application/json").into()
-            } else {
-                let ask = Ask { call, found };
-                answer(match guards::refused(&route.path, &ask, broker) {
-                    Some(refused) => Err(refused),
-                    None => (route.run)(&ask, broker, now),
-                })
-            }
+            let ask = Ask { call, found };
+            answer(serve(route, &ask, broker, now), call)
         }
-        (None, "OPTIONS") if !allowed.is_empty() => answer(Ok(Answer::Text(allowed.join(", ")))),
-        (None, method) if !allowed.is_empty() => {
-            error(405, format!("{method} is not for this path, but {}", allowed.join(", "))).into()
+        (None, "OPTIONS") if !allowed.is_empty() => {
+            let all = pages::options(&allowed);
+            let mut response = answer(Ok(Answer::Text(all.join(", "))), call);
+            response.headers.push(("allow", all.join(",")));
+            response
         }
-        (None, _) => error(404, "No such call in this broker").into(),
-    };
-    if told {
-        response.headers.push(("allow", allowed.join(", ")));
+        (None, _) if !allowed.is_empty() => {
+            let mut response = pages::page(405, call);
+            response.headers.push(("allow", pages::allowed(&allowed).join(",")));
+            response
+        }
+        (None, _) => pages::page(404, call),
     }
-    response
 }
 
-/// Whether a body is said to be what can be read.
-fn takes(call: &Call, body: Shape) -> bool {
-    let known = ["application/json", "text/plain", "*/*"];
-    call.body.is_empty()
-        || known.into_iter().any(|kind| call.says(kind))
-        || (body == Shape::Partitions && call.says(PARTITIONED))
+fn serve(route: &route::Route, ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+    let page = |status, reason: &str| AdminError { form: Form::Page, ..error(status, reason) };
+    if route.body.is_json() && !ask.call.body.is_empty() && !bodies::is_ignored(route) {
+        takes(ask.call, route.body).map_err(|status| page(status, "The body must be application/json"))?;
+    }
+    bodies::check(route, ask.call)?;
+    if !pages::accepts_json(ask.call) && pages::is_of_pulsar(&route.path) {
+        return Err(page(406, "All answers are application/json"));
+    }
+    match guards::refused(&route.path, ask, broker) {
+        Some(refused) => Err(refused),
+        None => (route.run)(ask, broker, now),
+    }
 }
 
-fn answer(result: Result<Answer>) -> Response {
+/// Whether a body is said to be what can be read; the status where it is not.
+fn takes(call: &Call, body: Shape) -> std::result::Result<(), u16> {
+    let said = call.content_type.as_deref().unwrap_or_default();
+    let known = call.says("application/json")
+        || match body {
+            Shape::Partitions => [PARTITIONED, "text/plain", "text/json"].iter().any(|kind| call.says(kind)),
+            Shape::Number | Shape::Boolean => call.says("*/*"),
+            _ => false,
+        };
+    match known {
+        true => Ok(()),
+        false if said.is_empty() || said.contains('/') => Err(415),
+        false => Err(400),
+    }
+}
+
+fn answer(result: Result<Answer>, call: &Call) -> Response {
     let (status, content_type, headers, body) = match result {
         Ok(Answer::Nothing) => (204, "", Vec::new(), Bytes::new()),
         Ok(Answer::Empty) => (200, "", Vec::new(), Bytes::new()),
@@ -265,41 +319,7 @@ fn answer(result: Result<Answer>) -> Response {
             (status, "application/json", Vec::new(), value.to_string().into())
         }
         Ok(Answer::Message(headers, payload)) => (200, "application/octet-stream", headers, payload),
-        Err(error) => return error.into(),
+        Err(refused) => return pages::refused(&refused, call),
     };
-    Response { status, content_type, headers, body }
-}
-
-/// Decodes `%xx`.
-fn decode(text: &str) -> Result<String> {
-    let wrong = || error(400, format!("{text:?} is not encoded as URLs are"));
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let digits = [bytes.next().ok_or_else(wrong)?, bytes.next().ok_or_else(wrong)?];
-                let hex = std::str::from_utf8(&digits)
-                    .ok()
-                    .filter(|hex| hex.chars().all(|c| c.is_ascii_hexdigit()));
-                hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or_else(wrong)?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(out).map_err(|_| wrong())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::decode;
-
-    #[test]
-    fn paths_are_decoded() {
-        assert_eq!(decode("a%2Fb%20c").unwrap(), "a/b c");
-        for bad in ["100%", "%zz", "%4", "%+1", "%ff"] {
-            assert_eq!(decode(bad).unwrap_err().status, 400, "{bad}");
-        }
-    }
+    Response { status, content_type, headers, body, phrase: String::new() }
 }

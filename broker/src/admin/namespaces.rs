@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Parameter, Route, Shape, route};
-use super::{Answer, Ask, Call, Result, access, brokers, error, settings};
+use super::{Answer, Ask, Call, Result, access, brokers, error, settings, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_hash};
 
@@ -84,15 +84,15 @@ pub(super) fn routes() -> Vec<Route> {
         )]),
         at("GET", "/{bundle}/topicHashPositions", "By which numbers topics are in a bundle.", hashes)
             .asks(&[("topics", Shape::Text, "Only these.")]),
-        at("PUT", "/{bundle}/split", "Splits a bundle in two halves.", split).takes(Shape::Object).asks(&[
+        at("PUT", "/{bundle}/split", "Splits a bundle in two halves.", split).takes(Shape::List).asks(&[
             ("unload", Shape::Boolean, "Send its clients away."),
             ("splitAlgorithmName", Shape::Text, "Bundles are split in two halves by any."),
         ]),
         at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
             let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
             Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
-                Some(value) => Answer::Text(value.to_owned()),
-                None => Answer::Nothing,
+                Some(value) => Answer::Raw(value.to_owned()),
+                None => Answer::Empty,
             })
         })
         .gives(Shape::Text),
@@ -110,7 +110,7 @@ pub(super) fn routes() -> Vec<Route> {
                 let mut was = None;
                 change(&scope, "properties", broker, now, |all| was = all.remove(ask.part("key")))?;
                 Ok(match was {
-                    Some(Value::String(was)) => Answer::Text(was),
+                    Some(Value::String(was)) => Answer::Raw(was),
                     _ => Answer::Empty,
                 })
             },
@@ -183,7 +183,7 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let name = ask.namespace()?;
     let body = ask.call.json()?;
     if !body.is_object() && !body.is_null() {
-        return Err(error(400, "The body must be the settings of a namespace"));
+        return Err(unreadable("The body must be the settings of a namespace"));
     }
     let tenant = broker.tenant(ask.part("tenant")).ok_or_else(|| error(404, "Tenant does not exist"))?;
     let cluster = ask.part("namespace").split_once('/').map(|(cluster, _)| cluster);

@@ -99,6 +99,7 @@ fn schema(shape: Shape) -> Value {
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Object => json!({ "type": ["object", "array", "string", "number", "boolean", "null"] }),
+        Shape::List => json!({ "type": "array", "items": {} }),
         Shape::Bytes => json!({ "type": "string", "contentEncoding": "binary" }),
     }
 }

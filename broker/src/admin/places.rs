@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, error, unreadable};
 use crate::core::names::is_entity;
 use crate::core::{Broker, Now, Tenant};
 
@@ -49,7 +49,12 @@ pub(super) fn routes() -> Vec<Route> {
                 Some(clusters) => clusters.iter().cloned().collect(),
                 None => vec![broker.config().cluster.clone()],
             };
-            Ok(Answer::Json(json!({ "adminRoles": tenant.admin_roles, "allowedClusters": clusters })))
+            let mut told = json!({ "adminRoles": tenant.admin_roles, "allowedClusters": clusters });
+            let said = broker.noted(&roles_of(ask)).is_none() || !tenant.admin_roles.is_empty();
+            if let Some(fields) = told.as_object_mut().filter(|_| !said) {
+                fields.remove("adminRoles");
+            }
+            Ok(Answer::Json(told))
         }),
         tenant("PUT", "Makes a tenant.", |ask, broker, _| {
             let name = ask.part("tenant");
@@ -61,6 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
                 return Err(error(409, "Tenant already exist"));
             }
             broker.set_tenant(name, tenant);
+            note_roles(ask, broker)?;
             Ok(Answer::Nothing)
         })
         .takes(Shape::Object),
@@ -71,12 +77,14 @@ pub(super) fn routes() -> Vec<Route> {
                 return Err(error(404, format!("Tenant {name} not found")));
             }
             broker.set_tenant(name, tenant);
+            note_roles(ask, broker)?;
             Ok(Answer::Nothing)
         })
         .takes(Shape::Object),
         tenant("DELETE", "Deletes a tenant without namespaces.", |ask, broker, now| {
             let force = super::namespaces::forced(ask, broker, "forceDeleteTenantAllowed", "tenants")?;
             broker.delete_tenant(ask.part("tenant"), force, now)?;
+            broker.set_noted(&roles_of(ask), None);
             Ok(Answer::Nothing)
         })
         .asks(&[(
@@ -161,13 +169,25 @@ fn cluster_data(body: &Value) -> Result<Value> {
         "brokerClientSslFactoryPluginParams",
         "listenerName",
     ];
-    let fields = body.as_object().ok_or_else(|| error(400, "The body must be the data of a cluster"))?;
+    let fields = body.as_object().ok_or_else(|| error(400, "cluster data is required"))?;
     let mut data = Map::new();
     for name in TEXTS {
         match fields.get(*name) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => drop(data.insert((*name).to_owned(), json!(text))),
-            Some(_) => return Err(error(400, format!("{name} must be a text"))),
+            Some(one @ (Value::Number(_) | Value::Bool(_))) => {
+                data.insert((*name).to_owned(), json!(one.to_string()));
+            }
+            Some(_) => return Err(unreadable(format!("{name} must be a text"))),
+        }
+    }
+    for (name, begins, what) in ADDRESSES {
+        let Some(urls) = data.get(*name).and_then(Value::as_str).filter(|urls| !urls.is_empty()) else {
+            continue;
+        };
+        let wrong = urls.contains(' ') || !begins.iter().any(|begin| urls.starts_with(begin));
+        if wrong {
+            return Err(error(400, format!("Illegal {what}")));
         }
     }
     for name in ["brokerClientTlsEnabled", "brokerClientTlsEnabledWithKeyStore", "tlsAllowInsecureConnection"]
@@ -178,10 +198,38 @@ fn cluster_data(body: &Value) -> Result<Value> {
     match fields.get("peerClusterNames") {
         None | Some(Value::Null) => {}
         Some(Value::Array(names)) => drop(data.insert("peerClusterNames".to_owned(), json!(names))),
-        Some(_) => return Err(error(400, "peerClusterNames must be a list of texts")),
+        Some(_) => return Err(unreadable("peerClusterNames must be a list of texts")),
     }
     Ok(Value::Object(data))
 }
+
+/// Under which name it is kept that nobody said who administers a tenant.
+fn roles_of(ask: &Ask<'_>) -> String {
+    format!("tenants/{}/adminRoles", ask.part("tenant"))
+}
+
+fn note_roles(ask: &Ask<'_>, broker: &mut Broker) -> Result<()> {
+    let unsaid = ask.call.json()?.get("adminRoles").is_none_or(Value::is_null);
+    broker.set_noted(&roles_of(ask), unsaid.then(|| Value::Null.to_string()));
+    Ok(())
+}
+
+/// How a cluster's addresses begin, and what is said of one that does not.
+const ADDRESSES: &[(&str, &[&str], &str)] = &[
+    ("serviceUrl", &["http://"], "service url, example: http://pulsar.example.com:8080"),
+    ("serviceUrlTls", &["https://"], "service tls url, example: https://pulsar.example.com:8443"),
+    ("brokerServiceUrl", &["pulsar://"], "broker service url, example: pulsar://pulsar.example.com:6650"),
+    (
+        "brokerServiceUrlTls",
+        &["pulsar+ssl://"],
+        "broker service tls url, example: pulsar+ssl://pulsar.example.com:6651",
+    ),
+    (
+        "proxyServiceUrl",
+        &["pulsar://", "pulsar+ssl://"],
+        "proxy service url, example: pulsar+ssl://ats-proxy.example.com:4443 or pulsar://ats-proxy.example.com:4080",
+    ),
+];
 
 fn tenant_of(body: &Value, broker: &Broker) -> Result<Tenant> {
     let texts = |name: &str| match body.get(name) {
@@ -189,12 +237,16 @@ fn tenant_of(body: &Value, broker: &Broker) -> Result<Tenant> {
         Some(Value::Array(list)) => {
             let texts: Option<BTreeSet<String>> =
                 list.iter().map(|text| Some(text.as_str()?.to_owned())).collect();
-            texts.map(Some).ok_or_else(|| error(400, format!("{name} must be a list of texts")))
+            texts.map(Some).ok_or_else(|| unreadable(format!("{name} must be a list of texts")))
         }
-        Some(_) => Err(error(400, format!("{name} must be a list of texts"))),
+        Some(_) => Err(unreadable(format!("{name} must be a list of texts"))),
     };
-    if !body.is_object() && !body.is_null() {
-        return Err(error(400, "The body must be the data of a tenant"));
+    if body.is_null() {
+        return Err(error(412, "TenantInfo is null"));
+    }
+    let roles = texts("adminRoles")?.unwrap_or_default();
+    if roles.iter().any(|role| role.trim() != role) {
+        return Err(error(412, "AdminRoles contains whitespace in the beginning or end."));
     }
     let clusters = texts("allowedClusters")?.ok_or_else(|| error(412, "Clusters cannot be null"))?;
     if clusters.is_empty() || clusters.iter().all(|cluster| cluster.trim().is_empty()) {
@@ -204,5 +256,5 @@ fn tenant_of(body: &Value, broker: &Broker) -> Result<Tenant> {
     if clusters.iter().any(|cluster| cluster != "global" && !known.contains(cluster)) {
         return Err(error(412, "Clusters do not exist"));
     }
-    Ok(Tenant { admin_roles: texts("adminRoles")?.unwrap_or_default(), allowed_clusters: Some(clusters) })
+    Ok(Tenant { admin_roles: roles, allowed_clusters: Some(clusters) })
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::checks;
 use super::route::{Parameter, Route, Shape, route};
 use super::settings::{self, Kind, Setting, Unset, truth, whole};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, bodies, error};
 use crate::core::{
     AutoTopicCreation, BacklogQuota, Broker, DelayedDelivery, Now, Policies, QuotaPolicy, Retention,
     SchemaStrategy, Scope,
@@ -525,6 +525,8 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let value = match setting.kind {
         // It is not JSON at the real broker.
         Kind::Text => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
+        // A bare call switches it on.
+        _ if bodies::is_bare(ask.call) => json!(true),
         _ => {
             let mut value = ask.call.json()?;
             if let Some(seconds) = ask.call.number("messageTTL")? {
@@ -537,8 +539,7 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         }
     };
     let (scope, name) = (scope(ask)?, setting.place(of_topic).map_or("", |place| place.name));
-    // A bare call switches it on.
-    let value = if name == "dispatcherPauseOnAckStatePersistent" { json!(true) } else { value };
+    let value = bodies::unless_primitive(value, name, of_topic, setting.shape());
     // Of a topic it is asked first whether it is there, of a namespace what it is to have.
     let known = broker.policies(&scope);
     if of_topic && let Err(missing) = known {

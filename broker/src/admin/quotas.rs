@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error, settings};
+use super::{Answer, Ask, Result, error, settings, unreadable};
 use crate::core::{Broker, Now, Policies, Scope};
 
 const GROUP: &str = "the whole broker";
@@ -116,14 +116,14 @@ fn default(broker: &Broker) -> Value {
 }
 
 fn quota(body: &Value) -> Result<Value> {
-    let given = body.as_object().ok_or_else(|| error(400, "The body must be a resource quota"))?;
+    let given = body.as_object().ok_or_else(|| unreadable("The body must be a resource quota"))?;
     let mut quota = Map::new();
     for name in ["msgRateIn", "msgRateOut", "bandwidthIn", "bandwidthOut", "memory"] {
         let number = match given.get(name) {
             None | Some(Value::Null) => Some(0.0),
             Some(number) => number.as_f64(),
         };
-        let number = number.ok_or_else(|| error(400, format!("{name} must be a number")))?;
+        let number = number.ok_or_else(|| unreadable(format!("{name} must be a number")))?;
         quota.insert(name.to_owned(), json!(number));
     }
     let dynamic = given.get("dynamic").and_then(Value::as_bool).unwrap_or(true);
@@ -149,7 +149,7 @@ fn groups(broker: &Broker) -> Map<String, Value> {
 /// What is not said stays as it was.
 fn set_group(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let body = ask.call.json()?;
-    let given = body.as_object().ok_or_else(|| error(400, "The body must be a resource group"))?;
+    let given = body.as_object().ok_or_else(|| unreadable("The body must be a resource group"))?;
     let (mut groups, name) = (groups(broker), ask.part("group"));
     let mut group = Map::new();
     for field in ["publishRateInMsgs", "publishRateInBytes", "dispatchRateInMsgs", "dispatchRateInBytes"] {
@@ -160,7 +160,7 @@ fn set_group(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         };
         group.insert(
             field.to_owned(),
-            json!(rate.ok_or_else(|| error(400, format!("{field} must be a number")))?),
+            json!(rate.ok_or_else(|| unreadable(format!("{field} must be a number")))?),
         );
     }
     groups.insert(name.to_owned(), Value::Object(group));

@@ -20,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
     let topic = |method, rest: &str, summary, run| {
         route(method, &format!("{{domain}}/{{tenant}}/{{namespace}}/{{topic}}{rest}"), TOPICS, summary, run)
     };
-    let all = |path, summary, run| route("POST", path, NAMESPACES, summary, run).takes(Shape::Object);
+    let all = |path, summary, run| route("POST", path, NAMESPACES, summary, run).takes(Shape::List);
     vec![
         topic("DELETE", "/policies", "Unsets all settings of a topic.", |ask, broker, now| {
             let name = ask.topic()?;

@@ -19,6 +19,8 @@ pub(super) enum Shape {
     Boolean,
     Texts,
     Object,
+    /// A list of anything.
+    List,
     /// A message's payload.
     Bytes,
 }

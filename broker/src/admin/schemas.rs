@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error, topics, unexpected};
+use super::{Answer, Ask, Result, error, topics, unexpected, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{Broker, RegisteredSchema};
 
@@ -41,6 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("DELETE", "/schema", "From now on the topic has no schema.", |ask, broker, now| {
             let name = ask.topic()?;
+            has_tenant(ask, broker)?;
             Ok(Answer::Json(json!({ "version": broker.delete_schemas(&name, ask.call.flag("force"), now)? })))
         })
         .asks(&[("force", Shape::Boolean, "With all versions.")])
@@ -76,8 +77,16 @@ fn none() -> crate::core::AdminError {
     error(404, "Schema not found")
 }
 
+fn has_tenant(ask: &Ask<'_>, broker: &Broker) -> Result<()> {
+    let there = broker.tenant(ask.part("tenant"));
+    there.map(drop).ok_or_else(|| error(404, "Tenant does not exist"))
+}
+
 fn topic(ask: &Ask<'_>, broker: &Broker) -> Result<TopicName> {
     let name = ask.topic()?;
+    if ask.call.path.last().is_some_and(|last| last == "compatibility") {
+        has_tenant(ask, broker)?;
+    }
     topics::has_namespace(&name, broker).map_err(|_| error(404, "Namespace does not exist"))?;
     Ok(name)
 }
@@ -98,15 +107,28 @@ fn described(found: &RegisteredSchema) -> Value {
 type Payload = (String, String, Vec<(String, String)>);
 
 fn payload(ask: &Ask<'_>) -> Result<Payload> {
+    const PAYLOAD: &str = "org.apache.pulsar.common.protocol.schema.PostSchemaPayload";
     let body = ask.call.json()?;
+    if body.is_null() {
+        return Err(unexpected(&format!(
+            "Cannot invoke \"{PAYLOAD}.getType()\" because \"payload\" is null"
+        )));
+    }
+    let posted = ask.call.path.last().is_some_and(|last| last == "schema");
     let text = |name: &str| {
         let text = body.get(name).and_then(Value::as_str).map(str::to_owned);
-        text.ok_or_else(|| unexpected(&format!("The body must have the text {name}")))
+        text.ok_or_else(|| match name {
+            "type" if !posted => unexpected("Name is null"),
+            _ => unexpected(&format!(
+                "Cannot invoke \"String.getBytes(java.nio.charset.Charset)\" because the return value of \
+                 \"{PAYLOAD}.getSchema()\" is null"
+            )),
+        })
     };
     let properties = match body.get("properties") {
         None | Some(Value::Null) => Map::new(),
         Some(all) => {
-            super::settings::texts(all).ok_or_else(|| error(400, "properties must be an object of texts"))?
+            super::settings::texts(all).ok_or_else(|| unreadable("properties must be an object of texts"))?
         }
     };
     let pairs = properties.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::auto_update;
 use super::policies::{self, Typed};
 use super::route::Shape;
-use super::{Result, error};
+use super::{Result, error, unreadable};
 use crate::core::{Broker, Now, Policies, Scope};
 
 /// What is answered of a setting that is not set.
@@ -128,7 +128,7 @@ impl Setting {
 
     /// Sets it; null unsets it.
     pub(super) fn write(&self, policies: &mut Policies, value: &Value) -> Result<()> {
-        let wrong = |wanted: &str| error(400, format!("The body must be {wanted}"));
+        let wrong = |wanted: &str| unreadable(format!("The body must be {wanted}"));
         if let Kind::Typed(typed) = &self.kind {
             return (typed.write)(policies, value).map_err(|bad| match bad {
                 policies::Bad::Shape(wanted) => wrong(wanted),
@@ -151,7 +151,7 @@ impl Setting {
 
     /// A value as it is kept.
     pub(super) fn of_kind(kind: Kind, value: &Value) -> Result<Value> {
-        let wrong = |wanted: &str| error(400, format!("The body must be {wanted}"));
+        let wrong = |wanted: &str| unreadable(format!("The body must be {wanted}"));
         Ok(match &kind {
             Kind::Number(_) => json!(whole(value).ok_or_else(|| wrong("a number"))?),
             Kind::Boolean => json!(truth(value).ok_or_else(|| wrong("true or false"))?),

@@ -308,9 +308,6 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
             "properties": properties,
         })
     };
-    let compacted = stats
-        .compacted
-        .map_or(ledger(-1, -1, -1), |(entries, size)| ledger(stats.open as i64, entries as i64, size as i64));
     let cursors: Map<String, Value> =
         stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
     let current = stats.ledgers.last().copied().filter(|last| last.0 == stats.open).unwrap_or_default();
@@ -318,6 +315,10 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         .iter()
         .map(|(id, entries, size, _)| ledger(*id as i64, *entries as i64, *size as i64))
         .collect();
+    let compacted = stats.compacted.map_or_else(
+        || ledger(-1, -1, -1),
+        |(id, entries, size)| ledger(id as i64, entries as i64, size as i64),
+    );
     json!({
         "entriesAddedCounter": stats.entries,
         "numberOfEntries": stats.entries,

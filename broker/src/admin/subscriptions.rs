@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
 use super::settings::{texts, whole};
-use super::{Answer, Ask, Result, error, stats, topics};
+use super::{Answer, Ask, Result, error, stats, topics, unreadable};
 use crate::core::names::TopicName;
-use crate::core::{AdminError, Broker, Now, Start};
+use crate::core::{Broker, Now, Start};
 
 const GROUP: &str = "subscriptions";
 
@@ -57,7 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
         ),
         of("POST", "/expireMessages", "Passes over messages up to an id.", |ask, broker, now| {
             let (id, _) =
-                message_id(&ask.call.json()?)?.ok_or_else(|| error(400, "The body must be a message id"))?;
+                message_id(&ask.call.json()?)?.ok_or_else(|| unreadable("The body must be a message id"))?;
             broker.expire_to(&ask.topic()?, ask.part("subscription"), id, now)?;
             Ok(Answer::Nothing)
         })
@@ -92,7 +92,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         of("PUT", "/properties", "Sets all properties of a subscription.", |ask, broker, _| {
             let body = ask.call.json()?;
-            let all = texts(&body).ok_or_else(|| error(400, "The body must be an object of texts"))?;
+            let all = texts(&body).ok_or_else(|| unreadable("The body must be an object of texts"))?;
             broker.set_subscription_properties(&ask.topic()?, ask.part("subscription"), &pairs(&all))?;
             Ok(Answer::Nothing)
         })
@@ -153,11 +153,11 @@ pub(super) fn message_id(body: &Value) -> Result<Option<(MessageIdData, bool)>> 
             let id = MessageIdData { ledger_id: end, entry_id: end, ..MessageIdData::default() };
             return Ok(Some((id, false)));
         }
-        _ => return Err(error(400, "The body must be a message id: ledgerId and entryId")),
+        _ => return Err(unreadable("The body must be a message id: ledgerId and entryId")),
     };
     let number = |name: &str, unset: i64| match fields.get(name) {
         None | Some(Value::Null) => Ok(unset),
-        Some(value) => whole(value).ok_or_else(|| error(400, format!("{name} must be a number"))),
+        Some(value) => whole(value).ok_or_else(|| unreadable(format!("{name} must be a number"))),
     };
     let id = MessageIdData {
         ledger_id: number("ledgerId", 0)? as u64,
@@ -183,7 +183,7 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     };
     let properties = match body.get("properties") {
         None | Some(Value::Null) => Vec::new(),
-        Some(all) => pairs(&texts(all).ok_or_else(|| error(400, "properties must be an object of texts"))?),
+        Some(all) => pairs(&texts(all).ok_or_else(|| unreadable("properties must be an object of texts"))?),
     };
     if name.partition().is_none() && broker.partitions(&name) == 0 {
         topics::has_namespace(&name, broker)?;
@@ -199,7 +199,7 @@ fn reset(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (name, sub) = (ask.topic()?, ask.part("subscription"));
     let id = message_id(&ask.call.json()?)?;
     let (mut id, excluded) =
-        id.ok_or_else(|| error(400, "The body must be a message id: ledgerId and entryId"))?;
+        id.ok_or_else(|| unreadable("The body must be a message id: ledgerId and entryId"))?;
     if broker.partitions(&name) > 0 {
         return Err(error(405, "Reset-cursor at position is not allowed for partitioned-topic"));
     }
@@ -216,12 +216,12 @@ fn expire(ask: &Ask<'_>, broker: &mut Broker, sub: &str, now: Now) -> Result<Ans
     if broker.expire_messages(&name, sub, seconds, now)? {
         return Ok(Answer::Nothing);
     }
-    Err(AdminError {
-        status: 409,
-        reason: format!(
+    Err(error(
+        409,
+        format!(
             "Expire message by timestamp not issued on topic {name} for subscription {sub} due to ongoing message \
              expiration not finished or subscription almost catch  up. If it's performed on a partitioned topic \
              operation might succeeded on other partitions, please check stats of individual partition."
         ),
-    })
+    ))
 }

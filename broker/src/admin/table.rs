@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use super::route::Route;
 use super::{
-    absent, access, auto_update, brokers, clusters, namespaces, openapi, others, places, policies, quotas,
-    rare, schemas, subscriptions, topics, transactions,
+    absent, access, auto_update, brokers, clusters, namespaces, openapi, others, places, policies, producing,
+    quotas, rare, schemas, subscriptions, topics, transactions,
 };
 
 /// Every route, in the order of the description.
@@ -29,6 +29,7 @@ pub(super) fn routes() -> &'static [Route] {
             policies::routes(),
             auto_update::routes(),
             transactions::routes(),
+            producing::routes(),
         ]
         .concat()
     })

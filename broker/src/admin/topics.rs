@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::route::{PARTITIONED, Route, Shape, route};
 use super::settings::{texts, whole};
-use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together};
+use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together, unreadable};
 use crate::core::names::TopicName;
-use crate::core::{Broker, Now, Peeked, TopicStats};
+use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats};
 
 const GROUP: &str = "topics";
 const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when it is in use.")];
@@ -107,7 +107,7 @@ pub(super) fn routes() -> Vec<Route> {
         })
         .takes(Shape::Number),
         at("GET", "/partitions", "How many partitions a topic has.", count)
-            .asks(&[("checkAllowAutoCreation", Shape::Boolean, "Answers 0 for one that would be made by using it.")]),
+            .asks(&[("checkAllowAutoCreation", Shape::Boolean, "Makes one that would be made by using it: with its partitions at once, otherwise 0 is answered.")]),
         at("DELETE", "/partitions", "Deletes a partitioned topic.", |ask, broker, now| {
             let name = ask.topic()?;
             if broker.partitions(&name) == 0 {
@@ -218,8 +218,10 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, now| {
             let name = ask.topic()?;
+            has_namespace(&name, broker)?;
             let found = |name: &TopicName| {
-                broker.internal_stats(name).map(|found| stats::internal_info(&found, now)).map_err(|_| error(500, "Request failed."))
+                let failed = |_| AdminError { form: Form::Page, ..error(500, "Request failed.") };
+                broker.internal_stats(name).map(|found| stats::internal_info(&found, now)).map_err(failed)
             };
             let count = broker.partitions(&name);
             if count == 0 {
@@ -287,9 +289,25 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(message(&broker.entry(&name, ledger as u64, entry as u64)?))
         })
         .gives(Shape::Bytes),
+        at("GET", "/backlog", "What is stored of a topic that is closed, as a real broker estimates it: nothing.", |ask, broker, now| {
+            let name = ask.topic()?;
+            has_namespace(&name, broker)?;
+            let domain = if name.persistent { "persistent" } else { "non-persistent" };
+            let host = super::brokers::id(broker, ask.call.broker);
+            Ok(Answer::Json(json!({
+                "storageSize": 0,
+                "totalMessages": 0,
+                "messageBacklog": 0,
+                "brokerName": host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host),
+                "topicName": format!("{}/{domain}/{}", name.namespace_name(), name.local),
+                "dataLedgerDetails": [],
+                "cursorDetails": {},
+                "statGeneratedAt": now.wall_ms,
+            })))
+        }),
         at("PUT", "/backlogSize", "How many bytes are stored after a message id.", |ask, broker, _| {
             let (id, _) = subscriptions::message_id(&ask.call.json()?)?
-                .ok_or_else(|| error(400, "The body must be a message id"))?;
+                .ok_or_else(|| unreadable("The body must be a message id"))?;
             Ok(Answer::Json(json!(broker.backlog_size(&ask.topic()?, id.ledger_id, id.entry_id)?)))
         })
         .takes(Shape::Object)
@@ -348,15 +366,15 @@ fn parts(ask: &Ask<'_>, broker: &Broker) -> Result<(TopicName, Vec<TopicName>)> 
     Ok((name, parts))
 }
 
-fn count(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
+fn count(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let name = ask.topic()?;
     if let Some(count) = broker.coordinators_of(&name) {
         return Ok(Answer::Json(json!({ "partitions": count, "deleted": false })));
     }
-    let count = broker.partitions(&name);
-    let lenient = ask.call.flag("checkAllowAutoCreation") && broker.config().auto_create_topics;
     has_namespace(&name, broker)?;
-    if count == 0 && !lenient && name.partition().is_none() && broker.stats(&name).is_err() {
+    let made = ask.call.flag("checkAllowAutoCreation");
+    let count = if made { broker.partitions_for_use(&name, now)? } else { broker.partitions(&name) };
+    if count == 0 && !made && name.partition().is_none() && broker.stats(&name).is_err() {
         return Err(error(404, format!("Topic {name} not found")));
     }
     let mut told = json!({ "partitions": count, "deleted": false });
@@ -373,7 +391,7 @@ fn properties(body: &Value) -> Result<BTreeMap<String, String>> {
     if body.is_null() {
         return Ok(BTreeMap::new());
     }
-    let all = texts(body).ok_or_else(|| error(400, "The body must be an object of texts"))?;
+    let all = texts(body).ok_or_else(|| unreadable("The body must be an object of texts"))?;
     Ok(all.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect())
 }
 
@@ -393,7 +411,7 @@ fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
 
 fn partitions(count: &Value) -> Result<u32> {
     let count = whole(count).and_then(|count| i32::try_from(count).ok());
-    let count = count.ok_or_else(|| error(400, "The body must be the number of partitions"))?;
+    let count = count.ok_or_else(|| unreadable("The body must be the number of partitions"))?;
     u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))
 }
 

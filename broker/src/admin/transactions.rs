@@ -3,9 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error};
+use super::{Answer, Ask, Result, error, stats, unexpected};
 use crate::core::names::TopicName;
-use crate::core::{Broker, BufferStats, CoordinatorStats, InTopic, Now, Position, TransactionInfo};
+use crate::core::{
+    AdminError, Broker, BufferStats, CoordinatorStats, CursorStats, Form, InTopic, InternalStats, Now,
+    Position, TransactionInfo,
+};
 
 const GROUP: &str = "transactions";
 
@@ -32,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
             "transactionMetadata/{most}/{least}",
             "A transaction that has not ended.",
             |ask, broker, _| {
+                number::<i32>(ask, "most")?;
                 let (most, least) = id(ask)?;
                 Ok(Answer::Json(metadata(&broker.transaction(most, least)?)))
             },
@@ -45,7 +49,8 @@ pub(super) fn routes() -> Vec<Route> {
         .asks(&[COORDINATOR]),
         at("POST", "abortTransaction/{most}/{least}", "Aborts a transaction.", |ask, broker, now| {
             let (most, least) = id(ask)?;
-            broker.abort_transaction(most, least, now)?;
+            let ended = broker.abort_transaction(most, least, now);
+            ended.map_err(|why| if why.status == 404 { unexpected(&why.reason) } else { why })?;
             Ok(Answer::Nothing)
         }),
         of_topic("transactionBufferStats", "", "Transactions among a topic's messages.", |ask, broker, _| {
@@ -67,16 +72,113 @@ pub(super) fn routes() -> Vec<Route> {
             "/{subscription}",
             "Transactions among a subscription's acknowledgements.",
             |ask, broker, _| {
-                let ongoing = broker.pending_ack_stats(&topic(ask)?, ask.part("subscription"))?;
-                Ok(Answer::Json(json!({ "state": "Ready", "ongoingTxnSize": ongoing })))
+                let name = topic(ask)?;
+                let none = format!("{SUBSCRIPTION}.getTransactionPendingAckStats(boolean)");
+                subscribed(ask, &name, &none, FROM_MAP, broker)?;
+                let ongoing = broker.pending_ack_stats(&name, ask.part("subscription"))?;
+                let begun = broker.has_pending_acks(&name, ask.part("subscription"))?;
+                let mut told = json!({
+                    "state": if begun { "Ready" } else { "None" },
+                    "ongoingTxnSize": ongoing,
+                    "recoverStartTime": 0,
+                    "recoverEndTime": 0,
+                });
+                if ask.call.flag("lowWaterMarks") {
+                    told["lowWaterMarks"] = json!({});
+                }
+                Ok(Answer::Json(told))
             },
-        ),
+        )
+        .asks(&[LOW]),
+        of_topic(
+            "pendingAckInternalStats",
+            "/{subscription}",
+            "What a subscription would keep of transactions: there is no log of it.",
+            |ask, broker, _| {
+                let (name, sub) = (topic(ask)?, ask.part("subscription"));
+                broker.stats(&name).map_err(|_| error(404, format!("Topic not found {name}")))?;
+                let begun = broker.has_pending_acks(&name, sub);
+                let begun = begun.map_err(|_| error(404, format!("{name} not found subscription : {sub}")))?;
+                if !begun {
+                    return Err(error(503, "Pending ack have not init success!"));
+                }
+                let (namespace, local) = (name.namespace_name(), &name.local);
+                let log = format!("{namespace}/persistent/{local}-{sub}__transaction_pending_ack");
+                Ok(Answer::Json(json!({ "pendingAckLogStats": kept_in(&log, Some("__pending_ack_state")) })))
+            },
+        )
+        .asks(METADATA),
+        of_topic(
+            "transactionBufferInternalStats",
+            "",
+            "What a topic would keep of transactions: there is no log of it.",
+            |ask, broker, _| {
+                let name = topic(ask)?;
+                broker.buffer_stats(&name)?;
+                Ok(Answer::Json(json!({
+                    "snapshotType": "Single",
+                    "singleSnapshotSystemTopicInternalStats": kept_in("__transaction_buffer_snapshot", None),
+                })))
+            },
+        )
+        .asks(METADATA),
+        at(
+            "GET",
+            "coordinatorInternalStats/{coordinator}",
+            "What a coordinator would keep: there is no log of it.",
+            |ask, broker, _| {
+                let id: u64 = number(ask, "coordinator")?;
+                broker.coordinator_stats(id)?;
+                let log = format!("pulsar/system/persistent/__transaction_log_{id}");
+                Ok(Answer::Json(json!({
+                    "transactionLogStats": kept_in(&log, Some("transaction.subscription")),
+                })))
+            },
+        )
+        .asks(METADATA),
+        at("POST", "transactionCoordinator/replicas", "Makes more coordinators.", |ask, broker, _| {
+            let wanted = super::settings::whole(&ask.call.json()?).and_then(|count| u32::try_from(count).ok());
+            let wanted = wanted.filter(|wanted| *wanted > broker.coordinators()).ok_or_else(|| {
+                error(
+                    406,
+                    "Number of transaction coordinators should be more than the current number of transaction \
+                     coordinator",
+                )
+            })?;
+            if wanted > MOST_COORDINATORS {
+                return Err(error(406, format!("There are {MOST_COORDINATORS} coordinators at most")));
+            }
+            broker.set_coordinators(wanted);
+            Ok(Answer::Nothing)
+        })
+        .takes(Shape::Number),
+        of_topic(
+            "positionStatsInPendingAck",
+            "/{subscription}/{ledger}/{entry}",
+            "Whether transactions acknowledge a message.",
+            |ask, broker, _| {
+                let name = topic(ask)?;
+                let none = format!(
+                    "{SUBSCRIPTION}.checkPositionInPendingAckState(org.apache.bookkeeper.mledger.Position, \
+                     java.lang.Integer)"
+                );
+                subscribed(ask, &name, &none, "org.apache.pulsar.broker.service.persistent.PersistentTopic.getSubscription(String)", broker)?;
+                let at = (number::<i64>(ask, "ledger")?, number::<i64>(ask, "entry")?);
+                let index = ask.call.number("batchIndex")?.and_then(|index| u32::try_from(index).ok());
+                let state = broker.in_pending_ack(&name, ask.part("subscription"), at, index)?;
+                Ok(Answer::Json(json!({ "state": state })))
+            },
+        )
+        .asks(&[("batchIndex", Shape::Number, "Which message of a batch.")]),
         of_topic(
             "transactionInPendingAckStats",
             "/{subscription}/{most}/{least}",
             "A transaction among a subscription's acknowledgements.",
             |ask, broker, _| {
                 let (most, least) = id(ask)?;
+                let txn = "org.apache.pulsar.client.api.transaction.TxnID";
+                let none = format!("{SUBSCRIPTION}.getTransactionInPendingAckStats({txn})");
+                subscribed(ask, &topic(ask)?, &none, FROM_MAP, broker)?;
                 let up_to = broker.in_pending_acks(&topic(ask)?, ask.part("subscription"), most, least)?;
                 Ok(Answer::Json(in_pending_acks(up_to)))
             },
@@ -84,8 +186,47 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// More coordinators than this are none of a broker for one machine.
+const MOST_COORDINATORS: u32 = 1024;
+const SUBSCRIPTION: &str = "org.apache.pulsar.broker.service.persistent.PersistentSubscription";
+const FROM_MAP: &str = "java.util.Map.get(Object)";
+const METADATA: &[super::route::Parameter] = &[("metadata", Shape::Boolean, "Means nothing here.")];
+
+/// A number that the real broker does not expect to be none.
+fn number<T: std::str::FromStr>(ask: &Ask<'_>, name: &str) -> Result<T> {
+    ask.part(name).parse().map_err(|_| AdminError { form: Form::Page, ..error(500, "Request failed.") })
+}
+
+/// Refuses what is asked of a subscription that is not there, in the real broker's words.
+fn subscribed(ask: &Ask<'_>, name: &TopicName, call: &str, of: &str, broker: &Broker) -> Result<()> {
+    broker.stats(name).map_err(|_| error(404, format!("Topic not found {name}")))?;
+    match broker.has_pending_acks(name, ask.part("subscription")) {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            Err(unexpected(&format!("Cannot invoke \"{call}\" because the return value of \"{of}\" is null")))
+        }
+    }
+}
+
+/// What is told of a log: it is there and empty.
+fn kept_in(log: &str, cursor: Option<&str>) -> Value {
+    let cursors = cursor.map(|name| CursorStats { name: name.to_owned(), ..CursorStats::default() });
+    let empty =
+        InternalStats { last: (0, -1), cursors: cursors.into_iter().collect(), ..InternalStats::default() };
+    let mut inside = stats::internal(&empty);
+    if let Some(fields) = inside.as_object_mut().filter(|_| cursor.is_some()) {
+        // These are of topics.
+        fields.retain(|name, _| !["schemaLedgers", "compactedLedger"].contains(&name.as_str()));
+    }
+    json!({ "managedLedgerName": log, "managedLedgerInternalStats": inside })
+}
+
 fn id(ask: &Ask<'_>) -> Result<(u64, u64)> {
-    Ok((ask.number::<i64>("most")? as u64, ask.number::<i64>("least")? as u64))
+    let number = |name: &str| {
+        let said = ask.part(name);
+        said.parse::<i64>().map_err(|_| unexpected(&format!("For input string: \"{said}\"")))
+    };
+    Ok((number("most")? as u64, number("least")? as u64))
 }
 
 fn topic(ask: &Ask<'_>) -> Result<TopicName> {
@@ -111,6 +252,8 @@ fn coordinator_stats(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answe
             "leastSigBits": stats.last,
             "lowWaterMark": stats.low_water,
             "ongoingTxnSize": stats.ongoing,
+            "recoverStartTime": 0,
+            "recoverEndTime": 0,
         })
     };
     if let Some(id) = coordinator(ask)? {
@@ -124,7 +267,7 @@ fn coordinator_stats(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answe
 }
 
 fn slow(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
-    let timeout: u64 = ask.number("timeout")?;
+    let timeout: u64 = number(ask, "timeout")?;
     let coordinators = match coordinator(ask)? {
         Some(id) => id..id + 1,
         None => 0..u64::from(broker.coordinators()),
@@ -178,7 +321,9 @@ fn metadata(info: &TransactionInfo) -> Value {
 
 fn buffer(stats: &BufferStats, with_low_water: bool) -> Value {
     let mut out = json!({
-        "state": "Ready",
+        "state": if stats.begun { "Ready" } else { "NoSnapshot" },
+        "recoverStartTime": 0,
+        "recoverEndTime": 0,
         "maxReadPosition": place(stats.max_read),
         "lastSnapshotTimestamps": 0,
         "ongoingTxnSize": stats.ongoing,

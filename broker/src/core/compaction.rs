@@ -46,6 +46,30 @@ impl Compacted {
         Some((offset, log.get(offset)?))
     }
 
+    /// The least offset of an entry.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.entries.first_key_value().map(|(offset, _)| *offset)
+    }
+
+    /// The first entry below `end` that came at `timestamp` or later.
+    pub(super) fn first_since(&self, timestamp: u64, end: u64) -> Option<u64> {
+        let mut below = self.entries.range(..end);
+        below.find(|(_, stored)| stored.timestamp >= timestamp).map(|(offset, _)| *offset)
+    }
+
+    /// Where nothing is left from `start` to `end`, as ranges.
+    pub(super) fn gaps(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut from = start;
+        for at in self.entries.range(start..end.max(start)).map(|(offset, _)| *offset).chain([end]) {
+            if from < at {
+                gaps.push((from, at));
+            }
+            from = at + 1;
+        }
+        gaps
+    }
+
     /// The last entry, and the number of the last message in it.
     pub(super) fn last(&self) -> Option<(u64, i32)> {
         let (offset, stored) = self.entries.last_key_value()?;

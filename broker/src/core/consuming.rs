@@ -128,12 +128,13 @@ impl Broker {
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         self.is_served_here(id, &name)?;
         let shared = c.sub_type == SubType::SHARED || c.sub_type == SubType::KEY_SHARED;
-        if shared && c.read_compacted == Some(true) {
+        let compacted = c.read_compacted == Some(true);
+        if compacted && shared && name.persistent {
             let message = "readCompacted only allowed on failover or exclusive subscriptions";
             return Err(Refusal::not_allowed(message));
         }
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
-        let create = c.force_topic_creation.unwrap_or(true) && allowed;
+        let create = c.force_topic_creation.unwrap_or(true) && allowed && self.topics.may_be_alone(&name);
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
         let durable = c.durable.unwrap_or(true);
         if let Some(topic) = self.topics.get(topic_key) {
@@ -152,6 +153,9 @@ impl Broker {
                 let message = format!("Topic[{{{}}}] doesn't support {kind} sub type!", topic.name);
                 return Err(Refusal::not_allowed(message));
             }
+        }
+        if compacted && !name.persistent {
+            return Err(Refusal::not_allowed("readCompacted only valid on persistent topics"));
         }
         if c.subscription.trim().is_empty() {
             return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
@@ -178,8 +182,10 @@ impl Broker {
                 let back = c.start_message_rollback_duration_sec.is_some_and(|seconds| seconds > 0);
                 if back && sub.consumers.is_empty() {
                     let start = start_of(topic, c, durable, now);
+                    let gone = topic.gone_since(start);
                     if let Some(sub) = topic.subs.get_mut(&key) {
                         sub.seek(start);
+                        sub.cursor.pass_over(&gone);
                     }
                 }
                 key
@@ -194,6 +200,7 @@ impl Broker {
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
                 sub.made_ms = now.wall_ms;
+                sub.cursor.pass_over(&topic.gone_since(start));
                 sub.replicated = c.replicate_subscription_state == Some(true);
                 let made = topic.add_sub(sub);
                 self.note_created(topic_key, made);
@@ -514,19 +521,16 @@ fn tell_active(conns: &mut Connections, sub: &Subscription, consumer: &Consumer)
 
 /// Where a new subscription begins.
 fn start_of(topic: &Topic, c: &CommandSubscribe, durable: bool, now: Now) -> u64 {
-    let log = &topic.log;
+    let compacted = c.read_compacted == Some(true);
     if let Some(seconds) = c.start_message_rollback_duration_sec.filter(|seconds| *seconds > 0) {
-        return log.first_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)));
+        return topic.start_since(now.wall_ms.saturating_sub(seconds.saturating_mul(1000)), compacted);
     }
-    if durable {
-        let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
-        return if earliest { log.first() } else { log.end() };
-    }
-    // The named entry itself comes too: the client drops what it does not want of it.
-    match c.start_message_id.as_ref().map(|id| log.place_of(id)) {
-        Some(Place::Before) => log.first(),
-        Some(Place::At(offset)) => offset.clamp(log.first(), log.end()),
-        None if c.initial_position == Some(InitialPosition::EARLIEST) => log.first(),
-        Some(Place::After) | None => log.end(),
-    }
+    let earliest = c.initial_position == Some(InitialPosition::EARLIEST);
+    let place = match c.start_message_id.as_ref().filter(|_| !durable) {
+        // The named entry itself comes too: the client drops what it does not want of it.
+        Some(id) => topic.log.place_of(id),
+        None if earliest => Place::Before,
+        None => Place::After,
+    };
+    topic.start_at(place, compacted)
 }

@@ -105,6 +105,14 @@ impl Cursor {
         *self = Self::new(offset);
     }
 
+    /// Nothing is there to be acknowledged in these ranges, which are in order and beyond what is acknowledged.
+    pub(super) fn pass_over(&mut self, ranges: &[(u64, u64)]) {
+        for &(start, end) in ranges {
+            self.acked.insert_range(start, end);
+        }
+        self.advance();
+    }
+
     /// The open messages of an entry that is acknowledged in part, as MESSAGE carries them.
     pub(super) fn ack_set(&self, offset: u64) -> Vec<i64> {
         if self.open.is_empty() {

@@ -53,7 +53,7 @@ impl Broker {
         self.reply(id, response);
     }
 
-    fn find_partitions(&mut self, topic: &str, create: bool) -> Result<u32, Refusal> {
+    pub(super) fn find_partitions(&mut self, topic: &str, create: bool) -> Result<u32, Refusal> {
         let name = TopicName::parse(topic)
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         if let Some(count) = self.topics.partitions(&name) {
@@ -83,7 +83,7 @@ impl Broker {
 
     pub(super) fn has_namespace(&self, name: &TopicName) -> Result<(), Refusal> {
         // That of the coordinators is there without having been made, and so are those with a cluster.
-        let unmade = name.has_cluster() || self.coordinators_of(&name.base()).is_some();
+        let unmade = name.is_in_unmade_namespace() || self.coordinators_of(&name.base()).is_some();
         match unmade || self.topics.namespaces.contains_key(&name.namespace_name()) {
             true => Ok(()),
             false => Err(Refusal::new(ServerError::TOPIC_NOT_FOUND, "Namespace not found")),

@@ -63,7 +63,7 @@ use bytes::Bytes;
 use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 
 pub use access::{Access, Action, Authenticator, Grants, Identity, Need, Proof};
-pub use admin::{AdminError, Start};
+pub use admin::{AdminError, Form, Start};
 pub use bundles::{BUNDLES, Bounds, Node, bundle_hash};
 pub use compaction::CompactionStats;
 pub use config::BrokerConfig;
@@ -81,6 +81,7 @@ pub use policies::{
     Scope,
 };
 pub use schemas::{RegisteredSchema, SchemaStrategy};
+pub(crate) use schemas::{join_key_value, key_value, type_name, type_of_name};
 pub use statistics::{
     ConsumerStats, CursorStats, InternalStats, PublisherStats, SubscriptionStats, TopicStats,
 };

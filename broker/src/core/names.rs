@@ -91,6 +91,17 @@ impl TopicName {
         self.namespace.contains('/')
     }
 
+    /// Whether its namespace is there without having been made: names with a cluster have those, unless it is
+    /// all clusters.
+    pub(crate) fn is_in_unmade_namespace(&self) -> bool {
+        self.namespace.split_once('/').is_some_and(|(cluster, _)| cluster != "global")
+    }
+
+    /// Whose schemas it has: those of a topic and of the one without storage of that name are the same.
+    pub(crate) fn schema_key(&self) -> String {
+        Self { persistent: true, ..self.base() }.to_string()
+    }
+
     /// Which partition of a partitioned topic this is.
     #[must_use]
     pub fn partition(&self) -> Option<u32> {

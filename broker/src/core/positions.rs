@@ -10,10 +10,9 @@ use super::compaction::Compacted;
 use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
 use super::notes::Note;
-use super::storage::Place;
 use super::subscription::type_name;
 use super::time::Now;
-use super::topic::{SubKey, TopicKey};
+use super::topic::{SubKey, Topic, TopicKey};
 use super::transactions::last_readable;
 
 /// Where a seek goes.
@@ -51,21 +50,19 @@ impl Broker {
         let Some(sub) = self.topics.get_mut(topic_key).and_then(|t| t.subs.get_mut(&sub_key)) else { return };
         // A reader's subscription must still be there when it comes back.
         sub.keep = true;
+        let compacted = sub.consumers.iter().any(|consumer| consumer.read_compacted);
         self.expel_consumers(topic_key, sub_key);
         let by_index = self.config.batch_index_ack;
         let Some(topic) = self.topics.get_mut(topic_key) else { return };
-        let log = &topic.log;
-        let place = match target {
-            Target::Time(time) => Place::At(log.first_since(*time)),
-            Target::Id(id) => log.place_of(id),
+        let offset = match target {
+            Target::Time(time) => topic.start_since(*time, compacted),
+            Target::Id(id) => topic.start_at(topic.log.place_of(id), compacted),
         };
-        let offset = match place {
-            Place::Before => log.first(),
-            Place::At(offset) => offset.clamp(log.first(), log.end()),
-            Place::After => log.end(),
-        };
-        let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
+        let gone = topic.gone_since(offset);
+        let Topic { log, subs, .. } = topic;
+        let Some(sub) = subs.get_mut(&sub_key) else { return };
         sub.seek(offset);
+        sub.cursor.pass_over(&gone);
         if let Target::Id(id) = target
             && !id.ack_set.is_empty()
             && by_index

@@ -107,7 +107,13 @@ impl Broker {
             .map_err(|message| Refusal::new(ServerError::INVALID_TOPIC_NAME, message))?;
         self.is_served_here(id, &name)?;
         let (create, _) = self.topics.auto_creation(&name, &self.config);
-        let key = self.topics.resolve(&name, create, &self.config)?;
+        let create = create && self.topics.may_be_alone(&name);
+        let key = self.topics.resolve(&name, create, &self.config).map_err(|refusal| {
+            match refusal.error == ServerError::TOPIC_NOT_FOUND {
+                true => Refusal::new(refusal.error, format!("Topic not found {name}")),
+                false => refusal,
+            }
+        })?;
         if self.topics.is_full(self.config.max_stored_bytes) {
             return Err(Refusal::new(
                 ServerError::PRODUCER_BLOCKED_QUOTA_EXCEEDED_EXCEPTION,
@@ -375,7 +381,7 @@ impl Broker {
 }
 
 /// Stores one entry; answers its id.
-fn store(
+pub(super) fn store(
     topics: &mut super::topics::Topics,
     config: &super::BrokerConfig,
     producer: &ProducerRef,

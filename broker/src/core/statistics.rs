@@ -132,8 +132,8 @@ pub struct InternalStats {
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
-    /// Entries that compaction left, and their bytes, where there was one.
-    pub compacted: Option<(u64, u64)>,
+    /// What compaction left: which compaction it was, entries and their bytes.
+    pub compacted: Option<(u64, u64, u64)>,
 }
 
 /// Where a subscription is.
@@ -218,7 +218,8 @@ impl Broker {
                     stored_size(stored) + id.encoded_len() as u64 + 8
                 };
                 let sizes = compacted.entries().map(size);
-                sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
+                let (entries, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
+                (compacted.generation(), entries, bytes)
             }),
         })
     }

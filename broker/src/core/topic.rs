@@ -15,7 +15,7 @@ use super::measuring::Measured;
 use super::names::TopicName;
 use super::policies::Rules;
 use super::rates::{Bucket, Comings, Rate, Throttle, Window};
-use super::storage::Log;
+use super::storage::{Log, Place};
 use super::subscription::{ConsumerKey, Subscription};
 use super::transactions::Buffer;
 
@@ -433,6 +433,35 @@ impl Topic {
             return 0;
         }
         self.log.trim_to(keep, self.consumed().min(self.compacted_below()))
+    }
+
+    /// Where a subscription begins that is to begin at `place`. What compaction left of entries that are gone is
+    /// there for those who read `compacted`.
+    pub(super) fn start_at(&self, place: Place, compacted: bool) -> u64 {
+        let first =
+            self.left_below(compacted).and_then(Compacted::first).unwrap_or(u64::MAX).min(self.log.first());
+        match place {
+            Place::Before => first,
+            Place::At(offset) => offset.clamp(first, self.log.end()),
+            Place::After => self.log.end(),
+        }
+    }
+
+    /// The same for what came at `timestamp` or later.
+    pub(super) fn start_since(&self, timestamp: u64, compacted: bool) -> u64 {
+        let gone = self.left_below(compacted).and_then(|left| left.first_since(timestamp, self.log.first()));
+        gone.unwrap_or_else(|| self.log.first_since(timestamp))
+    }
+
+    /// What is not there from a subscription's start on, as ranges: of entries that are gone, those that compaction
+    /// did not leave.
+    pub(super) fn gone_since(&self, start: u64) -> Vec<(u64, u64)> {
+        let left = self.left_below(start < self.log.first());
+        left.map(|left| left.gaps(start, self.log.first())).unwrap_or_default()
+    }
+
+    fn left_below(&self, compacted: bool) -> Option<&Compacted> {
+        self.compacted.as_ref().filter(|_| compacted)
     }
 
     /// Compaction has not seen what comes after this.

@@ -165,6 +165,12 @@ impl Topics {
         }
     }
 
+    /// Whether a topic of that name may come into being alone: a partition without storage may not, before
+    /// its partitioned topic is there.
+    pub(super) fn may_be_alone(&self, name: &TopicName) -> bool {
+        name.persistent || name.partition().is_none() || self.partitions(&name.base()).is_some()
+    }
+
     /// Topics that somebody has to look after.
     pub(super) fn with_upkeep(&self) -> Vec<TopicKey> {
         self.map.iter().filter(|(_, topic)| topic.rules.need_upkeep()).map(|(key, _)| *key).collect()

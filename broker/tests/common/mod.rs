@@ -92,8 +92,8 @@ impl World {
     }
 
     fn advance(&mut self, to: Duration) {
-        let step = to - self.now.mono;
-        self.now = Now::new(to, self.now.wall_ms + step.as_millis() as u64);
+        let step = to.as_millis() - self.now.mono.as_millis();
+        self.now = Now::new(to, self.now.wall_ms + step as u64);
     }
 
     pub fn settle(&mut self) {
@@ -123,6 +123,11 @@ impl World {
 
     pub fn hear_entry(&mut self, id: ConnId) -> (Command, Bytes) {
         self.ears.get_mut(&id).unwrap().heard.pop_front().expect("the client hears something")
+    }
+
+    /// The next thing that a client hears, if there is something.
+    pub fn next_heard(&mut self, id: ConnId) -> Option<(Command, Bytes)> {
+        self.ears.get_mut(&id).unwrap().heard.pop_front()
     }
 
     /// Whether a client has heard all that was said to it.

@@ -5,11 +5,15 @@
 //! said is kept in `heard/`; this broker must say the same. With `PULSAR_BROKER_URL` and
 //! `PULSAR_WEB_URL` in the environment the real one is asked again and held to the same file; with
 //! `RECORD=1` its answers are written there.
+//!
+//! This broker is asked in this process, without sockets and in a time that passes at once ([`far::Inside`]);
+//! with `SOCKETS=1` on sockets and in real time, as the real one, which takes some minutes of waiting.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(feature = "server")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod far;
 mod scripts;
 mod side;
 
@@ -17,29 +21,41 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use far::{Far, Inside, Sockets};
 use pulsewire_broker::auth::{Methods, TokenKey};
 use pulsewire_broker::core::Access;
 use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
 use side::Side;
 
-/// Where this broker listens: one for all scripts.
-fn embedded() -> &'static (String, String) {
-    static HERE: OnceLock<(String, String)> = OnceLock::new();
-    HERE.get_or_init(|| start(BrokerConfig::default()))
+/// A broker of ours.
+struct Ours {
+    config: fn() -> BrokerConfig,
+    /// Where it listens, once it does: one for all scripts.
+    listening: OnceLock<(String, String)>,
 }
 
-/// Where this broker listens and asks for tokens.
-fn guarded() -> &'static (String, String) {
-    static HERE: OnceLock<(String, String)> = OnceLock::new();
-    HERE.get_or_init(|| {
-        let tokens = Some(TokenKey::secret(SECRET).unwrap());
-        let access = Access {
-            authenticator: Arc::new(Methods { tokens, ..Methods::default() }),
-            superusers: Some(["admin".to_owned()].into()),
-            refresh_check: Duration::from_secs(2),
-        };
-        start(BrokerConfig { access: Some(Arc::new(access)), ..BrokerConfig::default() })
-    })
+static OPEN: Ours = Ours { config: BrokerConfig::default, listening: OnceLock::new() };
+
+/// It asks for tokens.
+static GUARDED: Ours = Ours { config: guarded, listening: OnceLock::new() };
+
+impl Ours {
+    fn reach(&self, sockets: bool) -> Box<dyn Far> {
+        if !sockets && std::env::var_os("SOCKETS").is_none() {
+            return Box::new(Inside::new((self.config)()));
+        }
+        Box::new(Sockets::new(self.listening.get_or_init(|| start((self.config)()))))
+    }
+}
+
+fn guarded() -> BrokerConfig {
+    let tokens = Some(TokenKey::secret(SECRET).unwrap());
+    let access = Access {
+        authenticator: Arc::new(Methods { tokens, ..Methods::default() }),
+        superusers: Some(["admin".to_owned()].into()),
+        refresh_check: Duration::from_secs(2),
+    };
+    BrokerConfig { access: Some(Arc::new(access)), ..BrokerConfig::default() }
 }
 
 fn start(broker: BrokerConfig) -> (String, String) {
@@ -73,27 +89,34 @@ fn real(names: [&str; 2]) -> Option<(String, String)> {
 
 /// Plays a script and compares.
 pub(crate) fn play(name: &str, script: fn(&mut Side)) {
-    compare(name, script, real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]), embedded());
+    compare(name, script, real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]), OPEN.reach(false));
+}
+
+/// The same, with ours on sockets always.
+pub(crate) fn play_on_sockets(name: &str, script: fn(&mut Side)) {
+    compare(name, script, real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]), OPEN.reach(true));
 }
 
 /// The same with brokers that ask who is there: the real one with `authenticationRefreshCheckSeconds=2`,
 /// `superUserRoles=admin` and the key [`SECRET`].
 pub(crate) fn play_guarded(name: &str, script: fn(&mut Side)) {
-    compare(name, script, real(["PULSAR_GUARDED_BROKER_URL", "PULSAR_GUARDED_WEB_URL"]), guarded());
+    let real = real(["PULSAR_GUARDED_BROKER_URL", "PULSAR_GUARDED_WEB_URL"]);
+    compare(name, script, real, GUARDED.reach(false));
 }
 
 /// The same with a broker that nobody else uses: a real one is asked only to be recorded.
 pub(crate) fn play_alone(name: &str, script: fn(&mut Side)) {
     let real = real(["PULSAR_BROKER_URL", "PULSAR_WEB_URL"]).filter(|_| std::env::var_os("RECORD").is_some());
-    compare(name, script, real, &start(BrokerConfig::default()));
+    let ours = Ours { config: BrokerConfig::default, listening: OnceLock::new() };
+    compare(name, script, real, ours.reach(false));
 }
 
-fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, embedded: &(String, String)) {
+fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, ours: Box<dyn Far>) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/differential/heard")
         .join(format!("{name}.txt"));
-    let run = |(broker, web): &(String, String), real| {
-        let mut side = Side::new(name, broker, web, real);
+    let run = |far: Box<dyn Far>, real| {
+        let mut side = Side::new(name, far, real);
         script(&mut side);
         side.finish()
     };
@@ -103,7 +126,7 @@ fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, em
     if let Some(real) = real {
         // It is slower at times than a script is patient.
         for _ in 0..if record { 1 } else { 3 } {
-            let said = run(&real, true);
+            let said = run(Box::new(Sockets::new(&real)), true);
             let same = said == kept;
             theirs = Some(said);
             if same {
@@ -116,7 +139,7 @@ fn compare(name: &str, script: fn(&mut Side), real: Option<(String, String)>, em
         std::fs::write(&file, said).unwrap();
         kept.clone_from(said);
     }
-    let ours = run(embedded, false);
+    let ours = run(ours, false);
     report(name, &kept, &ours, theirs.is_some());
     if ours != kept {
         panic!("{name}: this broker differs from what the real one said\n{}", difference(&kept, &ours));

@@ -1,74 +1,43 @@
 //! One of the two brokers: its clients, its admin API, and what was heard.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::sync::LazyLock;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use pulsewire_proto::wire::batch::BatchReader;
 use pulsewire_proto::wire::entry::Entry;
-use pulsewire_proto::wire::frame::{FrameDecoder, encode_command, encode_with_entry};
+use pulsewire_proto::wire::frame::{encode_command, encode_with_entry};
 use pulsewire_proto::wire::*;
 use regex_lite::Regex;
 
 use crate::common::{connect, entry, send_frame};
+use crate::far::{Far, Heard};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+static LEDGER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"ledger_id: (\d+)").unwrap());
+
+/// Coordinators count on from run to run.
+static TXN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap());
+
+/// What a command does not say.
+static NOTHING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap()
+});
 
 /// A client of a [`Side`].
 #[derive(Clone, Copy)]
 pub(crate) struct Who(usize);
 
-struct Client {
-    stream: TcpStream,
-    /// Ends with the connection.
-    heard: Receiver<(Command, Bytes)>,
-    /// Messages that came while something else was waited for.
-    early: VecDeque<(Command, Bytes)>,
-    /// Does not answer PING.
-    dead: Arc<AtomicBool>,
-}
-
-/// Reads what a client hears, and answers PING meanwhile as clients do.
-fn listen(mut stream: TcpStream, tell: &Sender<(Command, Bytes)>, dead: &AtomicBool) {
-    let mut frames = FrameDecoder::new(64 << 20);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
-            Ok(n) => frames.push(Bytes::copy_from_slice(&buffer[..n])),
-        }
-        while let Some(frame) = frames.next_frame().unwrap() {
-            match frame.decode().unwrap() {
-                Command::Ping(_) if dead.load(Ordering::Relaxed) => {}
-                Command::Ping(_) => {
-                    let mut out = BytesMut::new();
-                    encode_command(&CommandPong::default().into(), &mut out);
-                    if stream.write_all(&out).is_err() {
-                        return;
-                    }
-                }
-                Command::Pong(_) => {}
-                command => {
-                    if tell.send((command, frame.entry)).is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-}
-
 pub(crate) struct Side {
-    broker: String,
-    web: String,
+    far: Box<dyn Far>,
     unique: String,
-    clients: Vec<Option<Client>>,
+    /// Messages that came, client by client, while something else was waited for.
+    early: Vec<VecDeque<Heard>>,
     lines: Vec<String>,
     ledgers: BTreeMap<u64, usize>,
     txns: BTreeMap<u64, usize>,
@@ -80,13 +49,12 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    pub(crate) fn new(name: &str, broker: &str, web: &str, real: bool) -> Self {
-        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    pub(crate) fn new(name: &str, far: Box<dyn Far>, real: bool) -> Self {
+        let unique = format!("d{}{name}", far.now().as_nanos());
         let mut side = Self {
-            broker: broker.to_owned(),
-            web: web.to_owned(),
-            unique: format!("d{nanos}{name}"),
-            clients: Vec::new(),
+            far,
+            unique,
+            early: Vec::new(),
             lines: Vec::new(),
             ledgers: BTreeMap::new(),
             txns: BTreeMap::new(),
@@ -133,8 +101,7 @@ impl Side {
         for (pattern, by) in &self.replace {
             line = pattern.replace_all(&line, by.as_str()).into_owned();
         }
-        let ledger = Regex::new(r"ledger_id: (\d+)").unwrap();
-        while let Some(found) = ledger.captures(&line) {
+        while let Some(found) = LEDGER.captures(&line) {
             let id: u64 = found[1].parse().unwrap();
             let next = self.ledgers.len();
             let name = if id == u64::MAX {
@@ -144,9 +111,7 @@ impl Side {
             };
             line = line.replacen(&found[0], &format!("ledger_id: {name}"), 1);
         }
-        // Coordinators count on from run to run.
-        let txn = Regex::new(r"txnid_least_bits: Some\((\d+)\)|\(0,(\d+)\)").unwrap();
-        while let Some(found) = txn.captures(&line) {
+        while let Some(found) = TXN.captures(&line) {
             let id: u64 = found.get(1).or(found.get(2)).unwrap().as_str().parse().unwrap();
             let next = self.txns.len();
             let name = self.txns.entry(id).or_insert(next);
@@ -181,27 +146,20 @@ impl Side {
 
     /// A client that has connected and said nothing yet.
     pub(crate) fn stranger(&mut self) -> Who {
-        let stream = TcpStream::connect(&self.broker).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (tell, heard) = channel();
-        let dead = Arc::new(AtomicBool::new(false));
-        let (reading, silent) = (stream.try_clone().unwrap(), dead.clone());
-        std::thread::spawn(move || listen(reading, &tell, &silent));
-        self.clients.push(Some(Client { stream, heard, early: VecDeque::new(), dead }));
-        Who(self.clients.len() - 1)
+        self.far.connect();
+        self.early.push(VecDeque::new());
+        Who(self.early.len() - 1)
     }
 
     /// The client closes its socket.
     pub(crate) fn leave(&mut self, who: Who) {
-        if let Some(client) = self.clients[who.0].take() {
-            let _ = client.stream.shutdown(std::net::Shutdown::Both);
-        }
-        std::thread::sleep(Duration::from_millis(150));
+        self.far.leave(who.0);
+        self.pause(150);
     }
 
     /// The client answers nothing any more.
     pub(crate) fn die(&mut self, who: Who) {
-        self.clients[who.0].as_ref().unwrap().dead.store(true, Ordering::Relaxed);
+        self.far.die(who.0);
     }
 
     pub(crate) fn say(&mut self, who: Who, command: impl Into<Command>) {
@@ -211,18 +169,16 @@ impl Side {
     }
 
     pub(crate) fn bytes(&mut self, who: Who, bytes: &[u8]) {
-        // That the other side has closed is heard, not felt.
-        let _ = self.clients[who.0].as_mut().unwrap().stream.write_all(bytes);
+        self.far.bytes(who.0, bytes);
     }
 
     /// The next thing that a client hears.
-    fn take(&mut self, who: Who, patience: Duration) -> Result<(Command, Bytes), RecvTimeoutError> {
-        let client = self.clients[who.0].as_mut().unwrap();
-        client.early.pop_front().map_or_else(|| client.heard.recv_timeout(patience), Ok)
+    fn take(&mut self, who: Who, patience: Duration) -> Result<Heard, RecvTimeoutError> {
+        self.early[who.0].pop_front().map_or_else(|| self.far.take(who.0, patience), Ok)
     }
 
     /// The next thing that is no message; messages before it are heard after it.
-    fn take_answer(&mut self, who: Who) -> Result<(Command, Bytes), RecvTimeoutError> {
+    fn take_answer(&mut self, who: Who) -> Result<Heard, RecvTimeoutError> {
         let mut early = VecDeque::new();
         let answer = loop {
             match self.take(who, PATIENCE) {
@@ -230,7 +186,7 @@ impl Side {
                 other => break other,
             }
         };
-        self.clients[who.0].as_mut().unwrap().early = early;
+        self.early[who.0] = early;
         answer
     }
 
@@ -260,7 +216,7 @@ impl Side {
         self.heard(who, heard)
     }
 
-    fn heard(&mut self, who: Who, heard: Result<(Command, Bytes), RecvTimeoutError>) -> Option<Command> {
+    fn heard(&mut self, who: Who, heard: Result<Heard, RecvTimeoutError>) -> Option<Command> {
         let line = match &heard {
             Err(RecvTimeoutError::Timeout) => "nothing".to_owned(),
             Err(RecvTimeoutError::Disconnected) => "(cut)".to_owned(),
@@ -405,14 +361,19 @@ impl Side {
     }
 
     /// As long as the real one takes to do what this one does at once.
-    pub(crate) fn pause_if_real(&self, milliseconds: u64) {
+    pub(crate) fn pause_if_real(&mut self, milliseconds: u64) {
         if self.real {
             self.pause(milliseconds);
         }
     }
 
-    pub(crate) fn pause(&self, milliseconds: u64) {
-        std::thread::sleep(Duration::from_millis(milliseconds));
+    pub(crate) fn pause(&mut self, milliseconds: u64) {
+        self.far.pass(Duration::from_millis(milliseconds));
+    }
+
+    /// What the clock shows: milliseconds since the Unix epoch.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.far.now().as_millis() as i64
     }
 
     /// An admin call; answers status and body.
@@ -440,36 +401,29 @@ impl Side {
 
     /// A call of the admin API, or of another path that begins with `/`: status, head, body.
     fn http(&mut self, method: &str, path: &str, body: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(&self.web).unwrap();
-        let token = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
-        let token = token.unwrap_or_default();
+        self.http_with(method, path, "content-type: application/json\r\n", body)
+    }
+
+    /// The form of an answer: its status line, and which media type it is of, and which methods are for the path.
+    pub(crate) fn form(&mut self, method: &str, path: &str, headers: &str, body: &str) {
+        let (_, head, text) = self.http_with(method, path, headers, body);
+        let mut lines = head.lines();
+        let status = lines.next().unwrap_or_default().to_owned();
+        let value = |name: &str| {
+            let found = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}: ")));
+            found.map(|line| line[name.len() + 2..].to_owned()).unwrap_or_default()
+        };
+        let (kind, allow) = (value("content-type"), value("allow"));
+        let mut allow: Vec<&str> = allow.split(',').map(str::trim).collect();
+        allow.sort_unstable();
+        let said = if text.is_empty() { "nothing" } else { "something" };
+        let headers = headers.trim_end().replace("\r\n", ", ");
+        self.note(format!("{method} {path} [{headers}] {body} -> {status} | {kind} | {allow:?} | {said}"));
+    }
+
+    fn http_with(&mut self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-type: application/json\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, mut text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let mut whole = String::new();
-        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-            while let Some((size, rest)) = text.split_once("\r\n") {
-                let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-                if size == 0 {
-                    break;
-                }
-                whole += &rest[..size];
-                text = &rest[size + 2..];
-            }
-        } else {
-            whole = text.to_owned();
-        }
-        (status, head.to_owned(), whole)
+        self.far.call(method, &path, self.token.as_deref(), headers, body)
     }
 
     /// An admin call, of which the status is written down.
@@ -537,8 +491,7 @@ fn reason_of_page(answer: &str) -> String {
 /// A command in one line, without what it does not say.
 fn tell(command: &Command, entry: &Bytes) -> String {
     let mut line = format!("{command:?}");
-    let nothing = Regex::new(r"\w+: (None|\[\]|Some\(\[\]\)), |, \w+: (None|\[\])|\w+: (None|\[\])").unwrap();
-    line = nothing.replace_all(&line, "").into_owned();
+    line = NOTHING.replace_all(&line, "").into_owned();
     if let Command::Message(_) = command {
         let entry = Entry::parse(entry).unwrap();
         let Ok(metadata) = MessageMetadata::decode(&entry.metadata) else { return line + " of odd metadata" };

@@ -180,9 +180,10 @@ async fn secrets_do_not_outlive_a_refused_configuration() {
 async fn a_client_that_makes_up_its_address() {
     let gateway = start(echo_upstream().await, |config| config.limits.max_connections_per_address = 1).await;
     let from = |said: &'static str| [("x-forwarded-for", said)];
-    let _held = try_connect(gateway.addr, PATH, &from("198.51.100.1")).await.expect("let in");
+    let held = try_connect(gateway.addr, PATH, &from("198.51.100.1")).await.expect("let in");
     let mut next = try_connect(gateway.addr, PATH, &from("198.51.100.2")).await.expect("upgraded");
     assert_closed(&mut next, 1013, "too-many-from-address").await;
+    drop(held);
     gateway.stop().await;
 
     let gateway = start(echo_upstream().await, |config| {

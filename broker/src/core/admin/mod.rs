@@ -1,6 +1,7 @@
 //! What whoever runs the broker may ask and order: the admin API without HTTP.
 
 mod properties;
+mod publishing;
 mod subscriptions;
 mod topics;
 
@@ -19,11 +20,27 @@ pub struct AdminError {
     pub status: u16,
     /// What a person is told.
     pub reason: String,
+    /// How that is told.
+    pub form: Form,
+}
+
+/// In which form somebody who is refused is told why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// By Pulsar: as JSON with the reason.
+    #[default]
+    Reason,
+    /// By what reads bodies for it: as text.
+    Text,
+    /// By what reads numbers for it: as text that is called JSON.
+    Bare,
+    /// By what reads requests for it: as a page that names the status.
+    Page,
 }
 
 impl AdminError {
     pub(super) fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into() }
+        Self { status, reason: reason.into(), form: Form::Reason }
     }
 
     pub(super) fn no_topic(name: &TopicName) -> Self {

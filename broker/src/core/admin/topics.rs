@@ -15,6 +15,20 @@ use crate::core::topic::{Producer, SubKey, TopicKey, Waiting};
 
 /// Orders about topics.
 impl Broker {
+    /// How many partitions a topic has for somebody who is about to use it: one that is not there gets those
+    /// that its namespace gives to new ones.
+    ///
+    /// # Errors
+    /// It is not there, and may not be made by using it.
+    pub fn partitions_for_use(&mut self, name: &TopicName, now: Now) -> Result<u32, AdminError> {
+        let found = self.find_partitions(&name.to_string(), true);
+        self.settle(now);
+        found.map_err(|refusal| match refusal.message.is_empty() {
+            true => AdminError::new(404, format!("Topic {name} not found")),
+            false => refusal.into(),
+        })
+    }
+
     /// Makes a topic without partitions.
     ///
     /// # Errors
@@ -160,7 +174,7 @@ impl Broker {
         // Those of a partition are the whole topic's.
         if name.partition().is_none() || self.topics.partitions(&name.base()).is_none() {
             self.schemas.forget(name);
-            self.topics.touch_name(kind::SCHEMAS, &name.base().to_string());
+            self.topics.touch_name(kind::SCHEMAS, &name.schema_key());
         }
         self.settle(now);
         Ok(())

@@ -122,7 +122,7 @@ impl Broker {
     /// How many versions a topic's schema ever had, deletions among them.
     #[must_use]
     pub fn schema_versions(&self, topic: &TopicName) -> u64 {
-        self.schemas.versions(&topic.base().to_string()).len() as u64
+        self.schemas.versions(&topic.schema_key()).len() as u64
     }
 
     /// Gives a topic a schema; answers its version.
@@ -139,7 +139,7 @@ impl Broker {
     ) -> Result<u64, AdminError> {
         let schema = schema_of(kind, text, properties, true)?;
         let strategy = self.schema_strategy(topic);
-        self.topics.touch_name(kind::SCHEMAS, &topic.base().to_string());
+        self.topics.touch_name(kind::SCHEMAS, &topic.schema_key());
         Ok(self.schemas.register(topic, &schema, strategy, now.wall_ms)?)
     }
 
@@ -190,7 +190,7 @@ impl Broker {
     /// # Errors
     /// It has too many versions.
     pub fn delete_schemas(&mut self, topic: &TopicName, force: bool, now: Now) -> Result<i64, AdminError> {
-        self.topics.touch_name(kind::SCHEMAS, &topic.base().to_string());
+        self.topics.touch_name(kind::SCHEMAS, &topic.schema_key());
         if force {
             self.schemas.forget(topic);
             return Ok(-1);

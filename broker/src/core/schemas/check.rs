@@ -31,7 +31,7 @@ fn incompatible(message: impl Into<String>) -> BadSchema {
 }
 
 /// A type's name, as Pulsar writes it.
-pub(in crate::core) fn type_name(kind: SchemaType) -> String {
+pub(crate) fn type_name(kind: SchemaType) -> String {
     match kind {
         SchemaType::BOOL => "BOOLEAN".to_owned(),
         kind => format!("{kind:?}"),
@@ -39,7 +39,7 @@ pub(in crate::core) fn type_name(kind: SchemaType) -> String {
 }
 
 /// The type of that name.
-pub(in crate::core) fn type_of_name(name: &str) -> Option<SchemaType> {
+pub(crate) fn type_of_name(name: &str) -> Option<SchemaType> {
     // -1 is BYTES, -2 AUTO, -3 AUTO_CONSUME, -4 AUTO_PUBLISH: they are not stored.
     match name {
         "BYTES" => Some(SchemaType::NONE),
@@ -126,7 +126,7 @@ fn root_message(data: &[u8]) -> Option<String> {
 }
 
 /// The two parts of a KEY_VALUE schema.
-pub(in crate::core) fn key_value(schema: &Schema) -> Option<(Schema, Schema)> {
+pub(crate) fn key_value(schema: &Schema) -> Option<(Schema, Schema)> {
     let mut data = schema.schema_data.clone();
     let mut part = |name: &str| {
         let length = usize::try_from(data.try_get_u32().ok()?).ok()?;
@@ -142,7 +142,7 @@ pub(in crate::core) fn key_value(schema: &Schema) -> Option<(Schema, Schema)> {
 }
 
 /// A KEY_VALUE schema's data, put together.
-pub(in crate::core) fn join_key_value(key: &[u8], value: &[u8]) -> Bytes {
+pub(crate) fn join_key_value(key: &[u8], value: &[u8]) -> Bytes {
     let length = |part: &[u8]| (part.len() as u32).to_be_bytes();
     [&length(key)[..], key, &length(value), value].concat().into()
 }

@@ -25,7 +25,8 @@ use super::time::Now;
 use super::topic::TopicKey;
 
 pub use admin::RegisteredSchema;
-pub(super) use check::{BadSchema, type_name};
+pub(super) use check::BadSchema;
+pub(crate) use check::{join_key_value, key_value, type_name, type_of_name};
 pub(super) use registry::{Schemas, Version};
 pub use strategy::SchemaStrategy;
 
@@ -83,7 +84,7 @@ impl Broker {
         let shared = self.topics.namespaces.get(&topic.namespace_name());
         if shared.and_then(|policies| policies.allow_auto_update_schema).unwrap_or(true) {
             let strategy = self.schema_strategy(topic);
-            self.topics.touch_name(kind::SCHEMAS, &topic.base().to_string());
+            self.topics.touch_name(kind::SCHEMAS, &topic.schema_key());
             return self.schemas.register(topic, schema, strategy, now.wall_ms);
         }
         self.schemas.version_of(topic, schema).ok_or_else(|| {
@@ -142,6 +143,9 @@ impl Broker {
                 || topic.log.end() > topic.log.first()
                 || consumers.any(|consumer| !consumer.takes_any_schema)
         });
+        if in_use && self.schema_strategy(name) == SchemaStrategy::AlwaysCompatible {
+            return Ok(());
+        }
         if in_use {
             return Err(refused(format!(
                 "Failed to add schema to an active topic with empty(BYTES) schema: new schema type {}",

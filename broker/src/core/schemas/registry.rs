@@ -28,7 +28,7 @@ pub(in crate::core) struct Schemas {
 }
 
 impl Schemas {
-    /// All versions of a topic, by its name without the partition.
+    /// All versions of a topic, by its [`TopicName::schema_key`].
     pub(in crate::core) fn versions(&self, topic: &str) -> &[Version] {
         self.topics.get(topic).map(Vec::as_slice).unwrap_or_default()
     }
@@ -39,17 +39,17 @@ impl Schemas {
 
     /// Forgets a topic's schemas, as when it is deleted.
     pub(in crate::core) fn forget(&mut self, topic: &TopicName) {
-        self.topics.remove(&topic.base().to_string());
+        self.topics.remove(&topic.schema_key());
     }
 
     /// Whether a topic has a schema.
     pub(in crate::core) fn has(&self, topic: &TopicName) -> bool {
-        self.versions(&topic.base().to_string()).last().is_some_and(|version| !version.deleted)
+        self.versions(&topic.schema_key()).last().is_some_and(|version| !version.deleted)
     }
 
     /// What is there since schemas were last deleted, with the numbers of their versions.
     pub(in crate::core) fn living(&self, topic: &TopicName) -> Vec<(u64, &Version)> {
-        let all = self.versions(&topic.base().to_string());
+        let all = self.versions(&topic.schema_key());
         let start = all.iter().rposition(|version| version.deleted).map_or(0, |at| at + 1);
         all.iter().enumerate().skip(start).map(|(at, version)| (at as u64, version)).collect()
     }
@@ -57,7 +57,7 @@ impl Schemas {
     /// A version that was not deleted, or the last one, also when it is that there is none.
     pub(in crate::core) fn find(&self, topic: &TopicName, wanted: Option<u64>) -> Option<(u64, &Version)> {
         let Some(wanted) = wanted else {
-            let all = self.versions(&topic.base().to_string());
+            let all = self.versions(&topic.schema_key());
             return all.last().map(|last| (all.len() as u64 - 1, last));
         };
         self.living(topic).into_iter().find(|(at, _)| *at == wanted)
@@ -106,7 +106,7 @@ impl Schemas {
     }
 
     fn push(&mut self, topic: &TopicName, version: Version) -> Result<u64, BadSchema> {
-        let versions = self.topics.entry(topic.base().to_string()).or_default();
+        let versions = self.topics.entry(topic.schema_key()).or_default();
         if versions.len() >= MAX_VERSIONS {
             return Err(BadSchema::Incompatible(format!("The topic has {MAX_VERSIONS} schemas already")));
         }

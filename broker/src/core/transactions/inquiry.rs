@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pulsewire_proto::wire::MessageIdData;
+
 use super::super::Broker;
 use super::super::admin::AdminError;
 use super::super::error::Refusal;
@@ -55,6 +57,8 @@ pub struct InTopic {
 /// The transactions among a topic's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BufferStats {
+    /// There was a transaction.
+    pub begun: bool,
     /// The last entry that can be read.
     pub max_read: Position,
     /// Transactions that have not ended.
@@ -159,6 +163,7 @@ impl Broker {
         let mut stats =
             BufferStats { max_read: (last.ledger_id as i64, last.entry_id as i64), ..BufferStats::default() };
         if let Some(buffer) = &topic.txns {
+            stats.begun = true;
             stats.ongoing = buffer.ongoing_count();
             stats.aborted = buffer.hidden_count();
             stats.low_water = buffer.low_water().clone();
@@ -181,6 +186,52 @@ impl Broker {
             start: buffer.start_of(id).map(|offset| position(&topic.log, offset)),
             aborted: buffer.is_aborted(id),
         })
+    }
+
+    /// From now on there are so many coordinators.
+    pub fn set_coordinators(&mut self, count: u32) {
+        self.config.transaction_coordinators = count;
+    }
+
+    /// Whether a transaction ever had to do with a subscription.
+    ///
+    /// # Errors
+    /// The topic or the subscription is not there.
+    pub fn has_pending_acks(&self, name: &TopicName, sub: &str) -> Result<bool, AdminError> {
+        Ok(self.sub_of_txns(name, sub)?.1.txns.is_some())
+    }
+
+    /// Whether transactions acknowledge an entry, or a message of it, in a subscription: in Pulsar's word.
+    ///
+    /// # Errors
+    /// The topic or the subscription is not there.
+    pub fn in_pending_ack(
+        &self,
+        name: &TopicName,
+        sub: &str,
+        (ledger, entry): Position,
+        of_batch: Option<u32>,
+    ) -> Result<&'static str, AdminError> {
+        let (topic, sub) = self.sub_of_txns(name, sub)?;
+        let Some(pending) = &sub.txns else { return Ok("PendingAckNotReady") };
+        let id =
+            MessageIdData { ledger_id: ledger as u64, entry_id: entry as u64, ..MessageIdData::default() };
+        let Some(offset) = topic.log.offset_of(&id) else { return Ok("NotInPendingAck") };
+        if offset < sub.cursor.mark() {
+            return Ok("MarkDelete");
+        }
+        let mut of_entry = pending.of_entry(offset).peekable();
+        if of_entry.peek().is_none() {
+            return Ok("NotInPendingAck");
+        }
+        let Some(index) = of_batch else { return Ok("PendingAck") };
+        if topic.log.get(offset).is_none_or(|stored| index >= stored.messages) {
+            return Ok("InvalidPosition");
+        }
+        let (word, bit) = (index as usize / 64, index % 64);
+        let open = |bits: &[u64]| bits.get(word).is_some_and(|bits| bits >> bit & 1 == 1);
+        let taken = of_entry.any(|(_, left)| left.as_ref().is_none_or(|bits| !open(bits)));
+        Ok(if taken { "PendingAck" } else { "NotInPendingAck" })
     }
 
     /// How many transactions acknowledge single entries in a subscription.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Extensions, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,7 +24,7 @@ use super::engine::Handle;
 use super::socket::HANDSHAKE;
 use super::tls::common_name;
 use crate::admin::{self, Call};
-use crate::core::AdminError;
+use crate::core::{AdminError, Form};
 
 /// The largest body that is read.
 const MAX_BODY: usize = 1 << 20;
@@ -85,21 +86,31 @@ async fn respond(
     handle: &Handle,
 ) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let early = early(&request);
     let answer = match tokio::time::timeout(PATIENCE, read(request)).await {
         Ok(Ok(call)) => {
             let call = Call { broker, certified, ..call };
-            handle.ask(move |broker, now| admin::respond(broker, &call, now)).await
+            let answer = handle.ask(move |broker, now| admin::respond(broker, &call, now)).await;
+            answer.ok_or_else(|| error(503, "The broker is stopping"))
         }
-        Ok(Err(error)) => Some(error.into()),
-        Err(_) => Some(error(408, "The body did not come in time").into()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(error(408, "The body did not come in time")),
     };
-    let answer = answer.unwrap_or_else(|| error(503, "The broker is stopping").into());
+    let answer = answer.unwrap_or_else(|error| {
+        tracing::info!(%method, path, status = error.status, reason = error.reason, "admin call not read");
+        admin::refuse(&error, &early)
+    });
     if matches!(answer.status, 401 | 403) {
         tracing::info!(%method, path, reason = %String::from_utf8_lossy(&answer.body), "admin call refused");
     }
     tracing::debug!(%method, path, status = answer.status, "admin call");
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(phrase) = Some(printable(&answer.phrase)).filter(|phrase| !phrase.is_empty())
+        && let Ok(phrase) = ReasonPhrase::try_from(phrase)
+    {
+        response.extensions_mut().insert(phrase);
+    }
     if answer.headers.iter().any(|(name, _)| name.starts_with("x-pulsar-")) {
         static SPELLING: OnceCell<Extensions> = OnceCell::const_new();
         response.extensions_mut().extend(SPELLING.get_or_init(spelling::learn).await.clone());
@@ -107,8 +118,7 @@ async fn respond(
     let kind = Some((header::CONTENT_TYPE.as_str(), answer.content_type.to_owned()));
     for (name, value) in kind.filter(|(_, kind)| !kind.is_empty()).into_iter().chain(answer.headers) {
         // What a message says of itself need not be what a header can say.
-        let value: String =
-            value.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect();
+        let value = printable(&value);
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
         {
@@ -118,8 +128,23 @@ async fn respond(
     response
 }
 
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
+}
+
+/// What is known of a call before its body.
+fn early(request: &Request<Incoming>) -> Call {
+    let path = request.uri().path();
+    Call { method: request.method().to_string(), accept: accept(request.headers()), ..Call::at(path) }
+}
+
+fn accept(headers: &HeaderMap) -> Option<String> {
+    let all: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok()).collect();
+    (!all.is_empty()).then(|| all.join(","))
+}
+
 fn error(status: u16, reason: impl Into<String>) -> AdminError {
-    AdminError { status, reason: reason.into() }
+    AdminError { status, reason: reason.into(), form: Form::Page }
 }
 
 async fn read(request: Request<Incoming>) -> Result<Call, AdminError> {
@@ -133,6 +158,9 @@ async fn read(request: Request<Incoming>) -> Result<Call, AdminError> {
     call.password = head.headers.get(header::AUTHORIZATION).and_then(basic);
     let method = head.headers.get("x-pulsar-auth-method-name");
     call.auth_method = method.and_then(|method| method.to_str().ok()).map(str::to_owned);
+    let listener = head.headers.get("x-pulsar-listenername");
+    call.listener = listener.and_then(|listener| listener.to_str().ok()).map(str::to_owned);
+    call.accept = accept(&head.headers);
     call.content_type = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let body = Limited::new(body, MAX_BODY).collect().await;
     call.body = body.map_err(|_| error(413, format!("The body is larger than {MAX_BODY} bytes")))?.to_bytes();

@@ -282,6 +282,10 @@ scripts! {
             let (most, least) = (most as u64, least as u64);
             s.note(format!("-- {most} {least}"));
             let a = s.client();
+            if most == 0 {
+                // The real one may not have begun to be one yet.
+                super::transactions::attach_to(s, a, most);
+            }
             s.ask(a, CommandEndTxn { request_id: 1, txnid_most_bits: Some(most), txnid_least_bits: Some(least), txn_action: Some(TxnAction::COMMIT), ..CommandEndTxn::default() });
             s.ask(a, CommandEndTxn { request_id: 1, txnid_most_bits: Some(most), txnid_least_bits: Some(least), txn_action: Some(TxnAction::ABORT), ..CommandEndTxn::default() });
             s.ask(a, CommandAddPartitionToTxn { request_id: 1, txnid_most_bits: Some(most), txnid_least_bits: Some(least), partitions: vec![topic.clone()], ..CommandAddPartitionToTxn::default() });

@@ -1,7 +1,5 @@
 //! Brokers that ask who is there: tokens, their refresh, and what roles may do.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use pulsewire_proto::wire::*;
@@ -23,12 +21,16 @@ macro_rules! scripts {
     )*};
 }
 
-/// A token of that role, for so many seconds from now, or for ever.
-fn token(role: Option<&str>, seconds: Option<i64>, key: &[u8]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+/// So many seconds from now, as tokens have it.
+fn after(s: &Side, seconds: i64) -> Option<i64> {
+    Some(s.wall_ms() / 1000 + seconds)
+}
+
+/// A token of that role, until then, or for ever.
+fn token(role: Option<&str>, until: Option<i64>, key: &[u8]) -> String {
     let mut claims = serde_json::Map::new();
     claims.extend(role.map(|role| ("sub".to_owned(), json!(role))));
-    claims.extend(seconds.map(|seconds| ("exp".to_owned(), json!(now + seconds))));
+    claims.extend(until.map(|until| ("exp".to_owned(), json!(until))));
     encode(&Header::default(), &claims, &EncodingKey::from_secret(key)).unwrap()
 }
 
@@ -147,7 +149,7 @@ fn masks(s: &mut Side) {
 scripts! {
     fn proofs_that_do_not_hold(s) {
         masks(s);
-        let expired = token(Some("admin"), Some(-10), SECRET);
+        let expired = token(Some("admin"), after(s, -10), SECRET);
         let forged = token(Some("admin"), None, b"another-key-that-has-32-bytes!!!");
         for (method, data) in [
             (None, ""),
@@ -181,13 +183,15 @@ scripts! {
 
     fn tokens_are_refreshed_in_band(s) {
         masks(s);
+        let until = after(s, 3);
         let (a, b) = (
-            client(s, connect_with(Some("token"), &token(Some("admin"), Some(3), SECRET), true)),
-            client(s, connect_with(Some("token"), &token(Some("admin"), Some(3), SECRET), false)),
+            client(s, connect_with(Some("token"), &token(Some("admin"), until, SECRET), true)),
+            client(s, connect_with(Some("token"), &token(Some("admin"), until, SECRET), false)),
         );
         s.hear(a);
         s.hear(b);
-        s.ask(a, answer(&token(Some("admin"), Some(3), SECRET)).clone());
+        let until = after(s, 3);
+        s.ask(a, answer(&token(Some("admin"), until, SECRET)));
         let topic = s.topic();
         s.find(a, &topic);
         s.ask(a, producer_on(1, &topic));
@@ -198,12 +202,13 @@ scripts! {
     fn wrong_answers_to_a_challenge(s) {
         masks(s);
         for wrong in [
-            answer(&token(Some("admin"), Some(-5), SECRET)),
+            answer(&token(Some("admin"), after(s, -5), SECRET)),
             answer("nonsense"),
             answer(&good("joe")),
             CommandAuthResponse { response: None, ..answer("") },
         ] {
-            let who = client(s, connect_with(Some("token"), &token(Some("admin"), Some(1), SECRET), true));
+            let until = after(s, 1);
+            let who = client(s, connect_with(Some("token"), &token(Some("admin"), until, SECRET), true));
             s.hear(who);
             s.ask(who, wrong);
             s.hear(who);

@@ -242,6 +242,51 @@ scripts! {
         s.ask(a, consumer_with(5, &other, schema(SchemaType::JSON, shape("one"))));
     }
 
+    /// A topic in use that has none takes consumers with any, where any may follow any; none is kept.
+    fn schemas_that_consumers_bring_too_late(s) {
+        quiet(s);
+        let a = s.client();
+        for (n, strategy) in ["ALWAYS_COMPATIBLE", "ALWAYS_INCOMPATIBLE", "FULL"].into_iter().enumerate() {
+            s.note(format!("-- {strategy}"));
+            let name = namespace(s, strategy);
+            for kind in ["persistent", "non-persistent"] {
+                let n = n as u64 * 10 + if kind == "persistent" { 0 } else { 5 };
+                let topic = format!("{kind}://{name}/t");
+                s.find(a, &topic);
+                s.ask(a, producer_on(n, &topic));
+                s.ask(a, consumer_with(n, &topic, schema(SchemaType::STRING, "")));
+                s.ask(a, consumer_with(n + 1, &topic, schema(SchemaType::JSON, shape("one"))));
+                s.ask(a, CommandGetSchema { request_id: 7, topic: topic.clone(), ..CommandGetSchema::default() });
+                s.ask(a, producer_with(n + 2, &topic, schema(SchemaType::JSON, shape("one"))));
+                s.ask(a, consumer_with(n + 3, &topic, schema(SchemaType::STRING, "")));
+            }
+        }
+    }
+
+    /// A topic and the one without storage of that name have the same.
+    fn schemas_are_of_a_name(s) {
+        quiet(s);
+        let a = s.client();
+        let name = namespace(s, "FULL");
+        let (stored, not) = (format!("persistent://{name}/t"), format!("non-persistent://{name}/t"));
+        let get = |topic: &str| CommandGetSchema { request_id: 7, topic: topic.to_owned(), ..CommandGetSchema::default() };
+        s.find(a, &stored);
+        s.find(a, &not);
+        s.ask(a, producer_with(1, &not, schema(SchemaType::JSON, shape("one"))));
+        s.ask(a, get(&stored));
+        s.ask(a, get(&not));
+        s.ask(a, producer_with(2, &stored, schema(SchemaType::STRING, "")));
+        s.ask(a, producer_with(3, &stored, schema(SchemaType::JSON, shape("one"))));
+        s.order("DELETE", &format!("non-persistent/{name}/t?force=true"), "");
+        s.hear_all(a);
+        s.ask(a, get(&stored));
+        s.ask(a, get(&not));
+        s.order("DELETE", &format!("persistent/{name}/t?force=true"), "");
+        s.hear_all(a);
+        s.ask(a, get(&stored));
+        s.ask(a, get(&not));
+    }
+
     fn schemas_of_all_types(s) {
         quiet(s);
         let a = s.client();

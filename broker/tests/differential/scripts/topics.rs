@@ -219,7 +219,7 @@ scripts! {
         s.ask(c, subscribe(1, &topic, "exclusive", SubType::EXCLUSIVE));
         s.flow(b, 1, 10);
         s.flow(c, 1, 10);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        let now = s.wall_ms();
         let at = |ms: i64| MessageMetadata { deliver_at_time: Some(now + ms), ..MessageMetadata::default() };
         s.publish(a, 1, 0, at(6000), "third");
         s.publish(a, 1, 1, at(3000), "second");
@@ -265,6 +265,67 @@ scripts! {
         s.hear_long(b);
         s.ask(b, CommandGetLastMessageId { consumer_id: 1, request_id: 5 });
         s.order("PUT", &format!("{path}-none/compaction"), "");
+    }
+
+    fn what_compaction_left_outlives_the_ledger(s) {
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        // There it is before the ledger that is gone, here before the first entry that is left.
+        s.replace(r"consumer_mark_delete_position: Some\(\w+ \{[^}]*\}\)", "MARK");
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(1, &topic));
+        s.ask(b, subscribe(9, &topic, "done", SubType::EXCLUSIVE));
+        let mut last = MessageIdData::default();
+        for n in 0..8 {
+            last = s.publish(a, 1, n, message(Some(["x", "y"][n as usize % 2])), &n.to_string());
+        }
+        s.flow(b, 9, 100);
+        s.hear_all(b);
+        s.say(b, CommandAck { consumer_id: 9, ack_type: AckType::CUMULATIVE, message_id: vec![last], ..CommandAck::default() });
+        s.hear_all(b);
+        s.compact(&path);
+        s.order("PUT", &format!("{path}/unload"), "");
+        s.leave(a);
+        s.leave(b);
+        let a = s.client();
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        s.pause_if_real(2000);
+        let read = |consumer, compacted| CommandSubscribe {
+            read_compacted: Some(compacted),
+            durable: Some(false),
+            start_message_id: Some(id(-1, -1)),
+            ..subscribe(consumer, &topic, &format!("r{consumer}"), SubType::EXCLUSIVE)
+        };
+        let c = s.client();
+        s.find(c, &topic);
+        s.ask(c, read(1, false));
+        s.flow(c, 1, 100);
+        s.hear_all(c);
+        s.ask(c, read(2, true));
+        s.ask(c, CommandGetLastMessageId { consumer_id: 2, request_id: 5 });
+        s.flow(c, 2, 100);
+        s.hear_all(c);
+        let earliest = CommandSubscribe {
+            read_compacted: Some(true),
+            initial_position: Some(InitialPosition::EARLIEST),
+            ..subscribe(3, &topic, "late", SubType::EXCLUSIVE)
+        };
+        s.ask(c, earliest.clone());
+        s.flow(c, 3, 100);
+        s.hear_all(c);
+        s.publish(a, 1, 8, message(Some("z")), "8");
+        s.hear_in_any_order(c);
+        for seek in [
+            CommandSeek { message_id: Some(id(-1, -1)), ..CommandSeek::default() },
+            CommandSeek { message_publish_time: Some(0), ..CommandSeek::default() },
+        ] {
+            s.say(c, CommandSeek { consumer_id: 3, request_id: 6, ..seek });
+            s.hear_all(c);
+            s.ask(c, earliest.clone());
+            s.flow(c, 3, 100);
+            s.hear_all(c);
+        }
     }
 
     fn compaction_takes_what_is_null_away(s) {

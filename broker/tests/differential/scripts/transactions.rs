@@ -165,9 +165,11 @@ scripts! {
         s.ask_amid(a, attach(3));
         s.ask_amid(a, open(999, 1000));
         s.ask_amid(a, CommandNewTxn { request_id: 8, ..Default::default() });
-        s.ask_amid(a, with_topic((999, 1), "x"));
-        s.ask_amid(a, with_sub((999, 1), "x", "s"));
-        s.ask_amid(a, end((999, 1), COMMIT));
+        // A number that no coordinator has come to yet.
+        let none = (999, 1 << 40);
+        s.ask_amid(a, with_topic(none, "x"));
+        s.ask_amid(a, with_sub(none, "x", "s"));
+        s.ask_amid(a, end(none, COMMIT));
     }
 
     fn messages_of_a_transaction_come_with_its_commit(s) {

@@ -1,0 +1,69 @@
+//! What a body must be for a route, before anything else is looked at: as the real broker reads it.
+
+use serde_json::Value;
+
+use super::route::{Route, Shape};
+use super::settings::{truth, whole};
+use super::{AdminError, Call, Form, Result, error, unreadable};
+
+/// Where settings of namespaces are.
+const NAMESPACES: &str = "/admin/v2/namespaces/{tenant}/{namespace}/";
+
+/// Whether a route looks at no body, whatever it is said to take.
+pub(super) fn is_ignored(route: &Route) -> bool {
+    route.path.ends_with("/dispatcherPauseOnAckStatePersistent")
+}
+
+/// Whether a route wants a number or a truth value, and takes nothing as 0 or as false.
+pub(super) fn is_primitive(route: &str, shape: Shape) -> bool {
+    let boxed = ["deduplicationSnapshotInterval", "dispatcherPauseOnAckStatePersistent"];
+    let name = route.strip_prefix(NAMESPACES).or_else(|| route.strip_prefix("/admin/v3/transactions/"));
+    let partitions = shape == Shape::Number && route.ends_with("/{topic}/partitions");
+    if partitions || shape == Shape::Partitions {
+        return true;
+    }
+    matches!(shape, Shape::Number | Shape::Boolean) && name.is_some_and(|name| !boxed.contains(&name))
+}
+
+/// Whether a call is one that looks at no body.
+pub(super) fn is_bare(call: &Call) -> bool {
+    call.path.last().is_some_and(|name| name == "dispatcherPauseOnAckStatePersistent")
+}
+
+/// A setting's value; of a namespace's number or truth value, nothing is 0 or false.
+pub(super) fn unless_primitive(value: Value, name: &str, of_topic: bool, shape: Shape) -> Value {
+    match value {
+        Value::Null if !of_topic && is_primitive(&format!("{NAMESPACES}{name}"), shape) => match shape {
+            Shape::Boolean => Value::Bool(false),
+            _ => Value::from(0),
+        },
+        value => value,
+    }
+}
+
+/// Refuses a body that cannot be read as what the route takes.
+pub(super) fn check(route: &Route, call: &Call) -> Result<()> {
+    if is_ignored(route) {
+        return Ok(());
+    }
+    if is_primitive(&route.path, route.body) && call.body.is_empty() {
+        return Err(AdminError { form: Form::Bare, ..error(400, "The request entity cannot be empty.") });
+    }
+    // Names of the ends of a topic stand for their ids.
+    let named = ["/subscription/", "/backlogSize"].iter().any(|part| route.path.contains(part));
+    let fits: fn(&Value) -> bool = match route.body {
+        Shape::Object if !named => Value::is_object,
+        Shape::List => Value::is_array,
+        Shape::Texts => |value| {
+            value.as_array().is_some_and(|all| !all.iter().any(|one| one.is_object() || one.is_array()))
+        },
+        Shape::Number => |value| whole(value).is_some() || value.as_str().is_some_and(str::is_empty),
+        Shape::Boolean => |value| truth(value).is_some() || value.as_str().is_some_and(str::is_empty),
+        _ => return Ok(()),
+    };
+    let value = call.json()?;
+    match value.is_null() || fits(&value) {
+        true => Ok(()),
+        false => Err(unreadable(format!("Cannot deserialize value of type {:?} from {value}", route.body))),
+    }
+}
