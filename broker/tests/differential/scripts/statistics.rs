@@ -274,4 +274,24 @@ scripts! {
         s.ask(anew, producer_on(2, &topic));
         see(s);
     }
+
+    fn the_last_id_when_all_is_gone(s) {
+        s.replace(r"localhost:\d+", "HERE");
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let (a, last) = (s.client(), ["ledgerId", "entryId"]);
+        s.ask(a, producer_on(1, &topic));
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        let id = s.publish(a, 1, 0, MessageMetadata::default(), "x");
+        s.look(&format!("{path}/lastMessageId"), &last[1..]);
+        s.say(a, CommandAck { consumer_id: 1, message_id: vec![id], ..CommandAck::default() });
+        s.pause(300);
+        s.order("PUT", &format!("{path}/unload"), "");
+        s.pause(500);
+        let anew = s.client();
+        s.find(anew, &topic);
+        s.ask(anew, producer_on(2, &topic));
+        s.pause(500);
+        s.look(&format!("{path}/lastMessageId"), &last);
+    }
 }
