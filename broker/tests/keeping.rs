@@ -109,7 +109,7 @@ fn a_compacted_topic_comes_back_compacted() {
         w.send(c, 1, n as u64, key("k"), text);
         w.receipt(c);
     }
-    w.broker.compact(&TopicName::parse(TOPIC).unwrap()).unwrap();
+    w.broker.compact(&TopicName::parse(TOPIC).unwrap(), w.now).unwrap();
     disk.keep(&mut w);
     let mut w = disk.start();
     let c = w.client();

@@ -30,6 +30,7 @@ mod spelling;
 mod stats;
 mod subscriptions;
 mod table;
+mod together;
 mod topics;
 mod transactions;
 mod values;

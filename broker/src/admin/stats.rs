@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::together::earliest;
 use crate::core::{
-    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, PublisherStats, Rates,
+    Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, Now, PublisherStats, Rates,
     SubscriptionStats, TopicStats,
 };
 
@@ -50,6 +51,8 @@ pub(super) fn topic(stats: &TopicStats, persistent: bool, broker: &str) -> Value
         "ownerBroker": broker,
     });
     totals(&mut out, &[stats]);
+    out["compaction"]["lastCompactionRemovedEventCount"] = json!(stats.compaction.removed);
+    out["compaction"]["lastCompactionSucceedTimestamp"] = json!(stats.compaction.at_ms);
     if persistent {
         out["deduplicationStatus"] = json!(if stats.deduplication { "Enabled" } else { "Disabled" });
         return out;
@@ -72,7 +75,7 @@ pub(super) fn topic(stats: &TopicStats, persistent: bool, broker: &str) -> Value
 }
 
 /// What is counted of one topic, or of several.
-fn totals(out: &mut Value, all: &[&TopicStats]) {
+pub(super) fn totals(out: &mut Value, all: &[&TopicStats]) {
     let sum = |of: fn(&TopicStats) -> u64| all.iter().map(|stats| of(stats)).sum::<u64>();
     let out_sum = |of: fn(&SubscriptionStats) -> u64| {
         all.iter().flat_map(|stats| &stats.subscriptions).map(of).sum::<u64>()
@@ -83,7 +86,6 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
             "systemTopicBytesInCounter",
             "bytesOutInternalCounter",
             "publishRateLimitedTimes",
-            "earliestMsgPublishTimeInBacklogs",
             "offloadedStorageSize",
             "lastOffloadLedgerId",
             "lastOffloadSuccessTimeStamp",
@@ -95,13 +97,14 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
         &[],
     );
     let rates: Rates = all.iter().map(|stats| stats.rates).sum();
+    let sizes: f64 = all.iter().map(|stats| stats.rates.average_size()).sum();
     let quota = all.first().map(|stats| stats.quota).unwrap_or_default();
     let fields = json!({
         "msgRateIn": rates.messages_in,
         "msgThroughputIn": rates.bytes_in,
         "msgRateOut": rates.messages_out,
         "msgThroughputOut": rates.bytes_out,
-        "averageMsgSize": rates.average_size(),
+        "averageMsgSize": sizes / all.len().max(1) as f64,
         "bytesInCounter": sum(|stats| stats.bytes_in),
         "msgInCounter": sum(|stats| stats.messages_in),
         "bytesOutCounter": out_sum(|sub| sub.bytes_out),
@@ -116,6 +119,7 @@ fn totals(out: &mut Value, all: &[&TopicStats]) {
         "oldestBacklogMessageAgeSeconds": -1,
         "msgChunkPublished": false,
         "waitingPublishers": sum(|stats| stats.waiting_publishers),
+        "earliestMsgPublishTimeInBacklogs": all.iter().map(|stats| stats.earliest_ms).reduce(earliest).unwrap_or(0),
         "replication": {},
         "compaction": {
             "lastCompactionRemovedEventCount": 0,
@@ -159,13 +163,14 @@ fn rates_out(out: &mut Value, rates: &Rates) {
 const HASHES: &[&str] =
     &["drainingHashesCount", "drainingHashesClearedTotal", "drainingHashesUnackedMessages"];
 
-fn subscription(stats: &SubscriptionStats) -> Value {
+pub(super) fn subscription(stats: &SubscriptionStats) -> Value {
     let mut out = json!({
         "bytesOutCounter": stats.bytes_out,
         "msgOutCounter": stats.messages_out,
         "msgBacklog": stats.backlog,
         "msgBacklogNoDelayed": stats.backlog.saturating_sub(stats.delayed),
         "backlogSize": stats.backlog_size,
+        "earliestMsgPublishTimeInBacklog": stats.earliest_ms,
         "blockedSubscriptionOnUnackedMsgs": stats.blocked,
         "msgDelayed": stats.delayed,
         "msgInReplay": stats.in_replay,
@@ -190,7 +195,6 @@ fn subscription(stats: &SubscriptionStats) -> Value {
     zeros(
         &mut out,
         &[
-            "earliestMsgPublishTimeInBacklog",
             "lastConsumedTimestamp",
             "lastAckedTimestamp",
             "lastMarkDeleteAdvancedTimestamp",
@@ -228,7 +232,7 @@ fn draining(stats: &ConsumerStats) -> [u64; 3] {
     [hashes.len() as u64, stats.drained, hashes.iter().map(|hash| hash.unacked).sum()]
 }
 
-fn consumer(stats: &ConsumerStats) -> Value {
+pub(super) fn consumer(stats: &ConsumerStats) -> Value {
     let mut out = json!({
         "bytesOutCounter": stats.bytes_out,
         "msgOutCounter": stats.messages_out,
@@ -267,11 +271,11 @@ fn ledger(id: i64, entries: i64, size: i64) -> Value {
 }
 
 /// All ledgers. What is in the one that is written to is told when it is closed.
-fn ledgers_of(stats: &InternalStats) -> Vec<(u64, u64, u64)> {
+fn ledgers_of(stats: &InternalStats) -> Vec<(u64, u64, u64, u64)> {
     let mut ledgers = stats.ledgers.clone();
     if !stats.terminated {
         ledgers.retain(|(id, ..)| *id != stats.open);
-        ledgers.push((stats.open, 0, 0));
+        ledgers.push((stats.open, 0, 0, 0));
     }
     ledgers
 }
@@ -288,18 +292,18 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         json!({
             "markDeletePosition": place(cursor.mark),
             "readPosition": place(cursor.read),
-            "waitingReadOp": cursor.active,
+            "waitingReadOp": cursor.waits,
             "pendingReadOps": 0,
             "messagesConsumedCounter": cursor.consumed,
             "cursorLedger": -1,
             "cursorLedgerLastEntry": -1,
             "individuallyDeletedMessages": format!("[{}]", ranges.join(",")),
-            "lastLedgerSwitchTimestamp": time(0),
+            "lastLedgerSwitchTimestamp": time(cursor.made_ms.max(stats.opened_ms)),
             "state": "NoLedger",
             "active": cursor.active,
-            "numberOfEntriesSinceFirstNotAckedMessage": cursor.waiting + 1,
+            "numberOfEntriesSinceFirstNotAckedMessage": cursor.read_on + 1,
             "totalNonContiguousDeletedMessagesRange": cursor.acknowledged.len(),
-            "subscriptionHavePendingRead": cursor.active,
+            "subscriptionHavePendingRead": cursor.waits,
             "subscriptionHavePendingReplayRead": false,
             "properties": properties,
         })
@@ -309,7 +313,7 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
     let current = stats.ledgers.last().copied().filter(|last| last.0 == stats.open).unwrap_or_default();
     let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
-        .map(|(id, entries, size)| ledger(*id as i64, *entries as i64, *size as i64))
+        .map(|(id, entries, size, _)| ledger(*id as i64, *entries as i64, *size as i64))
         .collect();
     let compacted = stats.compacted.map_or_else(
         || ledger(-1, -1, -1),
@@ -321,8 +325,8 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
         "totalSize": stats.bytes,
         "currentLedgerEntries": current.1,
         "currentLedgerSize": current.2,
-        "lastLedgerCreatedTimestamp": time(0),
-        "waitingCursorsCount": stats.cursors.iter().filter(|cursor| cursor.active).count(),
+        "lastLedgerCreatedTimestamp": time(stats.opened_ms),
+        "waitingCursorsCount": stats.cursors.iter().filter(|cursor| cursor.waits).count(),
         "pendingAddEntriesCount": 0,
         "lastConfirmedEntry": place(stats.last),
         "state": if stats.terminated { "Terminated" } else { "LedgerOpened" },
@@ -363,17 +367,22 @@ pub(super) fn internal_of_what_is_not_stored(stats: &InternalStats) -> Value {
 }
 
 /// What is kept of a topic.
-pub(super) fn internal_info(stats: &InternalStats) -> Value {
+pub(super) fn internal_info(stats: &InternalStats, now: Now) -> Value {
     let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
-        .map(|(id, ..)| json!({ "ledgerId": id, "timestamp": 0, "isOffloaded": false }))
+        .map(|(id, entries, size, at)| match *id == stats.open && !stats.terminated {
+            true => json!({ "ledgerId": id, "timestamp": now.wall_ms, "isOffloaded": false }),
+            false => {
+                json!({ "ledgerId": id, "entries": entries, "size": size, "timestamp": at, "isOffloaded": false })
+            }
+        })
         .collect();
     let cursor = |cursor: &CursorStats| {
         let (ledger, entry) = cursor.mark;
         json!({
             "version": 0,
-            "creationDate": time(0),
-            "modificationDate": time(0),
+            "creationDate": time(cursor.made_ms),
+            "modificationDate": time(cursor.made_ms.max(stats.opened_ms)),
             "cursorsLedgerId": -1,
             "markDelete": { "ledgerId": ledger, "entryId": entry },
         })
@@ -382,77 +391,12 @@ pub(super) fn internal_info(stats: &InternalStats) -> Value {
         stats.cursors.iter().map(|each| (each.name.clone(), cursor(each))).collect();
     json!({
         "version": 1,
-        "creationDate": time(0),
-        "modificationDate": time(0),
+        "creationDate": time(stats.made_ms),
+        "modificationDate": time(stats.opened_ms),
         "ledgers": ledgers,
         "cursors": cursors,
         "properties": {},
     })
-}
-
-/// The sum over partitions, and each of them when that is asked for.
-pub(super) fn partitioned(count: u32, parts: &[(String, TopicStats)], each: bool, broker: &str) -> Value {
-    let all: Vec<&TopicStats> = parts.iter().map(|(_, stats)| stats).collect();
-    let mut subscriptions: Map<String, Value> = Map::new();
-    for sub in all.iter().flat_map(|stats| &stats.subscriptions) {
-        match subscriptions.get_mut(&sub.name) {
-            None => drop(subscriptions.insert(sub.name.clone(), subscription(sub))),
-            Some(before) => add(before, &subscription(sub)),
-        }
-    }
-    // Who sends and who receives is told in short.
-    for consumer in subscriptions.values_mut().filter_map(|sub| sub["consumers"].as_array_mut()).flatten() {
-        if let Some(fields) = consumer.as_object_mut() {
-            fields.retain(|name, _| {
-                !["address", "connectedSince", "clientVersion", "metadata"].contains(&name.as_str())
-            });
-        }
-    }
-    let publishers: Vec<Value> = all
-        .iter()
-        .flat_map(|stats| &stats.publishers)
-        .map(|each| {
-            let mut out = publisher(each);
-            if let Some(fields) = out.as_object_mut() {
-                let told =
-                    ["msgRateIn", "msgThroughputIn", "averageMsgSize", "chunkedMessageRate", "producerId"];
-                fields.retain(|name, _| told.contains(&name.as_str()) || name == "supportsPartialProducer");
-            }
-            out
-        })
-        .collect();
-    let partitions: Map<String, Value> = match each {
-        true => parts
-            .iter()
-            .map(|(name, stats)| (name.clone(), topic(stats, !name.starts_with("non-"), broker)))
-            .collect(),
-        false => Map::new(),
-    };
-    let mut out = json!({
-        "metadata": { "partitions": count, "deleted": false },
-        "publishers": publishers,
-        "subscriptions": subscriptions,
-        "partitions": partitions,
-    });
-    totals(&mut out, &all);
-    out
-}
-
-/// Adds the counters of a subscription to those of another partition's.
-fn add(to: &mut Value, other: &Value) {
-    let (Some(to), Some(other)) = (to.as_object_mut(), other.as_object()) else { return };
-    for (name, value) in other {
-        match (to.get_mut(name), value) {
-            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more.iter().cloned()),
-            (Some(sum), Value::Number(number)) => {
-                *sum = match (sum.as_u64(), number.as_u64()) {
-                    (Some(a), Some(b)) => json!(a + b),
-                    _ => json!(sum.as_f64().unwrap_or(0.0) + number.as_f64().unwrap_or(0.0)),
-                };
-            }
-            _ => {}
-        }
-    }
 }
 
 pub(super) fn backlog(found: &Backlog) -> Value {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::route::{PARTITIONED, Route, Shape, route};
 use super::settings::{texts, whole};
-use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, unreadable};
+use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats};
 
@@ -163,8 +163,8 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(Value::Object(all)))
         })
         .gives(Shape::Object),
-        at("PUT", "/compaction", "Compacts a topic.", |ask, broker, _| {
-            broker.compact(&ask.topic()?)?;
+        at("PUT", "/compaction", "Compacts a topic.", |ask, broker, now| {
+            broker.compact(&ask.topic()?, now)?;
             Ok(Answer::Nothing)
         }),
         at("GET", "/compaction", "Whether a topic was compacted.", |ask, broker, _| {
@@ -203,12 +203,12 @@ pub(super) fn routes() -> Vec<Route> {
                 false => stats::internal_of_what_is_not_stored(&found),
             }))
         }),
-        at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, _| {
+        at("GET", "/internal-info", "What is kept of a topic.", |ask, broker, now| {
             let name = ask.topic()?;
             has_namespace(&name, broker)?;
             let found = |name: &TopicName| {
                 let failed = |_| AdminError { form: Form::Page, ..error(500, "Request failed.") };
-                broker.internal_stats(name).map(|found| stats::internal_info(&found)).map_err(failed)
+                broker.internal_stats(name).map(|found| stats::internal_info(&found, now)).map_err(failed)
             };
             let count = broker.partitions(&name);
             if count == 0 {
@@ -223,7 +223,7 @@ pub(super) fn routes() -> Vec<Route> {
             let of = |part: &TopicName| Some((part.to_string(), asked(broker.stats(part).ok()?, ask)));
             let found: Vec<_> = parts.iter().filter_map(of).collect();
             let each = ask.call.query("perPartition") != Some("false");
-            let mut told = stats::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker));
+            let mut told = together::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker));
             if let Ok(properties) = broker.properties(&name)
                 && !properties.is_empty()
             {
@@ -318,6 +318,10 @@ fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
     }
     if ask.call.flag("excludeConsumers") {
         stats.subscriptions.iter_mut().for_each(|sub| sub.consumers.clear());
+    }
+    if !ask.call.flag("getEarliestTimeInBacklog") {
+        stats.earliest_ms = 0;
+        stats.subscriptions.iter_mut().for_each(|sub| sub.earliest_ms = 0);
     }
     stats
 }

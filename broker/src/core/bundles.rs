@@ -303,7 +303,7 @@ impl Broker {
             let topics: Vec<TopicKey> = self.topics.keys_where(inside);
             for topic in topics {
                 self.disconnect_topic(topic);
-                self.topics.roll(topic, &self.config.cluster);
+                self.topics.roll(topic, &self.config.cluster, now);
             }
             self.moving_to = None;
         }

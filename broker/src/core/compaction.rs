@@ -14,6 +14,15 @@ use pulsewire_proto::wire::{CompressionType, MessageMetadata, SingleMessageMetad
 use super::storage::{Log, Stored};
 use super::topic::Topic;
 
+/// How the last compaction of a topic went, since it was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CompactionStats {
+    /// Messages that it found to be of no use: others took their place, or they delete, or have no key.
+    pub removed: u64,
+    /// When it was: milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
 /// What compaction left of a topic.
 #[derive(Debug, Default)]
 pub(super) struct Compacted {
@@ -77,11 +86,6 @@ impl Compacted {
         self.horizon
     }
 
-    /// How many entries it left, and their bytes.
-    pub(super) fn size(&self) -> (u64, u64) {
-        (self.entries.len() as u64, self.bytes as u64)
-    }
-
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &Stored)> {
         self.entries.iter().map(|(offset, stored)| (*offset, stored))
     }
@@ -107,7 +111,7 @@ impl Compacted {
 type Place = (u64, usize);
 
 /// Compacts a topic up to its end. Answers how many bytes are held for it more than before.
-pub(super) fn compact(topic: &mut Topic) -> isize {
+pub(super) fn compact(topic: &mut Topic, wall_ms: u64) -> isize {
     let before = std::mem::take(&mut topic.compacted).unwrap_or_default();
     let horizon = topic.log.end().min(topic.limit());
     let hidden = |stored: &Stored| topic.txns.as_ref().is_some_and(|txns| txns.hides(stored));
@@ -117,13 +121,18 @@ pub(super) fn compact(topic: &mut Topic) -> isize {
     let entries: Vec<(u64, &Stored)> =
         before.entries.iter().map(|(at, stored)| (*at, stored)).chain(rest).collect();
     let mut last: BTreeMap<Bytes, Place> = BTreeMap::new();
+    let mut removed = 0;
     for (offset, stored) in &entries {
         for (n, message) in messages(stored).unwrap_or_default().into_iter().enumerate() {
-            let Some(key) = message.key else { continue };
+            let Some(key) = message.key else {
+                removed += u64::from(!message.gone);
+                continue;
+            };
             if message.null {
                 last.remove(&key);
+                removed += 1;
             } else {
-                last.insert(key, (*offset, n));
+                removed += u64::from(last.insert(key, (*offset, n)).is_some());
             }
         }
     }
@@ -155,12 +164,15 @@ pub(super) fn compact(topic: &mut Topic) -> isize {
     }
     let change = compacted.bytes as isize - before.bytes as isize;
     topic.compacted = Some(compacted);
+    topic.compaction = CompactionStats { removed, at_ms: wall_ms };
     change
 }
 
 struct Message {
     key: Option<Bytes>,
     null: bool,
+    /// An earlier compaction took it away.
+    gone: bool,
 }
 
 /// The messages of an entry; `None` when they cannot be read.
@@ -170,7 +182,7 @@ fn messages(stored: &Stored) -> Option<Vec<Message>> {
         let key = find_bytes(metadata, 6).map(Bytes::copy_from_slice);
         // Clients always say the size; an entry that does not is never taken for null.
         let null = find_varint(metadata, 9) == Some(0);
-        return Some(vec![Message { key, null }]);
+        return Some(vec![Message { key, null, gone: false }]);
     }
     if find_varint(metadata, 8).is_some_and(|codec| codec != CompressionType::NONE.0 as u64) {
         return None;
@@ -186,7 +198,8 @@ fn messages(stored: &Stored) -> Option<Vec<Message>> {
         let slot = reader.next(payload).ok()?;
         let single = payload.get(slot.metadata_start as usize..slot.payload_start as usize)?;
         let key = find_bytes(single, 2).filter(|_| !slot.compacted_out).map(Bytes::copy_from_slice);
-        found.push(Message { key, null: slot.payload_start == slot.payload_end });
+        let null = slot.payload_start == slot.payload_end;
+        found.push(Message { key, null, gone: slot.compacted_out });
     }
     Some(found)
 }

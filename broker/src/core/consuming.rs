@@ -199,6 +199,7 @@ impl Broker {
                 let start = start_of(topic, c, durable, now);
                 let properties = c.subscription_properties.clone();
                 let mut sub = Subscription::new(c.subscription.clone(), durable, start, properties);
+                sub.made_ms = now.wall_ms;
                 sub.cursor.pass_over(&topic.gone_since(start));
                 sub.replicated = c.replicate_subscription_state == Some(true);
                 let made = topic.add_sub(sub);

@@ -65,6 +65,7 @@ use pulsewire_proto::wire::{Command, FRAME_OVERHEAD};
 pub use access::{Access, Action, Authenticator, Grants, Identity, Need, Proof};
 pub use admin::{AdminError, Form, Start};
 pub use bundles::{BUNDLES, Bounds, Node, bundle_hash};
+pub use compaction::CompactionStats;
 pub use config::BrokerConfig;
 pub use connection::ConnId;
 pub use draining::DrainingHash;

@@ -115,8 +115,12 @@ impl Broker {
     /// # Errors
     /// The topic is not there.
     pub fn last_id(&self, name: &TopicName) -> Result<(i64, i64), AdminError> {
-        let topic = self.single(name)?;
-        let id = topic.log.id_before(topic.log.end());
+        let log = &self.single(name)?.log;
+        if log.first() == log.end() && log.end() > 0 {
+            // All that there was is gone.
+            return Ok((-1, -1));
+        }
+        let id = log.id_before(log.end());
         Ok(place((id.ledger_id, id.entry_id)))
     }
 

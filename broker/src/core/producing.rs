@@ -155,7 +155,9 @@ impl Broker {
             && topic.sub(sub).is_none()
         {
             let start = topic.log.first();
-            let made = topic.add_sub(Subscription::new(sub.clone(), true, start, Vec::new()));
+            let mut new = Subscription::new(sub.clone(), true, start, Vec::new());
+            new.made_ms = now.wall_ms;
+            let made = topic.add_sub(new);
             self.note_created(key, made);
         }
         let topic = self.topics.get_mut(key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;

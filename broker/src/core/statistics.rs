@@ -4,6 +4,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 
 use super::Broker;
 use super::admin::AdminError;
+use super::compaction::CompactionStats;
 use super::connection::ConnId;
 use super::draining::DrainingHash;
 use super::expiring::Expired;
@@ -23,6 +24,10 @@ pub struct TopicStats {
     /// Bytes that the subscription furthest behind has not acknowledged.
     pub backlog_size: u64,
     pub waiting_publishers: u64,
+    /// When the first message came that a durable subscription has not acknowledged: milliseconds since the
+    /// Unix epoch, 0 when there is none.
+    pub earliest_ms: i64,
+    pub compaction: CompactionStats,
     /// Bytes and seconds that may be unacknowledged, where that is set.
     pub quota: (Option<i64>, Option<i64>),
     pub deduplication: bool,
@@ -63,6 +68,9 @@ pub struct SubscriptionStats {
     pub properties: Vec<(String, String)>,
     pub backlog: u64,
     pub backlog_size: u64,
+    /// When the first message came that it has not acknowledged: milliseconds since the Unix epoch, -1 when
+    /// there is none.
+    pub earliest_ms: i64,
     pub bytes_out: u64,
     pub in_replay: u64,
     /// Ranges acknowledged beyond the first open message.
@@ -114,10 +122,13 @@ pub struct InternalStats {
     pub entries: u64,
     pub bytes: u64,
     pub terminated: bool,
-    /// Ledgers, how many of their entries are stored, and their bytes.
-    pub ledgers: Vec<(u64, u64, u64)>,
+    /// Ledgers, how many of their entries are stored, their bytes, and when the last one came.
+    pub ledgers: Vec<(u64, u64, u64, u64)>,
     /// The ledger that what comes next goes to.
     pub open: u64,
+    /// When it was opened, and when the topic was made: milliseconds since the Unix epoch.
+    pub opened_ms: u64,
+    pub made_ms: u64,
     /// Ledger and entry, -1 when there is none.
     pub last: (i64, i64),
     pub cursors: Vec<CursorStats>,
@@ -135,11 +146,16 @@ pub struct CursorStats {
     /// Acknowledged beyond the mark: before the first, up to the last.
     pub acknowledged: Vec<((i64, i64), (i64, i64))>,
     pub properties: Vec<(String, u64)>,
+    /// When it was made: milliseconds since the Unix epoch.
+    pub made_ms: u64,
     /// It has consumers.
     pub active: bool,
-    /// Entries that it has acknowledged, and entries from the first one that it has not.
+    /// Entries that it has acknowledged.
     pub consumed: u64,
-    pub waiting: u64,
+    /// Entries from the first one that it has not acknowledged to where it reads on.
+    pub read_on: u64,
+    /// It has read all, and somebody waits for the next one.
+    pub waits: bool,
 }
 
 impl Broker {
@@ -166,30 +182,43 @@ impl Broker {
                 .map(|&[start, end]| (place(log.id_before(start)), place(log.id_before(end))))
                 .collect(),
             properties: sub.mark_properties.iter().map(|p| (p.key.clone(), p.value)).collect(),
+            made_ms: sub.made_ms,
             active: !sub.consumers.is_empty(),
-            consumed: sub.cursor.mark().saturating_sub(log.first()),
-            waiting: log.end().saturating_sub(sub.cursor.mark()),
+            consumed: (log.end() - log.first()).saturating_sub(sub.cursor.backlog(log.end())),
+            read_on: sub.read.saturating_sub(sub.cursor.mark()),
+            waits: sub.read >= log.end() && sub.reads(),
         };
-        let mut ledgers: Vec<(u64, u64, u64)> = Vec::new();
+        let mut ledgers: Vec<(u64, u64, u64, u64)> = Vec::new();
         for offset in log.first()..log.end() {
             let ledger = log.id_at(offset).ledger_id;
-            let size = log.get(offset).map_or(0, stored_size);
+            let (size, at) = log.get(offset).map_or((0, 0), |entry| (stored_size(entry), entry.timestamp));
             match ledgers.last_mut() {
-                Some((last, count, sum)) if *last == ledger => (*count, *sum) = (*count + 1, *sum + size),
-                _ => ledgers.push((ledger, 1, size)),
+                Some((last, count, sum, time)) if *last == ledger => {
+                    (*count, *sum, *time) = (*count + 1, *sum + size, at);
+                }
+                _ => ledgers.push((ledger, 1, size, at)),
             }
         }
         Ok(InternalStats {
             added: topic.messages_in,
             entries: log.end() - log.first(),
-            bytes: ledgers.iter().map(|(_, _, size)| size).sum(),
+            bytes: ledgers.iter().map(|(_, _, size, _)| size).sum(),
             terminated: log.terminated,
             ledgers,
             open: log.id_at(log.end()).ledger_id,
+            opened_ms: topic.opened_ms,
+            made_ms: topic.made_ms,
             last: place(log.id_before(log.end())),
             cursors: topic.subs.values().map(cursor).collect(),
             compacted: topic.compacted.as_ref().map(|compacted| {
-                let (entries, bytes) = compacted.size();
+                let partition = Some(topic.name.partition().map_or(-1, |part| part as i32));
+                // Their ids are kept with them, and two sizes.
+                let size = |(offset, stored): (u64, &Stored)| {
+                    let id = MessageIdData { partition, ..log.id_at(offset) };
+                    stored_size(stored) + id.encoded_len() as u64 + 8
+                };
+                let sizes = compacted.entries().map(size);
+                let (entries, bytes) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
                 (compacted.generation(), entries, bytes)
             }),
         })
@@ -215,6 +244,7 @@ impl Broker {
             properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
             backlog_size: size_since(topic, sub.cursor.mark()),
+            earliest_ms: earliest(topic, sub.cursor.mark()),
             bytes_out: sub.bytes_out(),
             rates: sub.rates(),
             expired: sub.expired,
@@ -266,6 +296,14 @@ impl Broker {
                 .min()
                 .map_or(0, |mark| size_since(topic, mark)),
             waiting_publishers: topic.waiting.len() as u64,
+            earliest_ms: topic
+                .subs
+                .values()
+                .filter(|sub| sub.durable)
+                .map(|sub| sub.cursor.mark())
+                .min()
+                .map_or(0, |mark| earliest(topic, mark).max(0)),
+            compaction: topic.compaction,
             quota: (
                 topic.rules.quota.map(|quota| quota.bytes),
                 topic.rules.age_quota.map(|quota| quota.seconds),
@@ -297,6 +335,12 @@ impl Broker {
 pub(super) fn stored_size(stored: &Stored) -> u64 {
     let varint = |number: u64| u64::from((70 - (number | 1).leading_zeros()) / 7);
     stored.bytes.len() as u64 + 8 + varint(stored.timestamp) + varint(stored.index)
+}
+
+/// When the first entry after a mark came, -1 when there is none.
+fn earliest(topic: &Topic, mark: u64) -> i64 {
+    let first = topic.log.get(mark.max(topic.log.first()));
+    first.map_or(-1, |stored| i64::try_from(stored.timestamp).unwrap_or(i64::MAX))
 }
 
 pub(super) fn size_since(topic: &Topic, offset: u64) -> u64 {

@@ -123,6 +123,8 @@ pub(super) struct Subscription {
     /// Of consumers that are gone.
     bytes_out: u64,
     pub(super) expired: Expired,
+    /// When it was made, or read back: milliseconds since the Unix epoch.
+    pub(super) made_ms: u64,
 }
 
 impl Subscription {
@@ -160,6 +162,7 @@ impl Subscription {
             messages_out: 0,
             bytes_out: 0,
             expired: Expired::default(),
+            made_ms: 0,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 
-use super::compaction::Compacted;
+use super::compaction::{Compacted, CompactionStats};
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::keeping::KeptTopic;
@@ -152,6 +152,11 @@ pub(super) struct Topic {
     pub(super) properties: BTreeMap<String, String>,
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
+    pub(super) compaction: CompactionStats,
+    /// When it was made, or read back, and when the ledger was opened that it writes to: milliseconds since the
+    /// Unix epoch.
+    pub(super) made_ms: u64,
+    pub(super) opened_ms: u64,
     /// The transactions among its messages, once there was one.
     pub(super) txns: Option<Box<Buffer>>,
     /// What of the bounds on its messages is spent: on those that come, and on those that go.
@@ -184,6 +189,9 @@ impl Topic {
             sequences: BTreeMap::new(),
             properties: BTreeMap::new(),
             compacted: None,
+            compaction: CompactionStats::default(),
+            made_ms: 0,
+            opened_ms: 0,
             txns: None,
             published: Bucket::default(),
             dispatched: Window::default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::access::Grants;
-use super::compaction::Compacted;
+use super::compaction::{Compacted, CompactionStats};
 use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::keeping::{Touched, kind};
@@ -268,12 +268,14 @@ impl Topics {
     }
 
     /// What a topic stores from now on belongs to another ledger, as after it moved.
-    pub(super) fn roll(&mut self, key: TopicKey, cluster: &str) {
+    pub(super) fn roll(&mut self, key: TopicKey, cluster: &str, now: Now) {
         self.touch(key);
         let moved = self.moved_to(cluster);
         if let Some(topic) = self.map.get_mut(&key) {
             topic.moved = moved.filter(|_| topic.name.persistent);
             topic.log.roll(self.next_ledger);
+            topic.compaction = CompactionStats::default();
+            topic.opened_ms = now.wall_ms;
             self.next_ledger += 1;
             self.stored -= topic.forget_closed(self.wall_ms);
         }

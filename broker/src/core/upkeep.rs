@@ -65,7 +65,7 @@ impl Broker {
         for key in topics {
             self.expire(key, now);
             self.expire_subscriptions(key, now);
-            self.compact_if_due(key);
+            self.compact_if_due(key, now);
             if self.delete_if_idle(key, now) {
                 continue;
             }
@@ -95,6 +95,7 @@ impl Broker {
         for key in made {
             let Some(topic) = self.topics.untouched(key) else { continue };
             topic.active_at = Some(now.mono);
+            (topic.made_ms, topic.opened_ms) = (now.wall_ms, now.wall_ms);
             if topic.rules.need_upkeep() {
                 self.schedule_upkeep(now);
             }
@@ -119,20 +120,20 @@ impl Broker {
     }
 
     /// Compacts a topic once so much came since it was compacted last.
-    fn compact_if_due(&mut self, key: TopicKey) {
+    fn compact_if_due(&mut self, key: TopicKey, now: Now) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let threshold = topic.rules.compaction_threshold;
         let start = topic.compacted.as_ref().map_or(0, Compacted::horizon);
         if threshold == 0 || !topic.name.persistent || topic.log.bytes_since(start) <= threshold {
             return;
         }
-        self.compact_now(key);
+        self.compact_now(key, now);
     }
 
     /// Compacts a topic.
-    pub(super) fn compact_now(&mut self, key: TopicKey) {
+    pub(super) fn compact_now(&mut self, key: TopicKey, now: Now) {
         let Some(topic) = self.topics.get_mut(key) else { return };
-        let change = compact(topic);
+        let change = compact(topic, now.wall_ms);
         self.topics.stored = self.topics.stored.saturating_add_signed(change);
         self.note(|broker| {
             let compacted = broker.topics.get(key).and_then(|topic| topic.compacted.as_ref());

@@ -98,7 +98,7 @@ fn what_the_broker_does_to_clients_is_noted() {
     w.settle();
     pass_over(&mut w, c);
     w.produce(c, 2, TOPIC);
-    w.broker.compact(&name()).unwrap();
+    w.broker.compact(&name(), w.now).unwrap();
     w.broker.terminate(&name(), w.now).unwrap();
     w.settle();
     pass_over(&mut w, c);

@@ -60,7 +60,9 @@ impl Broker {
                 Place::At(offset) => offset.clamp(log.first(), log.end()),
                 Place::After => log.end(),
             };
-            let made = topic.add_sub(Subscription::new(sub.to_owned(), true, start, key_values(properties)));
+            let mut new = Subscription::new(sub.to_owned(), true, start, key_values(properties));
+            new.made_ms = now.wall_ms;
+            let made = topic.add_sub(new);
             self.note_created(key, made);
         }
         Ok(())

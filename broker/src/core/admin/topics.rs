@@ -210,7 +210,7 @@ impl Broker {
         for key in self.parts(name)? {
             self.note_of(key, |what| Note::Unloaded { what, to: None });
             self.disconnect_topic(key);
-            self.topics.roll(key, &self.config.cluster);
+            self.topics.roll(key, &self.config.cluster, now);
         }
         self.settle(now);
         Ok(())
@@ -260,12 +260,12 @@ impl Broker {
     ///
     /// # Errors
     /// It is not there, or stores nothing.
-    pub fn compact(&mut self, name: &TopicName) -> Result<(), AdminError> {
+    pub fn compact(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
         if !name.persistent {
             return Err(AdminError::new(405, "Compaction of a non-persistent topic is not allowed"));
         }
         for key in self.parts(name)? {
-            self.compact_now(key);
+            self.compact_now(key, now);
         }
         Ok(())
     }
@@ -305,5 +305,7 @@ impl Broker {
 
 /// The same subscription for another partition, at its start.
 fn same_anew(sub: &Subscription) -> Subscription {
-    Subscription::new(sub.name.clone(), true, 0, sub.properties.clone())
+    let mut anew = Subscription::new(sub.name.clone(), true, 0, sub.properties.clone());
+    anew.made_ms = sub.made_ms;
+    anew
 }

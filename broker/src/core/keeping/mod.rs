@@ -126,7 +126,7 @@ impl Broker {
             broker.topics.touch_name(kind::NAMESPACE, &name);
         }
         for key in broker.topics.keys_where(|_| true) {
-            broker.topics.roll(key, &broker.config.cluster);
+            broker.topics.roll(key, &broker.config.cluster, now);
             broker.topics.apply_policies(key, &broker.config);
             if broker.topics.get(key).is_some_and(|topic| topic.rules.need_upkeep()) {
                 broker.schedule_upkeep(now);

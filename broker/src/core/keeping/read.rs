@@ -60,7 +60,11 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> 
             }
             broker.schemas.restore(name()?, versions);
         }
-        kind::TOPIC => broker.topics.restore(topic_key(rest)?, topic(&mut value)?),
+        kind::TOPIC => {
+            let mut topic = topic(&mut value)?;
+            (topic.made_ms, topic.opened_ms) = (now.wall_ms, now.wall_ms);
+            broker.topics.restore(topic_key(rest)?, topic);
+        }
         kind::ENTRY => {
             let (stored, offset) =
                 (stored(&mut value)?, u64::from_be_bytes(rest.get(8..16)?.try_into().ok()?));
@@ -92,7 +96,9 @@ pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> 
         kind::SUBSCRIPTION => {
             let topic = broker.topics.get_mut(topic_key(rest)?)?;
             let name = String::from_utf8(rest.get(8..)?.to_vec()).ok()?;
-            topic.add_sub(subscription(name, &mut value)?);
+            let mut sub = subscription(name, &mut value)?;
+            sub.made_ms = now.wall_ms;
+            topic.add_sub(sub);
         }
         kind::GRANTS => {
             let mut grants = Grants::new();

@@ -15,6 +15,7 @@ mod producers;
 mod readers;
 mod schemas;
 mod settings;
+mod statistics;
 mod strange;
 mod topics;
 mod transactions;
