@@ -10,7 +10,7 @@ fn arguments_are_stored_and_printed_once() {
     let produced = broker.produce(&["news", "hello", "wörld", "--ids"]).quiet_success();
     // In one batch, or one by one when the second came late.
     let ids = produced.lines();
-    assert!(ids == ["0:0:-1:0", "0:0:-1:1"] || ids == ["0:0:-1", "0:1:-1"], "{ids:?}");
+    assert!(ids == ["7:0:-1:0", "7:0:-1:1"] || ids == ["7:0:-1", "7:1:-1"], "{ids:?}");
     assert_eq!(broker.produce(&["news", "again"]).quiet_success().text(), "");
     assert_eq!(broker.consume(&["news"]).quiet_success().text(), "hello\nwörld\nagain\n");
     // All of it is acknowledged; another subscription begins at the beginning.
@@ -58,7 +58,7 @@ fn json_tells_everything() {
         ["things", "text", "--key", "k", "-p", "a=1", "-p", "b=x=y", "--name", "me", "--json-ids"];
     let produced = broker.produce(&arguments).quiet_success();
     let receipt: Value = serde_json::from_str(&produced.text()).expect("JSON");
-    assert_eq!(receipt, serde_json::json!({"message": 1, "id": "0:0:-1"}));
+    assert_eq!(receipt, serde_json::json!({"message": 1, "id": "7:0:-1"}));
     run_with(&["produce", "things", "--url", &broker.url], b"\xff\xfe\n").quiet_success();
 
     let lines = broker.consume(&["things", "--format", "json"]).quiet_success().lines();
@@ -69,7 +69,7 @@ fn json_tells_everything() {
     assert_eq!(
         first,
         serde_json::json!({
-            "id": "0:0:-1", "topic": "persistent://public/default/things",
+            "id": "7:0:-1", "topic": "persistent://public/default/things",
             "key": "k", "keyEncoding": "text", "properties": {"a": "1", "b": "x=y"},
             "eventTime": null, "redeliveryCount": 0, "producerName": "me",
             "payload": "text", "payloadEncoding": "text",
