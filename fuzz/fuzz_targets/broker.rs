@@ -293,7 +293,7 @@ fuzz_target!(|data: &[u8]| {
                 // Whether there is such a topic is no matter.
                 let _ = match c & 7 {
                     0 => host.broker.unload_topic(&name, host.now),
-                    1 => host.broker.compact(&name),
+                    1 => host.broker.compact(&name, host.now),
                     2 => host.broker.terminate(&name, host.now).map(drop),
                     3 => host.broker.delete_topic(&name, true, host.now),
                     4 => host.broker.skip(&name, "s", own, host.now),
