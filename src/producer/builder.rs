@@ -12,6 +12,7 @@ use pulsewire_proto::{
 use super::routing::{RoutedMessage, Router};
 use super::{Handle, Interceptors, Producer, ProducerInterceptor};
 use crate::client::Client;
+use crate::waiters::PendingSends;
 
 /// Options of a [`Producer`]. Defaults are those of Java's `ProducerBuilder`.
 #[must_use]
@@ -272,11 +273,14 @@ impl ProducerBuilder {
             name: String::new(),
             router: self.router,
             interceptors: interceptors.clone(),
+            sends: PendingSends::default(),
         };
+        let sends = guard.sends.clone();
         let slot = &mut guard.id;
         let opened = self.client.operation_with(|core, waiters, now| {
             let (id, op) = core.create_producer(config, now)?;
             *slot = Some(id);
+            waiters.open_sends(id, sends);
             if let Some(interceptors) = interceptors {
                 waiters.install(id, interceptors);
             }

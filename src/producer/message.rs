@@ -289,7 +289,7 @@ impl Producer {
             let sent = if waiters.is_parked(id) { Err(full()) } else { message.send_on(core, id, now) };
             match sent {
                 Ok(token) => {
-                    waiters.expect_send(id);
+                    self.handle.sends.expect();
                     if let Some(interceptors) = &self.handle.interceptors {
                         waiters.intercept(id, token, interceptors.clone(), message);
                     }
@@ -368,19 +368,19 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let id = this.producer.id;
-        let shared = &this.producer.handle.client.inner.shared;
+        let handle = &this.producer.handle;
         loop {
             match &mut this.state {
                 SendingState::Sent(token) => {
-                    let polled = shared.lock().sink.poll_send(id, *token, cx);
+                    let polled = handle.sends.poll(*token, cx);
                     if polled.is_ready() {
                         this.state = SendingState::Ended(None);
                     }
                     return polled;
                 }
                 SendingState::Parked(turn) => {
-                    this.state = match std::task::ready!(shared.lock().sink.poll_turn(*turn, cx)) {
+                    let polled = handle.client.inner.shared.lock().sink.poll_turn(*turn, cx);
+                    this.state = match std::task::ready!(polled) {
                         Ok(token) => SendingState::Sent(token),
                         Err(error) => SendingState::Ended(Some(Box::new(error))),
                     };
@@ -396,11 +396,14 @@ impl Future for Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let shared = &self.producer.handle.client.inner.shared;
+        let Producer { handle, id } = &self.producer;
         // What is dropped may be of the user: never under the lock.
         match self.state {
-            SendingState::Sent(token) => shared.lock().sink.forget_send(self.producer.id, token),
-            SendingState::Parked(turn) => drop(shared.lock().sink.forget_turn(self.producer.id, turn)),
+            SendingState::Sent(token) => handle.sends.forget(token),
+            SendingState::Parked(turn) => {
+                let message = handle.client.inner.shared.lock().sink.forget_turn(*id, turn);
+                drop(message);
+            }
             SendingState::Ended(_) => {}
         }
     }

@@ -18,6 +18,7 @@ pub use message::{MessageBuilder, Sending, TrySendError};
 pub use routing::RoutedMessage;
 
 use crate::client::Client;
+use crate::waiters::PendingSends;
 
 /// Publishes messages to a topic.
 ///
@@ -36,6 +37,7 @@ struct Handle {
     name: String,
     router: Option<routing::Router>,
     interceptors: Option<Arc<Interceptors>>,
+    sends: PendingSends,
 }
 
 impl Drop for Handle {

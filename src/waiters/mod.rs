@@ -14,13 +14,13 @@ use pulsewire_proto::{
 use crate::consumer::ConsumerEvent;
 use crate::producer::{Interceptors, OwnedMessage};
 use crate::shared::Sink;
-use sends::Sends;
+pub(crate) use sends::PendingSends;
 
 /// The waiting futures of a client.
 #[derive(Default)]
 pub(crate) struct Waiters {
     ops: BTreeMap<OpId, Slot<Output>>,
-    sends: BTreeMap<ProducerId, Sends>,
+    sends: BTreeMap<ProducerId, PendingSends>,
     receivers: BTreeMap<ConsumerId, Receivers>,
     parked: Parking,
     /// Messages whose ends interceptors are told, where there are any.
@@ -107,37 +107,12 @@ impl Waiters {
         self.ops.remove(&op);
     }
 
-    /// Someone will wait for a send. Tokens of a producer follow one another.
-    pub(crate) fn expect_send(&mut self, producer: ProducerId) {
-        self.sends.entry(producer).or_default().expect();
-    }
-
-    pub(crate) fn poll_send(
-        &mut self,
-        producer: ProducerId,
-        token: SendToken,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<MessageId, Error>> {
-        let ended = self.ended;
-        let Some(sends) = self.sends.get_mut(&producer) else { return Poll::Ready(Err(gone())) };
-        let mut polled = sends.poll(token, cx).map(|result| result.unwrap_or_else(|| Err(gone())));
-        if ended && polled.is_pending() {
-            sends.forget(token);
-            polled = Poll::Ready(Err(gone()));
+    /// Where a producer's sends end.
+    pub(crate) fn open_sends(&mut self, producer: ProducerId, sends: PendingSends) {
+        if self.ended {
+            drop(sends.lock().end_all());
         }
-        if polled.is_ready() && sends.is_settled() {
-            self.sends.remove(&producer);
-        }
-        polled
-    }
-
-    pub(crate) fn forget_send(&mut self, producer: ProducerId, token: SendToken) {
-        if let Some(sends) = self.sends.get_mut(&producer) {
-            sends.forget(token);
-            if sends.is_settled() {
-                self.sends.remove(&producer);
-            }
-        }
+        self.sends.insert(producer, sends);
     }
 
     /// Interceptors are told how a send ends.
@@ -200,7 +175,7 @@ impl Waiters {
     /// The user took a send back: what it was about, if it has not been sent yet.
     pub(crate) fn forget_turn(&mut self, producer: ProducerId, turn: Turn) -> Option<OwnedMessage> {
         if let Some(Slot::Done(Ok(token))) = self.parked.turns.remove(&turn) {
-            self.forget_send(producer, token);
+            self.sends.get(&producer)?.forget(token);
             return None;
         }
         let queue = self.parked.queues.get_mut(&producer)?;
@@ -279,15 +254,10 @@ impl Waiters {
         }
     }
 
-    /// The user let go of a producer: those who wait for its last receipts still get them.
+    /// The user let go of a producer and of all its sends.
     pub(crate) fn forget_producer(&mut self, producer: ProducerId) {
         self.interceptors.remove(&producer);
-        if let Some(sends) = self.sends.get_mut(&producer) {
-            sends.close();
-            if sends.is_settled() {
-                self.sends.remove(&producer);
-            }
-        }
+        self.sends.remove(&producer);
     }
 }
 
@@ -375,8 +345,8 @@ impl Sink for Waiters {
         {
             deferred.told.push((told, outcome.result.clone()));
         }
-        if let Some(sends) = self.sends.get_mut(&outcome.producer) {
-            deferred.wakers.extend(sends.ended(outcome.token, outcome.result));
+        if let Some(sends) = self.sends.get(&outcome.producer) {
+            deferred.wakers.extend(sends.lock().ended(outcome.token, outcome.result));
         }
     }
 
@@ -400,7 +370,9 @@ impl Sink for Waiters {
                 }
                 match (&sent, interceptors) {
                     (Ok(token), interceptors) => {
-                        self.sends.entry(producer).or_default().expect();
+                        if let Some(sends) = self.sends.get(&producer) {
+                            sends.expect();
+                        }
                         if let Some(interceptors) = interceptors {
                             let waiting = self.intercepted.entry(producer).or_default();
                             waiting.push_back((*token, (interceptors, message)));
@@ -443,7 +415,7 @@ impl Sink for Waiters {
             _ => None,
         });
         wakers.extend(ops);
-        self.sends.values_mut().for_each(|sends| wakers.extend(sends.wakers()));
+        self.sends.values().for_each(|sends| wakers.extend(sends.lock().end_all()));
     }
 
     fn run(deferred: Deferred) {

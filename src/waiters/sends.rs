@@ -8,11 +8,47 @@
 //! ```
 //!
 //! A slot is small, as there are as many as sends in flight; how they ended is kept once for each batch.
+//!
+//! They have a lock of their own: whoever asks for receipts is not in the way of those who send and receive. It may
+//! be taken under the core's, never the other way round.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pulsewire_proto::{Error, MessageId, SendToken};
+
+use super::gone;
+
+/// The sends of a producer, as its futures and its client hold them.
+#[derive(Clone, Default)]
+pub(crate) struct PendingSends(Arc<Mutex<Sends>>);
+
+impl PendingSends {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sends> {
+        // A panic elsewhere does not make the state wrong: each change of it is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Someone will wait for the next token. Tokens of a producer follow one another.
+    pub(crate) fn expect(&self) {
+        self.lock().expect();
+    }
+
+    pub(crate) fn poll(&self, token: SendToken, cx: &mut Context<'_>) -> Poll<Result<MessageId, Error>> {
+        let mut old = None;
+        let polled = self.lock().poll(token, cx, &mut old);
+        // What a waker drops may be of the user: never under the lock.
+        drop(old);
+        polled.map(|result| result.unwrap_or_else(|| Err(gone())))
+    }
+
+    /// Nobody waits for a send any more.
+    pub(crate) fn forget(&self, token: SendToken) {
+        let waker = self.lock().forget(token);
+        drop(waker);
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Sends {
@@ -20,8 +56,8 @@ pub(super) struct Sends {
     slots: VecDeque<Slot>,
     /// By their tokens, which is the order in which they end but for failures and batches by key.
     runs: VecDeque<Run>,
-    /// The user let go of the producer.
-    closed: bool,
+    /// The driver is gone: nothing will end any more.
+    over: bool,
 }
 
 enum Slot {
@@ -58,7 +94,7 @@ fn at(first: MessageId, places: u64) -> MessageId {
 impl Sends {
     /// Someone will wait for the next token.
     #[inline]
-    pub(super) fn expect(&mut self) {
+    fn expect(&mut self) {
         self.slots.push_back(Slot::Waiting);
     }
 
@@ -68,16 +104,26 @@ impl Sends {
         self.slots.get_mut(at)
     }
 
-    /// How a send ended; `None` when it was told already.
+    /// How a send ended; `None` when it was told already. A waker that is not needed any more goes to `old`.
     #[inline]
-    pub(super) fn poll(
+    fn poll(
         &mut self,
         token: SendToken,
         cx: &mut Context<'_>,
+        old: &mut Option<Waker>,
     ) -> Poll<Option<Result<MessageId, Error>>> {
+        let over = self.over;
         match self.slot(token) {
+            Some(slot @ (Slot::Waiting | Slot::Polled(_))) if over => {
+                if let Slot::Polled(waker) = std::mem::replace(slot, Slot::Gone) {
+                    *old = Some(waker);
+                }
+                self.trim();
+                return Poll::Ready(None);
+            }
             Some(slot @ Slot::Waiting) => *slot = Slot::Polled(cx.waker().clone()),
-            Some(Slot::Polled(waker)) => waker.clone_from(cx.waker()),
+            Some(Slot::Polled(waker)) if waker.will_wake(cx.waker()) => {}
+            Some(Slot::Polled(waker)) => *old = Some(std::mem::replace(waker, cx.waker().clone())),
             Some(slot @ Slot::Ended) => {
                 *slot = Slot::Gone;
                 let result = self.take(token.0);
@@ -106,13 +152,16 @@ impl Sends {
         Some(result)
     }
 
-    /// Nobody waits for a send any more.
-    pub(super) fn forget(&mut self, token: SendToken) {
-        let Some(slot) = self.slot(token) else { return };
-        if let Slot::Ended = std::mem::replace(slot, Slot::Gone) {
+    fn forget(&mut self, token: SendToken) -> Option<Waker> {
+        let forgotten = std::mem::replace(self.slot(token)?, Slot::Gone);
+        if let Slot::Ended = forgotten {
             self.take(token.0);
         }
         self.trim();
+        match forgotten {
+            Slot::Polled(waker) => Some(waker),
+            _ => None,
+        }
     }
 
     /// A send has ended: who is to be woken.
@@ -142,8 +191,9 @@ impl Sends {
         waker
     }
 
-    /// All who wait.
-    pub(super) fn wakers(&mut self) -> impl Iterator<Item = Waker> {
+    /// Nothing will end any more: who is to be woken.
+    pub(super) fn end_all(&mut self) -> impl Iterator<Item = Waker> {
+        self.over = true;
         self.slots.iter_mut().filter_map(|slot| match std::mem::replace(slot, Slot::Gone) {
             Slot::Polled(waker) => {
                 *slot = Slot::Waiting;
@@ -154,16 +204,6 @@ impl Sends {
                 None
             }
         })
-    }
-
-    /// The user let go of the producer: those who wait for its last receipts still get them.
-    pub(super) fn close(&mut self) {
-        self.closed = true;
-    }
-
-    /// Whether nothing will be asked any more.
-    pub(super) fn is_settled(&self) -> bool {
-        self.closed && self.slots.is_empty()
     }
 
     #[inline]
@@ -191,7 +231,7 @@ mod tests {
     }
 
     fn poll(sends: &mut Sends, token: u64) -> Poll<Option<Result<MessageId, Error>>> {
-        sends.poll(SendToken(token), &mut Context::from_waker(Waker::noop()))
+        sends.poll(SendToken(token), &mut Context::from_waker(Waker::noop()), &mut None)
     }
 
     #[test]
@@ -225,6 +265,19 @@ mod tests {
     }
 
     #[test]
+    fn those_who_wait_when_all_is_over_hear_that_once_and_what_ended_before_is_told() {
+        let mut sends = sends(3);
+        assert_eq!(poll(&mut sends, 1), Poll::Pending);
+        sends.ended(SendToken(0), Ok(id(9, -1, 0)));
+        assert_eq!(sends.end_all().count(), 1);
+        assert_eq!(poll(&mut sends, 0), Poll::Ready(Some(Ok(id(9, -1, 0)))));
+        for token in [1, 2] {
+            assert_eq!(poll(&mut sends, token), Poll::Ready(None));
+        }
+        assert!(sends.slots.is_empty());
+    }
+
+    #[test]
     fn what_nobody_waits_for_leaves_nothing() {
         let mut sends = sends(3);
         sends.forget(SendToken(1));
@@ -233,7 +286,6 @@ mod tests {
         }
         sends.forget(SendToken(0));
         sends.forget(SendToken(2));
-        sends.close();
-        assert!(sends.is_settled() && sends.runs.is_empty());
+        assert!(sends.slots.is_empty() && sends.runs.is_empty());
     }
 }

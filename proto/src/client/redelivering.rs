@@ -17,6 +17,8 @@ const MAX_IDS: usize = 1000;
 /// Requests in one turn; the next is after this pause.
 const MAX_REQUESTS: usize = 10;
 const PAUSE: Duration = Duration::from_millis(1);
+/// Entries whose dead letters are under way are looked at again after this time at least.
+const WHILE_DYING: Duration = Duration::from_millis(100);
 
 impl Client {
     /// Asks for a message to come again, after the consumer's delay; with a backoff, its first. On an
@@ -137,7 +139,28 @@ impl Client {
         if cfg!(feature = "redelivery")
             && let Some(letters) = &mut consumer.letters
         {
-            keys.retain(|key| letters.due(*key, all).map(|due| dead.extend(due)).is_none());
+            // Asked for now they would become letters once more: later they are acknowledged, unless their letters failed.
+            let dying = letters.dying();
+            let later = consumer.config.negative_ack_redelivery_delay.max(WHILE_DYING);
+            keys.retain(|key| {
+                let Some(due) = letters.due(*key, all) else {
+                    if dying.contains(key) {
+                        consumer.nacks.add(*key, later, 0, now.time);
+                    }
+                    return !dying.contains(key);
+                };
+                dead.extend(due);
+                if !letters.holds(*key) {
+                    consumer.nacks.forget(*key);
+                    consumer.unacked.as_mut().into_iter().for_each(|unacked| unacked.done(*key));
+                }
+                false
+            });
+        }
+        if cfg!(feature = "redelivery")
+            && let Some(due) = consumer.nacks.next()
+        {
+            self.timers.arm(Timer::Nack(id), due);
         }
         consumer.forget_queued(&keys);
         if cfg!(feature = "chunking") {
@@ -153,6 +176,10 @@ impl Client {
             .map(|(ledger_id, entry_id)| MessageIdData { ledger_id, entry_id, ..Default::default() })
             .collect();
         if !message_ids.is_empty() {
+            // Letters that have arrived are acknowledged before.
+            if cfg!(feature = "redelivery") && self.consumers.get(&id).is_some_and(|c| c.letters.is_some()) {
+                self.flush_acks(id, now);
+            }
             self.write(
                 conn,
                 CommandRedeliverUnacknowledgedMessages {

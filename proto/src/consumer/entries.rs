@@ -18,6 +18,18 @@ impl Entries {
         *self.ledgers.or_default(ledger).entry(entry / 64).or_default() |= 1 << (entry % 64);
     }
 
+    pub(crate) fn remove(&mut self, (ledger, entry): Key) {
+        let Some(words) = self.ledgers.get_mut(&ledger) else { return };
+        let Some(word) = words.get_mut(&(entry / 64)) else { return };
+        *word &= !(1 << (entry % 64));
+        if *word == 0 {
+            words.remove(&(entry / 64));
+        }
+        if words.is_empty() {
+            self.ledgers.remove(&ledger);
+        }
+    }
+
     /// Takes out the first, in order.
     pub(crate) fn pop_first(&mut self) -> Option<Key> {
         let ledger = *self.ledgers.first_key_value()?.0;

@@ -14,7 +14,7 @@
 //! The producer of a topic: `Closed -> Opening -> Open`, opened by the first letter; it ends with the
 //! consumer. When it ends before, the next letter opens another.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::entries::Key;
@@ -157,6 +157,17 @@ impl Letters {
             self.held.remove(&key);
         }
         Some(due)
+    }
+
+    /// Whether some of an entry is with the user, and may not come again.
+    pub(crate) fn holds(&self, key: Key) -> bool {
+        self.held.contains_key(&key)
+    }
+
+    /// Entries of which dead letters have not arrived yet.
+    pub(crate) fn dying(&self) -> BTreeSet<Key> {
+        let letters = self.dead.waiting.iter().chain(self.dead.sent.values());
+        letters.map(|letter| letter.message.id().key()).collect()
     }
 
     /// All of it comes again.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! negatively acknowledged -> waits among those that are due in the same moment -> asked for, a frame's worth at a time
-//!                                \-- link lost, all asked for anew: forgotten, it comes again anyway
+//!                                |-- link lost, all asked for anew: forgotten, it comes again anyway
+//!                                \-- the ack timeout made dead letters of it first: forgotten
 //! ```
 
 use std::time::Duration;
@@ -47,6 +48,11 @@ impl Nacks {
             self.clear();
         }
         std::iter::from_fn(|| due.pop_first()).collect()
+    }
+
+    /// An entry is not to come again.
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.due.values_mut().for_each(|entries| entries.remove(key));
     }
 
     /// When the next is due.

@@ -207,6 +207,38 @@ fn c12_an_ack_timeout_at_the_limit_makes_a_dead_letter_and_an_ack_none() {
     talk.quiet(conn);
 }
 
+/// Whichever is first, negative acknowledgement or ack timeout: the other one asks for nothing that has become a letter.
+#[test]
+fn c12_what_is_a_letter_already_is_not_asked_for() {
+    let config = ConsumerConfig { ack_timeout: secs(2), ack_timeout_tick_time: ms(100), ..limited() };
+    for early in [false, true] {
+        let mut talk = Talk::new();
+        let (id, conn) = talk.consumer_with(config.clone());
+        talk.say_bytes(conn, redelivery(id, 7, 2, &[], &batch(&[Some("a"), Some("b")])));
+        let messages = take(&mut talk, id);
+        if early {
+            nack(&mut talk, id, messages[0].id());
+            talk.pass(ms(500));
+            nack(&mut talk, id, messages[1].id());
+        } else {
+            talk.pass(ms(1_500));
+            nack(&mut talk, id, messages[1].id());
+        }
+        talk.pass(ms(800));
+        let producer = opened(&mut talk, conn, DLQ);
+        for payload in [b"a", b"b"] {
+            assert_eq!(&talk.hear_send(conn).payload[..], payload);
+        }
+        // Its producer is slow, and so is the user.
+        nack(&mut talk, id, messages[0].id());
+        talk.pass(secs(5));
+        talk.quiet(conn);
+        talk.receipt(conn, producer, 0);
+        talk.receipt(conn, producer, 1);
+        assert_eq!(hear!(talk, conn, Ack).message_id[0].entry_id, 7);
+    }
+}
+
 #[test]
 fn c12_a_letter_that_fails_comes_again() {
     let mut talk = Talk::new();
