@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
+mod relay;
 mod results;
 
 use std::collections::VecDeque;
@@ -17,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use pulsewire::{Client, InitialPosition};
+use pulsewire::{Client, InitialPosition, MessageId};
 use pulsewire_proto::wire::frame::{FrameDecoder, encode_command};
 use pulsewire_proto::wire::{Command as Wire, CommandConnect, CommandProducer};
 use tokio::runtime::Runtime;
@@ -27,8 +28,14 @@ const PAYLOAD: usize = 100;
 const MILLION: u32 = 1_000_000;
 /// Messages of the measured load, and of the one before that nobody counts.
 const LOAD: [u32; 2] = [MILLION, 2 * MILLION];
-/// Runs of the load, of which the median counts.
-const RUNS: usize = 3;
+/// Runs of each load, of which the median counts.
+const RUNS: usize = 5;
+/// How a consumer takes messages, and whether the producer has a client of its own.
+const LOADS: [Load; 3] = [
+    Load { what: "what has come is taken at once", at_once: true, apart: false },
+    Load { what: "message by message", at_once: false, apart: false },
+    Load { what: "message by message, in two clients", at_once: false, apart: true },
+];
 /// Starts, of which the median counts.
 const STARTS: usize = 11;
 /// Topics, and connections that hold a producer of one each and are idle.
@@ -37,6 +44,13 @@ const IDLE: u64 = 10_000;
 const PENDING: usize = 10_000;
 /// The scale of CPU times in `/proc`.
 const TICKS: f64 = 100.0;
+
+#[derive(Clone, Copy)]
+struct Load {
+    what: &'static str,
+    at_once: bool,
+    apart: bool,
+}
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -63,22 +77,46 @@ fn main() {
     servers.extend(real.as_ref().map(|real| (real.url.clone(), real.process)));
     let cpu = loaded(&runtime, &servers);
     drop(ours);
-    let theirs = cpu.get(1).map(|theirs| format!("{theirs:.3} us, {:.1} times as much", theirs / cpu[0]));
-    let what = "CPU of the broker a message of 100 B, batched, one producer, one consumer";
-    row(&mut text, what, format!("{:.3} us", cpu[0]), theirs, "10 times");
+    for (load, taken) in LOADS.iter().zip(&cpu) {
+        let theirs = taken.get(1).map(|theirs| {
+            format!("{}, {:.1} times as much", theirs.shown(), theirs.median / taken[0].median)
+        });
+        let what = format!(
+            "CPU of the broker a message of 100 B, batched, one producer, one consumer: {}",
+            load.what
+        );
+        row(&mut text, &what, taken[0].shown(), theirs, "10 times");
+    }
+    let least = Taken::new((0..RUNS).map(|_| relay::measure()).collect());
+    row(
+        &mut text,
+        "CPU of a program that only reads such batches, keeps each for 100 ms, and writes it again",
+        least.shown(),
+        None,
+        "-",
+    );
     let stored = stored(&runtime);
     row(&mut text, "memory with 1,000,000 stored messages of 100 B, in batches", mb(stored), None, "200 MB");
     let idle = idle();
     let what = "memory with 10,000 topics and 10,000 idle connections, a producer on each";
     row(&mut text, what, mb(idle), None, "500 MB");
+    let in_order: String = LOADS
+        .iter()
+        .zip(&cpu)
+        .filter_map(|(load, taken)| Some(format!("  - {}: {}\n", load.what, taken.get(1)?.in_order)))
+        .collect();
     let _ = write!(
         text,
         "\n- *Start to first message*: from the start of the process to the first message in a consumer's hands, the median of\n  \
          {STARTS} starts. Of the real one: until `/admin/v2/brokers/health` says ok, and its memory when the load begins.\n\
-         - *CPU*: the median of {RUNS} runs of {} messages, ours and the real one in turn, after one of {} that nobody counts.\n  \
-         The producer sends batches of 1,000 with {PENDING} messages in flight; the consumer takes and\n  \
-         acknowledges what has come at once (`batch_receive`), so that it keeps up.\n",
-        LOAD[1], LOAD[0],
+         - *CPU*: medians of {RUNS} runs of {} messages, least and most behind them, ours and the real one in turn,\n  \
+         after one of {} that nobody counts.\n  \
+         The topic is the same in all of them. The producer sends batches of 1,000 with {PENDING} messages in flight. The consumer has the default queue of\n  \
+         1,000; it takes and acknowledges what has come at once (`batch_receive`), or each message by itself (`receive`), by\n  \
+         the producer's client and so its connection, or by another. The program that reads and writes (`relay.rs`) shows\n  \
+         what of it is the system's own: it does nothing else.\n  \
+         Of the real one, run by run, first load first: its compiler goes on for a while.\n{}",
+        LOAD[1], LOAD[0], in_order,
     );
     println!("{text}");
     results::write("broker", &text);
@@ -166,42 +204,76 @@ fn starts(runtime: &Runtime) -> (f64, f64) {
     (median(times), median(memory))
 }
 
-/// Microseconds of CPU that each broker takes for a message.
-fn loaded(runtime: &Runtime, servers: &[(String, u32)]) -> Vec<f64> {
-    let mut all = vec![Vec::new(); servers.len()];
-    for round in 0..=RUNS {
-        for ((url, process), taken) in servers.iter().zip(&mut all) {
-            let count = LOAD[usize::from(round > 0)];
-            let before = cpu(*process);
-            runtime.block_on(load_once(url, count));
-            if round > 0 {
-                taken.push((cpu(*process) - before) * 1e6 / f64::from(count));
+/// What several runs took.
+struct Taken {
+    median: f64,
+    least: f64,
+    most: f64,
+    in_order: String,
+}
+
+impl Taken {
+    fn new(runs: Vec<f64>) -> Self {
+        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = runs.iter().copied().fold(0.0, f64::max);
+        let in_order = runs.iter().map(|taken| format!("{taken:.3}")).collect::<Vec<_>>().join(", ");
+        Self { median: median(runs), least, most, in_order }
+    }
+
+    fn shown(&self) -> String {
+        format!("{:.3} us ({:.3} to {:.3})", self.median, self.least, self.most)
+    }
+}
+
+/// Microseconds of CPU that each broker takes for a message, by load.
+fn loaded(runtime: &Runtime, servers: &[(String, u32)]) -> Vec<Vec<Taken>> {
+    let topic = topic();
+    for (url, _) in servers {
+        runtime.block_on(load_once(url, &topic, LOAD[0], LOADS[0]));
+    }
+    let mut all = vec![vec![Vec::new(); servers.len()]; LOADS.len()];
+    for _ in 0..RUNS {
+        for (load, all) in LOADS.iter().zip(&mut all) {
+            for ((url, process), taken) in servers.iter().zip(all) {
+                let before = cpu(*process);
+                runtime.block_on(load_once(url, &topic, LOAD[1], *load));
+                taken.push((cpu(*process) - before) * 1e6 / f64::from(LOAD[1]));
             }
         }
     }
-    all.into_iter().map(median).collect()
+    all.into_iter().map(|servers| servers.into_iter().map(Taken::new).collect()).collect()
 }
 
-async fn load_once(url: &str, count: u32) {
-    let client = Client::builder(url).build().expect("a client");
-    let topic = topic();
-    let consumer = client.consumer(&topic, "s").initial_position(InitialPosition::Earliest);
+async fn load_once(url: &str, topic: &str, count: u32, load: Load) {
+    let client = || Client::builder(url).build().expect("a client");
+    let consuming = client();
+    let producing = if load.apart { client() } else { consuming.clone() };
+    let consumer = consuming.consumer(topic, "s").initial_position(InitialPosition::Earliest);
     let consumer = consumer.subscribe().await.expect("a consumer");
     let reading = tokio::spawn(async move {
         let mut received = 0;
         while received < count {
-            let messages = consumer.batch_receive().await.expect("messages");
-            assert!(messages.iter().all(|message| message.payload().len() == PAYLOAD));
-            received += u32::try_from(messages.len()).expect("a batch");
-            consumer
-                .acknowledge_ids(&messages.iter().map(|message| message.id()).collect::<Vec<_>>())
-                .expect("open");
+            if load.at_once {
+                let messages = consumer.batch_receive().await.expect("messages");
+                assert!(messages.iter().all(|message| message.payload().len() == PAYLOAD));
+                received += u32::try_from(messages.len()).expect("a batch");
+                let ids: Vec<MessageId> = messages.iter().map(|message| message.id()).collect();
+                consumer.acknowledge_ids(&ids).expect("open");
+            } else {
+                let message = consumer.receive().await.expect("a message");
+                assert_eq!(message.payload().len(), PAYLOAD);
+                received += 1;
+                consumer.acknowledge(&message).expect("open");
+            }
         }
         consumer.close().await.expect("closed");
     });
-    send(&client, &topic, count).await;
+    send(&producing, topic, count).await;
     reading.await.expect("all are read");
-    client.close().await.expect("closed");
+    if load.apart {
+        producing.close().await.expect("closed");
+    }
+    consuming.close().await.expect("closed");
 }
 
 async fn send(client: &Client, topic: &str, count: u32) {
