@@ -307,7 +307,11 @@ impl Harness {
         };
         let mut found: Vec<SubscriptionInfo> = Vec::new();
         for part in &parts {
+            let there = self.broker.subscriptions(part)?;
             for sub in self.broker.stats(part)?.subscriptions {
+                if !there.contains(&sub.name) {
+                    continue;
+                }
                 let names = sub.consumers.into_iter().map(|consumer| consumer.name);
                 let Some(known) = found.iter_mut().find(|known| known.name == sub.name) else {
                     found.push(SubscriptionInfo {

@@ -6,17 +6,22 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use pulsewire_broker::{Server, ServerConfig};
+use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
 use serde_json::Value;
 
 /// A broker of its own: where its admin API is.
 fn broker() -> String {
+    broker_with(BrokerConfig::default())
+}
+
+fn broker_with(broker: BrokerConfig) -> String {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let any = ([127, 0, 0, 1], 0).into();
-            let config = ServerConfig { listen: any, admin_listen: Some(any), ..ServerConfig::default() };
+            let config =
+                ServerConfig { listen: any, admin_listen: Some(any), broker, ..ServerConfig::default() };
             let server = Server::bind(config).await.unwrap();
             tell.send(server.admin_addr().unwrap().to_string()).unwrap();
             server.run(std::future::pending()).await.unwrap();
@@ -64,6 +69,20 @@ fn call_as(at: &str, method: &str, path: &str, kind: &str, body: &str) -> Heard 
 
 fn call(at: &str, method: &str, path: &str, body: &str) -> Heard {
     call_as(at, method, path, "content-type: application/json\r\n", body)
+}
+
+#[test]
+fn what_is_added_to_messages_is_told_among_the_settings() {
+    for (on, interceptors) in [(true, 2), (false, 0)] {
+        let at = broker_with(BrokerConfig { entry_metadata: on, ..BrokerConfig::default() });
+        let told = call(&at, "GET", "/admin/v2/brokers/configuration/runtime", "").json();
+        let names = told["brokerEntryMetadataInterceptors"].as_str().unwrap();
+        assert_eq!(
+            names.matches("AppendBrokerTimestamp").count() + names.matches("AppendIndex").count(),
+            interceptors
+        );
+        assert_eq!(told["exposingBrokerEntryMetadataToClientEnabled"], on.to_string());
+    }
 }
 
 /// Every path of the description with its methods.
@@ -378,7 +397,7 @@ fn calls_as_other_clients_make_them() {
             "",
         ),
         ("POST", "persistence/bookieAffinity", r#"{"bookkeeperAffinityGroupPrimary":"a"}"#, ""),
-        ("POST", "replication", r#"["nowhere"]"#, "Invalid replication cluster nowhere"),
+        ("POST", "replication", r#"["nowhere"]"#, "Invalid cluster id: nowhere"),
         (
             "POST",
             "0x00000000_0x40000000/clearBacklog",

@@ -47,7 +47,7 @@ fn a_name_and_its_password_are_a_role() {
         (Some("admin:123456"), Some("tls")),
     ] {
         let (status, body) = ask(&mut b, "/admin/v2/tenants", wrong, method);
-        assert_eq!((status, body.as_str()), (401, r#"{"reason":"Authentication required"}"#));
+        assert!(status == 401 && body.contains("<td>Authentication required</td>"), "{status} {body}");
     }
 }
 

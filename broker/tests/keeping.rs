@@ -36,6 +36,60 @@ impl Disk {
 }
 
 #[test]
+fn what_was_stored_as_it_came_comes_back_so() {
+    let mut disk = Disk::default();
+    let plain = || BrokerConfig { entry_metadata: false, ..BrokerConfig::default() };
+    let mut w = World::new();
+    w.broker = Broker::restored(plain(), disk.0.clone(), w.now).unwrap();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.send(c, 1, 0, MessageMetadata { publish_time: WALL - 5, ..MessageMetadata::default() }, "early");
+    w.receipt(c);
+    disk.keep(&mut w);
+
+    // With settings of another kind: what is there stays as it is.
+    let mut w = disk.start();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.publish(c, 1, 1, "late");
+    let topic = TopicName::parse(TOPIC).unwrap();
+    let added: Vec<_> = [1, 2].map(|at| w.broker.examine(&topic, true, at).unwrap().added).to_vec();
+    assert_eq!(added, [None, Some((w.now.wall_ms, 1))]);
+    let [first, second] = [WALL - 5, WALL - 4].map(|time| w.broker.id_by_time(&topic, time).unwrap());
+    assert!(first < second, "the second one has a ledger of its own: {first:?}, {second:?}");
+}
+
+/// As in a shadow topic, which has the messages of transactions, and none of these.
+#[test]
+fn a_message_that_names_a_transaction_of_others_comes_back_to_be_read() {
+    let mut disk = Disk::default();
+    let mut w = disk.start();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    let names = MessageMetadata {
+        txnid_most_bits: Some(1),
+        txnid_least_bits: Some(2),
+        producer_name: "p".to_owned(),
+        publish_time: WALL,
+        ..MessageMetadata::default()
+    };
+    w.send(c, 1, 0, names, "named");
+    w.receipt(c);
+    w.publish(c, 1, 1, "after");
+    disk.keep(&mut w);
+
+    let mut w = disk.start();
+    let c = w.client();
+    let from_the_first = CommandSubscribe {
+        initial_position: Some(InitialPosition::EARLIEST),
+        ..subscribe(1, TOPIC, "s", SubType::EXCLUSIVE)
+    };
+    assert!(matches!(w.ask(c, from_the_first), Command::Success(_)));
+    w.flow(c, 1, 10);
+    assert_eq!(w.payloads(c), ["named", "after"]);
+}
+
+#[test]
 fn topics_cursors_schemas_and_settings_come_back() {
     let mut disk = Disk::default();
     let mut w = disk.start();

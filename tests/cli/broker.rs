@@ -83,7 +83,7 @@ fn tokens_are_asked_for_everywhere() {
         ("GET /admin/v2/brokers/health", 401),
         ("GET /admin/v2/clusters", 200),
         ("GET /admin/v2/tenants", 401),
-        ("PUT /admin/v2/namespaces/public/joes", 403),
+        ("PUT /admin/v2/namespaces/public/joes", 401),
         ("DELETE /admin/v2/persistent/public/default/t", 403),
         ("GET /admin/v2/persistent/public/default/t/stats", 401),
         ("GET /lookup/v2/topic/persistent/public/default/t", 401),

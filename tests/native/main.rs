@@ -48,11 +48,12 @@ async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let world = std::env::var("PULSEWIRE_WORLD").unwrap_or_else(|_| "target/world.json".to_owned());
     let World { endpoints } = serde_json::from_str(&std::fs::read_to_string(world)?)?;
-    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    // Others may run in the same world at the same time.
+    let run = format!("{}-{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(), std::process::id());
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut set = JoinSet::new();
     for job in jobs(&endpoints, &words) {
-        set.spawn(one(job, job.check(&endpoints, &run.to_string()), slots.clone()));
+        set.spawn(one(job, job.check(&endpoints, &run), slots.clone()));
     }
     let again = std::env::var_os("PULSEWIRE_SECOND_TRY").is_some();
     let mut results = Results::create()?;

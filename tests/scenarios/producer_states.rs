@@ -197,18 +197,18 @@ pub(crate) async fn p11_statistics_count_what_happened(env: Env) -> Outcome {
     same("sent", (stats.total_msgs_sent, stats.total_bytes_sent), (100, 1000))?;
     same("ended", (stats.total_acks_received, stats.total_send_failed), (100, 1))?;
     same("pending", stats.pending_queue_size, 0)?;
-    sleep(Duration::from_millis(200)).await;
-    let mut rates = Vec::new();
-    for _ in 0..12 {
+    // Rates and latencies are those of the interval before; on a busy machine one may pass unseen.
+    let (mut rates, mut told) = (Vec::new(), false);
+    while !told && rates.len() < 100 {
+        producer.send("ten bytes!").await.map_err(text)?;
         let stats = producer.stats();
         let (median, max) = (stats.send_latency_millis(50.0), stats.send_latency_millis_max());
         holds("percentiles are in order", median <= stats.send_latency_millis(99.9) && median <= max)?;
+        told = stats.send_msgs_rate > 0.0 && max > 0.0;
         rates.push((stats.send_msgs_rate, max));
         sleep(Duration::from_millis(150)).await;
     }
-    holds(&format!("rates {rates:?}"), rates.iter().any(|(rate, _)| *rate > 0.0))?;
-    // Of the interval in which the receipts came, which on a busy machine is a later one.
-    holds(&format!("latencies {rates:?}"), rates.iter().any(|(_, max)| *max > 0.0))?;
+    holds(&format!("rates and latencies {rates:?}"), told)?;
     client.close().await.map_err(text)
 }
 

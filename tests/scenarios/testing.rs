@@ -50,7 +50,7 @@ async fn heard(client: &Client, topic: &str) -> Result<Vec<String>, String> {
     let message = next(&consumer).await?;
     heard.push(format!("again: {:?} {}", message.payload(), message.redelivery_count()));
     consumer.acknowledge(&message).map_err(text)?;
-    let later = producer.new_message().payload("later").deliver_after(Duration::from_secs(2));
+    let later = producer.new_message().payload("later").deliver_after(Duration::from_secs(5));
     later.send().await.map_err(text)?;
     producer.send("at once").await.map_err(text)?;
     for _ in 0..2 {
@@ -129,7 +129,7 @@ pub(crate) async fn n09_sends_fail_and_connections_break_as_ordered(_: Env) -> O
     let broker = TestBroker::start().map_err(text)?;
     let quick = broker.client_builder().backoff(Duration::from_millis(10), Duration::from_millis(50));
     let client = quick.build().map_err(text)?;
-    let producer = client.producer("t").send_timeout(Duration::from_secs(2)).create().await.map_err(text)?;
+    let producer = client.producer("t").send_timeout(Duration::from_secs(5)).create().await.map_err(text)?;
     let code =
         |sent: Result<_, pulsewire::Error>| sent.map_or_else(|e| e.code().to_owned(), |_| String::new());
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Call, Result, error, unreadable};
+use super::{Answer, Ask, Call, Result, error, refusals, unreadable};
 use crate::core::names::TopicName;
-use crate::core::{Action, AdminError, Broker, Grants, Need, Now, Proof};
+use crate::core::{Action, AdminError, Broker, Form, Grants, Need, Now, Proof};
 
 const EITHER: &[Action] = &[Action::Produce, Action::Consume];
 const PRODUCE: &[Action] = &[Action::Produce];
@@ -15,18 +15,40 @@ const CONSUME: &[Action] = &[Action::Consume];
 /// Only those who administer.
 const NOBODY: &[Action] = &[];
 
-/// Sees who calls, and refuses who may not.
-pub(super) fn check(broker: &Broker, call: &Call, now: Now) -> Result<()> {
-    if broker.config().access.is_none() {
+/// Paths of which it is asked who calls. The others, metrics among them, are for everybody, as at the real broker.
+const ASKED: &[&str] = &["admin", "lookup", "topics"];
+
+/// Sees who calls; nobody where nobody is asked.
+pub(super) fn caller(broker: &Broker, call: &Call, now: Now) -> Result<Option<String>> {
+    let asked = call.path.first().is_some_and(|first| ASKED.contains(&first.as_str()));
+    match broker.config().access {
+        Some(_) if asked => {
+            let unknown = || AdminError { form: Form::Page, ..error(401, "Authentication required") };
+            who(broker, call, now).map(Some).ok_or_else(unknown)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Refuses who may not.
+pub(super) fn check(broker: &Broker, route: &Route, ask: &Ask<'_>, role: Option<&str>) -> Result<()> {
+    let Some(role) = role else { return Ok(()) };
+    let asked = refusals::asked(route);
+    let wanted = match asked.map(|asked| asked.kind) {
+        Some("super") => Wanted::Broker,
+        Some("admin" | "tenant") => Wanted::Tenant(ask.part("tenant").to_owned()),
+        _ => Wanted::of(ask.call),
+    }
+    .for_those_who(asked.map(|asked| asked.operation).unwrap_or_default());
+    if broker.may(role, wanted.need()) {
         return Ok(());
     }
-    let wanted = Wanted::of(call);
-    let Some(role) = who(broker, call, now) else { return Err(error(401, "Authentication required")) };
-    if broker.may(&role, wanted.need()) {
-        Ok(())
-    } else {
-        Err(wanted.missing(call, broker).unwrap_or_else(|| wanted.refusal(&role)))
-    }
+    let told = || asked.and_then(|asked| asked.refusal(route, ask, role, broker));
+    let missing = match asked.map(|asked| asked.kind) {
+        Some("tenants") => None,
+        _ => wanted.missing(ask.call, broker),
+    };
+    Err(missing.or_else(told).unwrap_or_else(|| wanted.refusal(role)))
 }
 
 /// Who calls: by the first way that holds; by none of them, who is let in without.
@@ -68,7 +90,6 @@ impl Wanted {
             ["openapi.json"]
             | ["admin", "v2", "clusters"]
             | ["admin", "v2", "brokers", "ready" | "version"]
-            | ["admin", "v3", "transactions", "transactionMetadata", _, _]
                 if get =>
             {
                 Self::Little
@@ -76,6 +97,18 @@ impl Wanted {
             ["admin", "v2", "namespaces", "grantPermissionsOnTopics" | "revokePermissionsOnTopics"] => {
                 Self::Broker
             }
+            // They answer as those of a broker that was started without.
+            ["admin", "v2", "functions" | "worker" | "worker-stats", ..]
+            | ["admin", "v3", "functions" | "sink" | "sinks" | "source" | "sources", ..] => Self::Little,
+            ["admin", "v3", "transactions", what, ..]
+                if get && !matches!(*what, "coordinatorStats" | "slowTransactions") =>
+            {
+                Self::Little
+            }
+            ["lookup", "v2", "topic", _, tenant, namespace, _, "bundle"] => {
+                Self::Namespace(format!("{tenant}/{namespace}"), NOBODY)
+            }
+            ["admin", "v2", "tenants", tenant] if get => Self::Tenant((*tenant).to_owned()),
             ["admin", "v2", "namespaces", tenant] => Self::Tenant((*tenant).to_owned()),
             ["admin", "v2", "namespaces", tenant, namespace, rest @ ..] => {
                 let actions = if get && rest == ["topics"] { EITHER } else { NOBODY };
@@ -118,6 +151,34 @@ impl Wanted {
                 topic(domain, tenant, namespace, local, PRODUCE)
             }
             _ => Self::Broker,
+        }
+    }
+
+    /// The same, where the operation says which permission is enough: none is but to administer, where it is not
+    /// named here.
+    fn for_those_who(self, operation: &str) -> Self {
+        let actions = match operation {
+            "LOOKUP" | "GET_STATS" | "GET_METADATA" | "GET_TOPICS" | "GET_BUNDLE" => EITHER,
+            "PRODUCE" => PRODUCE,
+            "CONSUME"
+            | "SUBSCRIBE"
+            | "UNSUBSCRIBE"
+            | "GET_SUBSCRIPTIONS"
+            | "SKIP"
+            | "EXPIRE_MESSAGES"
+            | "PEEK_MESSAGES"
+            | "RESET_CURSOR"
+            | "GET_BACKLOG_SIZE"
+            | "CLEAR_BACKLOG"
+            | "SET_REPLICATED_SUBSCRIPTION_STATUS"
+            | "GET_REPLICATED_SUBSCRIPTION_STATUS" => CONSUME,
+            "" | "-" => return self,
+            _ => NOBODY,
+        };
+        match self {
+            Self::Namespace(name, _) => Self::Namespace(name, actions),
+            Self::Topic(name, _) => Self::Topic(name, actions),
+            other => other,
         }
     }
 

@@ -15,6 +15,18 @@ const PULSAR: &str = "4.0.8";
 
 /// Settings of a real broker. What is set here goes before them.
 const RUNTIME: &str = include_str!("runtime.txt");
+/// What the real one takes for `loadManagerClassName`: a class that is there.
+const LOAD_MANAGERS: &[&str] = &[
+    "org.apache.pulsar.broker.loadbalance.LoadManager",
+    "org.apache.pulsar.broker.loadbalance.ModularLoadManager",
+    "org.apache.pulsar.broker.loadbalance.NoopLoadManager",
+    "org.apache.pulsar.broker.loadbalance.extensions.ExtensibleLoadManager",
+    "org.apache.pulsar.broker.loadbalance.extensions.ExtensibleLoadManagerImpl",
+    "org.apache.pulsar.broker.loadbalance.extensions.ExtensibleLoadManagerWrapper",
+    "org.apache.pulsar.broker.loadbalance.impl.ModularLoadManagerImpl",
+    "org.apache.pulsar.broker.loadbalance.impl.ModularLoadManagerWrapper",
+    "org.apache.pulsar.broker.loadbalance.impl.SimpleLoadManagerImpl",
+];
 const METADATA: &str = "memory:local";
 
 fn dynamic<'a>(ask: &'a Ask<'_>, what: &str) -> Result<&'a str> {
@@ -68,7 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
             .gives(Shape::Text),
         get(
             "brokers/configuration",
-            "Settings that can be changed while it runs. Only forceDelete..Allowed have an effect here.",
+            "Settings that can be changed while it runs. Those about topics, subscriptions and namespaces being made have an effect here.",
             |_, _, _| Ok(Answer::Json(json!(DYNAMIC))),
         )
         .gives(Shape::Texts),
@@ -83,7 +95,7 @@ pub(super) fn routes() -> Vec<Route> {
             |ask, broker, _| {
                 let value = ask.part("value").to_owned();
                 let name = dynamic(ask, "update")?;
-                if name == "loadManagerClassName" && !value.starts_with("org.apache.pulsar.") {
+                if name == "loadManagerClassName" && !LOAD_MANAGERS.contains(&value.as_str()) {
                     return Err(error(412, " Invalid dynamic-config value"));
                 }
                 broker.set_dynamic(name, Some(value));
@@ -148,7 +160,12 @@ fn configuration(broker: &Broker) -> Value {
         ("clusterName", config.cluster.clone()),
         ("maxMessageSize", config.max_message_size.to_string()),
         ("allowAutoTopicCreation", config.auto_create_topics.to_string()),
+        (
+            "allowAutoTopicCreationType",
+            if config.partitions() > 0 { "partitioned" } else { "non-partitioned" }.to_owned(),
+        ),
         ("defaultNumPartitions", config.default_partitions.max(1).to_string()),
+        ("exposingBrokerEntryMetadataToClientEnabled", config.entry_metadata.to_string()),
         ("brokerDeduplicationEnabled", config.deduplication.to_string()),
         ("acknowledgmentAtBatchIndexLevelEnabled", config.batch_index_ack.to_string()),
         ("keepAliveIntervalSeconds", config.keep_alive.as_secs().to_string()),
@@ -171,8 +188,17 @@ fn configuration(broker: &Broker) -> Value {
     let there = RUNTIME.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     let mut all: Map<String, Value> =
         there.map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+    if !config.entry_metadata {
+        all.insert("brokerEntryMetadataInterceptors".to_owned(), Value::from("[]"));
+    }
     let own = texts.into_iter().chain(ports).map(|(key, value)| (key.to_owned(), value));
-    let set = broker.dynamic_settings().iter().map(|(key, value)| (key.clone(), value.clone()));
+    let set = broker.running_settings().iter().map(|(key, value)| match key.as_str() {
+        // A set, as Java shows one.
+        "subscriptionTypesEnabled" => {
+            (key.clone(), format!("[{}]", config.limits.subscription_types.join(", ")))
+        }
+        _ => (key.clone(), value.clone()),
+    });
     all.extend(own.chain(set).map(|(key, value)| (key, Value::from(value))));
     Value::Object(all)
 }
@@ -186,6 +212,9 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let asked = ask.call.query("listenerName").filter(|listener| !listener.is_empty());
     if let Some(listener) = asked.or(ask.call.listener.as_deref()).filter(|listener| !listener.is_empty()) {
         return Err(unexpected(&format!("the broker do not have {listener} listener")));
+    }
+    if !broker.config().limits.lookups {
+        return Err(error(503, "Service Unavailable"));
     }
     let node = broker.find(&name, ask.call.broker);
     let mut told = json!({

@@ -102,7 +102,7 @@ pub(super) fn check(name: &str, of_topic: bool, value: &Value, ask: &Ask<'_>, br
             ))
         }
         "shadowTopics" => shadows(value, broker),
-        "replication" => replication(of_topic, value, broker),
+        "replication" => replication(of_topic, value, ask, broker),
         "allowedClusters" => allowed(value, ask, broker),
         _ => Ok(()),
     }
@@ -191,7 +191,21 @@ fn names(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-fn replication(of_topic: bool, value: &Value, broker: &Broker) -> Result<()> {
+/// A tenant's namespaces and topics are in clusters that it may use.
+fn of_tenant(names: &[&str], ask: &Ask<'_>, broker: &Broker) -> Result<()> {
+    let (tenant, own) = (ask.part("tenant"), broker.config().cluster.as_str());
+    let clusters = broker.tenant(tenant).and_then(|tenant| tenant.allowed_clusters);
+    let may = |name: &str| clusters.as_ref().map_or(name == own, |clusters| clusters.contains(name));
+    match names.iter().find(|name| !may(name)) {
+        Some(name) => Err(error(
+            403,
+            format!("Cluster [{name}] is not in the list of allowed clusters list for tenant [{tenant}]"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn replication(of_topic: bool, value: &Value, ask: &Ask<'_>, broker: &Broker) -> Result<()> {
     let (names, own) = (names(value), broker.config().cluster.as_str());
     if names.is_empty() {
         return Err(error(412, "ClusterIds should not be null or empty"));
@@ -203,24 +217,18 @@ fn replication(of_topic: bool, value: &Value, broker: &Broker) -> Result<()> {
     if names.contains(&"global") {
         return Err(error(412, "Cannot specify global in the list of replication clusters"));
     }
-    let unknown = names.into_iter().find(|name| *name != own && !broker.clusters().contains_key(*name));
-    match unknown {
-        Some(name) => Err(error(412, format!("Invalid replication cluster {name}"))),
+    let unknown = |name: &&&str| **name != own && !broker.clusters().contains_key(**name);
+    match names.iter().find(unknown) {
+        Some(name) => Err(error(403, format!("Invalid cluster id: {name}"))),
+        None if broker.namespace(&ask.namespace()?).is_ok() => of_tenant(&names, ask, broker),
         None => Ok(()),
     }
 }
 
 fn allowed(value: &Value, ask: &Ask<'_>, broker: &Broker) -> Result<()> {
     let own = broker.config().cluster.as_str();
-    let tenant = ask.part("tenant");
-    let of_tenant = broker.tenant(tenant).and_then(|tenant| tenant.allowed_clusters);
-    let may = |name: &str| of_tenant.as_ref().map_or(name == own, |clusters| clusters.contains(name));
     let names = names(value);
-    if let Some(name) = names.iter().find(|name| !may(name)) {
-        let reason =
-            format!("Cluster [{name}] is not in the list of allowed clusters list for tenant [{tenant}]");
-        return Err(error(403, reason));
-    }
+    of_tenant(&names, ask, broker)?;
     if !names.contains(&own) && broker.namespace(&ask.namespace()?).is_ok() {
         return Err(error(
             400,

@@ -132,7 +132,7 @@ pub(super) fn page(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
             }
         }
     }
-    Ok(Answer::Text(page.0))
+    Ok(Answer::Metrics(page.0))
 }
 
 /// The same by namespace, as `broker-stats/metrics` has it.

@@ -23,6 +23,7 @@ mod policies;
 mod producing;
 mod quotas;
 mod rare;
+mod refusals;
 mod route;
 mod schemas;
 mod settings;
@@ -204,6 +205,8 @@ impl Ask<'_> {
     }
 }
 
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// What a call answers.
 enum Answer {
     /// 204.
@@ -211,6 +214,8 @@ enum Answer {
     /// 200, and nothing.
     Empty,
     Text(String),
+    /// As Prometheus reads it.
+    Metrics(String),
     Json(Value),
     /// 200, and this text as JSON, whether it is or not.
     Raw(String),
@@ -252,15 +257,16 @@ pub(crate) fn refuse(error: &AdminError, call: &Call) -> Response {
 pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
     let newer = older::translated(call);
     let call = newer.as_ref().unwrap_or(call);
-    if let Err(refused) = access::check(broker, call, now) {
-        return pages::refused(&refused, call);
-    }
+    let caller = match access::caller(broker, call, now) {
+        Ok(caller) => caller,
+        Err(refused) => return pages::refused(&refused, call),
+    };
     let routes = table::routes();
     let (found, allowed) = route::find(routes, call);
     match (found, call.method.as_str()) {
         (Some((route, found)), _) => {
             let ask = Ask { call, found };
-            answer(serve(route, &ask, broker, now), call)
+            answer(serve(route, &ask, caller.as_deref(), broker, now), call)
         }
         (None, "OPTIONS") if !allowed.is_empty() => {
             let all = pages::options(&allowed);
@@ -277,7 +283,14 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
     }
 }
 
-fn serve(route: &route::Route, ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
+/// Whoever may not hear of it only when the call can be read, as at the real broker.
+fn serve(
+    route: &route::Route,
+    ask: &Ask<'_>,
+    caller: Option<&str>,
+    broker: &mut Broker,
+    now: Now,
+) -> Result<Answer> {
     let page = |status, reason: &str| AdminError { form: Form::Page, ..error(status, reason) };
     if route.body.is_json() && !ask.call.body.is_empty() && !bodies::is_ignored(route) {
         takes(ask.call, route.body).map_err(|status| page(status, "The body must be application/json"))?;
@@ -286,6 +299,7 @@ fn serve(route: &route::Route, ask: &Ask<'_>, broker: &mut Broker, now: Now) -> 
     if !pages::accepts_json(ask.call) && pages::is_of_pulsar(&route.path) {
         return Err(page(406, "All answers are application/json"));
     }
+    access::check(broker, route, ask, caller)?;
     match guards::refused(&route.path, ask, broker) {
         Some(refused) => Err(refused),
         None => (route.run)(ask, broker, now),
@@ -313,6 +327,7 @@ fn answer(result: Result<Answer>, call: &Call) -> Response {
         Ok(Answer::Nothing) => (204, "", Vec::new(), Bytes::new()),
         Ok(Answer::Empty) => (200, "", Vec::new(), Bytes::new()),
         Ok(Answer::Text(text)) => (200, "text/plain", Vec::new(), text.into()),
+        Ok(Answer::Metrics(text)) => (200, METRICS, Vec::new(), text.into()),
         Ok(Answer::Json(value)) => (200, "application/json", Vec::new(), value.to_string().into()),
         Ok(Answer::Raw(text)) => (200, "application/json", Vec::new(), text.into()),
         Ok(Answer::JsonAs(status, value)) => {

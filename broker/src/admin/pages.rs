@@ -76,6 +76,7 @@ pub(super) fn page(status: u16, call: &Call) -> Response {
 fn name(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
+        401 => "Authentication required",
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",

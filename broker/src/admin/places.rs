@@ -17,7 +17,9 @@ pub(super) fn routes() -> Vec<Route> {
     let tenant = |method, summary, run| route(method, "tenants/{tenant}", TENANTS, summary, run);
     vec![
         cluster("GET", "clusters", "Names of all clusters.", |_, broker, _| {
-            Ok(Answer::Json(json!(names(broker))))
+            // Namespaces may be replicated to it in names of the first version, but it is none.
+            let real = names(broker).into_iter().filter(|name| name != "global");
+            Ok(Answer::Json(real.map(Value::from).collect()))
         })
         .gives(Shape::Texts),
         cluster("GET", "clusters/{cluster}", "A cluster's addresses.", |ask, broker, _| {
@@ -64,6 +66,10 @@ pub(super) fn routes() -> Vec<Route> {
             }
             if broker.tenant(name).is_some() {
                 return Err(error(409, "Tenant already exist"));
+            }
+            let most = broker.config().limits.max_tenants;
+            if most > 0 && broker.tenants().len() as u64 >= most {
+                return Err(error(412, "Exceed the maximum number of tenants"));
             }
             broker.set_tenant(name, tenant);
             note_roles(ask, broker)?;

@@ -546,7 +546,14 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         return Err(checks::no_topic(ask, broker, missing));
     }
     checks::check(name, of_topic, &value, ask, broker)?;
-    setting.write(&mut Policies::default(), &value)?;
+    let mut tried = Policies::default();
+    setting.write(&mut tried, &value)?;
+    let most = broker.config().limits.max_partitions;
+    if most > 0
+        && tried.auto_topic_creation.and_then(|made| made.partitions).is_some_and(|count| count > most)
+    {
+        return Err(error(406, format!("Number of partitions should be less than or equal to {most}")));
+    }
     let mut policies = known.map_err(|_| checks::no_namespace(name))?;
     let value = match (setting.read(&policies), value) {
         // Those that are there stay.

@@ -48,6 +48,7 @@ const EFFECTIVE: &[&str] = &[
     "maxConsumersPerSubscription",
     "maxTopicsPerNamespace",
     "publishRate",
+    "shadowTopics",
     "subscribeRate",
     "subscriptionAuthMode",
     "subscriptionDispatchRate",
@@ -460,7 +461,9 @@ pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: N
     for setting in all().iter().filter(|setting| !setting.field.is_empty()) {
         let Some(value) = body.get(setting.field).filter(|value| !value.is_null()) else { continue };
         let unsaid = setting.field == "replication_clusters" && value.as_array().is_some_and(Vec::is_empty);
-        if setting.field == "backlog_quota_map" || unsaid {
+        // Below 0 these are not set, as in namespaces of old.
+        let unset = setting.field.starts_with("max_") && whole(value).is_some_and(|number| number < 0);
+        if setting.field == "backlog_quota_map" || unsaid || unset {
             continue;
         }
         let mut policies = broker.policies(scope)?;

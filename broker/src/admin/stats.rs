@@ -195,9 +195,6 @@ pub(super) fn subscription(stats: &SubscriptionStats) -> Value {
     zeros(
         &mut out,
         &[
-            "lastConsumedTimestamp",
-            "lastAckedTimestamp",
-            "lastMarkDeleteAdvancedTimestamp",
             "nonContiguousDeletedMessagesRangesSerializedSize",
             "delayedMessageIndexSizeInBytes",
             "filterProcessedMsgCount",
@@ -216,8 +213,11 @@ pub(super) fn subscription(stats: &SubscriptionStats) -> Value {
     rates_out(&mut out, &stats.rates);
     out["totalMsgExpired"] = json!(stats.expired.entries);
     out["lastExpireTimestamp"] = json!(stats.expired.at_ms);
-    let flows = stats.consumers.iter().map(|consumer| consumer.flow_ms);
-    out["lastConsumedFlowTimestamp"] = json!(flows.max().unwrap_or(0));
+    let latest = |of: fn(&ConsumerStats) -> u64| json!(stats.consumers.iter().map(of).max().unwrap_or(0));
+    out["lastConsumedFlowTimestamp"] = json!(stats.flow_ms);
+    out["lastConsumedTimestamp"] = latest(|consumer| consumer.consumed_ms);
+    out["lastAckedTimestamp"] = latest(|consumer| consumer.acked_ms);
+    out["lastMarkDeleteAdvancedTimestamp"] = json!(stats.advanced_ms);
     let mut sums = [0; 3];
     for consumer in &stats.consumers {
         draining(consumer).iter().zip(&mut sums).for_each(|(number, sum)| *sum += number);
@@ -245,10 +245,11 @@ pub(super) fn consumer(stats: &ConsumerStats) -> Value {
         "connectedSince": time(stats.connected_ms),
         "clientVersion": stats.client_version,
         "metadata": map(&stats.metadata),
-        "lastAckedTime": time(0),
-        "lastConsumedTime": time(0),
+        "lastAckedTime": time(stats.acked_ms),
+        "lastConsumedTime": time(stats.consumed_ms),
+        "lastAckedTimestamp": stats.acked_ms,
+        "lastConsumedTimestamp": stats.consumed_ms,
     });
-    zeros(&mut out, &["lastAckedTimestamp", "lastConsumedTimestamp"], &[]);
     rates_out(&mut out, &stats.rates);
     HASHES.iter().zip(draining(stats)).for_each(|(name, number)| out[*name] = json!(number));
     if let Some(ranges) = &stats.hash_ranges {
@@ -268,6 +269,13 @@ fn place((ledger, entry): (i64, i64)) -> String {
 
 fn ledger(id: i64, entries: i64, size: i64) -> Value {
     json!({ "ledgerId": id, "entries": entries, "size": size, "offloaded": false, "underReplicated": false })
+}
+
+/// The ledger that keeps what a cursor acknowledged, where there would be one: none is used here, so it is one of
+/// those that come after the topic's.
+fn cursor_ledger(stats: &InternalStats, cursor: &CursorStats) -> i64 {
+    let at = stats.cursors.iter().position(|each| each.name == cursor.name).unwrap_or_default();
+    if cursor.open && cursor.durable { (stats.open + 1) as i64 + at as i64 } else { -1 }
 }
 
 /// All ledgers. What is in the one that is written to is told when it is closed.
@@ -295,11 +303,11 @@ pub(super) fn internal(stats: &InternalStats) -> Value {
             "waitingReadOp": cursor.waits,
             "pendingReadOps": 0,
             "messagesConsumedCounter": cursor.consumed,
-            "cursorLedger": -1,
-            "cursorLedgerLastEntry": -1,
+            "cursorLedger": cursor_ledger(stats, cursor),
+            "cursorLedgerLastEntry": if cursor.open && cursor.durable { 1 } else { -1 },
             "individuallyDeletedMessages": format!("[{}]", ranges.join(",")),
             "lastLedgerSwitchTimestamp": time(cursor.made_ms.max(stats.opened_ms)),
-            "state": "NoLedger",
+            "state": if cursor.open || !cursor.durable { "Open" } else { "NoLedger" },
             "active": cursor.active,
             "numberOfEntriesSinceFirstNotAckedMessage": cursor.read_on + 1,
             "totalNonContiguousDeletedMessagesRange": cursor.acknowledged.len(),
@@ -383,7 +391,7 @@ pub(super) fn internal_info(stats: &InternalStats, now: Now) -> Value {
             "version": 0,
             "creationDate": time(cursor.made_ms),
             "modificationDate": time(cursor.made_ms.max(stats.opened_ms)),
-            "cursorsLedgerId": -1,
+            "cursorsLedgerId": cursor_ledger(stats, cursor),
             "markDelete": { "ledgerId": ledger, "entryId": entry },
         })
     };

@@ -20,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
     };
     vec![
         at("GET", "/subscriptions", "Names of a topic's subscriptions.", |ask, broker, _| {
-            Ok(Answer::Json(json!(broker.subscriptions(&ask.topic()?)?)))
+            Ok(Answer::Json(json!(broker.cursors(&ask.topic()?)?)))
         })
         .gives(Shape::Texts),
         of("PUT", "", "Makes a subscription at a message id; without one, at the end.", create)
@@ -162,6 +162,7 @@ pub(super) fn message_id(body: &Value) -> Result<Option<(MessageIdData, bool)>> 
     let id = MessageIdData {
         ledger_id: number("ledgerId", 0)? as u64,
         entry_id: number("entryId", 0)? as u64,
+        batch_index: i32::try_from(number("batchIndex", -1)?).ok(),
         ..MessageIdData::default()
     };
     let excluded = fields.get("excluded").and_then(Value::as_bool);
@@ -198,15 +199,12 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
 fn reset(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (name, sub) = (ask.topic()?, ask.part("subscription"));
     let id = message_id(&ask.call.json()?)?;
-    let (mut id, excluded) =
+    let (id, excluded) =
         id.ok_or_else(|| unreadable("The body must be a message id: ledgerId and entryId"))?;
     if broker.partitions(&name) > 0 {
         return Err(error(405, "Reset-cursor at position is not allowed for partitioned-topic"));
     }
-    if excluded && (id.entry_id as i64) >= 0 {
-        id.entry_id = id.entry_id.saturating_add(1);
-    }
-    broker.reset_to_id(&name, sub, id.ledger_id, id.entry_id, now)?;
+    broker.reset_to_id(&name, sub, &id, excluded, now)?;
     Ok(Answer::Nothing)
 }
 

@@ -414,8 +414,10 @@ pub(super) fn message(peeked: &Peeked) -> Answer {
     let all: Map<String, Value> =
         metadata.properties.iter().map(|pair| (pair.key.clone(), json!(pair.value))).collect();
     headers.push(("x-pulsar-property", Value::Object(all).to_string()));
-    headers.push(("x-pulsar-broker-entry-metadata-timestamp", stats::time(peeked.timestamp)));
-    headers.push(("x-pulsar-broker-entry-metadata-index", peeked.index.to_string()));
+    if let Some((time, index)) = peeked.added {
+        headers.push(("x-pulsar-broker-entry-metadata-timestamp", stats::time(time)));
+        headers.push(("x-pulsar-broker-entry-metadata-index", index.to_string()));
+    }
     headers.push(("x-pulsar-publish-time", stats::time(metadata.publish_time)));
     headers.push(("x-pulsar-is-encrypted", (!metadata.encryption_keys.is_empty()).to_string()));
     headers.push(("x-pulsar-txn-uncommitted", "false".to_owned()));

@@ -11,7 +11,9 @@ use pulsewire_proto::wire::batch::{self, BatchReader};
 use pulsewire_proto::wire::entry::{encode_entry, find_bytes, find_varint};
 use pulsewire_proto::wire::{CompressionType, MessageMetadata, SingleMessageMetadata};
 
+use super::statistics::stored_size;
 use super::storage::{Log, Stored};
+use super::subscription::Subscription;
 use super::topic::Topic;
 
 /// How the last compaction of a topic went, since it was loaded.
@@ -21,7 +23,12 @@ pub struct CompactionStats {
     pub removed: u64,
     /// When it was: milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// Messages and bytes that compactions have read since the topic was loaded: each looks at all twice.
+    pub read: (u64, u64),
 }
+
+/// What the real broker's compaction reads by; it is listed among the subscriptions.
+pub(super) const COMPACTION: &str = "__compaction";
 
 /// What compaction left of a topic.
 #[derive(Debug, Default)]
@@ -51,10 +58,10 @@ impl Compacted {
         self.entries.first_key_value().map(|(offset, _)| *offset)
     }
 
-    /// The first entry below `end` that came at `timestamp` or later.
-    pub(super) fn first_since(&self, timestamp: u64, end: u64) -> Option<u64> {
+    /// The first entry below `end` that is of `time` or later.
+    pub(super) fn first_since(&self, time: u64, end: u64) -> Option<u64> {
         let mut below = self.entries.range(..end);
-        below.find(|(_, stored)| stored.timestamp >= timestamp).map(|(offset, _)| *offset)
+        below.find(|(_, stored)| stored.time() >= time).map(|(offset, _)| *offset)
     }
 
     /// Where nothing is left from `start` to `end`, as ranges.
@@ -115,9 +122,12 @@ pub(super) fn compact(topic: &mut Topic, wall_ms: u64) -> isize {
     let before = std::mem::take(&mut topic.compacted).unwrap_or_default();
     let horizon = topic.log.end().min(topic.limit());
     let hidden = |stored: &Stored| topic.txns.as_ref().is_some_and(|txns| txns.hides(stored));
-    let rest = (before.horizon.max(topic.log.first())..horizon)
-        .filter_map(|at| Some((at, topic.log.get(at)?)))
-        .filter(|(_, stored)| !hidden(stored));
+    let rest =
+        || (before.horizon.max(topic.log.first())..horizon).filter_map(|at| Some((at, topic.log.get(at)?)));
+    let read = rest().fold(topic.compaction.read, |(messages, bytes), (_, stored)| {
+        (messages + 2 * u64::from(stored.messages), bytes + 2 * stored_size(stored))
+    });
+    let rest = rest().filter(|(_, stored)| !hidden(stored));
     let entries: Vec<(u64, &Stored)> =
         before.entries.iter().map(|(at, stored)| (*at, stored)).chain(rest).collect();
     let mut last: BTreeMap<Bytes, Place> = BTreeMap::new();
@@ -136,7 +146,7 @@ pub(super) fn compact(topic: &mut Topic, wall_ms: u64) -> isize {
             }
         }
     }
-    let generation = before.generation + 1;
+    let generation = before.generation.max(topic.kept.compacted.unwrap_or(0)) + 1;
     let mut compacted = Compacted { horizon, generation, ..Compacted::default() };
     for (offset, stored) in entries {
         let kept = match messages(stored) {
@@ -164,8 +174,23 @@ pub(super) fn compact(topic: &mut Topic, wall_ms: u64) -> isize {
     }
     let change = compacted.bytes as isize - before.bytes as isize;
     topic.compacted = Some(compacted);
-    topic.compaction = CompactionStats { removed, at_ms: wall_ms };
+    topic.compaction = CompactionStats { removed, at_ms: wall_ms, read };
     change
+}
+
+/// How the cursor of a topic's compactions looks, once there was one. It is no subscription that could be used.
+pub(super) fn cursor_of(topic: &Topic) -> Option<Subscription> {
+    let horizon = topic.compacted.as_ref()?.horizon();
+    if topic.sub_names.contains_key(COMPACTION) {
+        return None;
+    }
+    let mut cursor = Subscription::new(COMPACTION.to_owned(), true, horizon, Vec::new());
+    cursor.made_ms = topic.made_ms;
+    (cursor.messages_out, cursor.bytes_out) = topic.compaction.read;
+    if topic.compaction.at_ms > 0 {
+        cursor.placed();
+    }
+    Some(cursor)
 }
 
 struct Message {
@@ -227,6 +252,6 @@ fn thinned(stored: &Stored, keep: &[bool]) -> Option<Stored> {
     let mut bytes = BytesMut::new();
     encode_entry(&metadata, &out, &mut bytes);
     let mut entry = Stored::new(&bytes.freeze(), stored.timestamp).ok()?;
-    entry.index = stored.index;
+    (entry.index, entry.plain) = (stored.index, stored.plain);
     Some(entry)
 }

@@ -7,6 +7,7 @@ use pulsewire_proto::wire::DEFAULT_MAX_MESSAGE_SIZE;
 
 use super::access::Access;
 use super::bundles::Node;
+use super::running::Limits;
 
 /// Settings of a [`Broker`](super::Broker).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub struct BrokerConfig {
     /// Whether messages whose sequence id was stored before are dropped, and producers are told
     /// their last sequence id. Namespaces can be set otherwise by the admin calls.
     pub deduplication: bool,
+    /// Whether every stored message is given the broker's time and a number, which clients that can take them are
+    /// told: Pulsar's `brokerEntryMetadataInterceptors` and `exposingBrokerEntryMetadataToClientEnabled`. When off,
+    /// as in Pulsar without settings, a message is as old as its producer says.
+    pub entry_metadata: bool,
     /// How often clients are asked whether they are there; after two such times of silence they
     /// are cut.
     pub keep_alive: Duration,
@@ -72,6 +77,8 @@ pub struct BrokerConfig {
     pub max_transactions: usize,
     /// Topics that may exist at a time.
     pub max_topics: usize,
+    /// What admin calls change while it runs.
+    pub limits: Limits,
     /// Who may connect and do what; `None` lets everybody in.
     pub access: Option<Arc<Access>>,
     /// For tests of clients: lookups that are not authoritative are redirected there.
@@ -92,6 +99,7 @@ impl Default for BrokerConfig {
             default_partitions: 0,
             batch_index_ack: true,
             deduplication: false,
+            entry_metadata: true,
             keep_alive: Duration::from_secs(30),
             liveness_timeout: Duration::from_secs(5),
             failover_delay: Duration::from_secs(1),
@@ -107,8 +115,19 @@ impl Default for BrokerConfig {
             transaction_coordinators: 16,
             max_transactions: 100_000,
             max_topics: 100_000,
+            limits: Limits::default(),
             access: None,
             redirect_lookups: None,
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// Partitions of topics that are made on demand; 0 makes them without partitions.
+    pub(crate) fn partitions(&self) -> u32 {
+        match self.limits.partitioned.unwrap_or(self.default_partitions > 0) {
+            true => self.limits.default_partitions.unwrap_or(self.default_partitions).max(1),
+            false => 0,
         }
     }
 }

@@ -160,7 +160,7 @@ impl Broker {
         if c.subscription.trim().is_empty() {
             return Err(Refusal::new(ServerError::PRODUCER_BUSY, "Empty subscription name"));
         }
-        self.consumer_schema(&name, topic_key, c, now)?;
+        self.consumer_schema(&self.schema_owner(&name), topic_key, c, now)?;
         let topic = self.topics.get_mut(topic_key).ok_or_else(|| Refusal::topic_not_found(&c.topic))?;
         let peer = self.conns.get(id).and_then(|conn| conn.peer.as_deref()).unwrap_or_default();
         let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
@@ -191,7 +191,7 @@ impl Broker {
                 key
             }
             None => {
-                if durable && topic.durable_subs() >= topic.rules.max_subscriptions {
+                if topic.is_full_of_subs() {
                     let message =
                         format!("Exceed the maximum number of subscriptions of the topic: {}", c.topic);
                     return Err(Refusal::not_allowed(message));
@@ -272,16 +272,18 @@ impl Broker {
             let what = format!("FLOW of {} permits", c.message_permits as i32);
             return self.cut(id, DisconnectReason::Protocol(what), now);
         }
-        let Some(consumer) = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key)) else { return };
+        let Some(sub) = self.sub_mut(at) else { return };
+        sub.flow_wall_ms = now.wall_ms;
+        let Some(consumer) = sub.consumer_mut(at.key) else { return };
         consumer.permits = consumer.permits.saturating_add(i64::from(c.message_permits));
         consumer.flow_wall_ms = now.wall_ms;
         self.wake(at.topic, at.sub);
     }
 
-    pub(super) fn ack(&mut self, id: ConnId, c: &CommandAck) {
+    pub(super) fn ack(&mut self, id: ConnId, c: &CommandAck, now: Now) {
         // For a consumer that is not there: no answer either, as the real broker does it.
         let Some(at) = self.consumer_ref(id, c.consumer_id) else { return };
-        let result = self.acknowledge(at, c);
+        let result = self.acknowledge(at, c, now);
         if let Some(request_id) = c.request_id {
             let refusal = result.err();
             self.reply(
@@ -297,12 +299,13 @@ impl Broker {
         }
     }
 
-    fn acknowledge(&mut self, at: ConsumerRef, c: &CommandAck) -> Result<(), Refusal> {
+    fn acknowledge(&mut self, at: ConsumerRef, c: &CommandAck, now: Now) -> Result<(), Refusal> {
         if let Some(txn) = TxnId::new(c.txnid_most_bits, c.txnid_least_bits) {
             self.acknowledge_in_txn(at, c, txn)?;
             let consumer = self.sub_mut(at).and_then(|sub| sub.consumer_mut(at.key));
             if let Some(consumer) = consumer {
                 consumer.acknowledged += c.message_id.len() as u64;
+                consumer.acked_wall_ms = now.wall_ms;
             }
             return Ok(());
         }
@@ -310,6 +313,7 @@ impl Broker {
         let Some(Topic { log, subs, .. }) = self.topics.get_mut(at.topic) else { return Ok(()) };
         let Some(sub) = subs.get_mut(&at.sub) else { return Ok(()) };
         let (shared, mut go_on, mut acknowledged) = (sub.is_shared(), false, 0);
+        let mark = sub.cursor.mark();
         if c.ack_type == AckType::CUMULATIVE {
             // On shared subscriptions, or for several ids at a time, it means nothing.
             if let [id] = c.message_id.as_slice()
@@ -342,6 +346,10 @@ impl Broker {
         }
         if let Some(consumer) = sub.consumer_mut(at.key) {
             consumer.acknowledged += acknowledged;
+            consumer.acked_wall_ms = now.wall_ms;
+        }
+        if sub.cursor.mark() != mark {
+            sub.advanced_wall_ms = now.wall_ms;
         }
         if log.terminated {
             sub.tell_end_if_done(&mut self.conns, log.end());

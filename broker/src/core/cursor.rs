@@ -85,6 +85,11 @@ impl Cursor {
         self.advance();
     }
 
+    /// Its mark, and how many entries beyond it are acknowledged whole.
+    pub(super) fn settled(&self) -> (u64, u64) {
+        (self.mark, self.acked.count_within(self.mark, u64::MAX))
+    }
+
     /// All that it knows: its mark, ranges beyond it as pairs of numbers, and open bits.
     pub(super) fn parts(&self) -> (u64, Vec<u64>, &BTreeMap<u64, Vec<u64>>) {
         (self.mark, self.acked.ranges().flat_map(|(start, end)| [start, end]).collect(), &self.open)

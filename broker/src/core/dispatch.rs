@@ -22,6 +22,10 @@ use super::transactions::{Buffer, Left};
 /// Messages that one consumer of a shared subscription gets before it is the next one's turn.
 const TURN: u64 = 20;
 
+/// Windows that may be unwritten on a connection whose consumers still take their turns on shared subscriptions: those
+/// beyond the first one by one, as Pulsar has it. Others would be given all while somebody is busy with a large message.
+pub(super) const WINDOWS_BY_ONES: usize = 8;
+
 /// Entries that a key-shared subscription reads past those that have to wait, for each consumer.
 const LOOK_AHEAD: u64 = 2000;
 
@@ -175,8 +179,8 @@ fn next_unread<'a>(
 /// Shared: consumers take turns.
 fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     let mut unacked = sub.unacked();
-    'turns: while let Some(at) = next_turn(sub, unacked, lane) {
-        let mut left = TURN;
+    let by_ones = ground.persistent && sub.consumers.len() > 1;
+    'turns: while let Some((at, mut left)) = next_turn(sub, unacked, lane, by_ones) {
         while left > 0 {
             let Some((offset, stored)) = next_entry(sub, ground, lane.now, lane.rules.delayed) else {
                 return;
@@ -201,29 +205,35 @@ fn shared(sub: &mut Subscription, ground: &Ground<'_>, lane: &mut Lane<'_>) {
     }
 }
 
-/// Whose turn it is: of those that can take something the next one, of the best priority.
-fn next_turn(sub: &Subscription, unacked: u64, lane: &mut Lane<'_>) -> Option<usize> {
+/// Whose turn it is, and of how many messages: of those that can take something the next one, of the best priority.
+fn next_turn(sub: &Subscription, unacked: u64, lane: &mut Lane<'_>, by_ones: bool) -> Option<(usize, u64)> {
     let count = sub.consumers.len();
-    let mut best: Option<(i32, usize)> = None;
+    let mut best: Option<(i32, usize, u64)> = None;
     for step in 0..count {
         let at = (sub.turn + step) % count;
         let Some(consumer) = sub.consumers.get(at) else { continue };
-        if best.is_some_and(|(priority, _)| priority <= consumer.priority) {
+        if best.is_some_and(|(priority, ..)| priority <= consumer.priority) || !may(consumer, unacked, lane) {
             continue;
         }
-        if may_take(consumer, unacked, lane) {
-            best = Some((consumer.priority, at));
+        if lane.open(consumer.conn) {
+            best = Some((consumer.priority, at, TURN));
+        } else if by_ones && lane.takes_one(consumer.conn) {
+            best = Some((consumer.priority, at, 1));
         }
     }
-    best.map(|(_, at)| at)
+    best.map(|(_, at, turn)| (at, turn))
 }
 
 fn may_take(consumer: &Consumer, unacked: u64, lane: &mut Lane<'_>) -> bool {
+    may(consumer, unacked, lane) && lane.open(consumer.conn)
+}
+
+/// Whether a consumer may be given more, wherever it is.
+fn may(consumer: &Consumer, unacked: u64, lane: &mut Lane<'_>) -> bool {
     consumer.permits > 0
         && consumer.unacked < lane.rules.max_unacked_per_consumer
         && unacked < lane.rules.max_unacked_per_subscription
         && lane.throttle.passes(lane.now)
-        && lane.open(consumer.conn)
 }
 
 /// Key-shared: every key to its consumer, the entries of a key in order.
@@ -313,6 +323,12 @@ impl Lane<'_> {
         false
     }
 
+    /// Whether a connection that is not open takes one entry more all the same.
+    fn takes_one(&self, conn: ConnId) -> bool {
+        let limit = self.config.connection_window.saturating_mul(WINDOWS_BY_ONES);
+        self.conns.get(conn).is_some_and(|conn| conn.outbox.unwritten() < limit)
+    }
+
     /// Writes an entry to a consumer's connection; answers how many messages that were.
     #[allow(clippy::too_many_arguments)]
     fn deliver(
@@ -328,6 +344,7 @@ impl Lane<'_> {
         let count = left.messages(offset, stored.messages);
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
+        consumer.consumed_wall_ms = self.now.wall_ms;
         // What the broker writes before an entry that it stores counts, too.
         let bytes = if ground.persistent { stored_size(stored) } else { stored.bytes.len() as u64 };
         consumer.bytes_out += bytes;

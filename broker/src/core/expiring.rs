@@ -28,7 +28,7 @@ impl Subscription {
         if !self.consumers.is_empty() && backlog < LARGE_BACKLOG {
             let oldest = log.get(self.cursor.mark());
             let older = |at: u64| seconds > 0 && at < since(seconds.saturating_mul(1500));
-            if !oldest.is_some_and(|oldest| older(oldest.timestamp)) {
+            if !oldest.is_some_and(|oldest| older(oldest.time())) {
                 return false;
             }
         }

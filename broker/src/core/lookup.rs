@@ -168,7 +168,8 @@ impl Broker {
         if mode != TopicsMode::PERSISTENT {
             topics.extend(self.topics.listed_of(&c.namespace, false).cloned());
         }
-        let pattern = match c.topics_pattern.as_deref().map(compile) {
+        let short = c.topics_pattern.as_deref().filter(|pattern| pattern.len() <= MAX_PATTERN);
+        let pattern = match short.map(compile) {
             None | Some(Err(BadPattern::TooLong | BadPattern::NotHere)) => None,
             Some(Ok(pattern)) => Some(pattern),
             Some(Err(BadPattern::Wrong(why))) => {
@@ -295,13 +296,14 @@ enum BadPattern {
     Wrong(String),
 }
 
-/// Compiles a pattern of topic names. Patterns are matched against names without their domain.
+/// Compiles a pattern of topic names. Patterns are matched against names without their domain, and only then are
+/// they too long.
 fn compile(pattern: &str) -> Result<Regex, BadPattern> {
-    if pattern.len() > MAX_PATTERN {
+    let (start, pattern) = pattern.split_at(usize::from(pattern.starts_with('^')));
+    let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
+    if start.len() + pattern.len() > MAX_PATTERN {
         return Err(BadPattern::TooLong);
     }
-    let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
-    let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
     Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
         if ["(?=", "(?!", "(?<", "(?>", "\\", "++", "*+", "?+", "&&"]
             .iter()

@@ -43,8 +43,10 @@ mod positions;
 mod producing;
 mod ranges;
 mod rates;
+mod running;
 mod schemas;
 mod session;
+mod shadows;
 mod statistics;
 mod sticky;
 mod storage;
@@ -80,6 +82,7 @@ pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, OF_SUBSCRIPTIONS, Policies, QuotaPolicy, Retention,
     Scope,
 };
+pub use running::Limits;
 pub use schemas::{RegisteredSchema, SchemaStrategy};
 pub(crate) use schemas::{join_key_value, key_value, type_name, type_of_name};
 pub use statistics::{
@@ -92,7 +95,7 @@ pub use transactions::{BufferStats, CoordinatorStats, InTopic, Position, Transac
 use bundles::Bundles;
 use connection::{Connection, State};
 use connections::Connections;
-use dispatch::{Lane, dispatch};
+use dispatch::{Lane, WINDOWS_BY_ONES, dispatch};
 use error::Refusal;
 use schemas::Schemas;
 use topic::{SubKey, TopicKey};
@@ -188,8 +191,10 @@ pub struct Broker {
     next_producer: u64,
     /// How often a broker went on with what was kept.
     run: u64,
-    /// Settings of the broker that were changed while it runs. They have no effect here.
+    /// Settings of the broker that were changed while it runs.
     dynamic: BTreeMap<String, String>,
+    /// Those of them that hold.
+    running: BTreeMap<String, String>,
 }
 
 impl Broker {
@@ -217,20 +222,7 @@ impl Broker {
             next_producer: 0,
             run: 0,
             dynamic: BTreeMap::new(),
-        }
-    }
-
-    /// Settings of the broker that were changed while it runs.
-    #[must_use]
-    pub fn dynamic_settings(&self) -> &BTreeMap<String, String> {
-        &self.dynamic
-    }
-
-    /// Changes one of them; `None` takes it back. It is kept until the broker ends, and has no effect.
-    pub fn set_dynamic(&mut self, name: &str, value: Option<String>) {
-        match value {
-            Some(value) => drop(self.dynamic.insert(name.to_owned(), value)),
-            None => drop(self.dynamic.remove(name)),
+            running: BTreeMap::new(),
         }
     }
 
@@ -393,12 +385,13 @@ impl Broker {
     }
 
     /// Whether a connection's bytes are wanted. While too much waits to be written to it, or it sends more
-    /// than a topic's rate allows, a host
-    /// does well not to read from it; a connection that goes on anyway is cut in the end.
+    /// than a topic's rate allows, a host does well not to read from it; a connection that goes on anyway is cut in the
+    /// end.
     #[must_use]
     pub fn wants_bytes(&self, id: ConnId) -> bool {
-        let window = self.config.connection_window * 2;
-        self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() < window && conn.paused.is_none())
+        // Deliveries alone reach it by a large entry at most: who reads slowly is still heard.
+        let limit = self.config.connection_window.saturating_mul(WINDOWS_BY_ONES + 2);
+        self.conns.get(id).is_some_and(|conn| conn.outbox.unwritten() < limit && conn.paused.is_none())
     }
 
     fn reply(&mut self, id: ConnId, command: impl Into<Command>) {

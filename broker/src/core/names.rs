@@ -97,9 +97,11 @@ impl TopicName {
         self.namespace.split_once('/').is_some_and(|(cluster, _)| cluster != "global")
     }
 
-    /// Whose schemas it has: those of a topic and of the one without storage of that name are the same.
+    /// Whose schemas it has: those of a topic and of the one without storage of that name are the same, and a
+    /// namespace's cluster does not count.
     pub(crate) fn schema_key(&self) -> String {
-        Self { persistent: true, ..self.base() }.to_string()
+        let namespace = self.namespace.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { persistent: true, namespace, ..self.base() }.to_string()
     }
 
     /// Which partition of a partitioned topic this is.

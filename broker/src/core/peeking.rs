@@ -16,10 +16,9 @@ use super::topic::Topic;
 pub struct Peeked {
     /// Its ledger and its number in it.
     pub id: (i64, i64),
-    /// When it came: milliseconds since the Unix epoch.
-    pub timestamp: u64,
-    /// Number of its last message, counted over the topic.
-    pub index: u64,
+    /// What the broker added: when it came, milliseconds since the Unix epoch, and the number of its last message,
+    /// counted over the topic.
+    pub added: Option<(u64, u64)>,
     /// What its producer said of it.
     pub metadata: MessageMetadata,
     /// How much of what is stored of it is not metadata of the producer's.
@@ -48,8 +47,7 @@ fn peek(topic: &Topic, offset: u64) -> Option<Peeked> {
     let id = topic.log.id_at(offset);
     Some(Peeked {
         id: place((id.ledger_id, id.entry_id)),
-        timestamp: stored.timestamp,
-        index: stored.index,
+        added: (!stored.plain).then_some((stored.timestamp, stored.index)),
         size: stored_size(stored).saturating_sub(stored.metadata().len() as u64),
         metadata: MessageMetadata::decode(&Bytes::copy_from_slice(stored.metadata())).ok()?,
         payload: Bytes::copy_from_slice(stored.payload()),
@@ -124,7 +122,7 @@ impl Broker {
         Ok(place((id.ledger_id, id.entry_id)))
     }
 
-    /// The id of the first entry that came at that time or later.
+    /// The id of the first entry that is of that time or later.
     ///
     /// # Errors
     /// The topic is not there.

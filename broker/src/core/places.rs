@@ -129,6 +129,11 @@ impl Broker {
         if !self.topics.tenants.contains(tenant) {
             return Err(AdminError::new(404, "Tenant does not exist"));
         }
+        let most = self.config.limits.max_namespaces_per_tenant;
+        if most > 0 && self.namespaces(tenant).len() as u64 >= most {
+            let reason = format!("Exceed the maximum number of namespace in tenant :{tenant}");
+            return Err(AdminError::new(412, reason));
+        }
         if !self.create_namespace(name) {
             return Err(AdminError::new(409, "Namespace already exists"));
         }

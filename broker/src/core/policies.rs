@@ -64,7 +64,7 @@ pub struct Policies {
 
 impl Policies {
     /// A setting that has no field of its own here.
-    fn setting(&self, name: &str) -> Option<Value> {
+    pub(super) fn setting(&self, name: &str) -> Option<Value> {
         serde_json::from_str(self.kept.get(name)?).ok()
     }
 
@@ -169,6 +169,11 @@ impl SubTypes {
     }
 
     /// Those of a list of names; all when there is none in it.
+    fn of(names: &[String]) -> Self {
+        Self::named(&names.into())
+    }
+
+    /// The same, as a setting has it.
     fn named(names: &Value) -> Self {
         let kinds = [SubType::EXCLUSIVE, SubType::SHARED, SubType::FAILOVER, SubType::KEY_SHARED];
         let names = names.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -287,10 +292,14 @@ impl Rules {
                 number("maxConsumersPerSubscription").and_then(|most| u64::try_from(most).ok()),
                 0,
             ),
-            sub_types: setting("subscriptionTypesEnabled")
-                .map_or(SubTypes::default(), |names| SubTypes::named(&names)),
+            sub_types: setting("subscriptionTypesEnabled").map_or_else(
+                || SubTypes::of(&config.limits.subscription_types),
+                |names| SubTypes::named(&names),
+            ),
             auto_subscriptions: setting("autoSubscriptionCreation")
-                .is_none_or(|value| value["allowAutoSubscriptionCreation"] == true),
+                .map_or(config.limits.auto_create_subscriptions, |value| {
+                    value["allowAutoSubscriptionCreation"] == true
+                }),
             encryption_required: setting("encryptionRequired").is_some_and(|value| value == true),
             publish: rate("publishRate", "publishThrottlingRate"),
             dispatch: rate("dispatchRate", "dispatchThrottlingRate"),
@@ -384,6 +393,9 @@ impl Broker {
         });
         for key in touched {
             self.topics.apply_policies(key, &self.config);
+            if self.topics.get(key).is_some_and(|topic| topic.shadowed) {
+                self.repeat(key);
+            }
             if self.topics.get(key).is_some_and(|topic| topic.rules.need_upkeep()) {
                 self.schedule_upkeep(now);
             }

@@ -17,7 +17,7 @@ use super::measuring::Measured;
 use super::names::TopicName;
 use super::notes::Note;
 use super::policies::QuotaPolicy;
-use super::storage::Stored;
+use super::storage::{PUBLISH_TIME, Stored};
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Admission, NotAdmitted, Producer, ProducerRef, TopicKey};
@@ -26,8 +26,7 @@ use super::transactions::TxnId;
 /// Producers closed by the broker that a connection remembers, so that late sends are not faults.
 const REMEMBERED: usize = 1024;
 
-/// Fields of a message's metadata.
-const PUBLISH_TIME: u32 = 3;
+/// A field of a message's metadata.
 const ENCRYPTION_KEYS: u32 = 13;
 
 /// The request id of a close that the broker starts: -1.
@@ -374,8 +373,12 @@ impl Broker {
                 self.ready.push_back((key, *sub_key));
             }
         }
+        let shadowed = topic.shadowed;
         if !topic.name.persistent {
             self.volatile.insert(key);
+        }
+        if shadowed {
+            self.repeat(key);
         }
     }
 }
@@ -439,6 +442,14 @@ pub(super) fn store(
         }
         Some(_) if !topic.is_shadow() => {
             return Err(Refusal::not_allowed("Only shadow topic supports sending messages with messageId"));
+        }
+        // It is there already, repeated by the broker itself.
+        Some(id) if topic.log.offset_of(id).is_some() => {
+            return Ok(MessageIdData {
+                ledger_id: id.ledger_id,
+                entry_id: id.entry_id,
+                ..MessageIdData::default()
+            });
         }
         Some(id) if !topic.log.make_next(id) => {
             return Err(Refusal::new(ServerError::PERSISTENCE_ERROR, "The id is not after the last one"));

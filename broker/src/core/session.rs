@@ -88,11 +88,12 @@ impl Broker {
             }
             Command::Send(c) => self.send(id, &c, entry, now),
             Command::Ack(c) if c.ack_type == AckType::INDIVIDUAL || c.ack_type == AckType::CUMULATIVE => {
-                self.ack(id, &c);
+                self.ack(id, &c, now);
             }
             Command::Flow(c) => self.flow(id, &c, now),
             Command::Ping(_) => self.reply(id, CommandPong::default()),
             Command::Pong(_) => {}
+            command if self.refuses_lookups(id, &command) => {}
             Command::PartitionedTopicMetadata(c) => self.partitioned_metadata(id, &c),
             Command::LookupTopic(c) => self.lookup(id, &c),
             Command::Producer(c) => self.producer(id, c, now),

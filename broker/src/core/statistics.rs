@@ -4,7 +4,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 
 use super::Broker;
 use super::admin::AdminError;
-use super::compaction::CompactionStats;
+use super::compaction::{COMPACTION, CompactionStats, cursor_of};
 use super::connection::ConnId;
 use super::draining::DrainingHash;
 use super::expiring::Expired;
@@ -83,6 +83,10 @@ pub struct SubscriptionStats {
     pub messages_out: u64,
     pub rates: Rates,
     pub expired: Expired,
+    /// When somebody asked for messages last.
+    pub flow_ms: u64,
+    /// When an acknowledgement moved its mark last.
+    pub advanced_ms: u64,
     pub active: Option<String>,
     pub consumers: Vec<ConsumerStats>,
 }
@@ -104,6 +108,9 @@ pub struct ConsumerStats {
     pub rates: Rates,
     /// When it asked for messages last: milliseconds since the Unix epoch.
     pub flow_ms: u64,
+    /// When it got messages last, and when it acknowledged last.
+    pub consumed_ms: u64,
+    pub acked_ms: u64,
     pub metadata: Vec<(String, String)>,
     /// Its hashes of keys, from and to, on a key-shared subscription.
     pub hash_ranges: Option<Vec<(u32, u32)>>,
@@ -148,6 +155,10 @@ pub struct CursorStats {
     pub properties: Vec<(String, u64)>,
     /// When it was made: milliseconds since the Unix epoch.
     pub made_ms: u64,
+    /// Something was acknowledged since the topic was loaded: there is a ledger for that.
+    pub open: bool,
+    /// It is gone with its consumers, and has no ledger ever.
+    pub durable: bool,
     /// It has consumers.
     pub active: bool,
     /// Entries that it has acknowledged.
@@ -183,6 +194,8 @@ impl Broker {
                 .collect(),
             properties: sub.mark_properties.iter().map(|p| (p.key.clone(), p.value)).collect(),
             made_ms: sub.made_ms,
+            open: sub.has_moved(),
+            durable: sub.durable,
             active: !sub.consumers.is_empty(),
             consumed: (log.end() - log.first()).saturating_sub(sub.cursor.backlog(log.end())),
             read_on: sub.read.saturating_sub(sub.cursor.mark()),
@@ -209,7 +222,7 @@ impl Broker {
             opened_ms: topic.opened_ms,
             made_ms: topic.made_ms,
             last: place(log.id_before(log.end())),
-            cursors: topic.subs.values().map(cursor).collect(),
+            cursors: topic.subs.values().chain(&cursor_of(topic)).map(cursor).collect(),
             compacted: topic.compacted.as_ref().map(|compacted| {
                 let partition = Some(topic.name.partition().map_or(-1, |part| part as i32));
                 // Their ids are kept with them, and two sizes.
@@ -237,7 +250,11 @@ impl Broker {
         let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
         let subscription = |sub: &Subscription| SubscriptionStats {
             name: sub.name.clone(),
-            kind: if sub.consumers.is_empty() { "None" } else { type_name(sub.kind) },
+            kind: match sub.consumers.is_empty() {
+                true if sub.name == COMPACTION && sub.messages_out > 0 => type_name(SubType::EXCLUSIVE),
+                true => "None",
+                false => type_name(sub.kind),
+            },
             key_shared_mode: sub.selector.mode(),
             durable: sub.durable,
             replicated: sub.replicated,
@@ -248,6 +265,8 @@ impl Broker {
             bytes_out: sub.bytes_out(),
             rates: sub.rates(),
             expired: sub.expired,
+            flow_ms: sub.flow_wall_ms,
+            advanced_ms: sub.advanced_wall_ms,
             in_replay: sub.replay.ranges().map(|(start, end)| end - start).sum(),
             ranges: sub.cursor.parts().1.len() as u64 / 2,
             out_of_order: sub.out_of_order,
@@ -271,6 +290,8 @@ impl Broker {
                     bytes_out: consumer.bytes_out,
                     rates: consumer.measured.rates(),
                     flow_ms: consumer.flow_wall_ms,
+                    consumed_ms: consumer.consumed_wall_ms,
+                    acked_ms: consumer.acked_wall_ms,
                     metadata: pairs(&consumer.metadata),
                     hash_ranges: (sub.kind == SubType::KEY_SHARED)
                         .then(|| sub.selector.ranges_of(consumer.key)),
@@ -326,21 +347,22 @@ impl Broker {
                     metadata: pairs(&producer.metadata),
                 })
                 .collect(),
-            subscriptions: topic.subs.values().map(subscription).collect(),
+            subscriptions: topic.subs.values().chain(&cursor_of(topic)).map(subscription).collect(),
         })
     }
 }
 
-/// What an entry is in a ledger: the broker writes its time and its number before it.
+/// What an entry is in a ledger: the broker may write its time and its number before it.
 pub(super) fn stored_size(stored: &Stored) -> u64 {
     let varint = |number: u64| u64::from((70 - (number | 1).leading_zeros()) / 7);
-    stored.bytes.len() as u64 + 8 + varint(stored.timestamp) + varint(stored.index)
+    let added = if stored.plain { 0 } else { 8 + varint(stored.timestamp) + varint(stored.index) };
+    stored.bytes.len() as u64 + added
 }
 
-/// When the first entry after a mark came, -1 when there is none.
+/// The time of the first entry after a mark, -1 when there is none.
 fn earliest(topic: &Topic, mark: u64) -> i64 {
     let first = topic.log.get(mark.max(topic.log.first()));
-    first.map_or(-1, |stored| i64::try_from(stored.timestamp).unwrap_or(i64::MAX))
+    first.map_or(-1, |stored| i64::try_from(stored.time()).unwrap_or(i64::MAX))
 }
 
 pub(super) fn size_since(topic: &Topic, offset: u64) -> u64 {

@@ -34,9 +34,14 @@ pub(super) struct Stored {
     /// Set when its metadata cannot be read, or lacks what must be there: it is stored, and delivered to
     /// nobody.
     pub(super) unreadable: bool,
+    /// Set when it was stored as it came, without the broker's time and number.
+    pub(super) plain: bool,
     metadata_start: u32,
     metadata_end: u32,
 }
+
+/// A field of a message's metadata.
+pub(super) const PUBLISH_TIME: u32 = 3;
 
 /// Runs of ids that a topic may have; then the last one stays the last.
 const MAX_RUNS: usize = 100_000;
@@ -74,6 +79,7 @@ impl Stored {
             chunk: unpack.chunk,
             txn: false,
             unreadable: false,
+            plain: false,
             metadata_start: head as u32,
             metadata_end: (head + entry.metadata.len()) as u32,
         })
@@ -90,6 +96,7 @@ impl Stored {
             chunk: false,
             txn: false,
             unreadable: true,
+            plain: false,
             metadata_start: sent.len() as u32,
             metadata_end: sent.len() as u32,
         }
@@ -106,8 +113,20 @@ impl Stored {
         find_varint(self.metadata(), 29).is_some_and(|chunk| chunk.saturating_add(1) != chunks)
     }
 
+    /// How old it is to whoever asks by time: when it came or, stored as it came, when its producer says that it
+    /// was sent.
+    pub(super) fn time(&self) -> u64 {
+        match self.plain {
+            true => find_varint(self.metadata(), PUBLISH_TIME).unwrap_or(self.timestamp),
+            false => self.timestamp,
+        }
+    }
+
     /// Appends what the broker adds before it.
     pub(super) fn write_broker_metadata(&self, out: &mut BytesMut) {
+        if self.plain {
+            return;
+        }
         let metadata =
             BrokerEntryMetadata { broker_timestamp: Some(self.timestamp), index: Some(self.index) };
         encode_broker_metadata(&metadata, out);
@@ -152,6 +171,8 @@ pub(super) struct Log {
     entries: VecDeque<Stored>,
     bytes: usize,
     next_index: u64,
+    /// Entries are stored as they come.
+    pub(super) plain: bool,
     /// Nothing may come any more.
     pub(super) terminated: bool,
 }
@@ -164,6 +185,7 @@ impl Log {
             entries: VecDeque::new(),
             bytes: 0,
             next_index: 0,
+            plain: false,
             terminated: false,
         }
     }
@@ -238,6 +260,7 @@ impl Log {
         // As at the real broker, which counts a batch once when it comes in a transaction.
         self.next_index += if stored.txn { 1 } else { u64::from(stored.messages) };
         stored.index = self.next_index - 1;
+        stored.plain = self.plain;
         let cost = stored.cost();
         self.bytes += cost;
         self.entries.push_back(stored);
@@ -286,22 +309,24 @@ impl Log {
 
     /// Forgets entries below `offset`; answers how many bytes that freed.
     pub(super) fn trim(&mut self, offset: u64) -> usize {
-        let mut freed = 0;
-        while self.first < offset
-            && let Some(stored) = self.entries.pop_front()
-        {
-            self.first += 1;
-            freed += stored.cost();
-        }
-        self.bytes -= freed;
-        freed
+        self.trim_while(offset, |_, _| true)
     }
 
     /// Forgets entries below `offset` while there are more bytes than `keep`; answers how many that freed.
     pub(super) fn trim_to(&mut self, keep: usize, offset: u64) -> usize {
+        let bytes = self.bytes;
+        self.trim_while(offset, |_, freed| bytes - freed > keep)
+    }
+
+    /// Forgets entries below `offset` that came until `timestamp`, until so many bytes are freed; answers how many.
+    pub(super) fn trim_until(&mut self, offset: u64, timestamp: u64, enough: usize) -> usize {
+        self.trim_while(offset, |stored, freed| stored.timestamp <= timestamp && freed < enough)
+    }
+
+    fn trim_while(&mut self, offset: u64, goes: impl Fn(&Stored, usize) -> bool) -> usize {
         let mut freed = 0;
-        while self.bytes - freed > keep
-            && self.first < offset
+        while self.first < offset
+            && self.entries.front().is_some_and(|stored| goes(stored, freed))
             && let Some(stored) = self.entries.pop_front()
         {
             self.first += 1;
@@ -356,8 +381,13 @@ impl Log {
         }
     }
 
-    /// The first entry that came at `timestamp` or later.
-    pub(super) fn first_since(&self, timestamp: u64) -> u64 {
+    /// The first entry that is of `time` or later.
+    pub(super) fn first_since(&self, time: u64) -> u64 {
+        self.first + self.entries.partition_point(|stored| stored.time() < time) as u64
+    }
+
+    /// The first entry that came at `timestamp` or later, whatever its producer says.
+    pub(super) fn first_come_since(&self, timestamp: u64) -> u64 {
         self.first + self.entries.partition_point(|stored| stored.timestamp < timestamp) as u64
     }
 }

@@ -65,6 +65,9 @@ pub(super) struct Consumer {
     pub(super) connected_wall_ms: u64,
     /// When it gave permits last.
     pub(super) flow_wall_ms: u64,
+    /// When it got an entry last, and when it acknowledged last.
+    pub(super) consumed_wall_ms: u64,
+    pub(super) acked_wall_ms: u64,
     pub(super) metadata: Vec<KeyValue>,
     /// Takes of a compacted topic only what compaction left.
     pub(super) read_compacted: bool,
@@ -121,10 +124,16 @@ pub(super) struct Subscription {
     next_consumer: u64,
     pub(super) messages_out: u64,
     /// Of consumers that are gone.
-    bytes_out: u64,
+    pub(super) bytes_out: u64,
     pub(super) expired: Expired,
     /// When it was made, or read back: milliseconds since the Unix epoch.
     pub(super) made_ms: u64,
+    /// When somebody asked for messages last.
+    pub(super) flow_wall_ms: u64,
+    /// When an acknowledgement moved its mark last.
+    pub(super) advanced_wall_ms: u64,
+    /// What was acknowledged when its topic was loaded; `None` once it was moved since.
+    began: Option<(u64, u64)>,
 }
 
 impl Subscription {
@@ -163,7 +172,25 @@ impl Subscription {
             bytes_out: 0,
             expired: Expired::default(),
             made_ms: 0,
+            flow_wall_ms: 0,
+            advanced_wall_ms: 0,
+            began: Some((start, 0)),
         }
+    }
+
+    /// Its topic is loaded: nothing has been acknowledged since.
+    pub(super) fn loaded(&mut self) {
+        self.began = Some(self.cursor.settled());
+    }
+
+    /// It was put where it is.
+    pub(super) fn placed(&mut self) {
+        self.began = None;
+    }
+
+    /// Whether something was acknowledged, or it was moved, since its topic was loaded.
+    pub(super) fn has_moved(&self) -> bool {
+        self.began != Some(self.cursor.settled())
     }
 
     /// Whether messages are acknowledged one by one, and pending entries are known by consumer.
@@ -246,6 +273,8 @@ impl Subscription {
             measured: Measured::since(consumer.now),
             connected_wall_ms: consumer.now.wall_ms,
             flow_wall_ms: 0,
+            consumed_wall_ms: 0,
+            acked_wall_ms: 0,
             metadata: consumer.metadata,
             read_compacted: consumer.read_compacted,
             takes_any_schema: consumer.takes_any_schema,
@@ -322,6 +351,7 @@ impl Subscription {
     /// Moves the subscription to `offset`; the consumers must be gone.
     pub(super) fn seek(&mut self, offset: u64) {
         self.cursor.reset(offset);
+        self.placed();
         self.mark_properties.clear();
         self.rewind();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 
-use super::compaction::{Compacted, CompactionStats};
+use super::compaction::{COMPACTION, Compacted, CompactionStats};
 use super::connection::ConnId;
 use super::error::Refusal;
 use super::keeping::KeptTopic;
@@ -21,6 +21,9 @@ use super::transactions::Buffer;
 
 /// Producers whose sequence ids a topic remembers; beyond, those that are gone are forgotten.
 const MAX_SEQUENCES: usize = 10_000;
+
+/// The property of a shadow topic that names the one that it repeats.
+pub(super) const SHADOW_SOURCE: &str = "PULSAR.SHADOW_SOURCE";
 
 /// A topic's name inside the broker; never used again after it is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +140,10 @@ pub(super) struct Topic {
     /// Producers that wait for exclusive access, first come first served.
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) rules: Rules,
+    /// It had a producer or a subscription.
+    pub(super) used: bool,
+    /// What comes to it is repeated in others.
+    pub(super) shadowed: bool,
     /// What single subscriptions deliver, by their names, where that is set.
     pub(super) sub_rates: BTreeMap<String, Rate>,
     /// Where its cluster had moved to when it was made or unloaded last: clients are sent there.
@@ -179,6 +186,8 @@ impl Topic {
             producers: BTreeMap::new(),
             waiting: VecDeque::new(),
             rules: Rules::default(),
+            used: false,
+            shadowed: false,
             sub_rates: BTreeMap::new(),
             moved: None,
             exclusive: None,
@@ -226,6 +235,7 @@ impl Topic {
     /// Takes a producer in, by its access mode and its name.
     pub(super) fn admit(&mut self, producer: Producer) -> Result<Admission, NotAdmitted> {
         let mut admission = Admission::default();
+        self.used = true;
         if self.producers.len() as u64 >= self.rules.max_producers
             && !self.producers.contains_key(&producer.name)
         {
@@ -346,7 +356,7 @@ impl Topic {
 
     /// A shadow topic repeats another one: its messages come with their ids.
     pub(super) fn is_shadow(&self) -> bool {
-        self.properties.contains_key("PULSAR.SHADOW_SOURCE")
+        self.properties.contains_key(SHADOW_SOURCE)
     }
 
     /// Lets all producers go.
@@ -402,6 +412,7 @@ impl Topic {
     }
 
     pub(super) fn add_sub(&mut self, sub: Subscription) -> SubKey {
+        self.used = true;
         let key = SubKey(self.next_sub);
         self.next_sub += 1;
         self.sub_names.insert(sub.name.clone(), key);
@@ -415,8 +426,11 @@ impl Topic {
         Some(sub)
     }
 
-    pub(super) fn durable_subs(&self) -> u64 {
-        self.subs.values().filter(|sub| sub.durable).count() as u64
+    /// Whether it has as many subscriptions as it may, those of readers and of compaction among them.
+    pub(super) fn is_full_of_subs(&self) -> bool {
+        let compacting = self.compacted.is_some() && !self.sub_names.contains_key(COMPACTION);
+        self.name.persistent
+            && (self.subs.len() + usize::from(compacting)) as u64 >= self.rules.max_subscriptions
     }
 
     /// Everything below this is consumed by all subscriptions: it may be forgotten when memory is
@@ -447,10 +461,10 @@ impl Topic {
         }
     }
 
-    /// The same for what came at `timestamp` or later.
-    pub(super) fn start_since(&self, timestamp: u64, compacted: bool) -> u64 {
-        let gone = self.left_below(compacted).and_then(|left| left.first_since(timestamp, self.log.first()));
-        gone.unwrap_or_else(|| self.log.first_since(timestamp))
+    /// The same for what is of `time` or later.
+    pub(super) fn start_since(&self, time: u64, compacted: bool) -> u64 {
+        let gone = self.left_below(compacted).and_then(|left| left.first_since(time, self.log.first()));
+        gone.unwrap_or_else(|| self.log.first_since(time))
     }
 
     /// What is not there from a subscription's start on, as ranges: of entries that are gone, those that compaction

@@ -1,6 +1,7 @@
 //! All topics, and the tenants, namespaces and partitioned topics that they belong to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use serde_json::Value;
 
@@ -11,12 +12,16 @@ use super::error::Refusal;
 use super::keeping::{Touched, kind};
 use super::names::TopicName;
 use super::policies::{Policies, Rules};
+use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Elsewhere, Topic, TopicKey};
 
 /// Where the ledgers of topics begin: in a new Apache Pulsar, those before belong to topics of its own, so an id
 /// of one of these is before all that a topic has.
 const FIRST_LEDGER: u64 = 7;
+
+/// Milliseconds of a topic's entries that are forgotten together when memory is short.
+const GRAIN: u64 = 1000;
 
 /// A topic that came or went.
 #[derive(Debug)]
@@ -159,10 +164,14 @@ impl Topics {
 
     /// Whether a topic of that name may be made when it is first used, and with how many partitions.
     pub(super) fn auto_creation(&self, name: &TopicName, config: &BrokerConfig) -> (bool, u32) {
-        match self.namespaces.get(&name.namespace_name()).and_then(|policies| policies.auto_topic_creation) {
+        let limits = &config.limits;
+        let own =
+            self.namespaces.get(&name.namespace_name()).and_then(|policies| policies.auto_topic_creation);
+        let (allowed, partitions) = match own {
             Some(creation) => (creation.allowed, creation.partitions.unwrap_or(0)),
-            None => (config.auto_create_topics, config.default_partitions),
-        }
+            None => (limits.auto_create_topics.unwrap_or(config.auto_create_topics), config.partitions()),
+        };
+        (allowed, if limits.max_partitions > 0 { partitions.min(limits.max_partitions) } else { partitions })
     }
 
     /// Whether a topic of that name may come into being alone: a partition without storage may not, before
@@ -206,7 +215,8 @@ impl Topics {
         let namespace = name.namespace_name();
         let most =
             self.namespaces.get(&namespace).and_then(|policies| policies.number("maxTopicsPerNamespace"));
-        if let Some(most) = most.and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0) {
+        let most = most.unwrap_or(i64::try_from(config.limits.max_topics_per_namespace).unwrap_or(0));
+        if let Some(most) = usize::try_from(most).ok().filter(|most| *most > 0) {
             let there = |persistent| self.of_namespace(&namespace, persistent).count();
             if there(true) + there(false) >= most {
                 return Err(Refusal::not_allowed("Exceed maximum number of topics in namespace."));
@@ -276,6 +286,7 @@ impl Topics {
             topic.log.roll(self.next_ledger);
             topic.compaction = CompactionStats::default();
             topic.opened_ms = now.wall_ms;
+            topic.subs.values_mut().for_each(Subscription::loaded);
             self.next_ledger += 1;
             self.stored -= topic.forget_closed(self.wall_ms);
         }
@@ -325,12 +336,7 @@ impl Topics {
     /// Whether it has been used, or is no partition.
     fn is_used(&self, name: &str) -> bool {
         let topic = self.names.get(name).and_then(|key| self.map.get(key));
-        topic.is_none_or(|topic| {
-            topic.messages_in > 0
-                || !topic.producers.is_empty()
-                || !topic.subs.is_empty()
-                || self.partitions(&topic.name.base()).is_none()
-        })
+        topic.is_none_or(|topic| topic.used || self.partitions(&topic.name.base()).is_none())
     }
 
     /// Names of the partitioned topics of a namespace, in order.
@@ -352,17 +358,19 @@ impl Topics {
         let own = self.policies.get(&topic.name.base().to_string());
         let shared = self.namespaces.get(&topic.name.namespace_name());
         topic.rules = Rules::new(own, shared, config);
+        topic.log.plain = !config.entry_metadata;
         topic.sub_rates = own.map(Policies::dispatch_rates_of_subscriptions).unwrap_or_default();
+        topic.shadowed = own.and_then(|own| own.setting("shadowTopics")).is_some();
         topic.rules.deduplication &= topic.name.persistent;
         if !topic.rules.deduplication {
             topic.sequences.clear();
         }
     }
 
-    /// Makes room for `bytes`: forgets what is consumed. False when that is not enough.
+    /// Makes room for `bytes`, and some more: forgets what is consumed. False when that is not enough.
     pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> bool {
         if self.stored.saturating_add(bytes) > limit {
-            self.forget_consumed();
+            self.forget_consumed(limit.saturating_sub(bytes.max(limit / 16)));
             let fits = self.stored.saturating_add(bytes) <= limit;
             self.refused = if fits { 0 } else { bytes };
         }
@@ -373,8 +381,9 @@ impl Topics {
     /// to be refused again.
     pub(super) fn is_full(&mut self, limit: usize) -> bool {
         if self.refused > 0 {
-            self.forget_consumed();
-            if self.stored.saturating_add(self.refused.max(limit / 16)) <= limit {
+            let room = self.refused.max(limit / 16);
+            self.forget_consumed(limit.saturating_sub(room));
+            if self.stored.saturating_add(room) <= limit {
                 self.refused = 0;
             }
         }
@@ -394,13 +403,31 @@ impl Topics {
         }
     }
 
-    fn forget_consumed(&mut self) {
-        for (key, topic) in &mut self.map {
-            let consumed = topic.consumed().min(topic.retained(self.wall_ms));
-            let freed = topic.log.trim(consumed);
+    /// Forgets what is consumed until no more than `keep` bytes are stored: the oldest first, and what nobody could
+    /// consume yet, as there is no subscription, last of all.
+    fn forget_consumed(&mut self, keep: usize) {
+        let mut oldest = BinaryHeap::new();
+        for (key, topic) in &self.map {
+            let below = topic.consumed().min(topic.retained(self.wall_ms));
+            if topic.log.first() < below
+                && let Some(first) = topic.log.get(topic.log.first())
+            {
+                oldest.push(Reverse((topic.subs.is_empty(), first.timestamp, *key, below)));
+            }
+        }
+        while self.stored > keep
+            && let Some(Reverse((unused, since, key, below))) = oldest.pop()
+        {
+            let Some(topic) = self.map.get_mut(&key) else { continue };
+            let freed = topic.log.trim_until(below, since.saturating_add(GRAIN), self.stored - keep);
             self.stored -= freed;
+            if topic.log.first() < below
+                && let Some(first) = topic.log.get(topic.log.first())
+            {
+                oldest.push(Reverse((unused, first.timestamp, key, below)));
+            }
             if let Some(touched) = self.touched.as_mut().filter(|_| freed > 0) {
-                touched.topics.insert(*key);
+                touched.topics.insert(key);
             }
         }
     }

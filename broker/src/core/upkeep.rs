@@ -37,7 +37,7 @@ impl Topic {
     pub(super) fn retained(&self, wall_ms: u64) -> u64 {
         let Some(retention) = self.rules.retention else { return self.log.end() };
         let by_time = match u64::try_from(retention.minutes) {
-            Ok(minutes) => self.log.first_since(wall_ms.saturating_sub(minutes.saturating_mul(60_000))),
+            Ok(minutes) => self.log.first_come_since(wall_ms.saturating_sub(minutes.saturating_mul(60_000))),
             Err(_) => self.log.first(),
         };
         let by_size = match u64::try_from(retention.megabytes) {
@@ -209,7 +209,7 @@ impl Broker {
         if quota.policy == QuotaPolicy::ConsumerBacklogEviction {
             let by_size = u64::try_from(quota.bytes).map_or(0, |limit| topic.log.last_bytes(limit / 10 * 9));
             let by_age = u64::try_from(quota.seconds).map_or(0, |limit| {
-                topic.log.first_since(now.wall_ms.saturating_sub(limit.saturating_mul(1000)))
+                topic.log.first_come_since(now.wall_ms.saturating_sub(limit.saturating_mul(1000)))
             });
             let below = by_size.max(by_age);
             let evicted = |topic, subscription, entries| Note::Evicted { topic, subscription, entries };

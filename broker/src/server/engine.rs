@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,12 +12,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::outlet::{Outlet, WriterGone};
 use super::socket::Guest;
 use super::store::Store;
 use crate::core::{Broker, ConnId, Note, Now};
 
 /// Events dealt with before what follows from them is written.
 const BURST: usize = 256;
+
+/// Times that sockets are written to before others get a turn.
+const ROUNDS: usize = 8;
 
 /// How long a connection that the broker closes may take to read the last bytes.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,8 +42,7 @@ pub(super) enum Event {
 
 /// The engine's end of a connection.
 pub(super) struct Link {
-    /// To the writer. The core has one transmit under way for a connection, so this never fills.
-    pub(super) writes: mpsc::Sender<Vec<Bytes>>,
+    pub(super) outlet: Outlet,
     /// One for each read that the reader may make.
     pub(super) reads: Arc<Semaphore>,
     /// Reads that are held back while too much is unwritten.
@@ -121,6 +125,8 @@ pub(super) struct Engine {
     replies: Vec<Reply>,
     /// Connections that are owed reads.
     owing: BTreeSet<ConnId>,
+    /// What sockets took at once.
+    written: Vec<(ConnId, usize)>,
     start: Instant,
 }
 
@@ -143,6 +149,7 @@ impl Engine {
             store,
             replies: Vec::new(),
             owing: BTreeSet::new(),
+            written: Vec::new(),
             start: Instant::now(),
         }
     }
@@ -165,38 +172,53 @@ impl Engine {
 
     pub(super) async fn run(mut self) -> io::Result<()> {
         let mut burst = Vec::with_capacity(BURST);
+        let mut alarm = pin!(tokio::time::sleep_until(self.start));
+        let mut more = false;
         loop {
             let deadline = self.broker.next_deadline().map(|at| self.start + at);
-            let due = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            if let Some(at) = deadline
+                && at != alarm.deadline()
+            {
+                alarm.as_mut().reset(at);
+            }
             tokio::select! {
                 count = self.inbox.recv_many(&mut burst, BURST) => {
                     if count == 0 {
                         return Ok(());
                     }
-                    let now = self.now();
-                    for event in burst.drain(..) {
-                        self.event(event, now);
-                    }
                 }
-                () = due => {}
+                () = &mut alarm, if deadline.is_some() => {}
+                () = tokio::task::yield_now(), if more => {}
+            }
+            let now = self.now();
+            for event in burst.drain(..) {
+                self.event(event, now);
             }
             // Also under load: timers must not wait for a quiet moment.
-            let now = self.now();
             if self.broker.next_deadline().is_some_and(|at| at <= now.mono) {
                 self.broker.timeout(now);
             }
+            more = self.follow_up(now)?;
+        }
+    }
+
+    /// Does what follows from what has happened. True when sockets might take still more: others get a turn first.
+    fn follow_up(&mut self, now: Now) -> io::Result<bool> {
+        for _ in 0..ROUNDS {
             self.keep()?;
             self.replies.drain(..).for_each(|reply| reply());
             if !self.owing.is_empty() {
                 self.pay();
             }
             self.flush();
+            if self.written.is_empty() {
+                return Ok(false);
+            }
+            for (id, bytes) in self.written.drain(..) {
+                self.broker.transmitted(id, bytes, now);
+            }
         }
+        Ok(true)
     }
 
     /// Lets those read on whose bytes are wanted again.
@@ -257,10 +279,11 @@ impl Engine {
             log(&note);
         }
         while let Some((id, segments)) = self.broker.poll_transmit() {
-            if let Some(link) = self.links.get(&id)
-                && link.writes.try_send(segments).is_err()
-            {
-                tracing::debug!(connection = id.0, "the writer is gone");
+            let Some(link) = self.links.get(&id) else { continue };
+            match link.outlet.write(segments) {
+                Ok(0) => {}
+                Ok(bytes) => self.written.push((id, bytes)),
+                Err(WriterGone) => tracing::debug!(connection = id.0, "the writer is gone"),
             }
         }
         while let Some((id, reason)) = self.broker.poll_disconnect() {
@@ -268,9 +291,10 @@ impl Engine {
             if let Some(link) = self.links.remove(&id) {
                 link.reader.abort();
                 // The writer ends by itself when its channel does, unless the client never reads.
+                let Link { writer, .. } = link;
                 tokio::spawn(async move {
                     tokio::time::sleep(GRACE).await;
-                    link.writer.abort();
+                    writer.abort();
                 });
             }
         }

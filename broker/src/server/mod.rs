@@ -1,8 +1,8 @@
 //! The broker on sockets: TCP, TLS, and the admin API over HTTP.
 //!
 //! ```text
-//!   socket --> reader task --+                      +--> writer task --> socket
-//!                            +--> engine (owns the --+
+//!   socket --> reader task --+                      +--> plain socket, what it takes at once
+//!                            +--> engine (owns the --+--> writer task --> socket, the rest and TLS
 //!   admin HTTP --> order ----+     core, no lock)   +--> answer
 //! ```
 //!
@@ -15,6 +15,7 @@ mod engine;
 mod frames;
 mod listeners;
 mod old_certificates;
+mod outlet;
 mod socket;
 mod store;
 mod tls;

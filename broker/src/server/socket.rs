@@ -1,26 +1,23 @@
-//! One socket: a task that reads, a task that writes.
+//! One socket: how it comes in, and the task that reads it.
 
-use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::engine::{Event, Handle, Link};
 use super::frames::Frames;
+use super::outlet::Outlet;
 use super::tls::common_name;
 use crate::core::ConnId;
 
 /// Reads of a connection that the engine may not have seen yet.
 const READS: usize = 4;
-
-/// Segments given to the system in one call.
-const GATHER: usize = 64;
 
 /// How long a TLS handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -66,13 +63,13 @@ async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, mut guest: Guest, han
     match tls {
         None => {
             let (read, write) = stream.into_split();
-            join(read, write, guest, &handle).await;
+            join(read, Outlet::plain(write, id, &handle), guest, &handle).await;
         }
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 guest.certified = common_name(stream.get_ref().1.peer_certificates());
                 let (read, write) = tokio::io::split(stream);
-                join(read, write, guest, &handle).await;
+                join(read, Outlet::by_writer(write, id, &handle), guest, &handle).await;
             }
             Ok(Err(error)) => tracing::info!(connection = id.0, %error, "TLS handshake failed"),
             Err(_) => tracing::info!(connection = id.0, "TLS handshake took too long"),
@@ -80,18 +77,17 @@ async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, mut guest: Guest, han
     }
 }
 
-async fn join<R, W>(read: R, write: W, guest: Guest, handle: &Handle)
-where
-    R: AsyncRead + Unpin + Send + 'static,
-    W: AsyncWrite + Unpin + Send + 'static,
-{
+async fn join(
+    read: impl AsyncRead + Unpin + Send + 'static,
+    (outlet, writer): (Outlet, AbortHandle),
+    guest: Guest,
+    handle: &Handle,
+) {
     let id = guest.id;
-    let (writes, queue) = mpsc::channel(4);
     // The reader starts without a permit: the engine must know the connection first.
     let reads = Arc::new(Semaphore::new(0));
     let reader = tokio::spawn(reader(read, reads.clone(), id, handle.clone())).abort_handle();
-    let writer = tokio::spawn(writer(write, queue, id, handle.clone())).abort_handle();
-    let link = Link { writes, reads: reads.clone(), owed: 0, reader: reader.clone(), writer: writer.clone() };
+    let link = Link { outlet, reads: reads.clone(), owed: 0, reader: reader.clone(), writer: writer.clone() };
     if handle.tell(Event::Connected(guest, link)).await {
         reads.add_permits(READS);
     } else {
@@ -119,47 +115,4 @@ async fn reader(mut read: impl AsyncRead + Unpin, reads: Arc<Semaphore>, id: Con
         }
     }
     handle.tell(Event::Closed(id)).await;
-}
-
-async fn writer(
-    mut write: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<Vec<Bytes>>,
-    id: ConnId,
-    handle: Handle,
-) {
-    while let Some(segments) = queue.recv().await {
-        let bytes = segments.iter().map(Bytes::len).sum();
-        if write_all(&mut write, segments).await.is_err() {
-            handle.tell(Event::Closed(id)).await;
-            return;
-        }
-        if !handle.tell(Event::Written(id, bytes)).await {
-            return;
-        }
-    }
-    // The broker closes the connection. That it is closed already is no matter.
-    let _ = write.shutdown().await;
-}
-
-/// Writes all segments, many in one call of the system.
-async fn write_all(write: &mut (impl AsyncWrite + Unpin), mut segments: Vec<Bytes>) -> io::Result<()> {
-    let mut at = 0;
-    while at < segments.len() {
-        let gathered: Vec<IoSlice<'_>> =
-            segments[at..].iter().take(GATHER).map(|segment| IoSlice::new(segment)).collect();
-        let mut written = write.write_vectored(&gathered).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(segment) = segments.get_mut(at)
-            && written >= segment.len()
-        {
-            written -= segment.len();
-            at += 1;
-        }
-        if let Some(segment) = segments.get_mut(at) {
-            segment.advance(written);
-        }
-    }
-    write.flush().await
 }

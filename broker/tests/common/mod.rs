@@ -264,7 +264,7 @@ pub fn entry(sequence: u64, metadata: MessageMetadata, payload: &[u8]) -> BytesM
     let metadata = MessageMetadata {
         producer_name: "p".to_owned(),
         sequence_id: sequence,
-        publish_time: WALL,
+        publish_time: if metadata.publish_time == 0 { WALL } else { metadata.publish_time },
         ..metadata
     };
     encode_entry(&metadata, payload, &mut out);

@@ -229,3 +229,36 @@ fn delayed_messages_wait_on_shared_subscriptions_only() {
     w.pass(Duration::from_millis(200));
     assert_eq!(w.messages(a), [(1, "late".to_owned(), 0)]);
 }
+
+/// As Pulsar has it: a consumer whose connection is busy with something large is given its share, one by one.
+#[test]
+fn those_who_read_fast_do_not_get_all_of_a_shared_subscription() {
+    let mut w = World::with(BrokerConfig { connection_window: 10_000, ..BrokerConfig::default() });
+    let (p, busy, fast) = (w.client(), w.client(), w.client());
+    let large = "persistent://public/default/large";
+    w.produce(p, 1, large);
+    w.produce(p, 2, TOPIC);
+    w.consume(busy, 1, large, "s", SubType::EXCLUSIVE);
+    for (who, id, permits) in [(busy, 2, 20), (fast, 1, 10_000)] {
+        w.consume(who, id, TOPIC, "s", SubType::SHARED);
+        w.flow(who, id, permits);
+    }
+    w.flow(busy, 1, 1000);
+    w.deaf.push(busy);
+    for n in 0..4 {
+        w.publish(p, 1, n, &"x".repeat(9_000));
+    }
+    for n in 0..600 {
+        w.publish(p, 2, n, &n.to_string());
+    }
+    assert_eq!(w.payloads(fast).len(), 580);
+    // There is an end to it, however many it asked for.
+    w.flow(busy, 2, 1_000_000);
+    for n in 600..2000 {
+        w.publish(p, 2, n, &"x".repeat(1000));
+    }
+    let fast = w.payloads(fast).len();
+    assert!((1330..1400).contains(&fast), "{fast}");
+    assert!(w.cut(busy).is_none());
+    assert!(w.broker.wants_bytes(busy), "what it says is heard, or it would be cut as one that is silent");
+}

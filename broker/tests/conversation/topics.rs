@@ -219,6 +219,54 @@ fn memory_is_bounded_and_refuses_politely() {
     assert_eq!(at.entry_id, ids.len() as u64);
 }
 
+/// When memory is short the oldest goes that has been consumed, and no more than is needed; what nobody has subscribed
+/// to yet stays for as long as that is enough.
+#[test]
+fn what_makes_room_is_consumed_and_old() {
+    let mut w = World::with(BrokerConfig { max_stored_bytes: 64_000, ..BrokerConfig::default() });
+    let c = w.client();
+    let [unused, old, new] =
+        ["unused", "old", "new"].map(|name| format!("persistent://public/default/{name}"));
+    let payload = "x".repeat(1000);
+    let mut ids = Vec::new();
+    for (producer, topic) in (1..).zip([&unused, &old, &new]) {
+        w.produce(c, producer, topic);
+        if topic != &unused {
+            w.consume(c, producer, topic, "s", SubType::EXCLUSIVE);
+        }
+        ids.push((0..10).map(|n| w.publish(c, producer, n, &payload)).collect::<Vec<_>>());
+        if topic != &unused {
+            w.ack(c, producer, AckType::CUMULATIVE, &ids[producer as usize - 1][9..]);
+        }
+        w.pass(Duration::from_secs(2));
+    }
+    let left = |w: &mut World| {
+        let topics = [&unused, &old, &new];
+        topics.map(|topic| w.broker.stats(&TopicName::parse(topic).unwrap()).unwrap().storage_size / 1000)
+    };
+    assert_eq!(left(&mut w), [10, 10, 10]);
+    w.produce(c, 9, TOPIC);
+    w.consume(c, 9, TOPIC, "s", SubType::EXCLUSIVE);
+    let mut seen = Vec::new();
+    for n in 0.. {
+        w.send(c, 9, n, MessageMetadata::default(), &payload);
+        if !matches!(w.hear(c), Command::SendReceipt(_)) {
+            break;
+        }
+        let left = left(&mut w);
+        if seen.last() != Some(&left) {
+            seen.push(left);
+        }
+    }
+    let sum = |left: &[u64; 3]| left.iter().sum::<u64>();
+    assert!(seen.len() > 5 && seen.is_sorted_by(|a, b| sum(a) > sum(b) && sum(a) - sum(b) < 6), "{seen:?}");
+    assert!(
+        seen.iter().all(|[unused, old, new]| (*new == 10 || *old == 0) && (*unused == 10 || *new == 0)),
+        "{seen:?}"
+    );
+    assert_eq!(seen.last(), Some(&[0, 0, 0]));
+}
+
 #[test]
 fn a_slow_reader_is_not_flooded() {
     let mut w = World::with(BrokerConfig { connection_window: 10_000, ..BrokerConfig::default() });
@@ -285,4 +333,17 @@ fn whoever_was_refused_comes_in_when_there_is_room_for_what_was_refused() {
     w.ack(c, 1, AckType::INDIVIDUAL, &small[..5]);
     w.produce(c, 1, TOPIC);
     w.publish(c, 1, 10, &"x".repeat(12_000));
+}
+
+/// The name of compaction's cursor is no other's privilege: who has it as a subscription can lose it.
+#[test]
+fn a_subscription_by_the_name_of_compactions_cursor_is_deleted_as_any() {
+    let mut w = World::new();
+    let c = w.client();
+    w.consume(c, 1, TOPIC, "__compaction", SubType::EXCLUSIVE);
+    let topic = TopicName::parse(TOPIC).unwrap();
+    w.broker.compact(&topic, w.now).unwrap();
+    assert_eq!(w.broker.cursors(&topic).unwrap(), ["__compaction"]);
+    w.broker.delete_subscription(&topic, "__compaction", true, w.now).unwrap();
+    assert_eq!(w.broker.subscriptions(&topic).unwrap(), Vec::<String>::new());
 }

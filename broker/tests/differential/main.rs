@@ -39,6 +39,9 @@ static OPEN: Ours = Ours { config: BrokerConfig::default, listening: OnceLock::n
 /// It asks for tokens.
 static GUARDED: Ours = Ours { config: guarded, listening: OnceLock::new() };
 
+/// It adds nothing to messages.
+static PLAIN: Ours = Ours { config: plain, listening: OnceLock::new() };
+
 impl Ours {
     fn reach(&self, sockets: bool) -> Box<dyn Far> {
         if !sockets && std::env::var_os("SOCKETS").is_none() {
@@ -46,6 +49,10 @@ impl Ours {
         }
         Box::new(Sockets::new(self.listening.get_or_init(|| start((self.config)()))))
     }
+}
+
+fn plain() -> BrokerConfig {
+    BrokerConfig { entry_metadata: false, ..BrokerConfig::default() }
 }
 
 fn guarded() -> BrokerConfig {
@@ -102,6 +109,11 @@ pub(crate) fn play_on_sockets(name: &str, script: fn(&mut Side)) {
 pub(crate) fn play_guarded(name: &str, script: fn(&mut Side)) {
     let real = real(["PULSAR_GUARDED_BROKER_URL", "PULSAR_GUARDED_WEB_URL"]);
     compare(name, script, real, GUARDED.reach(false));
+}
+
+/// The same with brokers that add nothing to messages: the real one without `brokerEntryMetadataInterceptors`.
+pub(crate) fn play_plain(name: &str, script: fn(&mut Side)) {
+    compare(name, script, real(["PULSAR_PLAIN_BROKER_URL", "PULSAR_PLAIN_WEB_URL"]), PLAIN.reach(false));
 }
 
 /// The same with a broker that nobody else uses: a real one is asked only to be recorded.

@@ -119,6 +119,10 @@ pub(crate) struct Arguments {
     /// Do not make topics when they are first used
     #[arg(long)]
     no_auto_create: bool,
+    /// Give messages no time and number of the broker's: what is sought or expires by time goes by the producers'
+    /// times, as in Apache Pulsar without settings
+    #[arg(long)]
+    no_entry_metadata: bool,
     /// Divide the keys of key-shared subscriptions by halves of ranges and not by consistent hashing: two
     /// consumers then have a half each, whatever their names are
     #[arg(long)]
@@ -242,6 +246,7 @@ impl Arguments {
                 auto_create_topics: !self.no_auto_create,
                 default_partitions: self.partitions,
                 deduplication: self.deduplication,
+                entry_metadata: !self.no_entry_metadata,
                 key_shared_by_halves: self.key_shared_ranges,
                 transactions: !self.no_transactions,
                 max_message_size: self.max_message_size as usize,

@@ -7,9 +7,10 @@ use pulsewire_proto::wire::MessageIdData;
 use super::properties::key_values;
 use super::{AdminError, Start};
 use crate::core::Broker;
+use crate::core::compaction::{COMPACTION, cursor_of};
 use crate::core::names::TopicName;
 use crate::core::positions::Target;
-use crate::core::storage::Place;
+use crate::core::storage::{Log, Place};
 use crate::core::subscription::Subscription;
 use crate::core::time::Now;
 use crate::core::topic::{SubKey, Topic, TopicKey};
@@ -30,6 +31,21 @@ impl Broker {
         Ok(names)
     }
 
+    /// The same, with the cursors of compactions.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn cursors(&self, name: &TopicName) -> Result<Vec<String>, AdminError> {
+        let mut names = self.subscriptions(name)?;
+        let there = |key: &TopicKey| self.topics.get(*key).is_some_and(|topic| cursor_of(topic).is_some());
+        // Anybody may have a subscription of that name.
+        if self.parts(name)?.iter().any(there) && !names.iter().any(|name| name == COMPACTION) {
+            names.push(COMPACTION.to_owned());
+            names.sort_unstable();
+        }
+        Ok(names)
+    }
+
     /// Makes a durable subscription.
     ///
     /// # Errors
@@ -42,13 +58,25 @@ impl Broker {
         properties: &[(String, String)],
         now: Now,
     ) -> Result<(), AdminError> {
-        if self.parts(name).is_err() && self.topics.auto_creation(name, &self.config).0 {
+        if self.parts(name).is_err() {
+            if !self.topics.auto_creation(name, &self.config).0 {
+                return Err(AdminError::new(412, "Topic does not exist and cannot be auto-created"));
+            }
             self.create_topic(name, BTreeMap::new(), now)?;
         }
-        for key in self.parts(name)? {
+        let parts = self.parts(name)?;
+        // Of a partitioned topic, those that lack it get it.
+        let has = |key: &TopicKey| self.topics.get(*key).is_some_and(|topic| topic.sub(sub).is_some());
+        let lacking: Vec<TopicKey> = parts.iter().copied().filter(|key| !has(key)).collect();
+        if lacking.is_empty() && !parts.is_empty() {
+            return Err(AdminError::new(409, "Subscription already exists for topic"));
+        }
+        for key in lacking {
             let Some(topic) = self.topics.get_mut(key) else { continue };
-            if topic.sub(sub).is_some() {
-                return Err(AdminError::new(409, "Subscription already exists for topic"));
+            if topic.is_full_of_subs() {
+                let reason =
+                    format!("Exceed the maximum number of subscriptions of the topic: {}", topic.name);
+                return Err(AdminError::new(409, reason));
             }
             let log = &topic.log;
             let place = match start {
@@ -62,6 +90,7 @@ impl Broker {
             };
             let mut new = Subscription::new(sub.to_owned(), true, start, key_values(properties));
             new.made_ms = now.wall_ms;
+            new.placed();
             let made = topic.add_sub(new);
             self.note_created(key, made);
         }
@@ -79,7 +108,12 @@ impl Broker {
         force: bool,
         now: Now,
     ) -> Result<(), AdminError> {
-        let found = self.find_subs(name, sub)?;
+        let found = match self.find_subs(name, sub) {
+            Err(_) if sub == COMPACTION && self.cursors(name)?.iter().any(|cursor| cursor == COMPACTION) => {
+                return self.forget_compacted(name);
+            }
+            found => found?,
+        };
         let used = |(topic, sub): &(TopicKey, SubKey)| {
             self.topics.get(*topic).and_then(|t| t.subs.get(sub)).is_some_and(|s| !s.consumers.is_empty())
         };
@@ -91,6 +125,17 @@ impl Broker {
             self.delete_sub(topic, sub, false);
         }
         self.settle(now);
+        Ok(())
+    }
+
+    /// What compactions left is gone, as the real broker has it when their cursor is deleted.
+    fn forget_compacted(&mut self, name: &TopicName) -> Result<(), AdminError> {
+        for key in self.parts(name)? {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            topic.compaction.read = (0, 0);
+            let gone = topic.compacted.take();
+            self.topics.stored -= gone.map_or(0, |gone| gone.bytes());
+        }
         Ok(())
     }
 
@@ -216,7 +261,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Moves a subscription to a message id.
+    /// Moves a subscription to a message, or with `excluded` to what follows it. An id with a batch index names
+    /// a message of a batch.
     ///
     /// # Errors
     /// It is not there.
@@ -224,13 +270,14 @@ impl Broker {
         &mut self,
         name: &TopicName,
         sub: &str,
-        ledger: u64,
-        entry: u64,
+        id: &MessageIdData,
+        excluded: bool,
         now: Now,
     ) -> Result<(), AdminError> {
-        let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
         for (topic, sub) in self.find_subs(name, sub)? {
-            self.reset(topic, sub, &Target::Id(id.clone()));
+            let log = self.topics.get(topic).map(|topic| &topic.log);
+            let id = log.map_or_else(|| id.clone(), |log| begin_within(log, id, excluded));
+            self.reset(topic, sub, &Target::Id(id));
         }
         self.settle(now);
         Ok(())
@@ -251,4 +298,33 @@ impl Broker {
         }
         Ok(found)
     }
+}
+
+/// Producers say how many messages a batch has; nobody has made one of more.
+const LARGEST_BATCH: u32 = 1 << 20;
+
+/// Where to begin: at the entry of `id` or after it, or at one with the messages set that are left of its batch.
+fn begin_within(log: &Log, id: &MessageIdData, excluded: bool) -> MessageIdData {
+    let mut to = MessageIdData { batch_index: None, ..id.clone() };
+    let within = id.batch_index.and_then(|index| u32::try_from(index).ok()).and_then(|index| {
+        let Place::At(offset) = log.place_of(id) else { return None };
+        Some((index, log.get(offset)?.messages)).filter(|(_, messages)| *messages <= LARGEST_BATCH)
+    });
+    let rest = match within {
+        Some((index, messages)) if excluded => messages.saturating_sub(index.saturating_add(1)),
+        Some((0, _)) => 0,
+        Some((index, messages)) => messages.saturating_sub(index),
+        None => 0,
+    };
+    if let Some((_, messages)) = within.filter(|_| rest > 0) {
+        let gone = messages - rest;
+        let word = |at: u32| {
+            (u64::MAX << gone.saturating_sub(at * 64).min(63))
+                & if gone >= (at + 1) * 64 { 0 } else { u64::MAX }
+        };
+        to.ack_set = (0..messages.div_ceil(64)).map(|at| word(at) as i64).collect();
+    } else if excluded && (to.entry_id as i64) >= 0 {
+        to.entry_id = to.entry_id.saturating_add(1);
+    }
+    to
 }

@@ -46,6 +46,7 @@ impl Broker {
         if let Some(topic) = self.topics.get_mut(key) {
             topic.properties = properties;
         }
+        self.begin_shadow(key);
         self.settle(now);
         Ok(())
     }
@@ -114,6 +115,11 @@ impl Broker {
         if partitions == 0 {
             return Err(AdminError::new(406, "Number of partitions should be more than 0"));
         }
+        let most = self.config.limits.max_partitions;
+        if most > 0 && partitions > most {
+            let reason = format!("Number of partitions should be less than or equal to {most}");
+            return Err(AdminError::new(406, reason));
+        }
         // The real broker does not see a topic that stores nothing.
         let plain = |name: TopicName| name.persistent && self.topics.key(&name.to_string()).is_some();
         if plain(name.clone()) || plain(name.with_partition(0)) || self.topics.partitions(name).is_some() {
@@ -140,6 +146,13 @@ impl Broker {
         if partitions < before {
             let reason = format!(
                 "Desired partitions {partitions} can't be less than the current partitions {before}."
+            );
+            return Err(AdminError::new(422, reason));
+        }
+        let most = self.config.limits.max_partitions;
+        if most > 0 && partitions > most {
+            let reason = format!(
+                "Desired partitions {partitions} can't be greater than the maximum partitions per topic {most}."
             );
             return Err(AdminError::new(422, reason));
         }

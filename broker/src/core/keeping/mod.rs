@@ -71,6 +71,11 @@ pub(in crate::core) mod kind {
     pub(in crate::core) const PENDING: u8 = b'V';
 }
 
+/// With the time of an entry that is stored as it came.
+const PLAIN: u64 = 1 << 63;
+/// Set in the index of an entry that names a transaction and belongs to none, as in a shadow topic.
+const NO_TXN: u64 = 1 << 63;
+
 /// What may have changed since the host last asked.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
@@ -85,7 +90,8 @@ pub(super) struct KeptTopic {
     head: Bytes,
     /// Entries from the first to the second, without it.
     entries: (u64, u64),
-    compacted: u64,
+    /// Which compaction it was of which it is kept what it left.
+    pub(super) compacted: Option<u64>,
     sequences: Bytes,
     subs: std::collections::BTreeMap<String, Bytes>,
     /// Subscriptions of which it is kept what transactions acknowledge.
@@ -114,7 +120,7 @@ impl Broker {
         for key in broker.topics.keys_where(|_| true) {
             if let Some(topic) = broker.topics.untouched(key) {
                 topic.kept.entries = (topic.log.first(), topic.log.end());
-                topic.kept.compacted = topic.compacted.as_ref().map_or(0, |it| it.generation());
+                topic.kept.compacted = topic.compacted.as_ref().map(|it| it.generation());
             }
             write::topic(&mut broker, key, &mut Vec::new());
         }

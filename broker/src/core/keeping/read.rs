@@ -20,6 +20,7 @@ use super::super::topics::Partitioned;
 use super::super::transactions;
 use super::codec::Reader;
 use super::kind;
+use super::{NO_TXN, PLAIN};
 
 pub(super) fn read(broker: &mut Broker, key: &[u8], value: &Bytes, now: Now) -> Option<()> {
     let (&kind, rest) = key.split_first()?;
@@ -187,9 +188,10 @@ fn policies(value: &mut Reader) -> Option<Policies> {
 
 fn stored(value: &mut Reader) -> Option<Stored> {
     let (timestamp, index) = (value.u64()?, value.u64()?);
-    let mut stored = Stored::new(&value.0, timestamp).ok()?;
-    stored.index = index;
-    stored.txn = transactions::id_of(&stored).is_some();
+    let mut stored = Stored::new(&value.0, timestamp & !PLAIN).ok()?;
+    stored.index = index & !NO_TXN;
+    stored.plain = timestamp & PLAIN != 0;
+    stored.txn = index & NO_TXN == 0 && transactions::id_of(&stored).is_some();
     Some(stored)
 }
 
@@ -217,6 +219,7 @@ fn subscription(name: String, value: &mut Reader) -> Option<Subscription> {
     let replicated = value.u8()? != 0;
     let mut sub = Subscription::new(name, true, mark, value.pairs()?);
     sub.cursor.restore(&ranges, open)?;
+    sub.loaded();
     while !value.0.is_empty() {
         sub.mark_properties.push(KeyLongValue { key: value.text()?, value: value.u64()? });
     }

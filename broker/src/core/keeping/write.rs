@@ -9,7 +9,7 @@ use super::super::storage::Stored;
 use super::super::subscription::Subscription;
 use super::super::topic::{Topic, TopicKey};
 use super::super::transactions;
-use super::{Kept, codec, kind};
+use super::{Kept, NO_TXN, PLAIN, codec, kind};
 
 pub(super) fn key(kind: u8, name: &[u8]) -> Vec<u8> {
     [&[kind], name].concat()
@@ -145,8 +145,9 @@ fn policies(p: &Policies, out: &mut BytesMut) {
 
 fn entry(stored: &Stored) -> Bytes {
     let mut value = BytesMut::with_capacity(stored.bytes.len() + 16);
-    value.put_u64(stored.timestamp);
-    value.put_u64(stored.index);
+    value.put_u64(stored.timestamp | if stored.plain { PLAIN } else { 0 });
+    let no_txn = !stored.txn && transactions::id_of(stored).is_some();
+    value.put_u64(stored.index | if no_txn { NO_TXN } else { 0 });
     value.put_slice(&stored.bytes);
     value.freeze()
 }
@@ -177,17 +178,18 @@ pub(super) fn topic(broker: &mut Broker, key: TopicKey, out: &mut Vec<Kept>) {
         }
     }
     kept.entries = (log.first(), log.end());
-    if let Some(compacted) = compacted
-        && compacted.generation() != kept.compacted
-    {
-        kept.compacted = compacted.generation();
+    let left = compacted.as_ref().map(|compacted| compacted.generation());
+    if kept.compacted != left {
+        kept.compacted = left;
         remove_all(kind::COMPACTED, key, out);
-        // Its end stands before its entries.
-        let mut end = BytesMut::new();
-        end.put_u64(compacted.horizon());
-        out.push(Kept::Put(self::key(kind::COMPACTED, &key.0.to_be_bytes()), end.freeze()));
-        for (offset, stored) in compacted.entries() {
-            out.push(Kept::Put(numbered(kind::COMPACTED, key, offset), entry(stored)));
+        if let Some(compacted) = compacted {
+            // Its end stands before its entries.
+            let mut end = BytesMut::new();
+            end.put_u64(compacted.horizon());
+            out.push(Kept::Put(self::key(kind::COMPACTED, &key.0.to_be_bytes()), end.freeze()));
+            for (offset, stored) in compacted.entries() {
+                out.push(Kept::Put(numbered(kind::COMPACTED, key, offset), entry(stored)));
+            }
         }
     }
     let mut value = BytesMut::new();

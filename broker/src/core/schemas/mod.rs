@@ -65,8 +65,8 @@ fn refused(message: String) -> Refusal {
 
 /// What a topic's schemas are called.
 fn schema_name(topic: &TopicName) -> String {
-    let TopicName { tenant, namespace, local, .. } = topic.base();
-    format!("{tenant}/{namespace}/{local}")
+    let key = topic.schema_key();
+    key.split_once("://").map_or(key.as_str(), |(_, name)| name).to_owned()
 }
 
 /// A version as the wire has it.
@@ -181,7 +181,7 @@ impl Broker {
                     Some(Err(_)) => None,
                     wanted => {
                         let wanted = wanted.and_then(Result::ok).map(u64::from_be_bytes);
-                        self.schemas.find(&topic, wanted)
+                        self.schemas.find(&self.schema_owner(&topic), wanted)
                     }
                 };
                 match found {

@@ -12,7 +12,8 @@ use crate::side::{Side, Who};
 
 /// Declares scripts as tests.
 macro_rules! scripts {
-    ($(fn $name:ident($side:ident) $body:block)*) => {$(
+    ($($(#[$doc:meta])* fn $name:ident($side:ident) $body:block)*) => {$(
+        $(#[$doc])*
         #[test]
         fn $name() {
             fn script($side: &mut Side) $body
@@ -147,6 +148,108 @@ fn masks(s: &mut Side) {
 }
 
 scripts! {
+    /// Each call has words of its own for who may not, and asks for something of its own.
+    fn who_may_not_is_told_what(s) {
+        s.replace(r"on broker \[[^\]]*\]", "on broker [HERE]");
+        let topic = format!("persistent/public/default/{}", s.unique());
+        s.token = Some(good("admin"));
+        s.order("PUT", &topic, "");
+        s.order("PUT", &format!("{topic}/subscription/s"), r#""earliest""#);
+        for (role, granted) in [("nobody", None), ("producing", Some("produce")), ("consuming", Some("consume"))] {
+            s.note(format!("-- {role}"));
+            let permissions = format!("namespaces/public/default/permissions/{role}");
+            if let Some(action) = granted {
+                s.token = Some(good("admin"));
+                s.order("POST", &permissions, &format!("[{action:?}]"));
+            }
+            s.token = Some(good(role));
+            let of_topic = |path: &str| format!("{topic}/{path}");
+            for (method, path, body) in [
+                ("GET", "tenants".to_owned(), ""),
+                ("GET", "tenants/public".to_owned(), ""),
+                ("PUT", "tenants/other".to_owned(), "{}"),
+                ("GET", "namespaces/public".to_owned(), ""),
+                ("PUT", "namespaces/public/other".to_owned(), ""),
+                ("DELETE", "namespaces/public/other".to_owned(), ""),
+                ("GET", "namespaces/public/default".to_owned(), ""),
+                ("POST", "namespaces/public/default/retention".to_owned(), "{}"),
+                ("GET", "namespaces/public/default/messageTTL".to_owned(), ""),
+                ("PUT", "namespaces/public/default/unload".to_owned(), ""),
+                ("GET", "namespaces/public/default/properties".to_owned(), ""),
+                ("POST", "namespaces/public/default/permissions/joe".to_owned(), "[]"),
+                ("GET", "brokers/health".to_owned(), ""),
+                ("GET", "brokers/configuration/runtime".to_owned(), ""),
+                ("GET", "clusters/standalone".to_owned(), ""),
+                ("POST", "clusters/standalone/migrate".to_owned(), "{}"),
+                ("GET", "broker-stats/topics".to_owned(), ""),
+                ("GET", "worker/cluster".to_owned(), ""),
+                ("PUT", format!("{topic}2"), ""),
+                ("POST", of_topic("retention"), "{}"),
+                ("GET", of_topic("maxProducers"), ""),
+                ("GET", of_topic("permissions"), ""),
+                ("POST", of_topic("terminate"), ""),
+                ("PUT", of_topic("compaction"), ""),
+                ("PUT", of_topic("unload"), ""),
+                ("DELETE", of_topic("properties?key=k"), ""),
+                ("GET", format!("schemas/public/default/{}/versions", s.unique()), ""),
+                ("POST", format!("/topics/persistent/public/default/{}", s.unique()), "{}"),
+            ] {
+                s.inquire(method, &path, body);
+            }
+            for (method, path, body) in [
+                ("GET", of_topic("stats"), ""),
+                ("PUT", of_topic("backlogSize"), r#"{"ledgerId":0,"entryId":0}"#),
+                ("GET", of_topic("lastMessageId"), ""),
+                ("GET", of_topic("messageid/1"), ""),
+                ("GET", of_topic("subscriptions"), ""),
+                ("POST", of_topic("subscription/s/skip_all"), ""),
+                ("GET", "namespaces/public/default/bundles".to_owned(), ""),
+                ("GET", "persistent/public/default".to_owned(), ""),
+            ] {
+                s.order(method, &path, body);
+            }
+            s.token = Some(good("admin"));
+            s.order("DELETE", &permissions, "");
+        }
+    }
+
+    /// What cannot be read is told to those too who may do nothing.
+    fn calls_that_cannot_be_read_by_whom_they_are(s) {
+        let here = format!("t{}", s.short());
+        for role in [Some("admin"), Some("nobody"), None] {
+            s.note(format!("-- {role:?}"));
+            s.token = role.map(good);
+            for (method, path) in [
+                ("GET", "nosuch".to_owned()),
+                ("GET", "/nosuch".to_owned()),
+                ("GET", "/metrics/".to_owned()),
+                ("PUT", "nosuch".to_owned()),
+                ("GET", "schemas/public/default/".to_owned()),
+                ("GET", "brokers/nosuch/x/y".to_owned()),
+                ("GET", "persistent/public/default/a/b/c/d".to_owned()),
+                ("DELETE", "clusters".to_owned()),
+                ("PATCH", format!("tenants/{here}")),
+                ("DELETE", "brokers/health".to_owned()),
+                ("POST", "persistent/public/default/t".to_owned()),
+            ] {
+                s.form(method, &path, "", "");
+            }
+            for (method, path, headers, body) in [
+                ("PUT", format!("tenants/{here}"), "content-type: text/plain\r\n", "{}"),
+                ("PUT", format!("tenants/{here}"), "content-type: application/json\r\n", "{"),
+                ("PUT", format!("tenants/{here}"), "content-type: application/json\r\n", "[1]"),
+                ("PUT", format!("namespaces/{here}/n"), "content-type: text/plain\r\n", "{}"),
+                ("PUT", format!("namespaces/{here}/n"), "content-type: application/json\r\n", "{\"nosuch\":"),
+                ("POST", "namespaces/public/default/retention".to_owned(), "content-type: text/plain\r\n", "{}"),
+                ("POST", "namespaces/public/default/retention".to_owned(), "content-type: application/json\r\n", "["),
+                ("PUT", format!("persistent/public/default/{here}/partitions"), "content-type: application/json\r\n", "x"),
+                ("GET", "tenants".to_owned(), "accept: text/plain\r\n", ""),
+            ] {
+                s.form(method, &path, headers, body);
+            }
+        }
+    }
+
     fn proofs_that_do_not_hold(s) {
         masks(s);
         let expired = token(Some("admin"), after(s, -10), SECRET);

@@ -427,4 +427,26 @@ scripts! {
         s.ask(a, seek(None, None));
         s.ask(a, CommandSeek { consumer_id: 9, ..seek(None, Some(1)) });
     }
+
+    fn readers_count_as_subscriptions(s) {
+        let short = s.short();
+        s.order("PUT", &format!("namespaces/public/{short}"), "");
+        s.order("POST", &format!("namespaces/public/{short}/maxSubscriptionsPerTopic"), "2");
+        s.pause_if_real(500);
+        let a = s.client();
+        for (n, order) in [[true, false, false, true], [false, false, true, false], [true, true, false, true]].into_iter().enumerate() {
+            let topic = format!("persistent://public/{short}/t{n}");
+            s.find(a, &topic);
+            for (m, durable) in order.into_iter().enumerate() {
+                let id = (10 * n + m) as u64;
+                s.ask(a, CommandSubscribe { durable: Some(durable), ..subscribe(id, &topic, &format!("s{m}"), SubType::EXCLUSIVE) });
+            }
+            s.inquire("PUT", &format!("persistent/public/{short}/t{n}/subscription/more"), "");
+        }
+        let topic = format!("non-persistent://public/{short}/n");
+        s.find(a, &topic);
+        for id in 50..54 {
+            s.ask(a, subscribe(id, &topic, &format!("s{id}"), SubType::EXCLUSIVE));
+        }
+    }
 }

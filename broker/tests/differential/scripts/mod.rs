@@ -3,6 +3,7 @@
 mod admin;
 mod broken;
 mod consumers;
+mod cursors;
 mod ending;
 mod found;
 mod guarded;
@@ -11,8 +12,10 @@ mod limits;
 mod older;
 mod pending;
 mod places;
+mod plain;
 mod producers;
 mod readers;
+mod running;
 mod schemas;
 mod settings;
 mod statistics;

@@ -137,4 +137,49 @@ scripts! {
         s.inquire("GET", &format!("persistent/public/{short}"), "");
         s.ask(a, CommandGetTopicsOfNamespace { namespace: format!("public/{short}"), request_id: 9, ..CommandGetTopicsOfNamespace::default() });
     }
+
+    fn schemas_of_older_names(s) {
+        let short = s.short();
+        s.replace(r"localhost:\d+|127\.0\.0\.1:\d+", "HERE");
+        s.replace(r#""timestamp":\d+"#, "WHEN");
+        s.order("PUT", &format!("/admin/namespaces/public/standalone/{short}"), "");
+        s.order("PUT", &format!("namespaces/public/{short}"), "");
+        let topic = format!("persistent://public/standalone/{short}/t");
+        let a = s.client();
+        s.find(a, &topic);
+        let schema = Schema { name: "s".into(), schema_data: "".into(), r#type: SchemaType::STRING, properties: Vec::new() };
+        s.ask(a, CommandProducer { schema: Some(schema), ..producer_on(1, &topic) });
+        for path in ["schemas/public".to_owned(), "/admin/schemas/public/standalone".to_owned()] {
+            s.inquire("GET", &format!("{path}/{short}/t/schema"), "");
+            s.inquire("GET", &format!("{path}/{short}/t/schema/0"), "");
+        }
+        for topic in [topic.clone(), format!("persistent://public/{short}/t"), format!("non-persistent://public/{short}/t-partition-1")] {
+            s.ask(a, CommandGetSchema { request_id: 5, topic, ..CommandGetSchema::default() });
+        }
+        s.order("DELETE", &format!("schemas/public/{short}/t/schema"), "");
+        s.inquire("GET", &format!("/admin/schemas/public/standalone/{short}/t/schema"), "");
+    }
+
+    fn patterns_that_are_long(s) {
+        s.replace(r#""persistent://[^"]*/__\w+", "#, "");
+        let short = s.short();
+        s.order("PUT", &format!("namespaces/public/{short}"), "");
+        let namespace = format!("public/{short}");
+        let a = s.client();
+        s.find(a, &format!("persistent://public/{short}/a"));
+        s.ask(a, producer_on(1, &format!("persistent://public/{short}/a")));
+        s.pause_if_real(1500);
+        let mut n = 0;
+        for domain in ["", "persistent://", "^persistent://"] {
+            for size in [36, 37, 38, 49, 50, 51] {
+                n += 1;
+                let begin = format!("{domain}public/{short}/");
+                let pattern = format!("{begin}{}.*", "x?".repeat((size + domain.len() - begin.len() - 2) / 2));
+                let pattern = if (pattern.len() - domain.len()) < size { format!("{pattern}$") } else { pattern };
+                s.note(format!("{} {}", pattern.len(), pattern.len() - domain.len()));
+                s.ask_sorted(a, CommandWatchTopicList { request_id: n, watcher_id: n, namespace: namespace.clone(), topics_pattern: pattern.clone(), topics_hash: None });
+                s.ask_sorted(a, CommandGetTopicsOfNamespace { namespace: namespace.clone(), request_id: 100 + n, topics_pattern: Some(pattern), ..CommandGetTopicsOfNamespace::default() });
+            }
+        }
+    }
 }

@@ -397,4 +397,19 @@ scripts! {
         s.hear_all(a);
         s.look(&of("transactionBufferStats", &here), &buffer);
     }
+
+    /// Transactions that no coordinator knows acknowledge what is there.
+    fn acknowledged_by_nobodys_transactions(s) {
+        s.replace(r"message:\d+:(\d+)", "message:LEDGER:$1");
+        let topic = s.topic();
+        let a = both(s, &topic, SubType::SHARED);
+        let ids: Vec<_> = (0..3).map(|n| plain(s, a, n, &format!("m{n}"))).collect();
+        let other = MessageIdData { ledger_id: 1, entry_id: 1, partition: Some(1), ..MessageIdData::default() };
+        for txn in [(1, 1), (0, 9_999_999)] {
+            s.ask_amid(a, ack(1, AckType::INDIVIDUAL, Some(txn), &[&other]));
+            s.ask_amid(a, ack(1, AckType::INDIVIDUAL, Some(txn), &[&ids[0]]));
+        }
+        s.ask_amid(a, ack(1, AckType::INDIVIDUAL, Some((1, 1)), &[&ids[1], &other]));
+        s.ask_amid(a, ack(1, AckType::INDIVIDUAL, Some((1, 1)), &[]));
+    }
 }

@@ -137,12 +137,13 @@ scripts! {
         let at = |rest: &str| format!("namespaces/{name}/{rest}");
         s.inquire("PUT", &at("0x00000000_0x40000000/split"), "");
         s.inquire("PUT", &format!("namespaces/{name}"), "{}");
+        // Later it depends on what the load balancer has measured by then.
+        s.inquire("PUT", &at("HOT/split"), "");
         s.inquire("PUT", &at("0x00000000_0x40000000/split?unload=false"), "");
         s.inquire("GET", &at("bundles"), "");
         s.inquire("PUT", &at("0x00000000_0x40000000/split"), "");
         s.inquire("PUT", &at("0x20000000_0x40000000/split?unload=true"), "");
         s.inquire("PUT", &at("rubbish/split"), "");
-        s.inquire("PUT", &at("HOT/split"), "");
         s.inquire("PUT", &at("0x40000000_0x80000000/split?splitAlgorithmName=nosuch"), "");
         s.inquire("PUT", &at("0xc0000000_0xffffffff/split"), "");
         s.inquire("GET", &at("bundles"), "");
@@ -170,6 +171,17 @@ scripts! {
         s.inquire("PUT", &format!("namespaces/{tenant}/both"), &format!(r#"{{"replication_clusters":["standalone","{cluster}"]}}"#));
         s.look(&format!("namespaces/{tenant}/both"), &["allowed_clusters"]);
         s.inquire("GET", &format!("namespaces/{tenant}/n/topics"), "");
+        // One that the tenant may not use.
+        let path = format!("persistent/public/{}/t", s.short());
+        s.inquire("PUT", &format!("namespaces/public/{}", s.short()), "");
+        s.inquire("PUT", &path, "");
+        let both = format!(r#"["standalone","{cluster}"]"#);
+        for name in ["none", &s.short()] {
+            s.inquire("POST", &format!("namespaces/public/{name}/replication"), &both);
+        }
+        s.inquire("POST", &format!("{path}/replication"), &both);
+        s.inquire("POST", &format!("{path}/replication"), r#"["standalone","nowhere"]"#);
+        s.inquire("POST", &format!("namespaces/{tenant}/both/replication"), &both);
     }
 
     fn places_settings_that_are_texts(s) {

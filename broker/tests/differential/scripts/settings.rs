@@ -6,6 +6,7 @@ use super::scripts;
 scripts! {
     fn admin_settings_of_namespaces(s) {
         quiet(s);
+        s.replace(SET_OF_TYPES.0, SET_OF_TYPES.1);
         let path = format!("namespaces/public/{}", s.short());
         s.order("PUT", &path, "");
         for (name, method, body, unset) in NAMESPACE_SETTINGS {
@@ -28,6 +29,7 @@ scripts! {
 
     fn admin_settings_of_topics(s) {
         quiet(s);
+        s.replace(SET_OF_TYPES.0, SET_OF_TYPES.1);
         let unique = s.unique().to_owned();
         let path = format!("persistent/public/default/{unique}");
         s.order("PUT", &path, "");
@@ -46,6 +48,9 @@ scripts! {
         s.order("DELETE", &path, "");
     }
 }
+
+/// Java has these in a set whose order is another one each time that a broker is started.
+const SET_OF_TYPES: (&str, &str) = (r#"200 \["Shared","Exclusive"\]"#, r#"200 ["Exclusive","Shared"]"#);
 
 /// A setting's name, the method, a value (`/other value` for another path), and whether it can be unset.
 const NAMESPACE_SETTINGS: &[(&str, &str, &str, bool)] = &[
