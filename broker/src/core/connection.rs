@@ -66,6 +66,8 @@ pub(super) struct Connection {
     pub(super) watchers: BTreeMap<u64, super::lookup::Watcher>,
     /// Subscriptions that stopped delivering here because too much was unwritten.
     pub(super) blocked: BTreeSet<(TopicKey, SubKey)>,
+    /// The one of them that went on first the last time.
+    pub(super) first: Option<(TopicKey, SubKey)>,
     /// A PING is out and nothing came since.
     pub(super) ping_out: bool,
     /// When silence is looked at next.
@@ -97,6 +99,7 @@ impl Connection {
             closed_producers: BTreeSet::new(),
             watchers: BTreeMap::new(),
             blocked: BTreeSet::new(),
+            first: None,
             ping_out: false,
             next_check,
             paused: None,

@@ -317,7 +317,12 @@ impl Broker {
         }
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.outbox.unwritten() <= window / 2 && !conn.blocked.is_empty() {
-            for (topic, sub) in std::mem::take(&mut conn.blocked) {
+            // In turn: the first may fill the window again at once.
+            let mut blocked: Vec<_> = std::mem::take(&mut conn.blocked).into_iter().collect();
+            let after = blocked.partition_point(|here| Some(*here) <= conn.first);
+            blocked.rotate_left(after);
+            conn.first = blocked.first().copied();
+            for (topic, sub) in blocked {
                 self.wake(topic, sub);
             }
         }

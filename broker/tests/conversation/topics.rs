@@ -1,5 +1,8 @@
 //! Topics: found, listed, kept within bounds.
 
+use bytes::BytesMut;
+use pulsewire_proto::wire::frame::encode_command;
+
 use super::*;
 
 #[test]
@@ -282,6 +285,31 @@ fn a_slow_reader_is_not_flooded() {
     assert!(w.broker.wants_bytes(c), "the window holds about ten of a thousand");
     let stats = w.broker.stats(&TopicName::parse(TOPIC).unwrap()).unwrap();
     assert!(stats.subscriptions[0].messages_out < 20, "{}", stats.subscriptions[0].messages_out);
+}
+
+#[test]
+fn topics_take_turns_on_a_connection_that_is_slow() {
+    let mut w = World::with(BrokerConfig { connection_window: 10_000, ..BrokerConfig::default() });
+    let (p, c) = (w.client(), w.client());
+    for id in 1..=3 {
+        let topic = format!("{TOPIC}-{id}");
+        w.produce(p, id, &topic);
+        w.consume(c, id, &topic, "s", SubType::EXCLUSIVE);
+        for n in 0..100 {
+            w.publish(p, id, n, &"x".repeat(1000));
+        }
+    }
+    let mut flows = BytesMut::new();
+    for consumer_id in 1..=3 {
+        encode_command(&CommandFlow { consumer_id, message_permits: 1000 }.into(), &mut flows);
+    }
+    w.bytes(c, flows);
+    let ids: Vec<u64> = w.messages(c).into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(ids.len(), 300);
+    for id in 1..=3 {
+        let soon = ids[..90].iter().filter(|had| **had == id).count();
+        assert!((20..=40).contains(&soon), "{id}: {soon} of the first 90");
+    }
 }
 
 #[test]
