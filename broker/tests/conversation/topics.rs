@@ -313,6 +313,57 @@ fn topics_take_turns_on_a_connection_that_is_slow() {
 }
 
 #[test]
+fn a_shadow_that_is_terminated_stays_behind_and_its_source_goes_on() {
+    let mut w = World::new();
+    let (p, c) = (w.client(), w.client());
+    let [source, shadow] = ["t", "shadow"].map(|name| TopicName::parse(name).unwrap());
+    w.produce(p, 1, TOPIC);
+    let says_so = [("PULSAR.SHADOW_SOURCE".to_owned(), TOPIC.to_owned())];
+    w.broker.create_topic(&shadow, says_so.into(), w.now).unwrap();
+    let names = format!("[\"{shadow}\"]");
+    let set = |policies: &mut Policies| drop(policies.kept.insert("shadowTopics".to_owned(), names));
+    w.broker.set_policies(&Scope::Topic(source), set, w.now).unwrap();
+    w.consume(c, 1, &shadow.to_string(), "s", SubType::EXCLUSIVE);
+    w.flow(c, 1, 10);
+    let first = w.publish(p, 1, 0, "first");
+    let heard: Vec<_> = w.deliveries(c).into_iter().map(|(message, _)| message.message_id).collect();
+    assert_eq!(
+        heard.iter().map(|id| (id.ledger_id, id.entry_id)).collect::<Vec<_>>(),
+        [(first.ledger_id, first.entry_id)]
+    );
+
+    assert_eq!(w.broker.terminate(&shadow, w.now).unwrap().entry_id, first.entry_id);
+    assert!((1..4).all(|n| w.publish(p, 1, n, "more").entry_id == first.entry_id + n));
+    assert_eq!(w.broker.stats(&shadow).unwrap().messages_in, 1);
+}
+
+/// Who says that a batch has more messages than memory has bits for must not be believed.
+#[test]
+fn a_reset_into_a_batch_that_says_too_much_begins_at_its_entry() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::EXCLUSIVE);
+    let says =
+        |messages| MessageMetadata { num_messages_in_batch: Some(messages), ..MessageMetadata::default() };
+    let topic = TopicName::parse(TOPIC).unwrap();
+    w.flow(c, 1, 1000);
+    for (messages, whole) in [(100, false), (i32::MAX, true)] {
+        w.send(c, 1, 0, says(messages), "batch");
+        let Command::SendReceipt(receipt) = w.hear(c) else { panic!("no receipt") };
+        let id = MessageIdData { batch_index: Some(70), ..receipt.message_id.unwrap() };
+        w.messages(c);
+        w.broker.reset_to_id(&topic, "s", &id, false, w.now).unwrap();
+        w.settle();
+        assert!(matches!(w.hear(c), Command::CloseConsumer(_)));
+        w.consume(c, 1, TOPIC, "s", SubType::EXCLUSIVE);
+        w.flow(c, 1, 1000);
+        let left: Vec<_> = w.deliveries(c).into_iter().map(|(message, _)| message.ack_set).collect();
+        assert_eq!(left, [if whole { Vec::new() } else { vec![0, !63 & 0xf_ffff_ffff] }], "{messages}");
+    }
+}
+
+#[test]
 fn unloading_a_topic_sends_everybody_back_to_lookup() {
     let mut w = World::new();
     let c = w.client();
