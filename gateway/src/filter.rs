@@ -28,10 +28,12 @@
 //!
 //! Lists are cut whoever asked for what: so no request can be made up whose answer is not.
 
+mod frames;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use pulsewire_proto::wire::frame::encode_command;
 use pulsewire_proto::wire::{
     Command, CommandAddPartitionToTxnResponse, CommandAddSubscriptionToTxnResponse, CommandEndTxnResponse,
@@ -45,14 +47,11 @@ use crate::ending::Ending;
 use crate::first::own_words;
 use crate::metrics::Metrics;
 use crate::narrow::{Listed, Permits};
+use frames::{HARMLESS, HEAD, canonical, head, is_connected, is_held, plainly_harmless};
 
-/// The largest command, without its payload: a schema, or very many acknowledgements.
-const MAX_COMMAND: usize = 1024 * 1024;
 /// The largest list of topics that can be looked through. Brokers send none that is larger than a message may be, 5 MiB
 /// unless they are told otherwise.
 const MAX_LIST: usize = 16 * 1024 * 1024;
-/// Sizes of frame and command, and the command's type: what tells a list.
-const HEAD: usize = 10;
 /// Errors that wait for the client to read them; no more of its commands are read then.
 const MAX_REPLIES: usize = 64 * 1024;
 /// Of an error that belongs to no request, as Pulsar's own are numbered.
@@ -64,9 +63,6 @@ const MAX_TXNS: usize = 10_000;
 const MAX_PIECES: usize = 256;
 /// The hash of a list that nobody has seen: the client asks for the whole list where it matters.
 const NO_HASH: &str = "";
-
-/// Commands that act on what was permitted before, or on nothing: they go on as they came.
-const HARMLESS: [i32; 15] = [6, 10, 11, 12, 15, 16, 18, 19, 20, 25, 28, 29, 37, 62, 67];
 
 /// Decides about each frame of one connection.
 pub(crate) struct Filter {
@@ -534,72 +530,6 @@ fn unknown() -> Verdict {
     let message = "this gateway does not know this command, and has not passed it on".to_owned();
     let error = ServerError::AUTHORIZATION_ERROR;
     Verdict::Refuse("Unknown", CommandError { request_id: NO_REQUEST, error, message }.into())
-}
-
-/// Of a frame that begins here, the length of its command and of what follows that; `None` if eight bytes are not
-/// there yet.
-fn head(bytes: &[u8]) -> Result<Option<(usize, usize)>, Ending> {
-    if bytes.len() < 8 {
-        return Ok(None);
-    }
-    let mut bytes = bytes;
-    let (total, command) = (bytes.get_u32() as usize, bytes.get_u32() as usize);
-    if command > MAX_COMMAND {
-        return Err(Ending::BadFrame);
-    }
-    let rest = total.checked_sub(4).and_then(|total| total.checked_sub(command)).ok_or(Ending::BadFrame)?;
-    Ok(Some((command, rest)))
-}
-
-/// Whether a command is harmless, whole, and written as nearly all of a busy client are: type and length in a byte each.
-fn plainly_harmless(command: &[u8]) -> bool {
-    let [0x08, number @ ..16, tag, length @ ..0x80, body @ ..] = command else { return false };
-    *tag == number << 3 | 2 && usize::from(*length) == body.len() && HARMLESS.contains(&i32::from(*number))
-}
-
-/// The number of a command that is written as all clients write it: its type, then its body, which is the one that
-/// belongs to the type, and nothing else. `None` for numbers over 127, which are none that is known.
-fn canonical(mut command: &[u8]) -> Result<Option<i32>, Ending> {
-    let mut byte = || {
-        let (first, rest) = command.split_first()?;
-        command = rest;
-        Some(*first)
-    };
-    let number = match (byte(), byte()) {
-        (Some(0x08), Some(number @ 0..0x80)) => number,
-        (Some(0x08), Some(_)) => {
-            // Not a smaller one, written longer than it is.
-            return if matches!(byte(), Some(1..0x80)) { Ok(None) } else { Err(Ending::BadFrame) };
-        }
-        _ => return Err(Ending::BadFrame),
-    };
-    let tag = u32::from(number) << 3 | 2;
-    let same = if tag < 0x80 {
-        byte().map(u32::from) == Some(tag)
-    } else {
-        byte().map(u32::from) == Some(tag & 0x7f | 0x80) && byte().map(u32::from) == Some(tag >> 7)
-    };
-    let mut length = 0usize;
-    for shift in [0, 7, 14, 21] {
-        let Some(byte) = byte() else { break };
-        length |= usize::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            let well = same && length == command.len();
-            return if well { Ok(Some(i32::from(number))) } else { Err(Ending::BadFrame) };
-        }
-    }
-    Err(Ending::BadFrame)
-}
-
-/// Whether a frame whose head is whole brings a list of topics or tells of a transaction, as brokers write them.
-fn is_held(head: &[u8]) -> bool {
-    // GET_TOPICS_OF_NAMESPACE_RESPONSE, WATCH_TOPIC_LIST_SUCCESS, WATCH_TOPIC_UPDATE, NEW_TXN_RESPONSE,
-    // END_TXN_RESPONSE.
-    matches!(head[8..HEAD], [0x08, 33 | 65 | 66 | 51 | 57])
-}
-
-fn is_connected(head: &[u8]) -> bool {
-    head[8..HEAD] == [0x08, 3]
 }
 
 /// A transaction's number.
