@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 /// Bytes of a payload.
 const PAYLOAD: usize = 100;
 const MILLION: u32 = 1_000_000;
-/// Messages of the measured load, and of the one before that nobody counts.
+/// Messages of the first load, while Java's compiler is at work, and of the others.
 const LOAD: [u32; 2] = [MILLION, 2 * MILLION];
 /// Runs of each load, of which the median counts.
 const RUNS: usize = 5;
@@ -75,8 +75,16 @@ fn main() {
     let ours = Broker::start();
     let mut servers = vec![(ours.url.clone(), ours.process.id())];
     servers.extend(real.as_ref().map(|real| (real.url.clone(), real.process)));
-    let cpu = loaded(&runtime, &servers);
+    let (fresh, cpu) = loaded(&runtime, &servers);
     drop(ours);
+    let taken = |taken: &f64| format!("{taken:.3} us");
+    row(
+        &mut text,
+        "CPU of the broker a message of 100 B, batched, one producer, one consumer: the first million after its start",
+        taken(&fresh[0]),
+        fresh.get(1).map(|theirs| format!("{}, {:.1} times as much", taken(theirs), theirs / fresh[0])),
+        "10 times",
+    );
     for (load, taken) in LOADS.iter().zip(&cpu) {
         let theirs = taken.get(1).map(|theirs| {
             format!("{}, {:.1} times as much", theirs.shown(), theirs.median / taken[0].median)
@@ -110,7 +118,7 @@ fn main() {
         "\n- *Start to first message*: from the start of the process to the first message in a consumer's hands, the median of\n  \
          {STARTS} starts. Of the real one: until `/admin/v2/brokers/health` says ok, and its memory when the load begins.\n\
          - *CPU*: medians of {RUNS} runs of {} messages, least and most behind them, ours and the real one in turn,\n  \
-         after one of {} that nobody counts.\n  \
+         after one of {}, the first row's.\n  \
          The topic is the same in all of them. The producer sends batches of 1,000 with {PENDING} messages in flight. The consumer has the default queue of\n  \
          1,000; it takes and acknowledges what has come at once (`batch_receive`), or each message by itself (`receive`), by\n  \
          the producer's client and so its connection, or by another. The program that reads and writes (`relay.rs`) shows\n  \
@@ -225,23 +233,24 @@ impl Taken {
     }
 }
 
-/// Microseconds of CPU that each broker takes for a message, by load.
-fn loaded(runtime: &Runtime, servers: &[(String, u32)]) -> Vec<Vec<Taken>> {
+/// Microseconds of CPU that each broker takes for a message, of the first million and then by load.
+fn loaded(runtime: &Runtime, servers: &[(String, u32)]) -> (Vec<f64>, Vec<Vec<Taken>>) {
     let topic = topic();
-    for (url, _) in servers {
-        runtime.block_on(load_once(url, &topic, LOAD[0], LOADS[0]));
-    }
+    let measured = |(url, process): &(String, u32), count, load| {
+        let before = cpu(*process);
+        runtime.block_on(load_once(url, &topic, count, load));
+        (cpu(*process) - before) * 1e6 / f64::from(count)
+    };
+    let fresh = servers.iter().map(|server| measured(server, LOAD[0], LOADS[0])).collect();
     let mut all = vec![vec![Vec::new(); servers.len()]; LOADS.len()];
     for _ in 0..RUNS {
         for (load, all) in LOADS.iter().zip(&mut all) {
-            for ((url, process), taken) in servers.iter().zip(all) {
-                let before = cpu(*process);
-                runtime.block_on(load_once(url, &topic, LOAD[1], *load));
-                taken.push((cpu(*process) - before) * 1e6 / f64::from(LOAD[1]));
+            for (server, taken) in servers.iter().zip(all) {
+                taken.push(measured(server, LOAD[1], *load));
             }
         }
     }
-    all.into_iter().map(|servers| servers.into_iter().map(Taken::new).collect()).collect()
+    (fresh, all.into_iter().map(|servers| servers.into_iter().map(Taken::new).collect()).collect())
 }
 
 async fn load_once(url: &str, topic: &str, count: u32, load: Load) {
