@@ -381,7 +381,6 @@ fn calls_as_other_clients_make_them() {
     assert_eq!(ask("PUT", &format!("{place}/offloadThresholdInSeconds"), json, "60"), (200, String::new()));
     for (method, setting, body, heard) in [
         ("POST", "backlogQuota", r#"{"limit":"1024","policy":"producer_request_hold"}"#, ""),
-        ("PUT", "offloadThresholdInSeconds", "-60", "Invalid value for offloadThresholdInSecond"),
         ("POST", "subscriptionExpirationTime", "-1", "Invalid value for subscription expiration time"),
         ("POST", "messageTTL", "-1", "Invalid value for message TTL"),
         (

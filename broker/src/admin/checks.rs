@@ -1,8 +1,8 @@
 //! What the values of settings must be beyond their shape, in the words of the real broker.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::settings::whole;
+use super::settings::{kept, whole};
 use super::{Ask, Result, error};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker};
@@ -42,6 +42,7 @@ pub(super) fn no_namespace(name: &str) -> AdminError {
             | "resourcegroup"
             | "retention" => "Namespace policies does not exist",
             "persistence/bookieAffinity" => "Namespace not found",
+            "replicatorDispatchRate" => "",
             _ => "Namespace does not exist",
         },
     )
@@ -220,20 +221,39 @@ fn replication(of_topic: bool, value: &Value, ask: &Ask<'_>, broker: &Broker) ->
     let unknown = |name: &&&str| **name != own && !broker.clusters().contains_key(**name);
     match names.iter().find(unknown) {
         Some(name) => Err(error(403, format!("Invalid cluster id: {name}"))),
-        None if broker.namespace(&ask.namespace()?).is_ok() => of_tenant(&names, ask, broker),
+        None if broker.namespace(&ask.namespace()?).is_ok() => {
+            of_tenant(&names, ask, broker)?;
+            if of_topic { Ok(()) } else { of_namespace(&names, &ask.namespace()?, broker) }
+        }
+        None => Ok(()),
+    }
+}
+
+/// A namespace goes nowhere else than it is allowed to, if it says where that is.
+fn of_namespace(wanted: &[&str], namespace: &str, broker: &Broker) -> Result<()> {
+    let allowed = kept(&broker.namespace(namespace)?, "allowedClusters", Value::Null);
+    let allowed = names(&allowed);
+    match wanted.iter().find(|name| !allowed.is_empty() && !allowed.contains(name)) {
+        Some(name) => Err(error(
+            400,
+            format!(
+                "Cluster [{name}] is not in the list of allowed clusters list for namespace [{namespace}]"
+            ),
+        )),
         None => Ok(()),
     }
 }
 
 fn allowed(value: &Value, ask: &Ask<'_>, broker: &Broker) -> Result<()> {
-    let own = broker.config().cluster.as_str();
-    let names = names(value);
-    of_tenant(&names, ask, broker)?;
-    if !names.contains(&own) && broker.namespace(&ask.namespace()?).is_ok() {
+    let allowed = names(value);
+    of_tenant(&allowed, ask, broker)?;
+    let Ok(policies) = broker.namespace(&ask.namespace()?) else { return Ok(()) };
+    let used = kept(&policies, "replication", json!([broker.config().cluster]));
+    if let Some(used) = names(&used).into_iter().find(|used| !allowed.contains(used)) {
         return Err(error(
             400,
             format!(
-                "Allowed clusters do not contain the replication cluster [{own}]. Please remove the replication \
+                "Allowed clusters do not contain the replication cluster [{used}]. Please remove the replication \
                  cluster if the cluster is not allowed for this namespace"
             ),
         ));

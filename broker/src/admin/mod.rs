@@ -333,7 +333,7 @@ fn answer(result: Result<Answer>, call: &Call) -> Response {
         Ok(Answer::JsonAs(status, value)) => {
             (status, "application/json", Vec::new(), value.to_string().into())
         }
-        Ok(Answer::Message(headers, payload)) => (200, "application/octet-stream", headers, payload),
+        Ok(Answer::Message(headers, payload)) => (200, "application/json", headers, payload),
         Err(refused) => return pages::refused(&refused, call),
     };
     Response { status, content_type, headers, body, phrase: String::new() }

@@ -228,7 +228,9 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     for (role, actions) in grants {
         broker.grant(&name, &role, actions, now);
     }
-    settings::take_over(&body, &Scope::Namespace(name), broker, now)?;
+    let scope = Scope::Namespace(name);
+    settings::take_over(&body, &scope, broker, now)?;
+    settings::allow_here(&scope, broker, now)?;
     Ok(Answer::Nothing)
 }
 
@@ -400,7 +402,6 @@ fn bundles(broker: &Broker, name: &str) -> Value {
 
 /// All that is said of a namespace.
 fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
-    let cluster = &broker.config().cluster;
     let of_topics: Map<String, Value> =
         broker.topic_grants(name).into_iter().map(|(topic, grants)| (topic, access::roles(grants))).collect();
     let mut all = json!({
@@ -419,20 +420,17 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
         "replicatorDispatchRate": {},
         "deleted": false,
         "migrated": false,
-        "clusterThatCanDeleteNamespace": cluster,
         "offload_threshold_in_seconds": -1,
     });
     let Some(fields) = all.as_object_mut() else { return Value::Null };
     settings::describe(policies, broker, fields);
     let allowed = settings::kept(policies, "allowedClusters", Value::Null);
-    // One that is not for here is allowed here all the same.
-    let elsewhere = fields.get("replication_clusters").and_then(Value::as_array);
-    let elsewhere = elsewhere.is_some_and(|clusters| !clusters.iter().any(|name| name == cluster));
-    let allowed = match allowed {
-        Value::Null if elsewhere => json!([cluster]),
-        Value::Null => json!([]),
-        allowed => allowed,
-    };
+    let allowed = if allowed.is_null() { json!([]) } else { allowed };
+    let in_several = allowed.as_array().is_some_and(|clusters| clusters.len() > 1);
     fields.insert("allowed_clusters".to_owned(), allowed);
+    let used = fields.get("replication_clusters").and_then(Value::as_array).map(Vec::as_slice);
+    if let (Some([only]), false) = (used, in_several) {
+        fields.insert("clusterThatCanDeleteNamespace".to_owned(), only.clone());
+    }
     all
 }

@@ -464,6 +464,9 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     if value.is_null() && !of_topic && setting.field == "replication_clusters" {
         value = json!([broker.config().cluster]);
     }
+    if name == BOOKIES && value.is_null() {
+        return no_bookies(&ask.namespace()?, &policies, broker);
+    }
     let unset = setting.place(of_topic).map_or(&Unset::Empty, |place| &place.unset);
     Ok(match (value, unset) {
         (Value::Null, Unset::Empty) => Answer::Empty,
@@ -472,6 +475,17 @@ fn read(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         (Value::String(text), _) if matches!(setting.kind, Kind::Text) => Answer::Raw(text),
         (value, _) => Answer::Json(value),
     })
+}
+
+const BOOKIES: &str = "persistence/bookieAffinity";
+
+/// The real broker keeps them beside the bundles, once a namespace is used or something of that kind was set.
+fn no_bookies(namespace: &str, policies: &Policies, broker: &Broker) -> Result<Answer> {
+    let set = [BOOKIES, "antiAffinity"].iter().any(|name| policies.kept.contains_key(*name));
+    match set || broker.has_topics(namespace) {
+        true => Ok(Answer::Nothing),
+        false => Err(error(404, "Namespace local-policies does not exist")),
+    }
 }
 
 /// What holds where nobody says how fast.
@@ -602,6 +616,9 @@ fn remove(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         Some("message_age") => policies.backlog_age_quota = None,
         Some("destination_storage") => policies.backlog_quota = None,
         _ => setting.write(&mut policies, &Value::Null)?,
+    }
+    if name == BOOKIES {
+        policies.kept.insert(name.to_owned(), Value::Null.to_string());
     }
     broker.set_policies(&scope, |old| *old = policies, now)?;
     Ok(Answer::Nothing)

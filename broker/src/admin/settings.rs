@@ -180,7 +180,6 @@ impl Setting {
     fn too_small(&self, least: i64) -> String {
         match self.key() {
             "subscriptionExpirationTime" => "Invalid value for subscription expiration time".to_owned(),
-            "offloadThresholdInSeconds" => "Invalid value for offloadThresholdInSecond".to_owned(),
             key => format!("{key} must be {least} or more"),
         }
     }
@@ -384,10 +383,15 @@ pub(super) fn all() -> &'static [Setting] {
             ),
             Setting::new(Kind::Number(i64::MIN), "offloadDeletionLagMs", "", "")
                 .namespaces(|place| place.method = "PUT"),
-            Setting::new(Kind::Number(-1), "offloadThresholdInSeconds", "", "offload_threshold_in_seconds")
-                .namespaces(|place| {
-                    (place.method, place.removable, place.unset) = ("PUT", false, Unset::Value(json!(-1)));
-                }),
+            Setting::new(
+                Kind::Number(i64::MIN),
+                "offloadThresholdInSeconds",
+                "",
+                "offload_threshold_in_seconds",
+            )
+            .namespaces(|place| {
+                (place.method, place.removable, place.unset) = ("PUT", false, Unset::Value(json!(-1)));
+            }),
             Setting::new(Kind::Object, "offloadPolicies", "offloadPolicies", "offload_policies")
                 .namespaces(|place| place.removable = false),
             Setting::new(Kind::Object, "persistence/bookieAffinity", "", ""),
@@ -469,6 +473,22 @@ pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: N
         let mut policies = broker.policies(scope)?;
         setting.write(&mut policies, value)?;
         broker.set_policies(scope, |old| *old = policies, now)?;
+    }
+    Ok(())
+}
+
+/// A namespace that is made for other clusters alone is allowed in this one all the same.
+pub(super) fn allow_here(scope: &Scope, broker: &mut Broker, now: Now) -> Result<()> {
+    let policies = broker.policies(scope)?;
+    let clusters = kept(&policies, "replication", Value::Null);
+    let own = json!(broker.config().cluster);
+    if clusters.as_array().is_some_and(|clusters| !clusters.contains(&own)) {
+        let allowed = json!([own]).to_string();
+        broker.set_policies(
+            scope,
+            |policies| drop(policies.kept.insert("allowedClusters".to_owned(), allowed)),
+            now,
+        )?;
     }
     Ok(())
 }

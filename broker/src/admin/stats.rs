@@ -252,6 +252,9 @@ pub(super) fn consumer(stats: &ConsumerStats) -> Value {
     });
     rates_out(&mut out, &stats.rates);
     HASHES.iter().zip(draining(stats)).for_each(|(name, number)| out[*name] = json!(number));
+    if !stats.role.is_empty() {
+        out["appId"] = json!(stats.role);
+    }
     if let Some(ranges) = &stats.hash_ranges {
         out["keyHashRangeArrays"] = json!(ranges);
     }
@@ -261,6 +264,14 @@ pub(super) fn consumer(stats: &ConsumerStats) -> Value {
     }
     out["lastConsumedFlowTimestamp"] = json!(stats.flow_ms);
     out
+}
+
+/// Takes the consumers out of what is said of topics; what is counted of all of them stays.
+pub(super) fn without_consumers(out: &mut Value) {
+    let subscriptions = out["subscriptions"].as_object_mut();
+    subscriptions.into_iter().flat_map(Map::values_mut).for_each(|sub| sub["consumers"] = json!([]));
+    let partitions = out.get_mut("partitions").and_then(Value::as_object_mut);
+    partitions.into_iter().flat_map(Map::values_mut).for_each(without_consumers);
 }
 
 fn place((ledger, entry): (i64, i64)) -> String {

@@ -189,7 +189,7 @@ pub(super) fn routes() -> Vec<Route> {
             let name = ask.topic()?;
             let found = asked(broker.stats(&name)?, ask);
             let server = super::brokers::id(broker, ask.call.broker);
-            Ok(Answer::Json(stats::topic(&found, name.persistent, &server)))
+            Ok(told(stats::topic(&found, name.persistent, &server), ask))
         })
         .asks(LEFT_OUT),
         at("GET", "/internalStats", "What a topic stores, and where its subscriptions are.", |ask, broker, _| {
@@ -229,7 +229,7 @@ pub(super) fn routes() -> Vec<Route> {
             {
                 told["metadata"]["properties"] = json!(properties);
             }
-            Ok(Answer::Json(told))
+            Ok(self::told(told, ask))
         })
         .asks(OF_PARTITIONS),
         at("GET", "/partitioned-internalStats", "What the partitions of a topic store.", |ask, broker, _| {
@@ -316,14 +316,24 @@ fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
     if ask.call.flag("excludePublishers") {
         stats.publishers.clear();
     }
-    if ask.call.flag("excludeConsumers") {
-        stats.subscriptions.iter_mut().for_each(|sub| sub.consumers.clear());
+    let sizes =
+        ask.call.query("subscriptionBacklogSize").is_none_or(|asked| asked.eq_ignore_ascii_case("true"));
+    if !sizes && ask.is_persistent() {
+        stats.subscriptions.iter_mut().for_each(|sub| sub.backlog_size = -1);
     }
     if !ask.call.flag("getEarliestTimeInBacklog") {
         stats.earliest_ms = 0;
         stats.subscriptions.iter_mut().for_each(|sub| sub.earliest_ms = 0);
     }
     stats
+}
+
+/// Consumers are left out last, as the sums over them stay.
+fn told(mut stats: Value, ask: &Ask<'_>) -> Answer {
+    if ask.call.flag("excludeConsumers") {
+        stats::without_consumers(&mut stats);
+    }
+    Answer::Json(stats)
 }
 
 pub(super) fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {

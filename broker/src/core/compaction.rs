@@ -178,9 +178,14 @@ pub(super) fn compact(topic: &mut Topic, wall_ms: u64) -> isize {
     change
 }
 
-/// How the cursor of a topic's compactions looks, once there was one. It is no subscription that could be used.
+/// How the cursor of a topic's compactions looks, once there was one or will be one by itself. It is no subscription
+/// that could be used.
 pub(super) fn cursor_of(topic: &Topic) -> Option<Subscription> {
-    let horizon = topic.compacted.as_ref()?.horizon();
+    let horizon = match &topic.compacted {
+        Some(compacted) => compacted.horizon(),
+        None if topic.name.persistent && topic.rules.compaction_threshold > 0 => topic.log.first(),
+        None => return None,
+    };
     if topic.sub_names.contains_key(COMPACTION) {
         return None;
     }

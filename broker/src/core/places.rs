@@ -120,6 +120,14 @@ impl Broker {
         self.policies(&Scope::Namespace(name.to_owned()))
     }
 
+    /// Whether there are topics in a namespace.
+    #[must_use]
+    pub fn has_topics(&self, name: &str) -> bool {
+        [true, false]
+            .into_iter()
+            .any(|persistent| self.topics.of_namespace(name, persistent).next().is_some())
+    }
+
     /// Makes a namespace (`tenant/namespace`) with so many bundles.
     ///
     /// # Errors

@@ -67,7 +67,8 @@ pub struct SubscriptionStats {
     pub replicated: bool,
     pub properties: Vec<(String, String)>,
     pub backlog: u64,
-    pub backlog_size: u64,
+    /// Bytes; -1 where they were not asked for.
+    pub backlog_size: i64,
     /// When the first message came that it has not acknowledged: milliseconds since the Unix epoch, -1 when
     /// there is none.
     pub earliest_ms: i64,
@@ -96,6 +97,8 @@ pub struct SubscriptionStats {
 #[allow(missing_docs)]
 pub struct ConsumerStats {
     pub name: String,
+    /// Who its client is; empty where nobody is asked.
+    pub role: String,
     pub permits: i64,
     pub address: String,
     pub connected_ms: u64,
@@ -260,7 +263,7 @@ impl Broker {
             replicated: sub.replicated,
             properties: pairs(&sub.properties),
             backlog: sub.cursor.backlog(topic.log.end()),
-            backlog_size: size_since(topic, sub.cursor.mark()),
+            backlog_size: i64::try_from(size_since(topic, sub.cursor.mark())).unwrap_or(i64::MAX),
             earliest_ms: earliest(topic, sub.cursor.mark()),
             bytes_out: sub.bytes_out(),
             rates: sub.rates(),
@@ -280,6 +283,7 @@ impl Broker {
                 .iter()
                 .map(|consumer| ConsumerStats {
                     name: consumer.name.clone(),
+                    role: self.role_of(consumer.conn).to_owned(),
                     permits: consumer.permits,
                     address: self.address(consumer.conn),
                     connected_ms: consumer.connected_wall_ms,
@@ -313,6 +317,7 @@ impl Broker {
             backlog_size: topic
                 .subs
                 .values()
+                .chain(&cursor_of(topic))
                 .map(|sub| sub.cursor.mark())
                 .min()
                 .map_or(0, |mark| size_since(topic, mark)),

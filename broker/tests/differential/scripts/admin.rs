@@ -551,6 +551,17 @@ fn admin_messages_that_are_peeked() {
         s.replace(&format!("ledger/{ledger}/"), "ledger/LEDGER/");
         s.headers(&format!("{path}/ledger/{ledger}/entry/0"));
         s.headers(&format!("{path}/ledger/{ledger}/entry/1"));
+        for wanted in ["application/json", "*/*"] {
+            let headers = format!("accept: {wanted}\r\n");
+            s.form("GET", &format!("{path}/subscription/s/position/1"), &headers, "");
+            s.form("GET", &format!("{path}/ledger/{ledger}/entry/0"), &headers, "");
+            s.form(
+                "GET",
+                &format!("{path}/examinemessage?initialPosition=earliest&messagePosition=1"),
+                &headers,
+                "",
+            );
+        }
     }
     crate::play_on_sockets("admin_messages_that_are_peeked", script);
 }

@@ -373,6 +373,19 @@ scripts! {
         s.ask(joe, questions[0](&topic));
     }
 
+    fn statistics_name_the_role_of_a_consumer(s) {
+        masks(s);
+        let topic = s.topic();
+        s.token = Some(good("admin"));
+        let boss = client(s, connect_with(Some("token"), &good("admin"), true));
+        s.find(boss, &topic);
+        s.ask(boss, producer_on(1, &topic));
+        s.ask(boss, subscribe(1, &topic, "s", SubType::SHARED));
+        s.look(&format!("persistent/public/default/{}/stats", s.unique()), &[
+            "subscriptions.s.consumers.0.appId", "publishers.0.appId", "publishers.0.role",
+        ]);
+    }
+
     fn transactions_are_their_owners(s) {
         masks(s);
         let topic = s.topic();

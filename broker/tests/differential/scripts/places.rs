@@ -184,6 +184,61 @@ scripts! {
         s.inquire("POST", &format!("namespaces/{tenant}/both/replication"), &both);
     }
 
+    fn places_clusters_that_a_namespace_may_go_to(s) {
+        quiet(s);
+        let [one, two, tenant] = ["one", "two", "t"].map(|name| format!("{}-{name}", s.short()));
+        for cluster in [&one, &two] {
+            s.inquire("PUT", &format!("clusters/{cluster}"), r#"{"serviceUrl":"http://a:8080"}"#);
+        }
+        s.inquire("PUT", &format!("tenants/{tenant}"), &format!(r#"{{"allowedClusters":["standalone","{one}","{two}"]}}"#));
+        let [away, here] = ["away", "here"].map(|name| format!("namespaces/{tenant}/{name}"));
+        let told = |s: &mut Side, namespace: &str| {
+            s.look(namespace, &["clusterThatCanDeleteNamespace"]);
+            s.sorted(&format!("{namespace}/replication"));
+            s.sorted(&format!("{namespace}/allowedClusters"));
+        };
+        s.inquire("PUT", &away, &format!(r#"{{"replication_clusters":["{one}"]}}"#));
+        s.inquire("PUT", &here, "");
+        for namespace in [&away, &here] {
+            told(s, namespace);
+            for clusters in [vec!["standalone"], vec![one.as_str()], vec![&one, &two], vec![&one, "standalone"]] {
+                s.inquire("POST", &format!("{namespace}/replication"), &format!("{clusters:?}"));
+                told(s, namespace);
+            }
+            for clusters in [vec![one.as_str()], vec!["standalone"], vec![&one, "standalone"]] {
+                s.inquire("POST", &format!("{namespace}/allowedClusters"), &format!("{clusters:?}"));
+                told(s, namespace);
+            }
+            s.inquire("POST", &format!("{namespace}/replication"), &format!("{:?}", [&two]));
+            s.inquire("POST", &format!("{namespace}/replication"), &format!("{:?}", [&one]));
+        }
+    }
+
+    fn places_bookies_and_other_storage(s) {
+        quiet(s);
+        let at = format!("namespaces/public/{}", s.short());
+        let bookies = format!("{at}/persistence/bookieAffinity");
+        s.inquire("PUT", &at, "");
+        s.inquire("GET", &bookies, "");
+        s.inquire("POST", &bookies, r#"{"bookkeeperAffinityGroupPrimary":"a","bookkeeperAffinityGroupSecondary":"b"}"#);
+        s.inquire("GET", &bookies, "");
+        s.inquire("DELETE", &bookies, "");
+        s.inquire("GET", &bookies, "");
+        // Its bundles have been served.
+        let used = format!("{}-used", s.short());
+        s.inquire("PUT", &format!("namespaces/public/{used}"), "");
+        s.inquire("PUT", &format!("persistent/public/{used}/t"), "");
+        s.inquire("GET", &format!("namespaces/public/{used}/persistence/bookieAffinity"), "");
+        for seconds in ["-60", "-1", "0", "60"] {
+            s.inquire("PUT", &format!("{at}/offloadThresholdInSeconds"), seconds);
+            s.inquire("GET", &format!("{at}/offloadThresholdInSeconds"), "");
+        }
+        let rate = r#"{"dispatchThrottlingRateInMsg":1,"dispatchThrottlingRateInByte":1,"ratePeriodInSecond":1}"#;
+        s.inquire("POST", "namespaces/public/none/replicatorDispatchRate", rate);
+        s.inquire("DELETE", "namespaces/public/none/replicatorDispatchRate", "");
+        s.inquire("GET", "namespaces/public/none/replicatorDispatchRate", "");
+    }
+
     fn places_settings_that_are_texts(s) {
         quiet(s);
         let name = s.short();

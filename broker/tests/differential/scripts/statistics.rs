@@ -143,6 +143,63 @@ scripts! {
         s.look(&format!("{path}-partition-1/stats"), &["publishers.0.supportsPartialProducer", "publishers.0.producerName"]);
     }
 
+    fn statistics_that_are_not_asked_for(s) {
+        times(s);
+        let topic = format!("{}-p", s.topic());
+        let path = format!("persistent/public/default/{}-p", s.unique());
+        let a = s.client();
+        s.order("PUT", &format!("{path}/partitions"), "2");
+        let (zero, one) = (format!("{topic}-partition-0"), format!("{topic}-partition-1"));
+        s.ask(a, producer_on(1, &zero));
+        s.ask(a, subscribe(1, &zero, "s", SubType::SHARED));
+        s.ask(a, subscribe(2, &one, "s", SubType::SHARED));
+        s.publish(a, 1, 0, key("k"), "message");
+        s.flow(a, 1, 10);
+        let Some(Command::Message(first)) = s.hear(a) else { panic!("no message") };
+        s.publish(a, 1, 1, key("k"), "message");
+        s.hear(a);
+        s.say(a, CommandAck { consumer_id: 1, message_id: vec![first.message_id], ..CommandAck::default() });
+        s.pause(300);
+        let told = [
+            "backlogSize", "subscriptions.s.backlogSize", "subscriptions.s.msgBacklog", "subscriptions.s.consumers.0.msgOutCounter",
+            "subscriptions.s.msgOutCounter", "subscriptions.s.unackedMessages", "subscriptions.s.lastConsumedFlowTimestamp",
+            "subscriptions.s.lastConsumedTimestamp", "subscriptions.s.lastAckedTimestamp",
+        ];
+        for query in [
+            "", "subscriptionBacklogSize=true", "subscriptionBacklogSize=false", "subscriptionBacklogSize=no", "excludeConsumers=true",
+            "excludePublishers=true&excludeConsumers=true&getPreciseBacklog=false&subscriptionBacklogSize=false",
+        ] {
+            s.look(&format!("{path}-partition-0/stats?{query}"), &told);
+            s.look(&format!("{path}/partitioned-stats?perPartition=true&{query}"), &told);
+        }
+        s.look(&format!("{path}-partition-0/stats"), &["subscriptions.s.consumers.0.appId"]);
+    }
+
+    fn statistics_of_what_is_compacted_by_itself(s) {
+        times(s);
+        let topic = s.topic();
+        let path = format!("persistent/public/default/{}", s.unique());
+        let told = [
+            "backlogSize", "storageSize", "subscriptions.__compaction.msgBacklog", "subscriptions.__compaction.backlogSize",
+            "subscriptions.__compaction.type", "subscriptions.__compaction.isDurable", "subscriptions.__compaction.msgOutCounter",
+            "subscriptions.s.msgBacklog",
+        ];
+        let a = s.client();
+        s.ask(a, producer_on(1, &topic));
+        s.publish(a, 1, 0, key("k"), "before");
+        s.look(&format!("{path}/stats"), &told);
+        s.sorted(&format!("{path}/subscriptions"));
+        s.order("POST", &format!("{path}/compactionThreshold"), "1000000");
+        s.pause(1000);
+        s.sorted(&format!("{path}/subscriptions"));
+        s.publish(a, 1, 1, key("k"), "after");
+        s.look(&format!("{path}/stats"), &told);
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        s.publish(a, 1, 2, key("k"), "last");
+        s.look(&format!("{path}/stats"), &told);
+        s.sorted(&format!("{path}/subscriptions"));
+    }
+
     fn the_time_of_the_first_that_waits(s) {
         times(s);
         let topic = s.topic();
