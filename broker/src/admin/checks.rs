@@ -59,6 +59,9 @@ pub(super) fn no_topic(ask: &Ask<'_>, broker: &Broker, missing: AdminError) -> A
     }
 }
 
+const NOT_REPLICATED: &str = "Please do not use the global topic level policy when namespace-level replication is not \
+     enabled, because the global level policy relies on namespace-level replication";
+
 /// The same when one is read.
 pub(super) fn no_namespace_to_read(name: &str) -> AdminError {
     error(
@@ -79,6 +82,14 @@ pub(super) fn check(name: &str, of_topic: bool, value: &Value, ask: &Ask<'_>, br
         return Err(error(412, reason));
     }
     match name {
+        "replication" if of_topic && ask.call.flag("isGlobal") => {
+            let clusters =
+                broker.namespace(&ask.namespace()?).map(|policies| kept(&policies, name, json!([])));
+            match clusters.is_ok_and(|clusters| clusters.as_array().is_some_and(|all| all.len() > 1)) {
+                true => Ok(()),
+                false => Err(error(412, NOT_REPLICATED)),
+            }
+        }
         "maxMessageSize" => {
             let most = i64::try_from(broker.config().max_message_size).unwrap_or(i64::MAX);
             match whole(value) {

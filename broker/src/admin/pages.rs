@@ -11,6 +11,10 @@ use crate::core::{AdminError, Form};
 pub(super) fn refused(error: &AdminError, call: &Call) -> Response {
     let (content_type, body) = match error.form {
         Form::Page => return page(error.status, call),
+        Form::PageWithReason => {
+            let phrase = error.reason.replace(['\r', '\n'], "?");
+            return Response { phrase, ..page_with(error.status, &error.reason, call) };
+        }
         Form::Text => ("text/plain", error.reason.clone()),
         Form::Bare => ("application/json", error.reason.clone()),
         Form::Reason => ("application/json", json!({ "reason": error.reason }).to_string()),
@@ -33,6 +37,11 @@ pub(super) fn refused(error: &AdminError, call: &Call) -> Response {
 
 /// A page with a status, in the form that is wanted; nothing where it would not be looked at.
 pub(super) fn page(status: u16, call: &Call) -> Response {
+    page_with(status, name(status), call)
+}
+
+/// The same with another text than the status's name.
+fn page_with(status: u16, name: &str, call: &Call) -> Response {
     let mut response = Response { status, ..Response::default() };
     if !matches!(call.method.as_str(), "GET" | "POST" | "HEAD") {
         return response;
@@ -49,7 +58,7 @@ pub(super) fn page(status: u16, call: &Call) -> Response {
     else {
         return response;
     };
-    let (path, name) = (&call.raw, name(status));
+    let path = &call.raw;
     let body = match content_type {
         "application/json" => {
             let (name, path) = (json!(name), json!(path));
@@ -59,7 +68,8 @@ pub(super) fn page(status: u16, call: &Call) -> Response {
             format!("HTTP ERROR {status} {name}\nURI: {path}\nSTATUS: {status}\nMESSAGE: {name}\n")
         }
         _ => {
-            let path = path.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            let shown = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            let (path, name) = (shown(path), shown(name));
             format!(
                 "<html>\n<head>\n<meta http-equiv=\"Content-Type\" content=\"text/html;charset=ISO-8859-1\"/>\n\
                  <title>Error {status} {name}</title>\n</head>\n<body><h2>HTTP ERROR {status} {name}</h2>\n<table>\n\

@@ -178,13 +178,14 @@ pub(super) const TYPED: &[Typed] = &[
     Typed {
         read: |p| {
             let json = |creation: AutoTopicCreation| match (creation.allowed, creation.partitions) {
-                (allowed, Some(count)) => json!({
-                    "allowAutoTopicCreation": allowed,
+                (true, Some(count)) => json!({
+                    "allowAutoTopicCreation": true,
                     "topicType": "partitioned",
                     "defaultNumPartitions": count,
                 }),
                 (true, None) => json!({ "allowAutoTopicCreation": true, "topicType": "non-partitioned" }),
-                (false, None) => json!({ "allowAutoTopicCreation": false }),
+                // What else was said, whatever it was.
+                (false, _) => settings::kept(p, NOT_CREATED, json!({ "allowAutoTopicCreation": false })),
             };
             p.auto_topic_creation.map_or(Value::Null, json)
         },
@@ -205,7 +206,21 @@ pub(super) const TYPED: &[Typed] = &[
                 Some((allowed, kind, count))
             })
             .ok_or(Bad::Shape("{\"allowAutoTopicCreation\": .., \"topicType\": ..}"))?;
+            let said = wanted.as_ref().filter(|(allowed, ..)| !allowed).map(|(_, kind, count)| {
+                let all = [
+                    ("allowAutoTopicCreation", Some(json!(false))),
+                    ("topicType", kind.clone().map(Value::from)),
+                    ("defaultNumPartitions", count.map(Value::from)),
+                ];
+                Value::Object(
+                    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+                )
+            });
             p.auto_topic_creation = wanted.map(auto_topic_creation).transpose()?;
+            match said {
+                Some(said) => drop(p.kept.insert(NOT_CREATED.to_owned(), said.to_string())),
+                None => drop(p.kept.remove(NOT_CREATED)),
+            }
             Ok(())
         },
         ..named("autoTopicCreation", "", "autoTopicCreationOverride", Shape::Object)
@@ -288,6 +303,9 @@ pub(super) const TYPED: &[Typed] = &[
         )
     },
 ];
+
+/// What was said of topics that do not come into being by themselves.
+const NOT_CREATED: &str = "autoTopicCreation";
 
 /// What is not allowed need not be right.
 fn auto_topic_creation(
@@ -425,7 +443,10 @@ fn scope(ask: &Ask<'_>) -> Result<Scope> {
         if topic.partition().is_some() {
             return Err(error(412, "Not allowed to set/get topic policy for a partition"));
         }
-        Scope::Topic(topic)
+        // These are a topic's own, whatever is said.
+        let own = ["schemaCompatibilityStrategy", "schemaValidationEnforced", "shadowTopics"];
+        let own = ask.call.path.last().is_some_and(|name| own.contains(&name.as_str()));
+        if ask.call.flag("isGlobal") && !own { Scope::Everywhere(topic) } else { Scope::Topic(topic) }
     })
 }
 
@@ -535,7 +556,7 @@ const QUOTA_TYPES: &[&str] = &["destination_storage", "message_age"];
 
 fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (setting, of_topic) = setting(ask)?;
-    ask.call.one_of("backlogQuotaType", QUOTA_TYPES)?;
+    let kind = ask.call.one_of("backlogQuotaType", QUOTA_TYPES)?;
     let value = match setting.kind {
         // It is not JSON at the real broker.
         Kind::Text => Value::from(String::from_utf8_lossy(&ask.call.body).into_owned()),
@@ -578,28 +599,62 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         (_, value) => value,
     };
     setting.write(&mut policies, &value)?;
-    fits(&policies, of_topic)?;
+    match &scope {
+        Scope::Namespace(_) => fits(name, &policies, kind, None)?,
+        Scope::Topic(topic) | Scope::Everywhere(topic) => {
+            let shared = broker.policies(&Scope::Namespace(topic.namespace_name())).unwrap_or_default();
+            fits(name, &shared, kind, Some(&policies))?;
+        }
+    }
     broker.set_policies(&scope, |old| *old = policies, now)?;
     let empty = !of_topic && matches!(name, "replication" | "allowedClusters" | "offloadThresholdInSeconds");
     Ok(if empty { Answer::Empty } else { Answer::Nothing })
 }
 
-/// What is retained must be more than what may wait.
-fn fits(policies: &Policies, of_topic: bool) -> Result<()> {
-    const DEFAULT_QUOTA: i64 = 10 << 30;
-    let quota = policies.backlog_quota.map(|quota| quota.bytes).or(of_topic.then_some(DEFAULT_QUOTA));
-    if let (Some(retention), Some(bytes)) = (policies.retention, quota)
-        && retention.megabytes > 0
-        && bytes > 0
-        && retention.megabytes.saturating_mul(1 << 20) <= bytes
-    {
-        let what = if of_topic { "topic" } else { "namespace" };
-        return Err(error(
-            412,
-            format!(
-                "Retention Quota must exceed configured backlog quota for {what}. Please increase retention quota and retry"
-            ),
-        ));
+/// Whether as much as is retained, or more, may wait: such a quota and such a retention refuse each other.
+fn exceeds(quota: Option<BacklogQuota>, retention: Retention) -> bool {
+    const DEFAULT: (i64, i64) = (10 << 30, -1);
+    let (bytes, seconds) = quota.map_or(DEFAULT, |quota| (quota.bytes, quota.seconds));
+    let reaches = |quota: i64, kept: i64, unit: i64| kept > 0 && quota >= kept.saturating_mul(unit);
+    reaches(bytes, retention.megabytes, 1 << 20) || reaches(seconds, retention.minutes, 60)
+}
+
+/// What is retained must be more than what may wait. A namespace with any quota is looked at by that of sizes, a
+/// topic by that of its kind, and what has no quota by the broker's.
+fn fits(name: &str, policies: &Policies, kind: Option<&str>, topic: Option<&Policies>) -> Result<()> {
+    let what = if topic.is_some() { "topic" } else { "namespace" };
+    let refused = |reason: String| Err(error(412, reason));
+    let more = ". Please increase retention quota and retry";
+    let (of_sizes, of_ages) = (policies.backlog_quota, policies.backlog_age_quota);
+    match (name, topic) {
+        ("retention", None) => {
+            let quotas = of_sizes.is_some() || of_ages.is_some();
+            if quotas && policies.retention.is_some_and(|retention| exceeds(of_sizes, retention)) {
+                return refused(
+                    "Retention Quota must exceed configured backlog quota for namespace.".to_owned(),
+                );
+            }
+        }
+        ("retention", Some(own)) => {
+            let quotas = [own.backlog_quota.or(of_sizes), own.backlog_age_quota.or(of_ages)];
+            if own.retention.is_some_and(|retention| quotas.iter().any(|quota| exceeds(*quota, retention))) {
+                return refused(format!(
+                    "Retention Quota must exceed configured backlog quota for {what}{more}"
+                ));
+            }
+        }
+        ("backlogQuotaMap", topic) => {
+            let retention = topic.and_then(|own| own.retention).or(policies.retention);
+            let (quota, any) = match (topic, kind) {
+                (None, _) => (of_sizes, of_sizes.is_some() || of_ages.is_some()),
+                (Some(own), Some("message_age")) => (own.backlog_age_quota, true),
+                (Some(own), _) => (own.backlog_quota, true),
+            };
+            if any && retention.is_some_and(|retention| exceeds(quota, retention)) {
+                return refused(format!("Backlog Quota exceeds configured retention quota for {what}{more}"));
+            }
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -615,6 +670,10 @@ fn remove(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     match ask.call.one_of("backlogQuotaType", QUOTA_TYPES)? {
         Some("message_age") => policies.backlog_age_quota = None,
         Some("destination_storage") => policies.backlog_quota = None,
+        // Of a namespace it is off then, not unsaid.
+        _ if name == "dispatcherPauseOnAckStatePersistent" && !of_topic => {
+            setting.write(&mut policies, &json!(false))?;
+        }
         _ => setting.write(&mut policies, &Value::Null)?,
     }
     if name == BOOKIES {

@@ -26,7 +26,9 @@ pub(super) fn routes() -> Vec<Route> {
             let name = ask.topic()?;
             if name.partition().is_none() {
                 // One that is not there has none.
-                let _ = broker.set_policies(&Scope::Topic(name), |all| *all = Policies::default(), now);
+                for scope in [Scope::Topic(name.clone()), Scope::Everywhere(name)] {
+                    let _ = broker.set_policies(&scope, |all| *all = Policies::default(), now);
+                }
             }
             Ok(Answer::Nothing)
         }),
@@ -95,7 +97,7 @@ fn rates(ask: &Ask<'_>, broker: &Broker) -> Result<(Scope, Map<String, Value>)> 
     if name.partition().is_some() {
         return Err(error(412, "Not allowed to set/get topic policy for a partition"));
     }
-    let scope = Scope::Topic(name);
+    let scope = if ask.call.flag("isGlobal") { Scope::Everywhere(name) } else { Scope::Topic(name) };
     let policies = broker.policies(&scope).map_err(|missing| checks::no_topic(ask, broker, missing))?;
     match kept(&policies, OF_SUBSCRIPTIONS, json!({})) {
         Value::Object(rates) => Ok((scope, rates)),

@@ -438,6 +438,14 @@ pub(super) fn describe(policies: &Policies, broker: &Broker, out: &mut Map<Strin
             out.insert(setting.field.to_owned(), value);
         }
     }
+    for (name, field) in [
+        ("resourcegroup", "resource_group_name"),
+        ("dispatcherPauseOnAckStatePersistent", "dispatcherPauseOnAckStatePersistentEnabled"),
+    ] {
+        if policies.kept.contains_key(name) {
+            out.insert(field.to_owned(), kept(policies, name, Value::Null));
+        }
+    }
     auto_update::describe(policies, out);
     if policies.kept.contains_key("maxTopicsPerNamespace") {
         out.insert(

@@ -78,6 +78,34 @@ impl Policies {
         self.setting(name)?.as_i64()
     }
 
+    /// These settings, and others where these say nothing.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        let mut kept = other.kept.clone();
+        kept.extend(self.kept.clone());
+        Self {
+            deduplication: self.deduplication.or(other.deduplication),
+            max_unacked_per_consumer: self.max_unacked_per_consumer.or(other.max_unacked_per_consumer),
+            max_unacked_per_subscription: self
+                .max_unacked_per_subscription
+                .or(other.max_unacked_per_subscription),
+            retention: self.retention.or(other.retention),
+            message_ttl: self.message_ttl.or(other.message_ttl),
+            delayed_delivery: self.delayed_delivery.or(other.delayed_delivery),
+            max_producers: self.max_producers.or(other.max_producers),
+            max_consumers: self.max_consumers.or(other.max_consumers),
+            max_subscriptions: self.max_subscriptions.or(other.max_subscriptions),
+            max_message_size: self.max_message_size.or(other.max_message_size),
+            compaction_threshold: self.compaction_threshold.or(other.compaction_threshold),
+            auto_topic_creation: self.auto_topic_creation.or(other.auto_topic_creation),
+            schema_strategy: self.schema_strategy.or(other.schema_strategy),
+            schema_validation_enforced: self.schema_validation_enforced.or(other.schema_validation_enforced),
+            allow_auto_update_schema: self.allow_auto_update_schema.or(other.allow_auto_update_schema),
+            kept,
+            backlog_quota: self.backlog_quota.or(other.backlog_quota),
+            backlog_age_quota: self.backlog_age_quota.or(other.backlog_age_quota),
+        }
+    }
+
     /// How fast single subscriptions of a topic deliver, by their names.
     pub(super) fn dispatch_rates_of_subscriptions(&self) -> BTreeMap<String, Rate> {
         match self.setting(OF_SUBSCRIPTIONS) {
@@ -151,6 +179,13 @@ pub enum Scope {
     Namespace(String),
     /// A topic, with all its partitions.
     Topic(TopicName),
+    /// The same in all clusters: what holds where the topic's own settings say nothing.
+    Everywhere(TopicName),
+}
+
+/// What a topic's settings for all clusters are kept under.
+pub(super) fn everywhere(base: &str) -> String {
+    format!("everywhere {base}")
 }
 
 /// Types of subscriptions that a topic may have.
@@ -342,11 +377,15 @@ impl Broker {
                 let found = self.topics.namespaces.get(name);
                 found.cloned().ok_or_else(|| AdminError::new(404, "Namespace does not exist"))
             }
-            Scope::Topic(name) => {
+            Scope::Topic(name) | Scope::Everywhere(name) => {
                 if self.topics.key(&name.to_string()).is_none() && self.topics.partitions(name).is_none() {
                     return Err(AdminError::new(404, format!("Topic {name} not found")));
                 }
-                Ok(self.topics.policies.get(&name.base().to_string()).cloned().unwrap_or_default())
+                let mut kept = name.base().to_string();
+                if matches!(scope, Scope::Everywhere(_)) {
+                    kept = everywhere(&kept);
+                }
+                Ok(self.topics.policies.get(&kept).cloned().unwrap_or_default())
             }
         }
     }
@@ -381,15 +420,18 @@ impl Broker {
                 let (tenant, _) = parse_namespace(name).unwrap_or_default();
                 self.topics.tenants.insert(tenant.to_owned());
             }
-            Scope::Topic(name) => {
-                let name = name.base().to_string();
+            Scope::Topic(topic) | Scope::Everywhere(topic) => {
+                let mut name = topic.base().to_string();
+                if matches!(scope, Scope::Everywhere(_)) {
+                    name = everywhere(&name);
+                }
                 self.topics.touch_name(kind::SETTINGS, &name);
                 self.topics.policies.insert(name, policies);
             }
         }
         let touched: Vec<TopicKey> = self.topics.keys_where(|topic| match scope {
             Scope::Namespace(name) => topic.namespace_name() == *name,
-            Scope::Topic(name) => topic.base() == name.base(),
+            Scope::Topic(name) | Scope::Everywhere(name) => topic.base() == name.base(),
         });
         for key in touched {
             self.topics.apply_policies(key, &self.config);

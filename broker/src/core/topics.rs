@@ -1,5 +1,6 @@
 //! All topics, and the tenants, namespaces and partitioned topics that they belong to.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -11,7 +12,7 @@ use super::config::BrokerConfig;
 use super::error::Refusal;
 use super::keeping::{Touched, kind};
 use super::names::TopicName;
-use super::policies::{Policies, Rules};
+use super::policies::{Policies, Rules, everywhere};
 use super::subscription::Subscription;
 use super::time::Now;
 use super::topic::{Elsewhere, Topic, TopicKey};
@@ -263,8 +264,10 @@ impl Topics {
 
     pub(super) fn forget_partitioned(&mut self, name: &TopicName) {
         self.touch_name(kind::PARTITIONED, &name.to_string());
-        self.touch_name(kind::SETTINGS, &name.to_string());
-        self.policies.remove(&name.to_string());
+        for settings in [name.to_string(), everywhere(&name.to_string())] {
+            self.touch_name(kind::SETTINGS, &settings);
+            self.policies.remove(&settings);
+        }
         self.partitioned.remove(&name.to_string());
     }
 
@@ -355,7 +358,12 @@ impl Topics {
     /// Tells a topic what holds for it: of its own settings, its namespace's, the broker's.
     pub(super) fn apply_policies(&mut self, key: TopicKey, config: &BrokerConfig) {
         let Some(topic) = self.map.get_mut(&key) else { return };
-        let own = self.policies.get(&topic.name.base().to_string());
+        let base = topic.name.base().to_string();
+        let own = match (self.policies.get(&base), self.policies.get(&everywhere(&base))) {
+            (Some(own), Some(wide)) => Some(Cow::Owned(own.or(wide))),
+            (own, wide) => own.or(wide).map(Cow::Borrowed),
+        };
+        let own = own.as_deref();
         let shared = self.namespaces.get(&topic.name.namespace_name());
         topic.rules = Rules::new(own, shared, config);
         topic.log.plain = !config.entry_metadata;

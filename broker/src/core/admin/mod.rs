@@ -36,6 +36,8 @@ pub enum Form {
     Bare,
     /// By what reads requests for it: as a page that names the status.
     Page,
+    /// By the same: as a page with the reason.
+    PageWithReason,
 }
 
 impl AdminError {

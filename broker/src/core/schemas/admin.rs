@@ -8,7 +8,7 @@ use super::check::{BadSchema, join_key_value, key_value, type_name, type_of_name
 use super::registry::Version;
 use super::strategy::SchemaStrategy;
 use crate::core::Broker;
-use crate::core::admin::AdminError;
+use crate::core::admin::{AdminError, Form};
 use crate::core::keeping::kind;
 use crate::core::names::TopicName;
 use crate::core::time::Now;
@@ -60,9 +60,10 @@ fn part(schema: &Schema) -> String {
 
 impl From<BadSchema> for AdminError {
     fn from(bad: BadSchema) -> Self {
+        let page = |status, message| Self { form: Form::PageWithReason, ..Self::new(status, message) };
         match bad {
-            BadSchema::Invalid(message, _) => Self::new(422, message),
-            BadSchema::Incompatible(message) => Self::new(409, message),
+            BadSchema::Invalid(message, _) => page(422, message),
+            BadSchema::Incompatible(message) => page(409, message),
             BadSchema::Failed(_, message) => unexpected(&message),
         }
     }

@@ -20,6 +20,7 @@ mod schemas;
 mod settings;
 mod statistics;
 mod strange;
+mod tools;
 mod topics;
 mod transactions;
 mod wrong;
