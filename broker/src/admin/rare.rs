@@ -133,7 +133,11 @@ fn set_dispatch_rate(ask: &Ask<'_>, broker: &mut Broker, now: Now, body: Option<
     let (scope, mut rates) = rates(ask, broker)?;
     if let Some(body) = body {
         let rate = Setting::of_kind(Kind::Fields(super::settings::dispatch_rate()), body)?;
-        rates.insert(ask.part("subscription").to_owned(), rate);
+        // One that bounds nothing changes nothing.
+        let bounds = |name: &str| rate[name].as_i64().is_some_and(|most| most > 0);
+        if bounds("dispatchThrottlingRateInMsg") || bounds("dispatchThrottlingRateInByte") {
+            rates.insert(ask.part("subscription").to_owned(), rate);
+        }
     }
     keep(&scope, rates, broker, now)
 }

@@ -386,7 +386,7 @@ pub(super) fn internal_of_what_is_not_stored(stats: &InternalStats) -> Value {
 }
 
 /// What is kept of a topic.
-pub(super) fn internal_info(stats: &InternalStats, now: Now) -> Value {
+pub(super) fn internal_info(stats: &InternalStats, properties: Value, now: Now) -> Value {
     let ledgers: Vec<Value> = ledgers_of(stats)
         .iter()
         .map(|(id, entries, size, at)| match *id == stats.open && !stats.terminated {
@@ -414,7 +414,7 @@ pub(super) fn internal_info(stats: &InternalStats, now: Now) -> Value {
         "modificationDate": time(stats.opened_ms),
         "ledgers": ledgers,
         "cursors": cursors,
-        "properties": {},
+        "properties": properties,
     })
 }
 

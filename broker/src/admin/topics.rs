@@ -210,7 +210,9 @@ pub(super) fn routes() -> Vec<Route> {
             has_namespace(&name, broker)?;
             let found = |name: &TopicName| {
                 let failed = |_| AdminError { form: Form::Page, ..error(500, "Request failed.") };
-                broker.internal_stats(name).map(|found| stats::internal_info(&found, now)).map_err(failed)
+                let found = broker.internal_stats(name).map_err(failed)?;
+                let properties = broker.properties(name).unwrap_or_default();
+                Ok(stats::internal_info(&found, json!(properties), now))
             };
             let count = broker.partitions(&name);
             if count == 0 {

@@ -170,6 +170,32 @@ scripts! {
         s.inquire("GET", &path, "");
     }
 
+    fn rates_of_subscriptions_that_bound_nothing(s) {
+        quiet(s);
+        let topic = format!("persistent/public/default/{}", s.unique());
+        s.order("PUT", &topic, "");
+        let rate = |messages: i64, bytes: i64| {
+            format!("{{\"dispatchThrottlingRateInMsg\":{messages},\"dispatchThrottlingRateInByte\":{bytes},\"ratePeriodInSecond\":1}}")
+        };
+        for (messages, bytes) in [(-1, -1), (5, -1), (0, 0), (-1, 5), (-1, -1)] {
+            s.inquire("POST", &format!("{topic}/s/dispatchRate"), &rate(messages, bytes));
+            s.pause_if_real(200);
+            s.inquire("GET", &format!("{topic}/s/dispatchRate"), "");
+            s.inquire("GET", &format!("{topic}/s/dispatchRate?applied=true"), "");
+        }
+        s.inquire("DELETE", &format!("{topic}/s/dispatchRate"), "");
+    }
+
+    fn properties_of_a_topic_are_kept_with_it(s) {
+        quiet(s);
+        s.replace(r#","index":"-1"|"index":"-1","#, "");
+        let topic = format!("persistent/public/default/{}", s.unique());
+        s.order("PUT", &topic, r#"{"a":"b"}"#);
+        s.look(&format!("{topic}/internal-info"), &["properties"]);
+        s.order("PUT", &format!("{topic}/properties"), r#"{"c":"d"}"#);
+        s.look(&format!("{topic}/internal-info"), &["properties"]);
+    }
+
     fn schemas_that_are_refused_with_pages(s) {
         quiet(s);
         let schema = format!("schemas/public/default/{}/schema", s.unique());
