@@ -223,6 +223,15 @@ async fn certificates_are_roles_on_both_ports() {
         let _ = stream.read_to_string(&mut text).await;
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
     }
+    // A lookup tells the address by its newer name only.
+    let mut stream = over_tls(admin, &ca, Some((&boss.0, &boss.1))).await;
+    let lookup =
+        "GET /lookup/v2/topic/persistent/public/default/t HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+    stream.write_all(lookup.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let _ = stream.read_to_string(&mut text).await;
+    assert!(text.contains(r#""brokerUrlTls":"pulsar+ssl://localhost:"#), "{text}");
+    assert!(text.contains(r#""brokerUrlSsl":"""#), "{text}");
     // Without a certificate TLS is fine, and nobody is let in.
     let mut client = Client { stream: over_tls(addr, &ca, None).await, frames: frames() };
     client.say(hello()).await;

@@ -223,7 +223,8 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         "httpUrl": node.admin_url,
         "httpUrlTls": node.admin_url_tls,
         "nativeUrl": node.service_url,
-        "brokerUrlSsl": node.service_url_tls.as_deref().unwrap_or(""),
+        // Only clients of old ask for it, and 4.0.8 never says.
+        "brokerUrlSsl": "",
     });
     if let Some(fields) = told.as_object_mut() {
         fields.retain(|_, url| !url.is_null());

@@ -57,7 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
             }
             match force {
                 true => broker.delete_namespace_with_topics(&name, now)?,
-                false => broker.delete_namespace(&name)?,
+                false => broker.delete_namespace(&name, now)?,
             }
             Ok(Answer::Nothing)
         })

@@ -109,7 +109,7 @@ impl Broker {
                 self.delete_topic(&topic, true, now)?;
             }
         }
-        self.delete_namespace(name)
+        self.delete_namespace(name, now)
     }
 
     /// The settings of a namespace.

@@ -342,6 +342,13 @@ impl Topics {
         topic.is_none_or(|topic| topic.used || self.partitions(&topic.name.base()).is_none())
     }
 
+    /// Whether a topic has producers or consumers.
+    pub(super) fn is_open(&self, name: &str) -> bool {
+        let topic = self.names.get(name).and_then(|key| self.map.get(key));
+        let read = |topic: &Topic| topic.subs.values().any(|sub| !sub.consumers.is_empty());
+        topic.is_some_and(|topic| !topic.producers.is_empty() || read(topic))
+    }
+
     /// Names of the partitioned topics of a namespace, in order.
     pub(super) fn partitioned_of(&self, namespace: &str, persistent: bool) -> impl Iterator<Item = &String> {
         let (prefix, own) = (prefix(namespace, persistent), is_own(namespace));

@@ -11,6 +11,7 @@ use super::Broker;
 use super::error::Refusal;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
+use super::time::Now;
 use super::topic::TopicKey;
 
 /// Why an order is not carried out: an HTTP status and a reason.
@@ -97,10 +98,16 @@ impl Broker {
     ///
     /// # Errors
     /// It is not there, or not empty.
-    pub fn delete_namespace(&mut self, name: &str) -> Result<(), AdminError> {
-        let occupied = |persistent| self.topics.of_namespace(name, persistent).next().is_some();
-        if occupied(true) || occupied(false) {
+    pub fn delete_namespace(&mut self, name: &str, now: Now) -> Result<(), AdminError> {
+        let stored = self.topics.of_namespace(name, true).next().is_some();
+        let parts = self.topics.partitioned_of(name, false).next().is_some();
+        let passing: Vec<String> = self.topics.of_namespace(name, false).cloned().collect();
+        if stored || parts || passing.iter().any(|topic| self.topics.is_open(topic)) {
             return Err(AdminError::new(409, "Cannot delete non empty namespace"));
+        }
+        // What stores nothing and is not open goes with its namespace.
+        for topic in passing.iter().filter_map(|name| TopicName::parse(name).ok()) {
+            self.delete_topic(&topic, true, now)?;
         }
         self.topics.touch_name(kind::NAMESPACE, name);
         self.forget_grants(name);

@@ -1,6 +1,9 @@
 //! Admin calls on clusters, resource groups, quotas and bundles: most of it is only kept.
 
+use pulsewire_proto::wire::SubType;
+
 use super::scripts;
+use crate::common::{producer_on, subscribe};
 use crate::side::Side;
 
 /// What differs and does not matter.
@@ -237,6 +240,39 @@ scripts! {
         s.inquire("POST", "namespaces/public/none/replicatorDispatchRate", rate);
         s.inquire("DELETE", "namespaces/public/none/replicatorDispatchRate", "");
         s.inquire("GET", "namespaces/public/none/replicatorDispatchRate", "");
+    }
+
+    fn places_namespaces_whose_topics_store_nothing(s) {
+        quiet(s);
+        let a = s.client();
+        for (n, kind) in ["sends", "reads", "both"].into_iter().enumerate() {
+            let name = format!("{}-{kind}", s.short());
+            let at = format!("namespaces/public/{name}");
+            let topic = format!("non-persistent://public/{name}/t");
+            s.inquire("PUT", &at, "");
+            s.find(a, &topic);
+            let id = n as u64 + 1;
+            if kind != "reads" {
+                s.ask(a, producer_on(id, &topic));
+            }
+            if kind != "sends" {
+                s.ask(a, subscribe(id, &topic, "s", SubType::SHARED));
+            }
+            s.inquire("DELETE", &at, "");
+            s.inquire("GET", &format!("{at}/topics"), "");
+            if kind != "reads" {
+                s.say(a, super::close_producer(id));
+                s.hear(a);
+            }
+            if kind != "sends" {
+                s.say(a, super::close_consumer(id));
+                s.hear(a);
+            }
+            s.inquire("GET", &format!("{at}/topics"), "");
+            s.inquire("GET", &format!("non-persistent/public/{name}"), "");
+            s.inquire("DELETE", &at, "");
+            s.inquire("GET", &format!("{at}/topics"), "");
+        }
     }
 
     fn places_settings_that_are_texts(s) {
