@@ -189,9 +189,7 @@ pub(super) fn routes() -> Vec<Route> {
             let name = ask.topic()?;
             let found = asked(broker.stats(&name)?, ask);
             let server = super::brokers::id(broker, ask.call.broker);
-            let mut told = stats::topic(&found, name.persistent, &server);
-            without_backlog_sizes(&mut told, 1, ask);
-            Ok(self::told(told, ask))
+            Ok(told(stats::topic(&found, name.persistent, &server), ask))
         })
         .asks(LEFT_OUT),
         at("GET", "/internalStats", "What a topic stores, and where its subscriptions are.", |ask, broker, _| {
@@ -228,10 +226,6 @@ pub(super) fn routes() -> Vec<Route> {
             let found: Vec<_> = parts.iter().filter_map(of).collect();
             let each = ask.call.query("perPartition") != Some("false");
             let mut told = together::partitioned(broker.partitions(&name), &found, each, &super::brokers::id(broker, ask.call.broker));
-            without_backlog_sizes(&mut told, found.len(), ask);
-            if let Some(Value::Object(parts)) = told.get_mut("partitions") {
-                parts.values_mut().for_each(|part| without_backlog_sizes(part, 1, ask));
-            }
             if let Ok(properties) = broker.properties(&name)
                 && !properties.is_empty()
             {
@@ -324,8 +318,8 @@ fn asked(mut stats: TopicStats, ask: &Ask<'_>) -> TopicStats {
     if ask.call.flag("excludePublishers") {
         stats.publishers.clear();
     }
-    let sizes =
-        ask.call.query("subscriptionBacklogSize").is_none_or(|asked| asked.eq_ignore_ascii_case("true"));
+    let sizes = ask.call.query("subscriptionBacklogSize");
+    let sizes = sizes.is_none_or(|asked| asked.is_empty() || asked.eq_ignore_ascii_case("true"));
     if !sizes && ask.is_persistent() {
         stats.subscriptions.iter_mut().for_each(|sub| sub.backlog_size = -1);
     }
@@ -342,16 +336,6 @@ fn told(mut stats: Value, ask: &Ask<'_>) -> Answer {
         stats::without_consumers(&mut stats);
     }
     Answer::Json(stats)
-}
-
-/// Subscriptions that nobody wants to be measured have a backlog of -1 bytes, and those of partitions together of so
-/// many times that.
-fn without_backlog_sizes(told: &mut Value, parts: usize, ask: &Ask<'_>) {
-    let wanted = ask.call.query("subscriptionBacklogSize").is_none_or(|said| ["true", ""].contains(&said));
-    let Some(Value::Object(subs)) = told.get_mut("subscriptions").filter(|_| !wanted) else { return };
-    for sub in subs.values_mut() {
-        sub["backlogSize"] = json!(-(parts as i64));
-    }
 }
 
 pub(super) fn has_namespace(name: &TopicName, broker: &Broker) -> Result<()> {
