@@ -360,6 +360,15 @@ fn calls_as_other_clients_make_them() {
     assert_eq!(ask("DELETE", &format!("{topic}/properties?key=a"), "", "").0, 204);
     assert_eq!(ask("POST", &format!("{topic}/partitions"), json, "\"3\"").0, 204);
     assert_eq!(ask("GET", &format!("{topic}/properties"), "", ""), (200, r#"{"c":"d"}"#.to_owned()));
+    let bound = format!("{topic}-1/maxConsumers");
+    assert_eq!(ask("PUT", &format!("{topic}-1"), "", "").0, 204);
+    assert_eq!(ask("POST", &format!("{bound}?isGlobal=TRUE"), json, "4").0, 204);
+    let told = [&bound, &format!("{bound}?isGlobal=true")].map(|path| ask("GET", path, "", "").1);
+    assert_eq!(told, ["", "4"], "of the topic in all clusters, not its own");
+    // A status line is no place for all of a reason.
+    let schema = format!(r#"{{"type":"AVRO","schema":"{}"}}"#, "x".repeat(100_000));
+    let heard = call_as(&at, "POST", "/admin/v2/schemas/public/default/s/schema", json, &schema);
+    assert!(heard.status == 422 && heard.head.lines().next().is_some_and(|line| line.len() < 1100));
     for (body, status) in [("true", 400), ("\"x\"", 400), ("null", 400), ("\" 3 \"", 204)] {
         assert_eq!(ask("PUT", &format!("{topic}-2/partitions"), json, body).0, status, "{body}");
     }

@@ -135,7 +135,7 @@ impl Call {
     }
 
     fn flag(&self, name: &str) -> bool {
-        self.query(name) == Some("true")
+        self.query(name).is_some_and(|said| said.eq_ignore_ascii_case("true"))
     }
 
     /// A number of the query. What is none is as if the path were another.

@@ -110,7 +110,7 @@ pub(super) fn routes() -> Vec<Route> {
             }
             let sub = ask.part("subscription");
             // One that is not there comes into being, whatever is said of subscriptions that do so by themselves.
-            if name.persistent && broker.subscriptions(&name)?.iter().all(|known| known != sub) {
+            if name.persistent && broker.cursors(&name)?.iter().all(|known| known != sub) {
                 let missing = |_| error(404, format!("Subscription {sub} not found for topic {name}"));
                 let start = Start::At(MessageIdData::default());
                 broker.create_subscription(&name, sub, &start, &[], now).map_err(missing)?;

@@ -5,6 +5,7 @@ use pulsewire_proto::wire::{MessageIdData, MessageMetadata};
 
 use super::Broker;
 use super::admin::AdminError;
+use super::compaction::cursor_of;
 use super::names::TopicName;
 use super::statistics::size_since;
 use super::statistics::stored_size;
@@ -69,8 +70,12 @@ impl Broker {
         let topic = self.single(name)?;
         let none = || AdminError::new(404, "Message not found");
         let skip = position.max(1) - 1;
+        let compaction = cursor_of(topic).filter(|cursor| cursor.name == sub);
         let offset = match topic.sub(sub) {
-            None => topic.log.first().checked_add(skip).ok_or_else(none)?,
+            None => {
+                let first = compaction.map_or(0, |cursor| cursor.cursor.mark()).max(topic.log.first());
+                first.checked_add(skip).ok_or_else(none)?
+            }
             Some((_, sub)) => {
                 let mut offset = sub.cursor.next_open(sub.cursor.mark());
                 for _ in 0..skip.min(topic.log.end()) {

@@ -428,7 +428,8 @@ impl Topic {
 
     /// Whether it has as many subscriptions as it may, those of readers and of compaction among them.
     pub(super) fn is_full_of_subs(&self) -> bool {
-        let compacting = self.compacted.is_some() && !self.sub_names.contains_key(COMPACTION);
+        let compacts = self.compacted.is_some() || self.rules.compaction_threshold > 0;
+        let compacting = compacts && !self.sub_names.contains_key(COMPACTION);
         self.name.persistent
             && (self.subs.len() + usize::from(compacting)) as u64 >= self.rules.max_subscriptions
     }
@@ -493,8 +494,12 @@ impl Topic {
         if self.subs.is_empty() || !self.name.persistent {
             return 0;
         }
-        let done = self.consumed().min(self.compacted_below()).min(self.retained(wall_ms));
-        self.log.trim(self.log.ledger_start(done))
+        self.log.trim(self.log.ledger_start(self.done_with(wall_ms)))
+    }
+
+    /// Everything below this all subscriptions and compaction have seen, and it need not be retained.
+    pub(super) fn done_with(&self, wall_ms: u64) -> u64 {
+        self.consumed().min(self.compacted_below()).min(self.retained(wall_ms))
     }
 
     /// What a topic that stores nothing does after its messages were handed out.

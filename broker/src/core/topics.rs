@@ -411,7 +411,7 @@ impl Topics {
         let Some(topic) = self.map.get_mut(&key).filter(|topic| topic.rules.retention.is_some()) else {
             return;
         };
-        let freed = topic.log.trim(topic.consumed().min(topic.retained(now.wall_ms)));
+        let freed = topic.log.trim(topic.done_with(now.wall_ms));
         self.stored -= freed;
         if freed > 0 {
             self.touch(key);

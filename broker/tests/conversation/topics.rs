@@ -426,3 +426,33 @@ fn a_subscription_by_the_name_of_compactions_cursor_is_deleted_as_any() {
     w.broker.delete_subscription(&topic, "__compaction", true, w.now).unwrap();
     assert_eq!(w.broker.subscriptions(&topic).unwrap(), Vec::<String>::new());
 }
+
+/// What compaction has not seen stays, though all subscriptions have it: the last of each key would be lost.
+#[test]
+fn what_is_to_be_compacted_is_not_trimmed() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::EXCLUSIVE);
+    let topic = TopicName::parse(TOPIC).unwrap();
+    let set = |policies: &mut Policies| {
+        policies.compaction_threshold = Some(1 << 20);
+        policies.retention = Some(Retention { minutes: 0, megabytes: 0 });
+        policies.max_subscriptions = Some(2);
+    };
+    w.broker.set_policies(&Scope::Topic(topic.clone()), set, w.now).unwrap();
+    w.send(c, 1, 0, key("k"), "last");
+    w.receipt(c);
+    // Compaction is one of the two subscriptions.
+    let refused = subscribe(2, TOPIC, "other", SubType::EXCLUSIVE);
+    assert!(matches!(w.ask(c, refused), Command::Error(_)));
+    w.broker.skip_all(&topic, "s", w.now).unwrap();
+    w.broker.trim(&topic, w.now).unwrap();
+    w.pass(Duration::from_secs(120));
+    assert!(w.broker.examine(&topic, true, 1).is_ok());
+    assert!(w.broker.peek(&topic, "__compaction", 1).is_ok(), "it begins at what it has not seen");
+    w.broker.compact(&topic, w.now).unwrap();
+    w.broker.trim(&topic, w.now).unwrap();
+    assert!(w.broker.examine(&topic, true, 1).is_err());
+    assert!(w.broker.peek(&topic, "__compaction", 1).is_err());
+}

@@ -5,7 +5,7 @@ use bytes::Buf as _;
 use crate::ending::Ending;
 
 /// The largest command, without its payload: a schema, or very many acknowledgements.
-pub(super) const MAX_COMMAND: usize = 1024 * 1024;
+const MAX_COMMAND: usize = 1024 * 1024;
 /// Sizes of frame and command, and the command's type: what tells a list.
 pub(super) const HEAD: usize = 10;
 

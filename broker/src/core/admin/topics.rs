@@ -92,8 +92,7 @@ impl Broker {
     pub fn trim(&mut self, name: &TopicName, now: Now) -> Result<(), AdminError> {
         for key in self.parts(name)? {
             let Some(topic) = self.topics.get_mut(key) else { continue };
-            let consumed = topic.consumed().min(topic.retained(now.wall_ms));
-            let freed = topic.log.trim(consumed);
+            let freed = topic.log.trim(topic.done_with(now.wall_ms));
             self.topics.stored -= freed;
         }
         Ok(())

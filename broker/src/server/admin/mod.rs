@@ -106,7 +106,9 @@ async fn respond(
     tracing::debug!(%method, path, status = answer.status, "admin call");
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(phrase) = Some(printable(&answer.phrase)).filter(|phrase| !phrase.is_empty())
+    // As Jetty, which also sees to it that clients can read the line.
+    let phrase = answer.phrase.chars().take(1024).collect::<String>();
+    if let Some(phrase) = Some(printable(&phrase)).filter(|phrase| !phrase.is_empty())
         && let Ok(phrase) = ReasonPhrase::try_from(phrase)
     {
         response.extensions_mut().insert(phrase);
