@@ -393,11 +393,16 @@ fn limit(value: &Value, to: &mut Option<u64>, negative: &'static str) -> Written
 
 const GROUP_OF_NAMESPACES: &str = "settings of namespaces";
 const GROUP_OF_TOPICS: &str = "settings of topics";
+const EVERYWHERE: Parameter =
+    ("isGlobal", Shape::Boolean, "The one for all clusters, which holds where the topic's own says nothing.");
+const QUOTA_TYPE: Parameter =
+    ("backlogQuotaType", Shape::Text, "destination_storage (the default) or message_age.");
 const APPLIED: &[Parameter] =
-    &[("applied", Shape::Boolean, "What holds: of the namespace when the topic has none.")];
-const QUOTA: &[Parameter] =
-    &[("backlogQuotaType", Shape::Text, "destination_storage (the default) or message_age.")];
-const TTL: &[Parameter] = &[("messageTTL", Shape::Number, "Seconds.")];
+    &[("applied", Shape::Boolean, "What holds: of the namespace when the topic has none."), EVERYWHERE];
+const OF_TOPIC: &[Parameter] = &[EVERYWHERE];
+const QUOTA: &[Parameter] = &[QUOTA_TYPE];
+const QUOTA_OF_TOPIC: &[Parameter] = &[QUOTA_TYPE, EVERYWHERE];
+const TTL: &[Parameter] = &[("messageTTL", Shape::Number, "Seconds."), EVERYWHERE];
 
 /// Reading, writing and taking away of every setting.
 pub(super) fn routes() -> Vec<Route> {
@@ -415,8 +420,10 @@ pub(super) fn routes() -> Vec<Route> {
             // A map of quotas is changed one by one.
             let to = if name == "backlogQuotaMap" { "backlogQuota" } else { name };
             let query = match name {
+                "backlogQuotaMap" if of_topic => QUOTA_OF_TOPIC,
                 "backlogQuotaMap" => QUOTA,
                 "messageTTL" if of_topic => TTL,
+                _ if of_topic => OF_TOPIC,
                 _ => &[],
             };
             let only = if setting.has_effect() { "" } else { " It is only kept." };
@@ -424,7 +431,7 @@ pub(super) fn routes() -> Vec<Route> {
             routes.push(set.takes(setting.shape()).asks(query));
             if place.removable || to == "backlogQuota" {
                 let unset = route("DELETE", &format!("{base}/{to}"), group, format!("Unsets {to}."), remove);
-                routes.push(unset.asks(if to == "backlogQuota" { QUOTA } else { &[] }));
+                routes.push(unset.asks(if name == "messageTTL" && of_topic { OF_TOPIC } else { query }));
             }
         }
     }

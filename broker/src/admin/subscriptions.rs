@@ -101,22 +101,27 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(stats::backlog(&broker.backlog(&ask.topic()?, ask.part("subscription"))?)))
         })
         .gives(Shape::Object),
-        of("GET", "/position/{position}", "The message that comes as that, from 1.", |ask, broker, now| {
-            let position = ask.number::<i64>("position")?;
-            let position = u64::try_from(position).unwrap_or(1);
-            let name = ask.topic()?;
-            if broker.partitions(&name) > 0 {
-                return Err(error(405, "Peek messages on a partitioned topic is not allowed"));
-            }
-            let sub = ask.part("subscription");
-            // One that is not there comes into being, whatever is said of subscriptions that do so by themselves.
-            if name.persistent && broker.cursors(&name)?.iter().all(|known| known != sub) {
-                let missing = |_| error(404, format!("Subscription {sub} not found for topic {name}"));
-                let start = Start::At(MessageIdData::default());
-                broker.create_subscription(&name, sub, &start, &[], now).map_err(missing)?;
-            }
-            Ok(super::topics::message(&broker.peek(&name, sub, position)?))
-        })
+        of(
+            "GET",
+            "/position/{position}",
+            "The message that comes as that, from 1. Makes the subscription if it is not there.",
+            |ask, broker, now| {
+                let position = ask.number::<i64>("position")?;
+                let position = u64::try_from(position).unwrap_or(1);
+                let name = ask.topic()?;
+                if broker.partitions(&name) > 0 {
+                    return Err(error(405, "Peek messages on a partitioned topic is not allowed"));
+                }
+                let sub = ask.part("subscription");
+                // One that is not there comes into being, whatever is said of subscriptions that do so by themselves.
+                if name.persistent && broker.cursors(&name)?.iter().all(|known| known != sub) {
+                    let missing = |_| error(404, format!("Subscription {sub} not found for topic {name}"));
+                    let start = Start::At(MessageIdData::default());
+                    broker.create_subscription(&name, sub, &start, &[], now).map_err(missing)?;
+                }
+                Ok(super::topics::message(&broker.peek(&name, sub, position)?))
+            },
+        )
         .gives(Shape::Bytes),
         of("GET", "/replicatedSubscriptionStatus", "Whether it is replicated.", |ask, broker, _| {
             let name = ask.topic()?;

@@ -16,11 +16,15 @@ const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when
 const LEFT_OUT: &[super::route::Parameter] = &[
     ("excludePublishers", Shape::Boolean, "Without producers."),
     ("excludeConsumers", Shape::Boolean, "Without consumers."),
+    ("subscriptionBacklogSize", Shape::Boolean, "With the bytes of each backlog: so unless it is false."),
+    ("getEarliestTimeInBacklog", Shape::Boolean, "With the time of the oldest message of each backlog."),
 ];
 const OF_PARTITIONS: &[super::route::Parameter] = &[
     ("perPartition", Shape::Boolean, "Also of each partition: so unless it is false."),
     LEFT_OUT[0],
     LEFT_OUT[1],
+    LEFT_OUT[2],
+    LEFT_OUT[3],
 ];
 
 pub(super) fn routes() -> Vec<Route> {
