@@ -189,6 +189,8 @@ pub const SUITES: &[Suite] = &[
                 "foreign",
                 "--",
                 "--ignored",
+                // A second try is told by what a test prints, also when it passes then.
+                "--show-output",
                 "--skip",
                 "the_go_client",
             ],
@@ -210,6 +212,7 @@ pub const SUITES: &[Suite] = &[
                 "foreign",
                 "--",
                 "--ignored",
+                "--show-output",
                 "the_go_client",
             ],
             &[],
