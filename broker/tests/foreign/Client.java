@@ -108,13 +108,16 @@ public class Client {
                     seen.add(error.getClass().getSimpleName());
                 }
             }
-            CompletableFuture<Producer<byte[]>> waits =
-                    client.newProducer().topic(topic).accessMode(ProducerAccessMode.WaitForExclusive).createAsync();
+            CompletableFuture<Producer<byte[]>> waits = client.newProducer().topic(topic)
+                    .sendTimeout(2, TimeUnit.SECONDS).accessMode(ProducerAccessMode.WaitForExclusive).createAsync();
             seen.add(waits.isDone());
             first.close();
             seen.add(waits.get(10, TimeUnit.SECONDS) != null);
+            // Of a client of its own: what a fenced producer sends ends its connection. With both on it chance says who is
+            // back first, and so whether the fenced one is refused or stands in line until its message times out.
+            PulsarClient other = PulsarClient.builder().serviceUrl(args[0]).build();
             Producer<byte[]> fencing =
-                    client.newProducer().topic(topic).accessMode(ProducerAccessMode.ExclusiveWithFencing).create();
+                    other.newProducer().topic(topic).accessMode(ProducerAccessMode.ExclusiveWithFencing).create();
             try {
                 waits.get().send("late".getBytes());
                 seen.add("sent");
@@ -122,6 +125,7 @@ public class Client {
                 seen.add(error.getClass().getSimpleName());
             }
             fencing.send("x".getBytes());
+            other.close();
             return seen;
         });
         part("dead letter", () -> {
