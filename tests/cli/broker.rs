@@ -313,6 +313,29 @@ fn the_host_that_clients_are_told() {
 }
 
 #[test]
+fn a_listener_that_is_named_and_a_cluster() {
+    let listeners = "outside:pulsar://broker.example:1,secret:pulsar+ssl://broker.example:2";
+    let mut broker = broker(&["--advertised-listeners", listeners, "--cluster", "fruit"]);
+    let (web, url) = (broker.said("admin"), broker.said("broker"));
+    let lookup = "GET /lookup/v2/topic/persistent/public/default/t";
+    let found = |listener: &str| -> Vec<Option<String>> {
+        let (status, body) = admin(&web, &format!("{lookup}{listener}"), None);
+        assert_eq!(status, 200, "{body}");
+        let found: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        ["brokerUrl", "nativeUrl", "brokerUrlTls"].map(|key| found[key].as_str().map(str::to_owned)).into()
+    };
+    let plain = Some("pulsar://broker.example:1".to_owned());
+    assert_eq!(found("?listenerName=outside"), [plain.clone(), plain, None]);
+    let secret = [None, None, Some("pulsar+ssl://broker.example:2".to_owned())];
+    assert_eq!(found("?listenerName=secret"), secret);
+    assert_eq!(found(""), [Some(url.clone()), Some(url), None]);
+    assert_eq!(admin(&web, &format!("{lookup}?listenerName=none"), None).0, 500);
+    assert_eq!(admin(&web, "GET /admin/v2/clusters", None), (200, "[\"fruit\"]".to_owned()));
+    let (_, settings) = admin(&web, "GET /admin/v2/brokers/configuration/runtime", None);
+    assert!(settings.contains(&format!("\"advertisedListeners\":\"{listeners}\"")), "{settings}");
+}
+
+#[test]
 fn help_says_how_it_logs_and_leaves_lines_whole() {
     let help = run(&["broker", "--help"]).text();
     for word in ["RUST_LOG=debug", "PULSEWIRE_LOG=json", "0.0.0.0"] {
@@ -400,6 +423,13 @@ fn all_that_is_wrong_is_said_at_once() {
     wrong(&["--auth-token-public-key", short.path()], &["neither of RSA nor of an elliptic curve"]);
     wrong(&["--data", cert.path()], &["is not a folder"]);
     wrong(&["--advertise", "pulsar://x"], &["--advertise", "without a scheme"]);
+    wrong(
+        &["--advertised-listeners", "pulsar://x:1"],
+        &["--advertised-listeners: ", "must begin with pulsar://"],
+    );
+    let several = ["--advertised-listeners", "a:pulsar://x:1", "--brokers", "2"];
+    wrong(&several, &["--advertised-listeners: they are those of one broker"]);
+    wrong(&["--cluster", "a b"], &["--cluster: \"a b\" must be of letters"]);
     wrong(&["--also-at", "broker-2"], &["--also-at", "ADDR=HOST"]);
     wrong(&["--also-at", "broker-2=x"], &["broker-2 is no IP address"]);
     wrong(&["--also-at", "127.0.0.2=a:1"], &["is no host"]);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::dynamic::DYNAMIC;
 use super::route::{Route, Shape, route};
 use super::{Answer, Ask, Result, error, topics, unexpected};
-use crate::core::{Broker, Now};
+use crate::core::{AdvertisedListener, Broker, Now};
 
 const GROUP: &str = "brokers";
 const LOOKUP: &str = "lookup";
@@ -112,7 +112,7 @@ pub(super) fn routes() -> Vec<Route> {
         route("GET", at, LOOKUP, "Who serves a topic.", find).asks(&[(
             "listenerName",
             Shape::Text,
-            "By which listener: there are none.",
+            "By which advertised listener; by none is the usual one.",
         )]),
         route(
             "GET",
@@ -158,6 +158,7 @@ fn configuration(broker: &Broker) -> Value {
     let config = broker.config();
     let texts = [
         ("clusterName", config.cluster.clone()),
+        ("advertisedListeners", AdvertisedListener::setting(&config.advertised_listeners)),
         ("maxMessageSize", config.max_message_size.to_string()),
         ("allowAutoTopicCreation", config.auto_create_topics.to_string()),
         (
@@ -210,19 +211,27 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         topics::has_namespace(&name, broker)?;
     }
     let asked = ask.call.query("listenerName").filter(|listener| !listener.is_empty());
-    if let Some(listener) = asked.or(ask.call.listener.as_deref()).filter(|listener| !listener.is_empty()) {
+    let listener = asked.or(ask.call.listener.as_deref()).filter(|listener| !listener.is_empty());
+    if !broker.config().advertises(listener) {
+        let listener = listener.unwrap_or_default();
         return Err(unexpected(&format!("the broker do not have {listener} listener")));
     }
+    let listener = listener.map(str::to_owned);
     if !broker.config().limits.lookups {
         return Err(error(503, "Service Unavailable"));
     }
     let node = broker.find(&name, ask.call.broker);
+    let node = broker.config().advertised(node, listener.as_deref());
+    let (plain, tls) = match node.service_url.starts_with("pulsar+ssl:") {
+        true => (None, Some(node.service_url)),
+        false => (Some(node.service_url), node.service_url_tls),
+    };
     let mut told = json!({
-        "brokerUrl": node.service_url,
-        "brokerUrlTls": node.service_url_tls,
+        "brokerUrl": plain,
+        "brokerUrlTls": tls,
         "httpUrl": node.admin_url,
         "httpUrlTls": node.admin_url_tls,
-        "nativeUrl": node.service_url,
+        "nativeUrl": plain,
         // Only clients of old ask for it, and 4.0.8 never says.
         "brokerUrlSsl": "",
     });

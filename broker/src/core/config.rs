@@ -7,6 +7,7 @@ use pulsewire_proto::wire::DEFAULT_MAX_MESSAGE_SIZE;
 
 use super::access::Access;
 use super::bundles::Node;
+use super::listeners::AdvertisedListener;
 use super::running::Limits;
 
 /// Settings of a [`Broker`](super::Broker).
@@ -22,6 +23,8 @@ pub struct BrokerConfig {
     pub admin_url: Option<String>,
     /// The same over TLS: `https://host:port`.
     pub admin_url_tls: Option<String>,
+    /// Other addresses of it, for clients that name one in lookups.
+    pub advertised_listeners: Vec<AdvertisedListener>,
     /// More brokers that share all it has: topics are spread over them, and lookups lead to them.
     pub more_brokers: Vec<Node>,
     /// The largest message, told to clients in CONNECTED.
@@ -93,6 +96,7 @@ impl Default for BrokerConfig {
             service_url_tls: None,
             admin_url: None,
             admin_url_tls: None,
+            advertised_listeners: Vec::new(),
             more_brokers: Vec::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             auto_create_topics: true,
@@ -123,6 +127,19 @@ impl Default for BrokerConfig {
 }
 
 impl BrokerConfig {
+    /// Whether lookups may name that listener; those that name none give `None`.
+    pub(crate) fn advertises(&self, name: Option<&str>) -> bool {
+        name.is_none_or(|name| self.advertised_listeners.iter().any(|listener| listener.name == name))
+    }
+
+    /// Where a broker is for those who named a listener.
+    pub(crate) fn advertised(&self, node: Node, name: Option<&str>) -> Node {
+        match self.advertised_listeners.iter().find(|listener| Some(listener.name.as_str()) == name) {
+            Some(listener) => listener.leads_to(node),
+            None => node,
+        }
+    }
+
     /// Partitions of topics that are made on demand; 0 makes them without partitions.
     pub(crate) fn partitions(&self) -> u32 {
         match self.limits.partitioned.unwrap_or(self.default_partitions > 0) {

@@ -98,14 +98,15 @@ impl Broker {
     pub(super) fn lookup(&mut self, id: ConnId, c: &CommandLookupTopic) {
         let mut response =
             CommandLookupTopicResponse { request_id: c.request_id, ..CommandLookupTopicResponse::default() };
+        let listener = c.advertised_listener_name.as_deref().filter(|name| !name.is_empty());
         match TopicName::parse(&c.topic) {
             Err(message) => {
                 response.response = Some(LookupResult::FAILED);
                 response.error = Some(ServerError::INVALID_TOPIC_NAME);
                 response.message = Some(message);
             }
-            Ok(_) if c.advertised_listener_name.as_ref().is_some_and(|name| !name.is_empty()) => {
-                let name = c.advertised_listener_name.as_deref().unwrap_or_default();
+            Ok(_) if !self.config.advertises(listener) => {
+                let name = listener.unwrap_or_default();
                 response.response = Some(LookupResult::FAILED);
                 response.error = Some(ServerError::SERVICE_NOT_READY);
                 response.message = Some(format!("the broker do not have {name} listener"));
@@ -129,6 +130,7 @@ impl Broker {
                         (LookupResult::REDIRECT, self.config.node(broker), takes)
                     }
                 };
+                let node = self.config.advertised(node, listener);
                 response.response = Some(result);
                 self.note(|_| Note::LookedUp {
                     id,

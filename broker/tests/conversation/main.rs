@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use common::*;
 use pulsewire_broker::BrokerConfig;
-use pulsewire_broker::core::{DisconnectReason, Policies, Retention, Scope, names::TopicName};
+use pulsewire_broker::core::{
+    AdvertisedListener, DisconnectReason, Policies, Retention, Scope, names::TopicName,
+};
 use pulsewire_proto::wire::entry::Entry;
 use pulsewire_proto::wire::*;
 

@@ -35,6 +35,38 @@ fn lookups_lead_here_or_once_elsewhere() {
     assert_eq!(found.response, Some(LookupResult::CONNECT));
 }
 
+/// As 4.0.8 with `advertisedListeners` answered: nothing but a listener's own addresses is told.
+#[test]
+fn clients_that_name_a_listener_are_led_by_it() {
+    let listeners =
+        "inside:pulsar://a:1,inside:pulsar+ssl://a:2,outside:pulsar://b:1,secret:pulsar+ssl://b:2";
+    let mut w = World::with(BrokerConfig {
+        service_url_tls: Some("pulsar+ssl://localhost:6651".to_owned()),
+        advertised_listeners: AdvertisedListener::parse(listeners).unwrap(),
+        ..BrokerConfig::default()
+    });
+    let c = w.client();
+    let mut ask = |name: &str| {
+        let ask = CommandLookupTopic {
+            topic: TOPIC.to_owned(),
+            request_id: 1,
+            advertised_listener_name: Some(name.to_owned()),
+            ..CommandLookupTopic::default()
+        };
+        let Command::LookupTopicResponse(found) = w.ask(c, ask) else { panic!() };
+        (found.response.unwrap(), found.broker_service_url, found.broker_service_url_tls, found.message)
+    };
+    let led = |plain: Option<&str>, tls: Option<&str>| {
+        (LookupResult::CONNECT, plain.map(str::to_owned), tls.map(str::to_owned), None)
+    };
+    assert_eq!(ask("inside"), led(Some("pulsar://a:1"), Some("pulsar+ssl://a:2")));
+    assert_eq!(ask("outside"), led(Some("pulsar://b:1"), None));
+    assert_eq!(ask("secret"), led(None, Some("pulsar+ssl://b:2")));
+    assert_eq!(ask(""), led(Some("pulsar://localhost:6650"), Some("pulsar+ssl://localhost:6651")));
+    let message = Some("the broker do not have nowhere listener".to_owned());
+    assert_eq!(ask("nowhere"), (LookupResult::FAILED, None, None, message));
+}
+
 #[test]
 fn partitions_are_told_and_bound() {
     let mut w = World::new();

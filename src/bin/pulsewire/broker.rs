@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 use pulsewire_broker::auth::{Methods, Passwords, TokenKey, read_key};
-use pulsewire_broker::core::Access;
+use pulsewire_broker::core::names::is_entity;
+use pulsewire_broker::core::{Access, AdvertisedListener};
 use pulsewire_broker::server::{DataConfig, TlsConfig};
 use pulsewire_broker::{BrokerConfig, Server, ServerConfig};
 
@@ -98,6 +99,13 @@ pub(crate) struct Arguments {
     /// where that is 127.0.0.1 or all addresses (0.0.0.0, ::)
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
+    /// Other addresses of the broker, for clients that name one (listenerName) in lookups: NAME:URL,... as
+    /// outside:pulsar://broker.example:6650. Who names none is told that of --advertise
+    #[arg(long, value_name = "NAME:URL,...")]
+    advertised_listeners: Option<String>,
+    /// The name of the cluster
+    #[arg(long, value_name = "NAME", default_value = "standalone")]
+    cluster: String,
     /// Play so many brokers, each with ports of its own (the numbers that follow, or free ones): topics are
     /// spread over them by bundles, and lookups redirect
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -231,6 +239,10 @@ impl Arguments {
                 "--advertise: it must be a host, as broker.example, without a scheme or a port".to_owned(),
             );
         }
+        let advertised_listeners = self.advertised_listeners(&mut wrong);
+        if !is_entity(&self.cluster) {
+            wrong.push(format!("--cluster: {:?} must be of letters, digits and -=:._", self.cluster));
+        }
         if !wrong.is_empty() {
             return Err(Failure::configuration(&wrong));
         }
@@ -243,6 +255,8 @@ impl Arguments {
             advertised_host: host(self.advertise.as_deref(), self.listen),
             data: self.data.clone().map(|folder| DataConfig { folder, sync: self.sync }),
             broker: BrokerConfig {
+                cluster: self.cluster.clone(),
+                advertised_listeners,
                 auto_create_topics: !self.no_auto_create,
                 default_partitions: self.partitions,
                 deduplication: self.deduplication,
@@ -258,6 +272,15 @@ impl Arguments {
             },
             ..ServerConfig::default()
         })
+    }
+
+    fn advertised_listeners(&self, wrong: &mut Vec<String>) -> Vec<AdvertisedListener> {
+        let Some(setting) = &self.advertised_listeners else { return Vec::new() };
+        if self.brokers > 1 || !self.also_at.is_empty() {
+            wrong.push("--advertised-listeners: they are those of one broker, and there are more".to_owned());
+        }
+        let listeners = AdvertisedListener::parse(setting);
+        listeners.map_err(|error| wrong.push(format!("--advertised-listeners: {error}"))).unwrap_or_default()
     }
 
     /// Ports that are named, and by which options. Each broker takes as many as there are.
