@@ -34,6 +34,7 @@ mod table;
 mod together;
 mod topics;
 mod transactions;
+mod typed;
 mod values;
 
 use bytes::Bytes;

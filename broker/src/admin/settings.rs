@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 
 use super::auto_update;
-use super::policies::{self, Typed};
 use super::route::Shape;
+use super::typed::{self, Typed};
 use super::{Result, error, unreadable};
 use crate::core::{Broker, Now, Policies, Scope};
 
@@ -132,9 +132,9 @@ impl Setting {
         let wrong = |wanted: &str| unreadable(format!("The body must be {wanted}"));
         if let Kind::Typed(typed) = &self.kind {
             return (typed.write)(policies, value).map_err(|bad| match bad {
-                policies::Bad::Shape(wanted) => wrong(wanted),
-                policies::Bad::Value(reason) => error(412, reason),
-                policies::Bad::Refused(reason) => error(400, reason),
+                typed::Bad::Shape(wanted) => wrong(wanted),
+                typed::Bad::Value(reason) => error(412, reason),
+                typed::Bad::Refused(reason) => error(400, reason),
             });
         }
         if value.is_null() {
@@ -261,7 +261,7 @@ pub(super) fn dispatch_rate() -> Value {
 pub(super) fn all() -> &'static [Setting] {
     static ALL: OnceLock<Vec<Setting>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let mut all: Vec<Setting> = policies::TYPED
+        let mut all: Vec<Setting> = typed::TYPED
             .iter()
             .map(|typed| Setting::new(Kind::Typed(typed), typed.namespace, typed.topic, typed.field))
             .collect();
