@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, settings};
+use super::{Answer, reading};
 use crate::core::{Policies, Scope};
 
 const NAME: &str = "schemaAutoUpdateCompatibilityStrategy";
@@ -29,7 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
             GROUP,
             "What holds where schemaCompatibilityStrategy is not set.",
             |ask, broker, _| {
-                let kept = settings::kept(&broker.namespace(&ask.namespace()?)?, NAME, Value::Null);
+                let kept = reading::kept(&broker.namespace(&ask.namespace()?)?, NAME, Value::Null);
                 Ok(if kept.is_null() { Answer::Nothing } else { Answer::Json(kept) })
             },
         )
@@ -61,6 +61,6 @@ pub(super) fn take_over(body: &Value, policies: &mut Policies) {
 /// Writes it, if it is set, into all that is said of a namespace.
 pub(super) fn describe(policies: &Policies, out: &mut Map<String, Value>) {
     if policies.kept.contains_key(NAME) {
-        out.insert(FIELD.to_owned(), settings::kept(policies, NAME, Value::Null));
+        out.insert(FIELD.to_owned(), reading::kept(policies, NAME, Value::Null));
     }
 }

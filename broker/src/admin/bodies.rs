@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::reading::{truth, whole};
 use super::route::{Route, Shape};
-use super::settings::{truth, whole};
 use super::{AdminError, Call, Form, Result, error, unreadable};
 
 /// Where settings of namespaces are.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::settings::{kept, whole};
+use super::reading::{kept, whole};
 use super::{Ask, Result, error};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker};

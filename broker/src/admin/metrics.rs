@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::others::all;
 use super::{Answer, Ask, Result, brokers};
+use crate::core::names::TopicName;
 use crate::core::{Broker, Now, SubscriptionStats, TopicStats};
 
 /// What is read of a topic.
@@ -133,6 +133,12 @@ pub(super) fn page(_: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         }
     }
     Ok(Answer::Metrics(page.0))
+}
+
+/// Every topic with its statistics.
+pub(super) fn all(broker: &Broker) -> Vec<(TopicName, TopicStats)> {
+    let named = broker.every_topic().into_iter();
+    named.filter_map(|name| broker.stats(&name).ok().map(|stats| (name, stats))).collect()
 }
 
 /// The same by namespace, as `broker-stats/metrics` has it.

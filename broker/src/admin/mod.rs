@@ -23,6 +23,7 @@ mod policies;
 mod producing;
 mod quotas;
 mod rare;
+mod reading;
 mod refusals;
 mod route;
 mod schemas;

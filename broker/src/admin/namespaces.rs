@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Parameter, Route, Shape, route};
-use super::{Answer, Ask, Call, Result, access, brokers, error, settings, unreadable};
+use super::{Answer, Ask, Call, Result, access, brokers, error, reading, settings, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_hash};
 
@@ -89,7 +89,7 @@ pub(super) fn routes() -> Vec<Route> {
             ("splitAlgorithmName", Shape::Text, "Bundles are split in two halves by any."),
         ]),
         at("GET", "/property/{key}", "A property of a namespace.", |ask, broker, _| {
-            let all = settings::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
+            let all = reading::kept(&broker.namespace(&ask.namespace()?)?, "properties", json!({}));
             Ok(match all.get(ask.part("key")).and_then(Value::as_str) {
                 Some(value) => Answer::Raw(value.to_owned()),
                 None => Answer::Empty,
@@ -169,7 +169,7 @@ fn change(
     now: Now,
     change: impl FnOnce(&mut Map<String, Value>),
 ) -> Result<Answer> {
-    let mut all = match settings::kept(&broker.policies(scope)?, name, json!({})) {
+    let mut all = match reading::kept(&broker.policies(scope)?, name, json!({})) {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
@@ -424,7 +424,7 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     });
     let Some(fields) = all.as_object_mut() else { return Value::Null };
     settings::describe(policies, broker, fields);
-    let allowed = settings::kept(policies, "allowedClusters", Value::Null);
+    let allowed = reading::kept(policies, "allowedClusters", Value::Null);
     let allowed = if allowed.is_null() { json!([]) } else { allowed };
     let in_several = allowed.as_array().is_some_and(|clusters| clusters.len() > 1);
     fields.insert("allowed_clusters".to_owned(), allowed);

@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
 use super::{Answer, Ask, Result, brokers, error, metrics, stats};
-use crate::core::names::TopicName;
-use crate::core::{Broker, Now, TopicStats};
+use crate::core::{Broker, Now};
 
 const GROUP: &str = "the whole broker";
 
@@ -68,16 +67,10 @@ pub(super) fn routes() -> Vec<Route> {
 /// Topics that are stored, and those that are not.
 type Kinds = BTreeMap<&'static str, Map<String, Value>>;
 
-/// Every topic with its statistics.
-pub(super) fn all(broker: &Broker) -> Vec<(TopicName, TopicStats)> {
-    let named = broker.every_topic().into_iter();
-    named.filter_map(|name| broker.stats(&name).ok().map(|stats| (name, stats))).collect()
-}
-
 fn topics(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
     let here = brokers::id(broker, ask.call.broker);
     let mut out: BTreeMap<String, BTreeMap<String, Kinds>> = BTreeMap::new();
-    for (name, found) in all(broker) {
+    for (name, found) in metrics::all(broker) {
         let kind = if name.persistent { "persistent" } else { "non-persistent" };
         let bundles = out.entry(name.namespace_name()).or_default();
         let topics = bundles.entry(broker.bundle_of(&name)).or_default().entry(kind).or_default();

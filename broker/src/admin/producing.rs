@@ -3,8 +3,8 @@
 use pulsewire_proto::wire::{CompressionType, KeyValue, MessageMetadata, Schema, SchemaType};
 use serde_json::{Map, Value, json};
 
+use super::reading::whole;
 use super::route::{Route, Shape, route};
-use super::settings::whole;
 use super::{Answer, Ask, Result, error, unreadable, values};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker, Now};
@@ -217,7 +217,7 @@ fn described(said: &str) -> Described {
     };
     let Some(data) = data else { return Described::Nothing };
     let pair = |(key, value): (String, Value)| Some(KeyValue { key, value: value.as_str()?.to_owned() });
-    let all = said.get("properties").and_then(super::settings::texts).unwrap_or_default();
+    let all = said.get("properties").and_then(super::reading::texts).unwrap_or_default();
     let properties = all.into_iter().filter_map(pair).collect();
     let name = said.get("name").and_then(Value::as_str).map_or_else(|| type_name(kind), str::to_owned);
     Described::Schema(Schema { name, schema_data: data.into(), r#type: kind, properties })

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error, settings, unreadable};
+use super::{Answer, Ask, Result, error, reading, unreadable};
 use crate::core::{Broker, Now, Policies, Scope};
 
 const GROUP: &str = "the whole broker";
@@ -55,7 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         route("GET", of_namespace, NAMESPACES, "The resource group of a namespace.", |ask, broker, _| {
-            let kept = settings::kept(&broker.namespace(&ask.namespace()?)?, GROUP_OF, Value::Null);
+            let kept = reading::kept(&broker.namespace(&ask.namespace()?)?, GROUP_OF, Value::Null);
             Ok(kept.as_str().map_or(Answer::Empty, |group| Answer::Text(group.to_owned())))
         })
         .gives(Shape::Text),
@@ -156,7 +156,7 @@ fn set_group(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         let before = groups.get(name).and_then(|group| group[field].as_i64()).unwrap_or(-1);
         let rate = match given.get(field) {
             None | Some(Value::Null) => Some(before),
-            Some(rate) => settings::whole(rate),
+            Some(rate) => reading::whole(rate),
         };
         group.insert(
             field.to_owned(),

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::reading::kept;
 use super::route::{Parameter, Route, Shape, route};
-use super::settings::{Kind, Setting, kept};
+use super::settings::{Kind, Setting};
 use super::{Answer, Ask, Result, access, checks, error, places};
 use crate::core::names::TopicName;
 use crate::core::{Broker, Now, OF_SUBSCRIPTIONS, Policies, Scope};

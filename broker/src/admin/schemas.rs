@@ -128,7 +128,7 @@ fn payload(ask: &Ask<'_>) -> Result<Payload> {
     let properties = match body.get("properties") {
         None | Some(Value::Null) => Map::new(),
         Some(all) => {
-            super::settings::texts(all).ok_or_else(|| unreadable("properties must be an object of texts"))?
+            super::reading::texts(all).ok_or_else(|| unreadable("properties must be an object of texts"))?
         }
     };
     let pairs = properties.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())));

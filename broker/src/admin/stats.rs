@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::together::earliest;
 use crate::core::{
     Backlog, ConsumerStats, CursorStats, DrainingHash, InternalStats, Now, PublisherStats, Rates,
     SubscriptionStats, TopicStats,
@@ -435,6 +434,11 @@ pub(super) fn backlog(found: &Backlog) -> Value {
         out["lastMessageId"] = json!(place(last));
     }
     out
+}
+
+/// The earlier of two times, where 0 is none.
+pub(super) fn earliest(one: i64, other: i64) -> i64 {
+    if one != 0 && other != 0 { one.min(other) } else { one.max(other) }
 }
 
 #[cfg(test)]

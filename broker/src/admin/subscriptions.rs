@@ -3,8 +3,8 @@
 use pulsewire_proto::wire::MessageIdData;
 use serde_json::{Map, Value, json};
 
+use super::reading::{texts, whole};
 use super::route::{Route, Shape, route};
-use super::settings::{texts, whole};
 use super::{Answer, Ask, Result, error, stats, topics, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{Broker, Now, Start};

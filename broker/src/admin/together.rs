@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::stats::{consumer, subscription, topic, totals};
+use super::stats::{consumer, earliest, subscription, topic, totals};
 use crate::core::{ConsumerStats, PublisherStats, Rates, SubscriptionStats, TopicStats};
 
 /// What is said of all partitions, and of each of them when that is asked for.
@@ -162,9 +162,4 @@ fn add_consumer(to: &mut Value, more: &Value) {
             "keyHashRangeArrays",
         ],
     );
-}
-
-/// The earlier of two times, where 0 is none.
-pub(super) fn earliest(one: i64, other: i64) -> i64 {
-    if one != 0 && other != 0 { one.min(other) } else { one.max(other) }
 }

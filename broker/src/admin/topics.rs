@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::reading::{texts, whole};
 use super::route::{PARTITIONED, Route, Shape, route};
-use super::settings::{texts, whole};
 use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats};

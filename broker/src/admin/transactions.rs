@@ -137,7 +137,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .asks(METADATA),
         at("POST", "transactionCoordinator/replicas", "Makes more coordinators.", |ask, broker, _| {
-            let wanted = super::settings::whole(&ask.call.json()?).and_then(|count| u32::try_from(count).ok());
+            let wanted = super::reading::whole(&ask.call.json()?).and_then(|count| u32::try_from(count).ok());
             let wanted = wanted.filter(|wanted| *wanted > broker.coordinators()).ok_or_else(|| {
                 error(
                     406,

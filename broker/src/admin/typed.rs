@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::reading::{self, truth, whole};
 use super::route::Shape;
-use super::settings::{self, truth, whole};
 use crate::core::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention, SchemaStrategy,
 };
@@ -182,7 +182,7 @@ pub(super) const TYPED: &[Typed] = &[
                 }),
                 (true, None) => json!({ "allowAutoTopicCreation": true, "topicType": "non-partitioned" }),
                 // What else was said, whatever it was.
-                (false, _) => settings::kept(p, NOT_CREATED, json!({ "allowAutoTopicCreation": false })),
+                (false, _) => reading::kept(p, NOT_CREATED, json!({ "allowAutoTopicCreation": false })),
             };
             p.auto_topic_creation.map_or(Value::Null, json)
         },
