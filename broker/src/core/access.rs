@@ -24,8 +24,8 @@ use pulsewire_proto::wire::{
     PROTOCOL_VERSION, ServerError,
 };
 
-use super::connection::ConnId;
 use super::error::DisconnectReason;
+use super::ids::ConnId;
 use super::keeping::kind;
 use super::names::TopicName;
 use super::time::Now;

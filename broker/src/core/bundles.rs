@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use super::Broker;
 use super::admin::AdminError;
 use super::config::BrokerConfig;
-use super::connection::ConnId;
 use super::error::Refusal;
+use super::ids::{ConnId, TopicKey};
 use super::keeping::kind;
+use super::listeners::Node;
 use super::names::TopicName;
 use super::notes::Note;
 use super::time::Now;
-use super::topic::TopicKey;
 use pulsewire_proto::wire::ServerError;
 
 /// Bundles of a namespace, unless it is made with another number.
@@ -31,19 +31,6 @@ const MAX_BUNDLES: usize = 128;
 
 /// The setting of a namespace that says which bundles it has.
 pub(super) const BUNDLES_SETTING: &str = "bundles";
-
-/// Where one of several brokers is reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Node {
-    /// `pulsar://host:port`.
-    pub service_url: String,
-    /// `pulsar+ssl://host:port`.
-    pub service_url_tls: Option<String>,
-    /// `http://host:port`.
-    pub admin_url: Option<String>,
-    /// `https://host:port`.
-    pub admin_url_tls: Option<String>,
-}
 
 /// Which broker serves a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

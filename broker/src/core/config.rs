@@ -6,8 +6,7 @@ use std::time::Duration;
 use pulsewire_proto::wire::DEFAULT_MAX_MESSAGE_SIZE;
 
 use super::access::Access;
-use super::bundles::Node;
-use super::listeners::AdvertisedListener;
+use super::listeners::{AdvertisedListener, Node};
 use super::running::Limits;
 
 /// Settings of a [`Broker`](super::Broker).

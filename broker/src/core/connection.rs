@@ -10,6 +10,7 @@
 //! A connection that is cut has given up all that it held; it only waits for the host to take what
 //! is still to be written and the order to close.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -18,12 +19,30 @@ use pulsewire_proto::wire::Command;
 use pulsewire_proto::wire::frame::FrameDecoder;
 
 use super::error::{DisconnectReason, Refusal};
+use super::ids::{ConsumerKey, SubKey, TopicKey};
+use super::measuring::Measured;
 use super::outbox::Outbox;
-use super::topic::{ConsumerRef, ProducerRef, SubKey, TopicKey};
 
-/// A connection's name, chosen by the host; never used again after it is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
+/// A connection's end of a producer.
+#[derive(Debug, Clone)]
+pub(super) struct ProducerRef {
+    pub(super) topic: TopicKey,
+    pub(super) name: String,
+    pub(super) schema_version: Bytes,
+    /// Not waiting for exclusive access.
+    pub(super) ready: bool,
+    /// Messages, bytes and chunks that were stored for it.
+    pub(super) sent: Cell<[u64; 3]>,
+    pub(super) measured: Measured<3>,
+}
+
+/// A connection's end of a consumer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConsumerRef {
+    pub(super) topic: TopicKey,
+    pub(super) sub: SubKey,
+    pub(super) key: ConsumerKey,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {

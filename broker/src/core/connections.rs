@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::connection::{ConnId, Connection};
+use super::connection::Connection;
+use super::connection::ProducerRef;
+use super::ids::ConnId;
 use super::liveness::Newcomer;
-use super::topic::ProducerRef;
 
 /// All connections.
 #[derive(Debug, Default)]

@@ -6,10 +6,11 @@ use pulsewire_proto::wire::{
     ResourceType, SchemaType, ServerError, SubType,
 };
 
-use super::connection::ConnId;
+use super::connection::ConsumerRef;
 use super::connections::Connections;
 use super::ending::LastRead;
 use super::error::{DisconnectReason, Refusal};
+use super::ids::{ConnId, SubKey, TopicKey};
 use super::liveness::Newcomer;
 use super::names::TopicName;
 use super::notes::Note;
@@ -17,7 +18,7 @@ use super::producing::NO_REQUEST;
 use super::storage::Place;
 use super::subscription::{Consumer, NewConsumer, Subscription, type_name};
 use super::time::Now;
-use super::topic::{ConsumerRef, SubKey, Topic, TopicKey};
+use super::topic::Topic;
 use super::transactions::TxnId;
 use super::{Broker, Timer};
 

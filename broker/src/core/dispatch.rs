@@ -6,9 +6,9 @@ use pulsewire_proto::wire::{Command, CommandMessage, SubType};
 
 use super::compaction::Compacted;
 use super::config::BrokerConfig;
-use super::connection::ConnId;
 use super::connections::Connections;
 use super::draining::waits;
+use super::ids::{ConnId, SubKey, TopicKey};
 use super::policies::Rules;
 use super::rates::Throttle;
 use super::statistics::stored_size;
@@ -16,7 +16,7 @@ use super::sticky::entry_hash;
 use super::storage::{Log, Stored};
 use super::subscription::{Consumer, Subscription};
 use super::time::Now;
-use super::topic::{SubKey, Topic, TopicKey};
+use super::topic::Topic;
 use super::transactions::{Buffer, Left};
 
 /// Messages that one consumer of a shared subscription gets before it is the next one's turn.

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use pulsewire_proto::wire::SubType;
 
-use super::subscription::{ConsumerKey, Subscription};
+use super::ids::ConsumerKey;
+use super::subscription::Subscription;
 
 /// Hash -> how often messages with it had to wait, of those that drain.
 pub(super) type Draining = BTreeMap<u32, u64>;

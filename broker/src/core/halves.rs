@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::subscription::ConsumerKey;
+use super::ids::ConsumerKey;
 
 /// The least and the greatest hash.
 const FIRST: u32 = 0;

@@ -1,7 +1,19 @@
-//! Addresses by which clients may ask to be led to the broker: Pulsar's advertised listeners.
+//! Where brokers are reached, and by which names clients may ask for it: Pulsar's advertised listeners.
 
-use super::bundles::Node;
 use super::names::is_entity;
+
+/// Where one of several brokers is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `pulsar://host:port`.
+    pub service_url: String,
+    /// `pulsar+ssl://host:port`.
+    pub service_url_tls: Option<String>,
+    /// `http://host:port`.
+    pub admin_url: Option<String>,
+    /// `https://host:port`.
+    pub admin_url_tls: Option<String>,
+}
 
 /// An address of the broker, for clients that name it (`listenerName`) in lookups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

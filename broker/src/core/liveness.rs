@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use pulsewire_proto::wire::{CommandPing, CommandProducer, CommandSubscribe};
 
-use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
+use super::ids::ConnId;
 use super::time::Now;
 use super::{Broker, Timer};
 

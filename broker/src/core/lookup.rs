@@ -9,9 +9,10 @@ use pulsewire_proto::wire::{
 use regex_lite::Regex;
 
 use super::Broker;
-use super::bundles::{Node, Served};
-use super::connection::ConnId;
+use super::bundles::Served;
 use super::error::{DisconnectReason, Refusal};
+use super::ids::ConnId;
+use super::listeners::Node;
 use super::names::{TopicName, parse_namespace};
 use super::notes::Note;
 use super::time::Now;

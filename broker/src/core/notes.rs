@@ -4,9 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Broker;
-use super::connection::ConnId;
+use super::ids::{ConnId, SubKey, TopicKey};
 use super::time::Now;
-use super::topic::{SubKey, TopicKey};
 use super::topics::Change;
 
 /// Notes that wait for a host that forgets to look; then the newest are dropped.

@@ -13,7 +13,7 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::access::{Action, Grants, Need};
-use super::connection::ConnId;
+use super::ids::ConnId;
 use super::keeping::kind;
 use super::names::TopicName;
 use super::notes::Note;

@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::Broker;
 use super::admin::AdminError;
 use super::config::BrokerConfig;
+use super::ids::TopicKey;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::rates::Rate;
 use super::schemas::SchemaStrategy;
 use super::subscription::type_name;
 use super::time::Now;
-use super::topic::TopicKey;
 
 /// Pulsar's `delayedDeliveryTickTimeMillis`.
 const TICK_MS: u64 = 1000;

@@ -7,12 +7,12 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::compaction::Compacted;
-use super::connection::ConnId;
 use super::error::{DisconnectReason, Refusal};
+use super::ids::{ConnId, SubKey, TopicKey};
 use super::notes::Note;
 use super::subscription::type_name;
 use super::time::Now;
-use super::topic::{SubKey, Topic, TopicKey};
+use super::topic::Topic;
 use super::transactions::last_readable;
 
 /// Where a seek goes.

@@ -10,8 +10,9 @@ use pulsewire_proto::wire::{
 };
 
 use super::Broker;
-use super::connection::ConnId;
+use super::connection::ProducerRef;
 use super::error::{DisconnectReason, Refusal};
+use super::ids::{ConnId, TopicKey};
 use super::liveness::Newcomer;
 use super::measuring::Measured;
 use super::names::TopicName;
@@ -20,7 +21,7 @@ use super::policies::QuotaPolicy;
 use super::storage::{PUBLISH_TIME, Stored};
 use super::subscription::Subscription;
 use super::time::Now;
-use super::topic::{Admission, NotAdmitted, Producer, ProducerRef, TopicKey};
+use super::topic::{Admission, NotAdmitted, Producer};
 use super::transactions::TxnId;
 
 /// Producers closed by the broker that a connection remembers, so that late sends are not faults.

@@ -11,8 +11,8 @@ use pulsewire_proto::wire::{Command, CommandLookupTopicResponse, CommandPartitio
 use pulsewire_proto::wire::{LookupResult, PartitionedMetadataResult, ServerError};
 
 use super::Broker;
-use super::connection::ConnId;
 use super::error::Refusal;
+use super::ids::ConnId;
 
 /// Bounds of the whole broker, which admin calls change while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use pulsewire_proto::wire::{
 };
 
 use super::Broker;
-use super::connection::{Abilities, ConnId, Connection, State};
+use super::connection::{Abilities, Connection, State};
 use super::error::DisconnectReason;
+use super::ids::ConnId;
 use super::notes::Note;
 use super::storage::is_cut_short;
 use super::time::Now;

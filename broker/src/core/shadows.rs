@@ -6,8 +6,9 @@ use pulsewire_proto::wire::MessageIdData;
 use serde_json::Value;
 
 use super::Broker;
+use super::ids::TopicKey;
 use super::names::TopicName;
-use super::topic::{SHADOW_SOURCE, Topic, TopicKey};
+use super::topic::{SHADOW_SOURCE, Topic};
 
 impl Broker {
     /// Repeats what came to a topic.

@@ -5,9 +5,9 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 use super::Broker;
 use super::admin::AdminError;
 use super::compaction::{COMPACTION, CompactionStats, cursor_of};
-use super::connection::ConnId;
 use super::draining::DrainingHash;
 use super::expiring::Expired;
+use super::ids::ConnId;
 use super::measuring::Rates;
 use super::names::TopicName;
 use super::storage::Stored;

@@ -7,7 +7,7 @@ use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode, ServerError};
 
 use super::error::Refusal;
 use super::halves::Halves;
-use super::subscription::ConsumerKey;
+use super::ids::ConsumerKey;
 
 /// Hashes of keys are below this where consumers name their ranges.
 const HASHES: u32 = 1 << 16;

@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use pulsewire_proto::wire::{KeyLongValue, KeySharedMeta, KeyValue, ServerError, SubType};
 
-use super::connection::ConnId;
 use super::cursor::Cursor;
 use super::draining::Draining;
 use super::ending::LastRead;
 use super::error::Refusal;
 use super::expiring::Expired;
+use super::ids::{ConnId, ConsumerKey};
 use super::measuring::Measured;
 use super::ranges::RangeSet;
 use super::rates::Window;
@@ -31,10 +31,6 @@ use super::sticky::{Selector, hash31};
 use super::storage::Log;
 use super::time::Now;
 use super::transactions::{Left, PendingAcks};
-
-/// A consumer's name inside its subscription; never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ConsumerKey(pub(super) u64);
 
 #[derive(Debug)]
 pub(super) struct Consumer {

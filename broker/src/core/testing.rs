@@ -10,8 +10,8 @@ use pulsewire_proto::wire::{
 
 use super::Broker;
 use super::admin::AdminError;
-use super::connection::ConnId;
 use super::error::DisconnectReason;
+use super::ids::ConnId;
 use super::names::TopicName;
 use super::storage::Stored;
 use super::time::Now;

@@ -1,22 +1,19 @@
 //! A topic: its log, its producers, its subscriptions.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 
 use super::compaction::{COMPACTION, Compacted, CompactionStats};
-use super::connection::ConnId;
 use super::error::Refusal;
+use super::ids::{ConnId, SubKey};
 use super::keeping::KeptTopic;
-use super::measuring::Measured;
 use super::names::TopicName;
 use super::policies::Rules;
 use super::rates::{Bucket, Comings, Rate, Throttle, Window};
 use super::storage::{Log, Place};
-use super::subscription::{ConsumerKey, Subscription};
+use super::subscription::Subscription;
 use super::transactions::Buffer;
 
 /// Producers whose sequence ids a topic remembers; beyond, those that are gone are forgotten.
@@ -25,40 +22,11 @@ const MAX_SEQUENCES: usize = 10_000;
 /// The property of a shadow topic that names the one that it repeats.
 pub(super) const SHADOW_SOURCE: &str = "PULSAR.SHADOW_SOURCE";
 
-/// A topic's name inside the broker; never used again after it is deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TopicKey(pub(super) u64);
-
-/// A subscription's name inside its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SubKey(pub(super) u64);
-
 /// Another cluster: where its brokers are.
 #[derive(Debug, Clone)]
 pub(super) struct Elsewhere {
     pub(super) url: Option<String>,
     pub(super) url_tls: Option<String>,
-}
-
-/// A connection's end of a producer.
-#[derive(Debug, Clone)]
-pub(super) struct ProducerRef {
-    pub(super) topic: TopicKey,
-    pub(super) name: String,
-    pub(super) schema_version: Bytes,
-    /// Not waiting for exclusive access.
-    pub(super) ready: bool,
-    /// Messages, bytes and chunks that were stored for it.
-    pub(super) sent: Cell<[u64; 3]>,
-    pub(super) measured: Measured<3>,
-}
-
-/// A connection's end of a consumer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ConsumerRef {
-    pub(super) topic: TopicKey,
-    pub(super) sub: SubKey,
-    pub(super) key: ConsumerKey,
 }
 
 /// The topic's end of a producer.

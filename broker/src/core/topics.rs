@@ -10,12 +10,13 @@ use super::access::Grants;
 use super::compaction::{Compacted, CompactionStats};
 use super::config::BrokerConfig;
 use super::error::Refusal;
+use super::ids::TopicKey;
 use super::keeping::{Touched, kind};
 use super::names::TopicName;
 use super::policies::{Policies, Rules, everywhere};
 use super::subscription::Subscription;
 use super::time::Now;
-use super::topic::{Elsewhere, Topic, TopicKey};
+use super::topic::{Elsewhere, Topic};
 
 /// Where the ledgers of topics begin: in a new Apache Pulsar, those before belong to topics of its own, so an id
 /// of one of these is before all that a topic has.

@@ -1,12 +1,13 @@
 //! What is looked after from time to time: messages that are too old, backlogs that are too large.
 
 use super::compaction::{Compacted, compact};
+use super::ids::TopicKey;
 use super::notes::Note;
 use super::policies::{BacklogQuota, QuotaPolicy};
 use super::storage::Log;
 use super::subscription::Subscription;
 use super::time::Now;
-use super::topic::{Topic, TopicKey};
+use super::topic::Topic;
 use super::{Broker, Timer};
 
 impl Topic {

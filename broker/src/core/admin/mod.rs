@@ -9,10 +9,10 @@ use pulsewire_proto::wire::MessageIdData;
 
 use super::Broker;
 use super::error::Refusal;
+use super::ids::TopicKey;
 use super::keeping::kind;
 use super::names::{TopicName, parse_namespace};
 use super::time::Now;
-use super::topic::TopicKey;
 
 /// Why an order is not carried out: an HTTP status and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]

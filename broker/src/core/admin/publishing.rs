@@ -8,11 +8,11 @@ use pulsewire_proto::wire::{CommandSend, MessageMetadata, Schema};
 
 use super::AdminError;
 use crate::core::Broker;
+use crate::core::connection::ProducerRef;
 use crate::core::measuring::Measured;
 use crate::core::names::TopicName;
 use crate::core::producing::store;
 use crate::core::time::Now;
-use crate::core::topic::ProducerRef;
 
 /// Orders about messages.
 impl Broker {

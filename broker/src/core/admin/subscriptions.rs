@@ -8,12 +8,13 @@ use super::properties::key_values;
 use super::{AdminError, Start};
 use crate::core::Broker;
 use crate::core::compaction::{COMPACTION, cursor_of};
+use crate::core::ids::{SubKey, TopicKey};
 use crate::core::names::TopicName;
 use crate::core::positions::Target;
 use crate::core::storage::{Log, Place};
 use crate::core::subscription::Subscription;
 use crate::core::time::Now;
-use crate::core::topic::{SubKey, Topic, TopicKey};
+use crate::core::topic::Topic;
 
 /// Orders about subscriptions.
 impl Broker {

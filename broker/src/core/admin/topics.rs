@@ -6,12 +6,13 @@ use pulsewire_proto::wire::MessageIdData;
 
 use super::AdminError;
 use crate::core::Broker;
+use crate::core::ids::{SubKey, TopicKey};
 use crate::core::keeping::kind;
 use crate::core::names::TopicName;
 use crate::core::notes::Note;
 use crate::core::subscription::Subscription;
 use crate::core::time::Now;
-use crate::core::topic::{Producer, SubKey, TopicKey, Waiting};
+use crate::core::topic::{Producer, Waiting};
 
 /// Orders about topics.
 impl Broker {

@@ -7,6 +7,7 @@ use pulsewire_proto::wire::{KeyLongValue, Schema};
 
 use super::super::Broker;
 use super::super::access::{Action, Grants};
+use super::super::ids::TopicKey;
 use super::super::names::TopicName;
 use super::super::policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, Policies, QuotaPolicy, Retention,
@@ -15,7 +16,7 @@ use super::super::schemas::{SchemaStrategy, Version};
 use super::super::storage::{Log, Stored};
 use super::super::subscription::Subscription;
 use super::super::time::Now;
-use super::super::topic::{Topic, TopicKey};
+use super::super::topic::Topic;
 use super::super::topics::Partitioned;
 use super::super::transactions;
 use super::codec::Reader;

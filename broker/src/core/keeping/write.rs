@@ -3,11 +3,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::Broker;
+use super::super::ids::TopicKey;
 use super::super::policies::{BacklogQuota, Policies, QuotaPolicy};
 use super::super::schemas::SchemaStrategy;
 use super::super::storage::Stored;
 use super::super::subscription::Subscription;
-use super::super::topic::{Topic, TopicKey};
+use super::super::topic::Topic;
 use super::super::transactions;
 use super::{Kept, NO_TXN, PLAIN, codec, kind};
 

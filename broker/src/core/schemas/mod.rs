@@ -18,12 +18,11 @@ use pulsewire_proto::wire::{
 };
 
 use super::Broker;
-use super::connection::ConnId;
 use super::error::Refusal;
+use super::ids::{ConnId, TopicKey};
 use super::keeping::kind;
 use super::names::TopicName;
 use super::time::Now;
-use super::topic::TopicKey;
 
 pub use admin::RegisteredSchema;
 pub(super) use check::BadSchema;

@@ -3,12 +3,14 @@
 use pulsewire_proto::wire::{AckType, CommandAck, MessageIdData, ServerError};
 
 use super::super::Broker;
+use super::super::connection::ConsumerRef;
 use super::super::cursor::open_bits;
 use super::super::error::Refusal;
+use super::super::ids::ConsumerKey;
 use super::super::names::TopicName;
 use super::super::storage::{Log, Place};
-use super::super::subscription::{ConsumerKey, Subscription};
-use super::super::topic::{ConsumerRef, Topic};
+use super::super::subscription::Subscription;
+use super::super::topic::Topic;
 use super::pending::{PendingAcks, UpTo};
 use super::{Left, TxnId};
 

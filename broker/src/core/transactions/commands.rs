@@ -11,8 +11,8 @@ use pulsewire_proto::wire::{
 };
 
 use super::super::access::Need;
-use super::super::connection::ConnId;
 use super::super::error::{DisconnectReason, Refusal};
+use super::super::ids::ConnId;
 use super::super::names::TopicName;
 use super::super::notes::Note;
 use super::super::time::Now;

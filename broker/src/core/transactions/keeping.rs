@@ -4,10 +4,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::Broker;
 use super::super::Timer;
+use super::super::ids::TopicKey;
 use super::super::keeping::{Kept, codec, kind};
 use super::super::subscription::Subscription;
 use super::super::time::Now;
-use super::super::topic::{Topic, TopicKey};
+use super::super::topic::Topic;
 use super::coordinator::{State, Txn};
 use super::pending::UpTo;
 use super::{PendingAcks, TxnId};
