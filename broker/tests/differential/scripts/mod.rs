@@ -6,6 +6,7 @@ mod consumers;
 mod cursors;
 mod ending;
 mod found;
+mod granted;
 mod guarded;
 mod internals;
 mod limits;
