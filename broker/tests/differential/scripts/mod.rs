@@ -24,6 +24,7 @@ mod strange;
 mod tools;
 mod topics;
 mod transactions;
+mod uncompacted;
 mod wrong;
 
 use pulsewire_proto::wire::*;
