@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::*;
 use pulsewire_broker::BrokerConfig;
 use pulsewire_broker::core::names::TopicName;
-use pulsewire_broker::core::{BacklogQuota, Policies, QuotaPolicy, Retention, Scope};
+use pulsewire_broker::core::{BacklogQuota, Policies, QuotaPolicy, Retention, Scope, SubscriptionStats};
 use pulsewire_proto::wire::*;
 
 const TOPIC: &str = "persistent://public/default/t";
@@ -87,6 +87,33 @@ fn too_large_a_backlog_is_given_up_where_that_is_wanted() {
     w.say(c, CommandPong::default());
     w.pass(Duration::from_secs(30));
     assert_eq!(backlog(&w), 2);
+}
+
+/// The cursor of compactions passes over messages as subscriptions do, and lets go of them.
+#[test]
+fn what_is_not_compacted_is_given_up_where_that_is_wanted() {
+    let mut w = World::new();
+    let c = w.client();
+    w.produce(c, 1, TOPIC);
+    w.consume(c, 1, TOPIC, "s", SubType::SHARED);
+    set(&mut w, |p| {
+        p.backlog_quota = quota(QuotaPolicy::ConsumerBacklogEviction);
+        p.compaction_threshold = Some(1 << 30);
+        p.retention = Some(Retention { minutes: 0, megabytes: 0 });
+    });
+    for n in 0..4 {
+        w.publish(c, 1, n, &"x".repeat(400));
+    }
+    wait(&mut w, c, 61);
+    let stats = w.broker.stats(&name()).unwrap();
+    let backlogs: Vec<_> = stats.subscriptions.iter().map(|sub| (sub.name.as_str(), sub.backlog)).collect();
+    assert_eq!(backlogs, [("s", 2), ("__compaction", 2)]);
+    assert_eq!(stored(&w), 2);
+    w.broker.skip_all(&name(), "s", w.now).unwrap();
+    w.broker.compact(&name(), w.now).unwrap();
+    w.publish(c, 1, 4, "more");
+    let cursor = |sub: &SubscriptionStats| sub.name == "__compaction" && sub.backlog == 1;
+    assert!(w.broker.stats(&name()).unwrap().subscriptions.iter().any(cursor));
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Call, Result, error, refusals, unreadable};
+use super::{Answer, Ask, Call, Result, error, refusals, unexpected, unreadable};
 use crate::core::names::TopicName;
-use crate::core::{Action, AdminError, Broker, Form, Grants, Need, Now, Proof};
+use crate::core::{Action, AdminError, Broker, Form, Grants, Need, Now, Proof, Unsubscribed};
 
 const EITHER: &[Action] = &[Action::Produce, Action::Consume];
 const PRODUCE: &[Action] = &[Action::Produce];
@@ -40,7 +40,16 @@ pub(super) fn check(broker: &Broker, route: &Route, ask: &Ask<'_>, role: Option<
         _ => Wanted::of(ask.call),
     }
     .for_those_who(asked.map(|asked| asked.operation).unwrap_or_default());
-    if broker.may(role, wanted.need()) {
+    if is_refused_to_all(route, ask) {
+        return Ok(());
+    }
+    if let Some(name) = wanted.subscription_of(ask) {
+        match broker.may_not_use_subscription(role, name, ask.part("subscription")) {
+            None => return Ok(()),
+            Some(Unsubscribed::Misnamed(why)) => return Err(unexpected(&why)),
+            Some(Unsubscribed::Denied) => {}
+        }
+    } else if broker.may(role, wanted.need()) {
         return Ok(());
     }
     let told = || asked.and_then(|asked| asked.refusal(route, ask, role, broker));
@@ -49,6 +58,16 @@ pub(super) fn check(broker: &Broker, route: &Route, ask: &Ask<'_>, role: Option<
         _ => wanted.missing(ask.call, broker),
     };
     Err(missing.or_else(told).unwrap_or_else(|| wanted.refusal(role)))
+}
+
+/// Whether it cannot be asked of a topic without storage, which everybody is told.
+fn is_refused_to_all(route: &Route, ask: &Ask<'_>) -> bool {
+    let on_subscription = route.path.split_once("/subscription/{subscription}").map(|(_, rest)| rest);
+    let all = matches!(
+        (route.method, on_subscription),
+        ("PUT", Some("")) | ("GET" | "POST", Some("/replicatedSubscriptionStatus"))
+    );
+    all && !ask.is_persistent()
 }
 
 /// Who calls: by the first way that holds; by none of them, who is let in without.
@@ -192,6 +211,16 @@ impl Wanted {
         }
     }
 
+    /// The topic whose subscription is named, where that has a say in who may.
+    fn subscription_of(&self, ask: &Ask<'_>) -> Option<&TopicName> {
+        match self {
+            Self::Topic(name, actions) if *actions == CONSUME && !ask.part("subscription").is_empty() => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
     /// Who may not is told all the same when there is nothing.
     fn missing(&self, call: &Call, broker: &Broker) -> Option<AdminError> {
         let (tenant, namespace) = match self {
@@ -290,7 +319,8 @@ pub(super) fn routes() -> Vec<Route> {
             group,
             "Lets these roles use a subscription, and no others.",
             |ask, broker, now| {
-                let (namespace, roles) = (place(ask, broker)?, ask.call.json()?);
+                let missing = |why: AdminError| if why.status == 404 { unexpected("") } else { why };
+                let (namespace, roles) = (place(ask, broker).map_err(missing)?, ask.call.json()?);
                 if roles.is_null() {
                     return Err(error(400, "Roles should not be null"));
                 }
@@ -298,15 +328,8 @@ pub(super) fn routes() -> Vec<Route> {
                     .as_array()
                     .and_then(|all| all.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
                 let roles = roles.ok_or_else(|| unreadable("The body must be a list of roles"))?;
-                let sub = ask.part("subscription");
-                for old in broker.subscription_grants(&namespace).remove(sub).unwrap_or_default() {
-                    if !roles.contains(&old.as_str()) {
-                        broker.grant_subscription(&namespace, sub, &old, false, now);
-                    }
-                }
-                for role in roles {
-                    broker.grant_subscription(&namespace, sub, role, true, now);
-                }
+                let roles = roles.into_iter().map(str::to_owned).collect();
+                broker.let_use_subscription(&namespace, ask.part("subscription"), roles, now);
                 Ok(Answer::Nothing)
             },
         )
@@ -317,9 +340,12 @@ pub(super) fn routes() -> Vec<Route> {
             group,
             "Lets a role use a subscription no more.",
             |ask, broker, now| {
-                let namespace = place(ask, broker)?;
-                broker.grant_subscription(&namespace, ask.part("subscription"), ask.part("role"), false, now);
-                Ok(Answer::Nothing)
+                let missing = |why: AdminError| if why.status == 404 { error(404, "") } else { why };
+                let (namespace, sub) = (place(ask, broker).map_err(missing)?, ask.part("subscription"));
+                match broker.take_subscription(&namespace, sub, ask.part("role"), now) {
+                    true => Ok(Answer::Nothing),
+                    false => Err(unexpected("couldn't find subscription")),
+                }
             },
         ),
     ]);

@@ -12,6 +12,7 @@ mod checks;
 mod clusters;
 mod dynamic;
 mod guards;
+mod homes;
 mod metrics;
 mod namespaces;
 mod older;
@@ -222,6 +223,8 @@ enum Answer {
     /// 200, and this text as JSON, whether it is or not.
     Raw(String),
     JsonAs(u16, Value),
+    /// 307: what was asked for is to be asked for there.
+    Elsewhere(String),
     /// A message: its headers and its payload.
     Message(Vec<(&'static str, String)>, Bytes),
 }
@@ -335,6 +338,7 @@ fn answer(result: Result<Answer>, call: &Call) -> Response {
         Ok(Answer::JsonAs(status, value)) => {
             (status, "application/json", Vec::new(), value.to_string().into())
         }
+        Ok(Answer::Elsewhere(at)) => (307, "", vec![("location", at)], Bytes::new()),
         Ok(Answer::Message(headers, payload)) => (200, "application/json", headers, payload),
         Err(refused) => return pages::refused(&refused, call),
     };

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::homes::Homes;
 use super::route::{Parameter, Route, Shape, route};
-use super::{Answer, Ask, Call, Result, access, brokers, error, reading, settings, unreadable};
+use super::{Answer, Ask, Call, Result, access, brokers, error, homes, reading, settings, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, BUNDLES, Broker, Grants, Now, Policies, Scope, bundle_hash};
 
@@ -54,6 +55,9 @@ pub(super) fn routes() -> Vec<Route> {
             let force = forced(ask, broker, "forceDeleteNamespaceAllowed", "namespaces")?;
             if broker.namespace(&name).is_err() {
                 return Err(error(404, format!("Namespace {name} does not exist.")));
+            }
+            if let Some(elsewhere) = homes::deleted_elsewhere(&name, ask, broker)? {
+                return Ok(elsewhere);
             }
             match force {
                 true => broker.delete_namespace_with_topics(&name, now)?,
@@ -186,27 +190,7 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         return Err(unreadable("The body must be the settings of a namespace"));
     }
     let tenant = broker.tenant(ask.part("tenant")).ok_or_else(|| error(404, "Tenant does not exist"))?;
-    let cluster = ask.part("namespace").split_once('/').map(|(cluster, _)| cluster);
-    let mut wanted: Vec<&str> = body
-        .get("replication_clusters")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    wanted.extend(cluster.filter(|cluster| *cluster != "global"));
-    let own = broker.config().cluster.clone();
-    let may = |cluster: &str| match &tenant.allowed_clusters {
-        Some(clusters) => clusters.contains(cluster),
-        None => cluster == own,
-    };
-    if let Some(cluster) = wanted.iter().find(|cluster| !may(cluster)) {
-        let tenant = ask.part("tenant");
-        return Err(error(
-            403,
-            format!("Cluster [{cluster}] is not in the list of allowed clusters list for tenant [{tenant}]"),
-        ));
-    }
+    let homes = Homes::read(&body, &name, &tenant, broker)?;
     let bundles = match body.get("bundles").and_then(|bundles| bundles.get("numBundles")) {
         None | Some(Value::Null) => BUNDLES,
         Some(count) => {
@@ -230,7 +214,7 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     }
     let scope = Scope::Namespace(name);
     settings::take_over(&body, &scope, broker, now)?;
-    settings::allow_here(&scope, broker, now)?;
+    homes.keep(&scope, broker, now)?;
     Ok(Answer::Nothing)
 }
 
@@ -426,11 +410,9 @@ fn described(policies: &Policies, broker: &Broker, name: &str) -> Value {
     settings::describe(policies, broker, fields);
     let allowed = reading::kept(policies, "allowedClusters", Value::Null);
     let allowed = if allowed.is_null() { json!([]) } else { allowed };
-    let in_several = allowed.as_array().is_some_and(|clusters| clusters.len() > 1);
     fields.insert("allowed_clusters".to_owned(), allowed);
-    let used = fields.get("replication_clusters").and_then(Value::as_array).map(Vec::as_slice);
-    if let (Some([only]), false) = (used, in_several) {
-        fields.insert("clusterThatCanDeleteNamespace".to_owned(), only.clone());
+    if let Some(only) = homes::deletes(policies, broker) {
+        fields.insert("clusterThatCanDeleteNamespace".to_owned(), json!(only));
     }
     all
 }

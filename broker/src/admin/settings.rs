@@ -432,31 +432,14 @@ pub(super) fn take_over(body: &Value, scope: &Scope, broker: &mut Broker, now: N
     broker.set_policies(scope, |policies| auto_update::take_over(body, policies), now)?;
     for setting in all().iter().filter(|setting| !setting.field.is_empty()) {
         let Some(value) = body.get(setting.field).filter(|value| !value.is_null()) else { continue };
-        let unsaid = setting.field == "replication_clusters" && value.as_array().is_some_and(Vec::is_empty);
         // Below 0 these are not set, as in namespaces of old.
         let unset = setting.field.starts_with("max_") && whole(value).is_some_and(|number| number < 0);
-        if setting.field == "backlog_quota_map" || unsaid || unset {
+        if matches!(setting.field, "backlog_quota_map" | "replication_clusters") || unset {
             continue;
         }
         let mut policies = broker.policies(scope)?;
         setting.write(&mut policies, value)?;
         broker.set_policies(scope, |old| *old = policies, now)?;
-    }
-    Ok(())
-}
-
-/// A namespace that is made for other clusters alone is allowed in this one all the same.
-pub(super) fn allow_here(scope: &Scope, broker: &mut Broker, now: Now) -> Result<()> {
-    let policies = broker.policies(scope)?;
-    let clusters = kept(&policies, "replication", Value::Null);
-    let own = json!(broker.config().cluster);
-    if clusters.as_array().is_some_and(|clusters| !clusters.contains(&own)) {
-        let allowed = json!([own]).to_string();
-        broker.set_policies(
-            scope,
-            |policies| drop(policies.kept.insert("allowedClusters".to_owned(), allowed)),
-            now,
-        )?;
     }
     Ok(())
 }

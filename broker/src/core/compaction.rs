@@ -178,18 +178,21 @@ pub(super) fn compact(topic: &mut Topic, wall_ms: u64) -> isize {
     change
 }
 
-/// How the cursor of a topic's compactions looks, once there was one or will be one by itself. It is no subscription
-/// that could be used.
-pub(super) fn cursor_of(topic: &Topic) -> Option<Subscription> {
-    let horizon = match &topic.compacted {
+/// Where the cursor of a topic's compactions is, once there was one or will be one by itself.
+pub(super) fn mark_of(topic: &Topic) -> Option<u64> {
+    let mark = match &topic.compacted {
+        _ if topic.sub_names.contains_key(COMPACTION) => return None,
         Some(compacted) => compacted.horizon(),
         None if topic.name.persistent && topic.rules.compaction_threshold > 0 => topic.log.first(),
         None => return None,
     };
-    if topic.sub_names.contains_key(COMPACTION) {
-        return None;
-    }
-    let mut cursor = Subscription::new(COMPACTION.to_owned(), true, horizon, Vec::new());
+    Some(mark.max(topic.compaction_passed))
+}
+
+/// How that cursor looks. It is no subscription that could be used.
+pub(super) fn cursor_of(topic: &Topic) -> Option<Subscription> {
+    let mark = mark_of(topic)?;
+    let mut cursor = Subscription::new(COMPACTION.to_owned(), true, mark, Vec::new());
     cursor.made_ms = topic.made_ms;
     (cursor.messages_out, cursor.bytes_out) = topic.compaction.read;
     if topic.compaction.at_ms > 0 {

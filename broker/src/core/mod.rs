@@ -80,6 +80,7 @@ pub use listeners::{AdvertisedListener, Node};
 pub use measuring::Rates;
 pub use notes::Note;
 pub use peeking::{Backlog, Peeked};
+pub(crate) use permissions::Unsubscribed;
 pub use places::Tenant;
 pub use policies::{
     AutoTopicCreation, BacklogQuota, DelayedDelivery, OF_SUBSCRIPTIONS, Policies, QuotaPolicy, Retention,

@@ -60,19 +60,31 @@ impl Broker {
             .collect()
     }
 
-    /// Lets a role use a subscription of a namespace, or no more. Roles that are not let may not, once one is.
-    pub fn grant_subscription(
+    /// Lets these roles use a subscription of a namespace, and no others; all of them, when none is named.
+    pub fn let_use_subscription(
         &mut self,
         namespace: &str,
         subscription: &str,
-        role: &str,
-        lets: bool,
+        roles: BTreeSet<String>,
         now: Now,
     ) {
-        let actions: &[Action] = if lets { &[Action::Consume] } else { &[] };
         let place = subscription_place(namespace, subscription);
-        self.set_grant(&place, role, actions.iter().copied().collect());
+        self.topics.touch_name(kind::GRANTS, &place);
+        let consume = |role| (role, BTreeSet::from([Action::Consume]));
+        self.topics.grants.insert(place, roles.into_iter().map(consume).collect());
         self.expel_unpermitted(now);
+    }
+
+    /// Lets a role use a subscription of a namespace no more; false when none was named for it. With the last
+    /// role that is named all may.
+    pub fn take_subscription(&mut self, namespace: &str, subscription: &str, role: &str, now: Now) -> bool {
+        let place = subscription_place(namespace, subscription);
+        if !self.topics.grants.contains_key(&place) {
+            return false;
+        }
+        self.set_grant(&place, role, BTreeSet::new());
+        self.expel_unpermitted(now);
+        true
     }
 
     fn set_grant(&mut self, place: &str, role: &str, actions: BTreeSet<Action>) {
@@ -148,14 +160,14 @@ impl Broker {
                 let first = c.initial_subscription_name.as_deref().filter(|name| !name.is_empty());
                 let subscribe = || match self.may_not_subscribe(id, &c.topic, first?)? {
                     Unsubscribed::Denied => Some("Client is not authorized to Produce".to_owned()),
-                    Unsubscribed::Misnamed(why) => Some(why),
+                    Unsubscribed::Misnamed(why) => Some(exception(&why)),
                 };
                 produce.or_else(subscribe).map(|why| unauthorized(c.request_id, why))
             }
             Command::Subscribe(c) => self.may_not_subscribe(id, &c.topic, &c.subscription).map(|why| {
                 let why = match why {
                     Unsubscribed::Denied => "Client is not authorized to subscribe".to_owned(),
-                    Unsubscribed::Misnamed(why) => why,
+                    Unsubscribed::Misnamed(why) => exception(&why),
                 };
                 unauthorized(c.request_id, why)
             }),
@@ -180,14 +192,23 @@ impl Broker {
     /// Why a client may not use that subscription, if it may not.
     fn may_not_subscribe(&self, id: ConnId, topic: &str, subscription: &str) -> Option<Unsubscribed> {
         let topic = TopicName::parse(topic).ok()?;
-        let role = self.role_of(id);
+        self.may_not_use_subscription(self.role_of(id), &topic, subscription)
+    }
+
+    /// Why somebody of that role may not use that subscription of a topic, if he may not.
+    pub(crate) fn may_not_use_subscription(
+        &self,
+        role: &str,
+        topic: &TopicName,
+        subscription: &str,
+    ) -> Option<Unsubscribed> {
         let namespace = topic.namespace_name();
         if self.may(role, Need::TenantAdmin(&topic.tenant)) {
             return None;
         }
         if !subscription.trim().is_empty() {
             let named = self.topics.grants.get(&subscription_place(&namespace, subscription));
-            if named.is_some_and(|roles| !roles.contains_key(role)) {
+            if named.is_some_and(|roles| !roles.is_empty() && !roles.contains_key(role)) {
                 return Some(Unsubscribed::Denied);
             }
             let by_prefix = self
@@ -197,12 +218,12 @@ impl Broker {
                 .is_some_and(|policies| policies.subscriptions_by_prefix());
             if by_prefix && !subscription.starts_with(role) {
                 return Some(Unsubscribed::Misnamed(format!(
-                    "org.apache.pulsar.broker.PulsarServerException: Failed to create consumer - The subscription \
-                     name needs to be prefixed by the authentication role, like {role}-xxxx for topic: {topic}"
+                    "Failed to create consumer - The subscription name needs to be prefixed by the \
+                     authentication role, like {role}-xxxx for topic: {topic}"
                 )));
             }
         }
-        (!self.may(role, Need::OnTopic(&topic, &[Action::Consume]))).then_some(Unsubscribed::Denied)
+        (!self.may(role, Need::OnTopic(topic, &[Action::Consume]))).then_some(Unsubscribed::Denied)
     }
 
     fn may_list(&self, id: ConnId, namespace: &str) -> bool {
@@ -242,10 +263,15 @@ impl Broker {
 }
 
 /// Why somebody may not use a subscription.
-enum Unsubscribed {
+pub(crate) enum Unsubscribed {
     Denied,
     /// Its name does not begin with the role, as the namespace wants it.
     Misnamed(String),
+}
+
+/// How clients are told that a name does not begin with the role.
+fn exception(why: &str) -> String {
+    format!("org.apache.pulsar.broker.PulsarServerException: {why}")
 }
 
 fn unauthorized(request_id: u64, message: impl Into<String>) -> Command {

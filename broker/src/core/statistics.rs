@@ -4,7 +4,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 
 use super::Broker;
 use super::admin::AdminError;
-use super::compaction::{COMPACTION, CompactionStats, cursor_of};
+use super::compaction::{COMPACTION, CompactionStats, cursor_of, mark_of};
 use super::draining::DrainingHash;
 use super::expiring::Expired;
 use super::ids::ConnId;
@@ -317,8 +317,8 @@ impl Broker {
             backlog_size: topic
                 .subs
                 .values()
-                .chain(&cursor_of(topic))
                 .map(|sub| sub.cursor.mark())
+                .chain(mark_of(topic))
                 .min()
                 .map_or(0, |mark| size_since(topic, mark)),
             waiting_publishers: topic.waiting.len() as u64,
@@ -327,6 +327,7 @@ impl Broker {
                 .values()
                 .filter(|sub| sub.durable)
                 .map(|sub| sub.cursor.mark())
+                .chain(mark_of(topic))
                 .min()
                 .map_or(0, |mark| earliest(topic, mark).max(0)),
             compaction: topic.compaction,

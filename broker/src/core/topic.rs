@@ -128,6 +128,8 @@ pub(super) struct Topic {
     /// What compaction left, once there was one.
     pub(super) compacted: Option<Compacted>,
     pub(super) compaction: CompactionStats,
+    /// The cursor of compactions was moved here by a backlog quota. It is forgotten when the broker ends.
+    pub(super) compaction_passed: u64,
     /// When it was made, or read back, and when the ledger was opened that it writes to: milliseconds since the
     /// Unix epoch.
     pub(super) made_ms: u64,
@@ -167,6 +169,7 @@ impl Topic {
             properties: BTreeMap::new(),
             compacted: None,
             compaction: CompactionStats::default(),
+            compaction_passed: 0,
             made_ms: 0,
             opened_ms: 0,
             txns: None,
@@ -450,8 +453,8 @@ impl Topic {
     /// Compaction has not seen what comes after this.
     fn compacted_below(&self) -> u64 {
         match &self.compacted {
-            Some(compacted) => compacted.horizon(),
-            None if self.rules.compaction_threshold > 0 => 0,
+            Some(compacted) => compacted.horizon().max(self.compaction_passed),
+            None if self.rules.compaction_threshold > 0 => self.compaction_passed,
             None => u64::MAX,
         }
     }

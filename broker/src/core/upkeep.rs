@@ -1,6 +1,6 @@
 //! What is looked after from time to time: messages that are too old, backlogs that are too large.
 
-use super::compaction::{Compacted, compact};
+use super::compaction::{Compacted, compact, mark_of};
 use super::ids::TopicKey;
 use super::notes::Note;
 use super::policies::{BacklogQuota, QuotaPolicy};
@@ -11,12 +11,14 @@ use super::topic::Topic;
 use super::{Broker, Timer};
 
 impl Topic {
-    /// The first entry that some subscription has not acknowledged; `None` without subscriptions.
+    /// The first entry that some subscription has not acknowledged, or compaction has not seen; `None` where there
+    /// is neither.
     fn oldest(&self) -> Option<u64> {
-        self.subs.values().filter(|sub| sub.durable).map(|sub| sub.cursor.mark()).min()
+        let marks = self.subs.values().filter(|sub| sub.durable).map(|sub| sub.cursor.mark());
+        marks.chain(mark_of(self)).min()
     }
 
-    /// Bytes that some subscription has not acknowledged.
+    /// Bytes from there on.
     pub(super) fn backlog_bytes(&self) -> u64 {
         self.oldest().map_or(0, |oldest| self.log.bytes_since(oldest))
     }
@@ -124,7 +126,7 @@ impl Broker {
     fn compact_if_due(&mut self, key: TopicKey, now: Now) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let threshold = topic.rules.compaction_threshold;
-        let start = topic.compacted.as_ref().map_or(0, Compacted::horizon);
+        let start = topic.compacted.as_ref().map_or(0, Compacted::horizon).max(topic.compaction_passed);
         if threshold == 0 || !topic.name.persistent || topic.log.bytes_since(start) <= threshold {
             return;
         }
@@ -148,7 +150,9 @@ impl Broker {
         let Some(topic) = self.topics.get_mut(key) else { return false };
         let Some(inactive) = topic.rules.inactive else { return false };
         let end = topic.log.end();
+        // The cursor of compactions is a subscription as others are.
         let in_use = !topic.producers.is_empty()
+            || mark_of(topic).is_some_and(|mark| !inactive.with_subscriptions || mark < end)
             || topic.subs.values().any(|sub| {
                 !inactive.with_subscriptions || !sub.consumers.is_empty() || sub.cursor.backlog(end) > 0
             });
@@ -213,6 +217,7 @@ impl Broker {
                 topic.log.first_come_since(now.wall_ms.saturating_sub(limit.saturating_mul(1000)))
             });
             let below = by_size.max(by_age);
+            topic.compaction_passed = topic.compaction_passed.max(below.min(topic.log.end()));
             let evicted = |topic, subscription, entries| Note::Evicted { topic, subscription, entries };
             return self.pass_over(key, |sub, log| sub.expire(log, below), evicted);
         }

@@ -37,7 +37,7 @@ fn a_subscription_can_be_for_some_roles_only() {
     for role in ["joe", "ann"] {
         w.broker.grant("public/default", role, [Action::Produce, Action::Consume].into(), NOW);
     }
-    w.broker.grant_subscription("public/default", "s", "ann", true, NOW);
+    w.broker.let_use_subscription("public/default", "s", ["ann".to_owned()].into(), NOW);
     let (joe, ann) = (client(&mut w, "joe"), client(&mut w, "ann"));
     let why = "Client is not authorized to subscribe";
     assert_eq!(refusal(w.ask(joe, subscribe(1, TOPIC, "s", SubType::SHARED))), (NO, why.to_owned()));
@@ -51,7 +51,7 @@ fn a_subscription_can_be_for_some_roles_only() {
     assert_eq!(refusal(w.ask(joe, first)), (NO, "Client is not authorized to Produce".to_owned()));
     let told = w.broker.subscription_grants("public/default");
     assert_eq!(told, [("s".to_owned(), ["ann".to_owned()].into())].into());
-    w.broker.grant_subscription("public/default", "s", "ann", false, NOW);
+    assert!(w.broker.take_subscription("public/default", "s", "ann", NOW));
     w.consume(joe, 1, TOPIC, "s", SubType::SHARED);
 }
 

@@ -421,6 +421,14 @@ impl Side {
         self.note(format!("{method} {path} [{headers}] {body} -> {status} | {kind} | {allow:?} | {said}"));
     }
 
+    /// A call that is sent elsewhere: where that is.
+    pub(crate) fn sent_away(&mut self, method: &str, path: &str) {
+        let (status, head, body) = self.http(method, path, "");
+        let location = head.lines().find(|line| line.to_ascii_lowercase().starts_with("location: "));
+        let location = location.map(|line| &line["location: ".len()..]).unwrap_or_default();
+        self.note(format!("{method} {path} -> {status} to {location:?} {}", reason_of_page(&body)));
+    }
+
     fn http_with(&mut self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/admin/v2/{path}") };
         self.far.call(method, &path, self.token.as_deref(), headers, body)

@@ -134,6 +134,7 @@ impl Broker {
         for key in self.parts(name)? {
             let Some(topic) = self.topics.get_mut(key) else { continue };
             topic.compaction.read = (0, 0);
+            topic.compaction_passed = 0;
             let gone = topic.compacted.take();
             self.topics.stored -= gone.map_or(0, |gone| gone.bytes());
         }

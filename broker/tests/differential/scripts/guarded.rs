@@ -16,11 +16,12 @@ macro_rules! scripts {
         $(#[$doc])*
         #[test]
         fn $name() {
-            fn script($side: &mut Side) $body
+            fn script($side: &mut crate::side::Side) $body
             crate::play_guarded(stringify!($name), script);
         }
     )*};
 }
+pub(super) use scripts;
 
 /// So many seconds from now, as tokens have it.
 fn after(s: &Side, seconds: i64) -> Option<i64> {
@@ -35,7 +36,7 @@ fn token(role: Option<&str>, until: Option<i64>, key: &[u8]) -> String {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(key)).unwrap()
 }
 
-fn good(role: &str) -> String {
+pub(super) fn good(role: &str) -> String {
     token(Some(role), None, SECRET)
 }
 

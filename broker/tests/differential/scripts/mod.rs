@@ -6,6 +6,7 @@ mod consumers;
 mod cursors;
 mod ending;
 mod found;
+mod granted;
 mod guarded;
 mod internals;
 mod limits;
@@ -23,6 +24,7 @@ mod strange;
 mod tools;
 mod topics;
 mod transactions;
+mod uncompacted;
 mod wrong;
 
 use pulsewire_proto::wire::*;

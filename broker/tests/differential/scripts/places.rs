@@ -217,6 +217,84 @@ scripts! {
         }
     }
 
+    fn places_namespaces_that_others_delete(s) {
+        s.replace(r"(?s)\\n\\nStacktrace.*", "\"}");
+        let [one, two, bare, tenant] = ["one", "two", "bare", "t"].map(|name| format!("{}-{name}", s.short()));
+        s.inquire("PUT", &format!("clusters/{one}"), r#"{"serviceUrl":"http://a:8080"}"#);
+        s.inquire("PUT", &format!("clusters/{two}"), r#"{"serviceUrl":"http://b:8080,c:8080/"}"#);
+        s.inquire("PUT", &format!("clusters/{bare}"), "{}");
+        let here = "standalone";
+        let all = serde_json::json!([here, one, two, bare]);
+        s.inquire("PUT", &format!("tenants/{tenant}"), &format!(r#"{{"allowedClusters":{all}}}"#));
+        let told = |s: &mut Side, namespace: &str| {
+            s.look(namespace, &["clusterThatCanDeleteNamespace"]);
+            s.sorted(&format!("{namespace}/replication"));
+            s.sorted(&format!("{namespace}/allowedClusters"));
+        };
+        type Said<'a> = Option<&'a [&'a str]>;
+        let bodies: &[(Said<'_>, Said<'_>)] = &[
+            (Some(&[here, &one]), None),
+            (Some(&[&one]), None),
+            (Some(&[&bare]), None),
+            (Some(&[&one, &two]), None),
+            (None, Some(&[here, &one])),
+            (None, Some(&[here])),
+            (None, Some(&[&one])),
+            (Some(&[]), Some(&[])),
+            (Some(&[]), Some(&[&one])),
+            (Some(&[&one]), Some(&[])),
+            (Some(&[&one]), Some(&[&one])),
+            (Some(&[&one]), Some(&[&one, &two])),
+            (Some(&[&one]), Some(&[here, &one])),
+            (Some(&[&one, here]), Some(&[here, &one])),
+            (Some(&[here]), Some(&[&one])),
+            (Some(&[&one]), Some(&[here])),
+            (Some(&[&one]), Some(&["nowhere"])),
+            (Some(&["nowhere"]), Some(&[&one])),
+            (None, Some(&["nowhere"])),
+            (None, Some(&["global"])),
+            (None, Some(&[&one, &one])),
+        ];
+        for (number, (used, allowed)) in bodies.iter().enumerate() {
+            let namespace = format!("namespaces/{tenant}/n{number}");
+            let mut body = serde_json::Map::new();
+            body.extend(used.map(|used| ("replication_clusters".to_owned(), serde_json::json!(used))));
+            body.extend(allowed.map(|allowed| ("allowed_clusters".to_owned(), serde_json::json!(allowed))));
+            s.inquire("PUT", &namespace, &serde_json::Value::Object(body).to_string());
+            told(s, &namespace);
+            // Of what has no address more or less is said.
+            if *used == Some(&[bare.as_str()]) {
+                s.order("DELETE", &namespace, "");
+            } else {
+                s.sent_away("DELETE", &namespace);
+            }
+        }
+        s.note("-- null");
+        for field in ["replication_clusters", "allowed_clusters"] {
+            s.order("PUT", &format!("namespaces/{tenant}/null"), &format!(r#"{{"{field}":null}}"#));
+        }
+        s.note("-- what stands in the query, and another cluster");
+        let namespace = format!("namespaces/{tenant}/z");
+        s.inquire("PUT", &namespace, &format!(r#"{{"replication_clusters":["{two}"]}}"#));
+        s.sent_away("DELETE", &format!("{namespace}?authoritative=true"));
+        s.inquire("DELETE", &format!("clusters/{two}"), "");
+        s.sent_away("DELETE", &namespace);
+        s.note("-- set later");
+        let namespace = format!("namespaces/{tenant}/later");
+        s.inquire("PUT", &namespace, "");
+        for (setting, clusters) in [
+            ("replication", vec![here, &one]),
+            ("replication", vec![&one]),
+            ("allowedClusters", vec![here, &one]),
+            ("replication", vec![here]),
+            ("allowedClusters", vec![here]),
+        ] {
+            s.inquire("POST", &format!("{namespace}/{setting}"), &format!("{clusters:?}"));
+            s.sent_away("DELETE", &namespace);
+        }
+        s.inquire("GET", &format!("namespaces/{tenant}/later"), "");
+    }
+
     fn places_bookies_and_other_storage(s) {
         quiet(s);
         let at = format!("namespaces/public/{}", s.short());
