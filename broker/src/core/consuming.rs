@@ -104,7 +104,17 @@ impl Broker {
         let sub = topic.subs.get_mut(&sub_key).ok_or_else(gone)?;
         sub.keep = false;
         let most = topic.rules.max_consumers_per_sub;
-        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer, most) {
+        // As Java writes a consumer, but for the channel's number and state.
+        let kind = if topic.name.persistent { "Persistent" } else { "NonPersistent" };
+        let describe = |holder: &Consumer| {
+            let peer = self.conns.get(holder.conn).and_then(|conn| conn.peer.as_deref()).unwrap_or_default();
+            format!(
+                "Consumer{{subscription={kind}Subscription{{topic={}, name={}}}, consumerId={}, consumerName={}, \
+                 address=/{peer}}}",
+                topic.name, c.subscription, holder.id, holder.name
+            )
+        };
+        match sub.add(c.sub_type, c.key_shared_meta.as_ref(), consumer, most, describe) {
             Ok(key) => Ok(ConsumerRef { topic: topic_key, sub: sub_key, key }),
             Err(refusal) => {
                 let holder =

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pulsewire_proto::wire::entry::{find_bytes, find_varint};
-use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode, ServerError};
+use pulsewire_proto::wire::{KeySharedMeta, KeySharedMode};
 
-use super::error::Refusal;
 use super::halves::Halves;
 use super::ids::ConsumerKey;
 
-/// Hashes of keys are below this where consumers name their ranges.
+/// Hashes of keys are below this.
 const HASHES: u32 = 1 << 16;
 
 /// Points on the ring for each consumer.
@@ -148,6 +147,14 @@ impl Ring {
     }
 }
 
+/// Why a consumer gets no share.
+#[derive(Debug)]
+pub(super) enum Unassigned {
+    Refused(String),
+    /// Another one has what it wants.
+    Taken(ConsumerKey),
+}
+
 impl Selector {
     /// `halves`: whether the broker divides the hashes by halves, where it does.
     pub(super) fn new(meta: Option<&KeySharedMeta>, halves: bool) -> Self {
@@ -177,8 +184,8 @@ impl Selector {
         key: ConsumerKey,
         name: &str,
         meta: Option<&KeySharedMeta>,
-    ) -> Result<(), Refusal> {
-        let refuse = |message: String| Err(Refusal::new(ServerError::CONSUMER_ASSIGN_ERROR, message));
+    ) -> Result<(), Unassigned> {
+        let refuse = |message: String| Err(Unassigned::Refused(message));
         match self {
             Self::Ring(ring) => {
                 ring.add(key, name);
@@ -193,22 +200,33 @@ impl Selector {
                 if wanted.is_empty() {
                     return refuse("Ranges for KeyShared policy must not be empty.".to_owned());
                 }
-                let mut added = ranges.clone();
+                let mut own = Vec::new();
                 for range in wanted {
-                    let (Ok(from), Ok(to)) = (u32::try_from(range.start), u32::try_from(range.end)) else {
+                    let (start, end) = (range.start, range.end);
+                    if start > end {
+                        return refuse(format!("Fixed hash range start > end for range: [{start},{end}]"));
+                    }
+                    let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(end)) else {
                         return refuse("Ranges for KeyShared policy must not be below 0.".to_owned());
                     };
-                    if let Some((_, (last, holder))) = added.range(..=to).next_back()
-                        && *last >= from
-                    {
-                        return refuse(format!("Range conflict with consumer {}", holder.0));
-                    }
-                    if from > to || to >= HASHES {
-                        return refuse("Ranges for KeyShared policy must lie within 0..65535.".to_owned());
-                    }
-                    added.insert(from, (to, key));
+                    own.push((from, to));
                 }
-                *ranges = added;
+                let mut sorted = own.clone();
+                sorted.sort_unstable();
+                let mut pairs = sorted.iter().zip(sorted.iter().skip(1));
+                if let Some(((a, b), (c, d))) = pairs.find(|((_, b), (c, _))| b >= c) {
+                    return refuse(format!(
+                        "Consumer's own ranges conflict: [{a},{b}] overlaps with [{c},{d}]"
+                    ));
+                }
+                // The lowest that the first of them overlaps with is named.
+                for (from, to) in &own {
+                    let below = ranges.range(..from).next_back().filter(|(_, (last, _))| last >= from);
+                    if let Some((_, (_, holder))) = below.or_else(|| ranges.range(from..=to).next()) {
+                        return Err(Unassigned::Taken(*holder));
+                    }
+                }
+                ranges.extend(own.into_iter().map(|(from, to)| (from, (to, key))));
                 Ok(())
             }
         }

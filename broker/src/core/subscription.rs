@@ -27,7 +27,7 @@ use super::ids::{ConnId, ConsumerKey};
 use super::measuring::Measured;
 use super::ranges::RangeSet;
 use super::rates::Window;
-use super::sticky::{Selector, hash31};
+use super::sticky::{Selector, Unassigned, hash31};
 use super::storage::Log;
 use super::time::Now;
 use super::transactions::{Left, PendingAcks};
@@ -204,13 +204,15 @@ impl Subscription {
         self.consumers.get_mut(at)
     }
 
-    /// Takes a consumer in, if its type and the others allow it, and there are fewer than `most`.
+    /// Takes a consumer in, if its type and the others allow it, and there are fewer than `most`. `describe` names
+    /// one that is there in a refusal.
     pub(super) fn add(
         &mut self,
         kind: SubType,
         key_shared: Option<&KeySharedMeta>,
         consumer: NewConsumer,
         most: u64,
+        describe: impl Fn(&Consumer) -> String,
     ) -> Result<ConsumerKey, Refusal> {
         let out_of_order = key_shared.is_some_and(|m| m.allow_out_of_order_delivery == Some(true));
         if self.consumers.is_empty() {
@@ -246,7 +248,16 @@ impl Subscription {
         }
         let key = ConsumerKey(self.next_consumer);
         if kind == SubType::KEY_SHARED || self.filters {
-            self.selector.add(key, &consumer.name, key_shared)?;
+            self.selector.add(key, &consumer.name, key_shared).map_err(|why| {
+                let message = match why {
+                    Unassigned::Refused(message) => message,
+                    Unassigned::Taken(by) => {
+                        let holder = self.consumer(by).map(describe).unwrap_or_default();
+                        format!("Range conflict with consumer {holder}")
+                    }
+                };
+                Refusal::new(ServerError::CONSUMER_ASSIGN_ERROR, message)
+            })?;
         }
         self.next_consumer += 1;
         self.consumers.push(Consumer {

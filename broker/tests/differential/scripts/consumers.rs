@@ -171,7 +171,8 @@ scripts! {
 
     fn sticky_ranges(s) {
         let topic = s.topic();
-        s.replace(r#"Range conflict with consumer [^"]*"#, "Range conflict with consumer X");
+        // Names are the broker's, and addresses differ.
+        s.replace(r"consumerName=[^,]*, address=[^}]*", "consumerName=NAME, address=X");
         let (a, b) = (s.client(), s.client());
         let sticky = |id, ranges: &[(i32, i32)]| CommandSubscribe {
             key_shared_meta: Some(KeySharedMeta {
@@ -186,6 +187,15 @@ scripts! {
         s.ask(a, sticky(3, &[]));
         s.ask(a, sticky(4, &[(301, 65_535), (101, 199)]));
         s.ask(a, sticky(5, &[(0, 65_536)]));
+        s.ask(a, sticky(5, &[(101, 65_535)]));
+        s.ask(a, sticky(5, &[(150, 220)]));
+        s.ask(a, sticky(5, &[(400, 500)]));
+        s.ask(a, sticky(5, &[(150, 160), (155, 170)]));
+        for ranges in [[(0, 10), (5, 20)], [(5, 20), (0, 10)], [(0, 10), (10, 20)], [(0, 20), (5, 10)], [(5, 5), (5, 5)], [(20, 10), (0, 5)], [(0, 5), (60_000, 70_000)]] {
+            s.ask(a, CommandSubscribe { subscription: "t".to_owned(), ..sticky(7, &ranges) });
+            s.ask(a, super::close_consumer(7));
+        }
+        s.ask(a, CommandSubscribe { subscription: "t".to_owned(), ..sticky(7, &[(30, 40), (0, 10), (35, 36), (5, 20)]) });
         s.ask(a, subscribe(6, &topic, "s", SubType::KEY_SHARED));
         s.ask(a, producer_on(1, &topic));
         s.flow(a, 1, 1000);
