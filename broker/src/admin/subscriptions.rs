@@ -67,10 +67,9 @@ pub(super) fn routes() -> Vec<Route> {
             "/all_subscription/expireMessages/{seconds}",
             "The same for all subscriptions.",
             |ask, broker, now| {
-                for sub in broker.subscriptions(&ask.topic()?)? {
-                    expire(ask, broker, &sub, now)?;
-                }
-                Ok(Answer::Nothing)
+                let all = broker.subscriptions(&ask.topic()?)?;
+                let done: Vec<_> = all.iter().map(|sub| expire(ask, broker, sub, now)).collect();
+                done.into_iter().find(Result::is_err).unwrap_or(Ok(Answer::Nothing))
             },
         ),
         of(
@@ -223,9 +222,9 @@ fn reset(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
 fn expire(ask: &Ask<'_>, broker: &mut Broker, sub: &str, now: Now) -> Result<Answer> {
     let name: TopicName = ask.topic()?;
     let seconds = u64::try_from(ask.number::<i64>("seconds")?).unwrap_or(0);
-    if broker.expire_messages(&name, sub, seconds, now)? {
+    let Some(name) = broker.expire_messages(&name, sub, seconds, now)? else {
         return Ok(Answer::Nothing);
-    }
+    };
     Err(error(
         409,
         format!(

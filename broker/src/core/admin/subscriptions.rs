@@ -183,8 +183,8 @@ impl Broker {
         Ok(())
     }
 
-    /// A subscription passes over messages that are older than so many seconds. False when that is
-    /// not tried (see `expiring.rs`).
+    /// A subscription passes over messages that are older than so many seconds. Answers the first partition, or the
+    /// topic, where that is not tried (see `expiring.rs`).
     ///
     /// # Errors
     /// It is not there.
@@ -194,18 +194,19 @@ impl Broker {
         sub: &str,
         seconds: u64,
         now: Now,
-    ) -> Result<bool, AdminError> {
-        let mut any = false;
+    ) -> Result<Option<TopicName>, AdminError> {
+        let mut untried = None;
         for (key, sub) in self.find_subs(name, sub)? {
-            if let Some(Topic { log, subs, .. }) = self.topics.get_mut(key)
+            if let Some(Topic { name, log, subs, .. }) = self.topics.get_mut(key)
                 && let Some(sub) = subs.get_mut(&sub)
+                && !sub.expire_older(log, seconds, now)
             {
-                any |= sub.expire_older(log, seconds, now);
+                untried.get_or_insert_with(|| name.clone());
             }
             self.wake(key, sub);
         }
         self.settle(now);
-        Ok(any)
+        Ok(untried)
     }
 
     /// A subscription passes over all messages up to one.

@@ -131,6 +131,38 @@ scripts! {
         see(s);
     }
 
+    /// Where one has nothing to pass over, the others do all the same.
+    fn old_messages_of_some_partitions(s) {
+        let path = format!("persistent/public/default/{}", s.unique());
+        s.order("PUT", &format!("{path}/partitions"), "3");
+        for sub in ["r", "s"] {
+            s.order("PUT", &format!("{path}/subscription/{sub}"), r#""earliest""#);
+        }
+        let a = s.client();
+        for part in 0..2 {
+            let topic = format!("{}-partition-{part}", s.topic());
+            s.find(a, &topic);
+            s.say(a, producer_on(part, &topic));
+            s.quietly(a);
+            s.publish(a, part, 0, key("k"), "x");
+        }
+        s.pause(3000);
+        let see = |s: &mut Side| {
+            for part in 0..3 {
+                let backlogs = ["subscriptions.r.msgBacklog", "subscriptions.s.msgBacklog"];
+                s.look(&format!("{path}-partition-{part}/stats"), &backlogs);
+            }
+        };
+        see(s);
+        s.inquire("POST", &format!("{path}/subscription/s/expireMessages/1"), "");
+        s.pause(500);
+        see(s);
+        s.inquire("POST", &format!("{path}/subscription/s/expireMessages/1"), "");
+        s.order("POST", &format!("{path}/all_subscription/expireMessages/1"), "");
+        s.pause(500);
+        see(s);
+    }
+
     fn when_consumers_did_what(s) {
         s.replace(r"Timestamp = [1-9]\d+", "Timestamp = WHEN");
         let topic = s.topic();

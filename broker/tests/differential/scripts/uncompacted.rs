@@ -80,7 +80,7 @@ scripts! {
     }
 }
 
-/// The real one with `brokerDeleteInactiveTopicsEnabled=true`.
+/// The real one with `brokerDeleteInactiveTopicsEnabled=true` and `brokerDeleteInactiveTopicsFrequencySeconds=2`.
 #[test]
 fn what_is_not_compacted_keeps_its_topic() {
     fn script(s: &mut Side) {
@@ -122,7 +122,7 @@ fn what_is_not_compacted_keeps_its_topic() {
                 s.order("POST", &format!("{path}/inactiveTopicPolicies"), &policies.to_string());
             }
         }
-        s.pause(150_000);
+        s.pause(100_000);
         s.replace(r"%3A|__change_events", "");
         s.replace(r#""persistent://public/SHORT/-partition-\d", "#, "");
         s.sorted(&format!("persistent/{namespace}"));
