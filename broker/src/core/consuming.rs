@@ -231,7 +231,7 @@ impl Broker {
     ) {
         let delay = self.config.failover_delay;
         let Some(topic) = self.topics.get_mut(topic_key) else { return };
-        let (name, partition) = (topic.name.to_string(), topic.partition());
+        let (name, partition, stores) = (topic.name.to_string(), topic.partition(), topic.name.persistent);
         let Some(sub) = topic.subs.get_mut(&sub_key) else { return };
         if !sub.is_shared() {
             let changed = sub.choose_active(&name, partition);
@@ -240,7 +240,8 @@ impl Broker {
                 sub.stop_waiting();
             }
             if sub.kind == SubType::FAILOVER {
-                if changed && sub.settles.is_none() {
+                // Nobody waits for what is not stored: it would be lost.
+                if changed && stores && sub.settles.is_none() {
                     let at = now.mono + delay;
                     sub.settles = Some(at);
                     self.timers.insert((at, Timer::Failover(topic_key, sub_key)));

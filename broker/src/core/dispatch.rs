@@ -42,6 +42,8 @@ pub(super) struct Lane<'a> {
 /// Delivers what can be delivered.
 pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
     let partition = topic.partition();
+    // What is not stored is not kept for later either.
+    lane.rules.delayed = lane.rules.delayed.filter(|_| topic.name.persistent);
     let Some(sub) = topic.subs.get_mut(&lane.here.1) else { return };
     if sub.consumers.is_empty() {
         return;

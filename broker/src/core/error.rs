@@ -21,6 +21,15 @@ impl Refusal {
         Self::new(error, format!("{CLASS}${exception}: {message}"))
     }
 
+    /// Clients come again.
+    pub(super) fn fenced_topic() -> Self {
+        Self::service(
+            ServerError::SERVICE_NOT_READY,
+            "TopicFencedException",
+            "Topic is temporarily unavailable",
+        )
+    }
+
     pub(super) fn producer_busy(message: impl std::fmt::Display) -> Self {
         Self::service(ServerError::PRODUCER_BUSY, "ProducerBusyException", message)
     }

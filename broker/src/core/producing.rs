@@ -219,15 +219,15 @@ impl Broker {
             }
         }
         for producer in &admission.refused {
-            self.fence_out(producer, "Fenced out");
+            self.send_off(producer, Refusal::producer_fenced("Fenced out"));
         }
     }
 
-    /// Tells a producer that waited why it will never come in.
-    pub(super) fn fence_out(&mut self, producer: &Producer, why: &str) {
+    /// Tells a producer that waited why it does not come in.
+    pub(super) fn send_off(&mut self, producer: &Producer, why: Refusal) {
         let Some(conn) = self.conns.out(producer.conn) else { return };
         if let Some(open) = conn.producers.remove(&producer.id) {
-            conn.refuse(producer.request_id, Refusal::producer_fenced(why));
+            conn.refuse(producer.request_id, why);
             self.note_closed_producer(producer.conn, producer.id, open.topic, true);
         }
     }

@@ -282,6 +282,11 @@ impl Topic {
         }
     }
 
+    /// The next one's epoch begins without anybody in it: who comes back with the last one's is too late.
+    pub(super) fn pass_epoch(&mut self) {
+        self.epoch = Some(self.epoch.map_or(0, |epoch| epoch.saturating_add(1)));
+    }
+
     /// Lets a producer go. Answers the one that gets exclusive access now, with the topic's epoch.
     pub(super) fn dismiss(&mut self, name: &str, conn: ConnId, id: u64) -> Option<(Producer, u64)> {
         let waits = |w: &Waiting| w.here().is_some_and(|p| (p.conn, p.id) == (conn, id));

@@ -287,11 +287,14 @@ impl Topics {
         let moved = self.moved_to(cluster);
         if let Some(topic) = self.map.get_mut(&key) {
             topic.moved = moved.filter(|_| topic.name.persistent);
-            topic.log.roll(self.next_ledger);
+            // What is terminated opens no other, and keeps its last one.
+            if !topic.log.terminated {
+                topic.log.roll(self.next_ledger);
+                self.next_ledger += 1;
+            }
             topic.compaction = CompactionStats::default();
             topic.opened_ms = now.wall_ms;
             topic.subs.values_mut().for_each(Subscription::loaded);
-            self.next_ledger += 1;
             self.stored -= topic.forget_closed(self.wall_ms);
         }
     }

@@ -6,6 +6,7 @@ use pulsewire_proto::wire::MessageIdData;
 
 use super::AdminError;
 use crate::core::Broker;
+use crate::core::error::Refusal;
 use crate::core::ids::{SubKey, TopicKey};
 use crate::core::keeping::kind;
 use crate::core::names::TopicName;
@@ -295,10 +296,14 @@ impl Broker {
     pub(in crate::core) fn disconnect_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let waiting: Vec<_> = topic.waiting.drain(..).collect();
+        // The first of those who wait gets the place as the others go, and then the topic is gone.
+        if waiting.iter().any(|waiting| waiting.here().is_some()) {
+            topic.pass_epoch();
+        }
         let producers: Vec<_> = topic.producers.values().cloned().collect();
         let subs: Vec<SubKey> = topic.subs.keys().copied().collect();
         for producer in waiting.iter().filter_map(Waiting::here) {
-            self.fence_out(producer, "Disconnecting producer");
+            self.send_off(producer, Refusal::fenced_topic());
         }
         for producer in &producers {
             if let Some(topic) = self.topics.get_mut(key) {

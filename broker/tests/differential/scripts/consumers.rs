@@ -35,6 +35,33 @@ scripts! {
         s.hear(a);
     }
 
+    fn failover_on_a_topic_that_stores_nothing(s) {
+        // Who is active depends on the topic's name.
+        let topic = "non-persistent://public/default/differential-failover".to_owned();
+        let (a, b) = (s.client(), s.client());
+        let named = |id, name: &str| CommandSubscribe {
+            consumer_name: Some(name.to_owned()),
+            ..subscribe(id, &topic, "s", SubType::FAILOVER)
+        };
+        s.ask(a, producer_on(1, &topic));
+        s.ask(b, named(1, "b"));
+        s.flow(b, 1, 10);
+        s.pause(200);
+        s.publish(a, 1, 0, MessageMetadata::default(), "one is there");
+        s.hear_all(b);
+        s.ask(b, named(2, "a"));
+        s.flow(b, 2, 10);
+        s.pause(200);
+        s.publish(a, 1, 1, MessageMetadata::default(), "two are there");
+        s.hear_all(b);
+        s.ask(b, CommandSubscribe { priority_level: Some(5), ..named(3, "c") });
+        s.hear_all(b);
+        s.ask(b, close_consumer(3));
+        s.ask(b, close_consumer(2));
+        s.publish(a, 1, 2, MessageMetadata::default(), "one is left");
+        s.hear_all(b);
+    }
+
     fn failover_tells_who_is_active(s) {
         // Who is active depends on the topic's name.
         let topic = "persistent://public/default/differential-failover".to_owned();

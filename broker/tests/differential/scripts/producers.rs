@@ -75,6 +75,21 @@ scripts! {
         s.hear(a);
     }
 
+    fn one_that_waits_hears_of_an_unloading(s) {
+        let topic = s.topic();
+        let path = topic.replace("://", "/");
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, with(1, &topic, ProducerAccessMode::EXCLUSIVE));
+        s.ask(b, with(2, &topic, ProducerAccessMode::WAIT_FOR_EXCLUSIVE));
+        s.order("PUT", &format!("{path}/unload"), "");
+        s.hear_all(a);
+        s.hear_all(b);
+        s.find(a, &topic);
+        let known = CommandProducer { topic_epoch: Some(0), ..with(3, &topic, ProducerAccessMode::EXCLUSIVE) };
+        s.ask(a, known);
+        s.ask(b, with(3, &topic, ProducerAccessMode::WAIT_FOR_EXCLUSIVE));
+    }
+
     fn one_that_gives_up_waiting_does_not_come_in(s) {
         let topic = s.topic();
         let (a, b, c) = (s.client(), s.client(), s.client());

@@ -233,6 +233,54 @@ scripts! {
         s.hear_all(b);
     }
 
+    fn nothing_is_delayed_that_is_not_stored(s) {
+        let topic = s.topic().replace("persistent", "non-persistent");
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(1, &topic));
+        for (n, kind) in [SubType::SHARED, SubType::KEY_SHARED, SubType::EXCLUSIVE].into_iter().enumerate() {
+            s.ask(b, subscribe(n as u64, &topic, &n.to_string(), kind));
+            s.flow(b, n as u64, 10);
+            s.pause(200);
+            let later = s.wall_ms() + 3_600_000;
+            let later = MessageMetadata { deliver_at_time: Some(later), ..message(Some("k")) };
+            s.publish(a, 1, n as u64, later, "at once");
+            s.hear_all(b);
+            s.ask(b, CommandCloseConsumer { consumer_id: n as u64, request_id: 9, ..CommandCloseConsumer::default() });
+        }
+    }
+
+    fn what_is_terminated_is_there_after_an_unloading(s) {
+        super::admin::quiet(s);
+        let topic = s.topic();
+        let path = topic.replace("://", "/");
+        let (a, b) = (s.client(), s.client());
+        s.ask(a, producer_on(1, &topic));
+        s.ask(b, subscribe(1, &topic, "s", SubType::EXCLUSIVE));
+        s.flow(b, 1, 10);
+        let mut last = None;
+        for n in 0..3 {
+            s.publish(a, 1, n, message(None), &n.to_string());
+            if let Some(Command::Message(message)) = s.hear(b) {
+                last = Some(message.message_id);
+            }
+        }
+        s.order("POST", &format!("{path}/terminate"), "");
+        let all = CommandAck { consumer_id: 1, ack_type: AckType::CUMULATIVE, message_id: last.into_iter().collect(), ..CommandAck::default() };
+        s.say(b, all);
+        s.hear_all(b);
+        for _ in 0..2 {
+            s.order("PUT", &format!("{path}/unload"), "");
+            s.pause_if_real(1000);
+        }
+        s.hear_all(b);
+        s.find(b, &topic);
+        s.ask(b, CommandSubscribe { initial_position: Some(InitialPosition::EARLIEST), ..subscribe(2, &topic, "again", SubType::EXCLUSIVE) });
+        s.flow(b, 2, 10);
+        s.hear_all(b);
+        s.inquire("POST", &format!("{path}/terminate"), "");
+        s.look(&format!("{path}/internalStats"), &["state", "numberOfEntries"]);
+    }
+
     fn compaction(s) {
         let topic = s.topic();
         let unique = s.unique().to_owned();
