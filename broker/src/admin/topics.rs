@@ -86,6 +86,7 @@ pub(super) fn routes() -> Vec<Route> {
             }
             let (count, properties) = partitioned(ask)?;
             has_namespace(&name, broker)?;
+            broker.is_name_of_topic(&name)?;
             broker.create_partitioned_topic(&name, count, now)?;
             broker.set_properties(&name, properties)?;
             Ok(Answer::Nothing)

@@ -104,6 +104,13 @@ impl TopicName {
         Self { persistent: true, namespace, ..self.base() }.to_string()
     }
 
+    /// Whether only the broker itself may make it, for what it keeps of transactions.
+    pub(crate) fn is_of_transactions(&self) -> bool {
+        let in_system = self.tenant == "pulsar" && self.namespace == "system";
+        let ours = in_system && COORDINATORS.iter().any(|prefix| self.local.starts_with(prefix));
+        self.persistent && (ours || self.local.ends_with(PENDING_ACKS))
+    }
+
     /// Which partition of a partitioned topic this is.
     #[must_use]
     pub fn partition(&self) -> Option<u32> {
@@ -137,6 +144,8 @@ impl fmt::Display for TopicName {
 }
 
 const PARTITION_SUFFIX: &str = "-partition-";
+const COORDINATORS: [&str; 2] = ["transaction_coordinator_assign", "__transaction_log_"];
+const PENDING_ACKS: &str = "__transaction_pending_ack";
 
 /// Whether a text can name a tenant, a namespace or a cluster.
 #[must_use]

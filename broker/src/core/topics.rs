@@ -207,6 +207,9 @@ impl Topics {
         if !create {
             return Err(Refusal::topic_not_found(&full));
         }
+        if name.is_of_transactions() {
+            return Err(Refusal::not_allowed(format!("Can not create transaction system topic {full}")));
+        }
         self.create(name, config)
     }
 

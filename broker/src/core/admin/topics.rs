@@ -53,11 +53,15 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether a topic may be made by that name: one of a partition only where its partitioned topic has it.
+    /// Whether a topic may be made by that name: one of a partition only where its partitioned topic has it, and
+    /// none of what the broker keeps of transactions.
     ///
     /// # Errors
-    /// It may not (412).
+    /// It may not (412, 400).
     pub(crate) fn is_name_of_topic(&self, name: &TopicName) -> Result<(), AdminError> {
+        if name.is_of_transactions() {
+            return Err(AdminError::new(400, "Cannot create topic in system topic format!"));
+        }
         let Some(index) = name.partition() else { return Ok(()) };
         let whole = name.base();
         let why = match self.topics.partitions(&whole) {

@@ -172,6 +172,29 @@ scripts! {
         s.ask_amid(a, end(none, COMMIT));
     }
 
+    /// Topics of what the broker keeps of transactions are not for clients to make.
+    fn names_of_its_own(s) {
+        let a = s.client();
+        let short = s.short();
+        for (id, (namespace, local)) in (1..).zip([
+            ("public/default", format!("{short}-s__transaction_pending_ack")),
+            ("public/default", "__transaction_log_0".to_owned()),
+            ("pulsar/system", format!("__transaction_log_{short}")),
+            ("pulsar/system", format!("transaction_coordinator_assign-{short}")),
+        ]) {
+            let topic = format!("persistent://{namespace}/{local}");
+            s.ask(a, producer_on(id, &topic));
+            s.ask(a, subscribe(id, &topic, "s", SubType::SHARED));
+            if local.contains(&short) {
+                for path in ["", "/partitions"] {
+                    let body = if path.is_empty() { "" } else { "2" };
+                    s.inquire("PUT", &format!("persistent/{namespace}/{local}{path}"), body);
+                }
+            }
+        }
+        s.ask(a, producer_on(9, &format!("non-persistent://public/default/{short}-s__transaction_pending_ack")));
+    }
+
     fn messages_of_a_transaction_come_with_its_commit(s) {
         let topic = s.topic();
         let tc = attached(s);
