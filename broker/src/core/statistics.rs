@@ -377,7 +377,7 @@ pub(super) fn size_since(topic: &Topic, offset: u64) -> u64 {
 
 impl Broker {
     /// Where a client is, as Java writes addresses; without one its connection.
-    fn address(&self, conn: ConnId) -> String {
+    pub(super) fn address(&self, conn: ConnId) -> String {
         match self.conns.get(conn).and_then(|conn| conn.peer.as_deref()) {
             Some(peer) => format!("/{peer}"),
             None => format!("connection {}", conn.0),
