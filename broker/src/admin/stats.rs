@@ -218,7 +218,7 @@ pub(super) fn consumer(stats: &ConsumerStats) -> Value {
         "consumerName": stats.name,
         "availablePermits": stats.permits,
         "unackedMessages": stats.unacked,
-        "avgMessagesPerEntry": u8::from(stats.messages_out > 0),
+        "avgMessagesPerEntry": stats.per_entry,
         "blockedConsumerOnUnackedMsgs": stats.blocked,
         "address": stats.address,
         "connectedSince": iso_8601(stats.connected_ms),

@@ -108,6 +108,8 @@ pub struct ConsumerStats {
     pub unacked: u64,
     pub messages_out: u64,
     pub bytes_out: u64,
+    /// Messages in an entry, on the average of late.
+    pub per_entry: u64,
     pub rates: Rates,
     /// When it asked for messages last: milliseconds since the Unix epoch.
     pub flow_ms: u64,
@@ -292,6 +294,7 @@ impl Broker {
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
+                    per_entry: consumer.per_entry.average(),
                     rates: consumer.measured.rates(),
                     flow_ms: consumer.flow_wall_ms,
                     consumed_ms: consumer.consumed_wall_ms,

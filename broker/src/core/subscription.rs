@@ -24,7 +24,7 @@ use super::ending::LastRead;
 use super::error::Refusal;
 use super::expiring::Expired;
 use super::ids::{ConnId, ConsumerKey};
-use super::measuring::Measured;
+use super::measuring::{Measured, PerEntry};
 use super::ranges::RangeSet;
 use super::rates::Window;
 use super::sticky::{Selector, Unassigned, hash31};
@@ -52,6 +52,7 @@ pub(super) struct Consumer {
     pub(super) unacked: u64,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
+    pub(super) per_entry: PerEntry,
     pub(super) chunks_out: u64,
     /// Messages that it wanted to have again.
     pub(super) redelivered: u64,
@@ -274,6 +275,7 @@ impl Subscription {
             unacked: 0,
             messages_out: 0,
             bytes_out: 0,
+            per_entry: PerEntry::default(),
             chunks_out: 0,
             redelivered: 0,
             acknowledged: 0,
