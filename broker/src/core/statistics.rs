@@ -4,7 +4,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 
 use super::Broker;
 use super::admin::AdminError;
-use super::compaction::{COMPACTION, CompactionStats, cursor_of, mark_of};
+use super::compaction::{CompactionStats, cursor_of, mark_of};
 use super::draining::DrainingHash;
 use super::expiring::Expired;
 use super::ids::ConnId;
@@ -255,11 +255,7 @@ impl Broker {
         let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
         let subscription = |sub: &Subscription| SubscriptionStats {
             name: sub.name.clone(),
-            kind: match sub.consumers.is_empty() {
-                true if sub.name == COMPACTION && sub.messages_out > 0 => type_name(SubType::EXCLUSIVE),
-                true => "None",
-                false => type_name(sub.kind),
-            },
+            kind: if sub.used { type_name(sub.kind) } else { "None" },
             key_shared_mode: sub.selector.mode(),
             durable: sub.durable,
             replicated: sub.replicated,

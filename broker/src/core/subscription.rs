@@ -131,6 +131,8 @@ pub(super) struct Subscription {
     pub(super) advanced_wall_ms: u64,
     /// What was acknowledged when its topic was loaded; `None` once it was moved since.
     began: Option<(u64, u64)>,
+    /// Somebody has consumed by it since its topic was loaded: it is of a type.
+    pub(super) used: bool,
 }
 
 impl Subscription {
@@ -172,11 +174,13 @@ impl Subscription {
             flow_wall_ms: 0,
             advanced_wall_ms: 0,
             began: Some((start, 0)),
+            used: false,
         }
     }
 
-    /// Its topic is loaded: nothing has been acknowledged since.
+    /// Its topic is loaded: nothing has been acknowledged since, and nobody has been here.
     pub(super) fn loaded(&mut self) {
+        self.used = false;
         self.began = Some(self.cursor.settled());
     }
 
@@ -261,6 +265,7 @@ impl Subscription {
             })?;
         }
         self.next_consumer += 1;
+        self.used = true;
         self.consumers.push(Consumer {
             key,
             conn: consumer.conn,

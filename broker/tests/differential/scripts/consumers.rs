@@ -152,6 +152,32 @@ scripts! {
         s.ask(a, ask(1));
     }
 
+    fn types_of_subscriptions_that_nobody_uses(s) {
+        s.replace(r"localhost:\d+", "HERE");
+        let (a, topic) = (s.client(), s.topic());
+        let path = format!("persistent/public/default/{}", s.unique());
+        let all = [
+            "subscriptions.s.type", "subscriptions.s.keySharedMode", "subscriptions.s.allowOutOfOrderDelivery",
+            "subscriptions.s.activeConsumerName", "subscriptions.s.consumers",
+        ];
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        s.order("PUT", &format!("{path}/subscription/s"), "");
+        s.look(&format!("{path}/stats"), &all);
+        for (id, kind) in [(1, SubType::SHARED), (2, SubType::FAILOVER), (3, SubType::KEY_SHARED), (4, SubType::EXCLUSIVE)] {
+            s.ask(a, subscribe(id, &topic, "s", kind));
+            s.hear_all(a);
+            s.ask(a, close_consumer(id));
+            s.look(&format!("{path}/stats"), &all);
+        }
+        s.order("PUT", &format!("{path}/unload"), "");
+        s.pause(500);
+        let anew = s.client();
+        s.find(anew, &topic);
+        s.ask(anew, producer_on(9, &topic));
+        s.look(&format!("{path}/stats"), &all);
+    }
+
     fn sticky_ranges(s) {
         let topic = s.topic();
         // Names are the broker's, and addresses differ.
