@@ -178,6 +178,21 @@ scripts! {
         s.look(&format!("{path}/stats"), &all);
     }
 
+    fn subscriptions_without_storage_that_nobody_uses(s) {
+        let a = s.client();
+        let topic = format!("non-persistent://public/default/{}", s.unique());
+        let path = format!("non-persistent/public/default/{}", s.unique());
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        for durable in [true, false] {
+            s.ask(a, CommandSubscribe { durable: Some(durable), ..subscribe(1, &topic, "s", SubType::SHARED) });
+            s.look(&format!("{path}/stats"), &["subscriptions.s.type", "subscriptions.s.durable"]);
+            s.ask(a, close_consumer(1));
+            s.look(&format!("{path}/stats"), &["subscriptions"]);
+            s.inquire("GET", &format!("{path}/subscriptions"), "");
+        }
+    }
+
     fn sticky_ranges(s) {
         let topic = s.topic();
         // Names are the broker's, and addresses differ.
