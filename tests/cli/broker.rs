@@ -420,6 +420,12 @@ fn all_that_is_wrong_is_said_at_once() {
     wrong(&["--superuser", "admin"], &["--superuser: nobody has a role"]);
     wrong(&["--anonymous-role", "nobody"], &["--anonymous-role: all are anonymous"]);
     wrong(&["--auth-token-secret-key", "no/such.key"], &["no such file"]);
+    // Names that are base64, too.
+    let secret = "--auth-token-secret-key: there is no such file; read as base64, the secret key has 24 bits";
+    wrong(&["--auth-token-secret-key", "none"], &[secret]);
+    let public = "--auth-token-public-key: there is no such file; read as base64, it is no public key";
+    wrong(&["--auth-token-public-key", "none"], &[public]);
+    wrong(&["--auth-basic", "nope"], &["--auth-basic: there is no such file; read as base64, it is no text"]);
     wrong(&["--auth-token-public-key", short.path()], &["neither of RSA nor of an elliptic curve"]);
     wrong(&["--data", cert.path()], &["is not a folder"]);
     wrong(&["--advertise", "pulsar://x"], &["--advertise", "without a scheme"]);

@@ -8,7 +8,7 @@ use super::reading::{texts, whole};
 use super::route::{PARTITIONED, Route, Shape, route};
 use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together, unreadable};
 use crate::core::names::TopicName;
-use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats};
+use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats, iso_8601};
 
 const GROUP: &str = "topics";
 const FORCE: &[super::route::Parameter] = &[("force", Shape::Boolean, "Also when it is in use.")];
@@ -432,17 +432,17 @@ pub(super) fn message(peeked: &Peeked) -> Answer {
         metadata.properties.iter().map(|pair| (pair.key.clone(), json!(pair.value))).collect();
     headers.push(("x-pulsar-property", Value::Object(all).to_string()));
     if let Some((time, index)) = peeked.added {
-        headers.push(("x-pulsar-broker-entry-metadata-timestamp", stats::time(time)));
+        headers.push(("x-pulsar-broker-entry-metadata-timestamp", iso_8601(time)));
         headers.push(("x-pulsar-broker-entry-metadata-index", index.to_string()));
     }
-    headers.push(("x-pulsar-publish-time", stats::time(metadata.publish_time)));
+    headers.push(("x-pulsar-publish-time", iso_8601(metadata.publish_time)));
     headers.push(("x-pulsar-is-encrypted", (!metadata.encryption_keys.is_empty()).to_string()));
     headers.push(("x-pulsar-txn-uncommitted", "false".to_owned()));
     if let Some(time) = metadata.event_time.filter(|time| *time > 0) {
-        headers.push(("x-pulsar-event-time", stats::time(time)));
+        headers.push(("x-pulsar-event-time", iso_8601(time)));
     }
     if let Some(time) = metadata.deliver_at_time.and_then(|time| u64::try_from(time).ok()) {
-        headers.push(("x-pulsar-deliver-at-time", stats::time(time)));
+        headers.push(("x-pulsar-deliver-at-time", iso_8601(time)));
     }
     if let Some(count) = metadata.num_messages_in_batch {
         headers.push(("x-pulsar-num-batch-message", count.to_string()));

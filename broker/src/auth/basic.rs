@@ -23,7 +23,7 @@ impl Passwords {
     /// # Errors
     /// A line is none, or its password is not hashed by `apr1`.
     pub fn read(file: &[u8]) -> Result<Self, KeyError> {
-        let text = std::str::from_utf8(file).map_err(|_| KeyError("the file is no text".to_owned()))?;
+        let text = std::str::from_utf8(file).map_err(|_| KeyError("it is no text".to_owned()))?;
         let mut all = BTreeMap::new();
         let lines = text.lines().map(str::trim).enumerate();
         for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {

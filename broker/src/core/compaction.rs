@@ -195,6 +195,8 @@ pub(super) fn cursor_of(topic: &Topic) -> Option<Subscription> {
     let mut cursor = Subscription::new(COMPACTION.to_owned(), true, mark, Vec::new());
     cursor.made_ms = topic.made_ms;
     (cursor.messages_out, cursor.bytes_out) = topic.compaction.read;
+    // A compaction reads it as an exclusive consumer does.
+    cursor.used = cursor.messages_out > 0;
     if topic.compaction.at_ms > 0 {
         cursor.placed();
     }

@@ -147,7 +147,8 @@ impl Broker {
         let (allowed, _) = self.topics.auto_creation(&name, &self.config);
         let create = c.force_topic_creation.unwrap_or(true) && allowed && self.topics.may_be_alone(&name);
         let topic_key = self.topics.resolve(&name, create, &self.config)?;
-        let durable = c.durable.unwrap_or(true);
+        // Without storage there is nothing that could outlive a subscription's consumers.
+        let durable = c.durable.unwrap_or(true) && name.persistent;
         if let Some(topic) = self.topics.get(topic_key) {
             let consumers = topic.subs.values().map(|sub| sub.consumers.len() as u64);
             if consumers.sum::<u64>() >= topic.rules.max_consumers {
@@ -155,7 +156,7 @@ impl Broker {
                 return Err(Refusal::new(ServerError::CONSUMER_BUSY, message));
             }
             let known = topic.sub(&c.subscription).is_some();
-            if durable && topic.name.persistent && !topic.rules.auto_subscriptions && !known {
+            if durable && !topic.rules.auto_subscriptions && !known {
                 let message = "Subscription does not exist";
                 return Err(Refusal::new(ServerError::SUBSCRIPTION_NOT_FOUND, message));
             }

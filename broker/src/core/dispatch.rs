@@ -60,6 +60,7 @@ pub(super) fn dispatch(topic: &mut Topic, lane: &mut Lane<'_>) {
         SubType::KEY_SHARED => key_shared(sub, &ground, lane),
         _ => single(sub, &ground, lane),
     }
+    sub.consumers.iter_mut().for_each(|consumer| consumer.per_entry.settle());
     if log.terminated {
         sub.reach_end(lane.conns, log.end());
     }
@@ -346,6 +347,7 @@ impl Lane<'_> {
         let count = left.messages(offset, stored.messages);
         consumer.permits -= i64::try_from(count).unwrap_or(i64::MAX).min(1 << 32);
         consumer.messages_out += count;
+        consumer.per_entry.sent(count);
         consumer.consumed_wall_ms = self.now.wall_ms;
         // What the broker writes before an entry that it stores counts, too.
         let bytes = if ground.persistent { stored_size(stored) } else { stored.bytes.len() as u64 };

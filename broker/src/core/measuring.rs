@@ -31,6 +31,41 @@ pub struct Rates {
     pub acknowledged: f64,
 }
 
+/// How many messages an entry has that goes to a consumer: what goes out together counts a tenth.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PerEntry {
+    average: f64,
+    /// Messages and entries that go out now.
+    now: (u64, u64),
+}
+
+/// Entries that are read together at most.
+const TOGETHER: u64 = 100;
+
+impl PerEntry {
+    /// An entry goes out, with so many messages.
+    pub(super) fn sent(&mut self, messages: u64) {
+        self.now = (self.now.0 + messages, self.now.1 + 1);
+        if self.now.1 == TOGETHER {
+            self.settle();
+        }
+    }
+
+    /// What went out since the last time went out together.
+    pub(super) fn settle(&mut self) {
+        let (messages, entries) = std::mem::take(&mut self.now);
+        if messages == 0 {
+            return;
+        }
+        let these = messages as f64 / entries as f64;
+        self.average = if self.average < 1.0 { these } else { self.average * 0.9 + these * 0.1 };
+    }
+
+    pub(super) fn average(&self) -> u64 {
+        self.average.round() as u64
+    }
+}
+
 impl Rates {
     /// Bytes of a message from producers.
     #[must_use]

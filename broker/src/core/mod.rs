@@ -94,6 +94,7 @@ pub use statistics::{
 };
 pub use testing::{ConnectionInfo, SendFailure, StoredMessage};
 pub use time::Now;
+pub(crate) use time::iso_8601;
 pub use transactions::{BufferStats, CoordinatorStats, InTopic, Position, TransactionInfo};
 
 use bundles::Bundles;

@@ -11,7 +11,7 @@ use super::error::{DisconnectReason, Refusal};
 use super::ids::{ConnId, SubKey, TopicKey};
 use super::notes::Note;
 use super::subscription::type_name;
-use super::time::Now;
+use super::time::{Now, iso_8601};
 use super::topic::Topic;
 use super::transactions::last_readable;
 
@@ -150,8 +150,8 @@ impl Broker {
                 blocked_consumer_on_unacked_msgs: Some(
                     consumer.unacked >= topic.rules.max_unacked_per_consumer,
                 ),
-                address: Some(format!("connection {}", id.0)),
-                connected_since: Some(consumer.connected_wall_ms.to_string()),
+                address: Some(self.address(id)),
+                connected_since: Some(iso_8601(consumer.connected_wall_ms)),
                 r#type: Some(type_name(sub.kind).to_owned()),
                 msg_rate_expired: Some(0.0),
                 msg_backlog: Some(sub.cursor.backlog(topic.log.end())),

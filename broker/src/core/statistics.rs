@@ -4,7 +4,7 @@ use pulsewire_proto::wire::{KeyValue, MessageIdData, ProducerAccessMode, SubType
 
 use super::Broker;
 use super::admin::AdminError;
-use super::compaction::{COMPACTION, CompactionStats, cursor_of, mark_of};
+use super::compaction::{CompactionStats, cursor_of, mark_of};
 use super::draining::DrainingHash;
 use super::expiring::Expired;
 use super::ids::ConnId;
@@ -108,6 +108,8 @@ pub struct ConsumerStats {
     pub unacked: u64,
     pub messages_out: u64,
     pub bytes_out: u64,
+    /// Messages in an entry, on the average of late.
+    pub per_entry: u64,
     pub rates: Rates,
     /// When it asked for messages last: milliseconds since the Unix epoch.
     pub flow_ms: u64,
@@ -253,11 +255,7 @@ impl Broker {
         let topic = key.and_then(|key| self.topics.get(key)).ok_or_else(|| AdminError::no_topic(name))?;
         let subscription = |sub: &Subscription| SubscriptionStats {
             name: sub.name.clone(),
-            kind: match sub.consumers.is_empty() {
-                true if sub.name == COMPACTION && sub.messages_out > 0 => type_name(SubType::EXCLUSIVE),
-                true => "None",
-                false => type_name(sub.kind),
-            },
+            kind: if sub.used { type_name(sub.kind) } else { "None" },
             key_shared_mode: sub.selector.mode(),
             durable: sub.durable,
             replicated: sub.replicated,
@@ -292,6 +290,7 @@ impl Broker {
                     unacked: consumer.unacked,
                     messages_out: consumer.messages_out,
                     bytes_out: consumer.bytes_out,
+                    per_entry: consumer.per_entry.average(),
                     rates: consumer.measured.rates(),
                     flow_ms: consumer.flow_wall_ms,
                     consumed_ms: consumer.consumed_wall_ms,
@@ -377,7 +376,7 @@ pub(super) fn size_since(topic: &Topic, offset: u64) -> u64 {
 
 impl Broker {
     /// Where a client is, as Java writes addresses; without one its connection.
-    fn address(&self, conn: ConnId) -> String {
+    pub(super) fn address(&self, conn: ConnId) -> String {
         match self.conns.get(conn).and_then(|conn| conn.peer.as_deref()) {
             Some(peer) => format!("/{peer}"),
             None => format!("connection {}", conn.0),

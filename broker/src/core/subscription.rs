@@ -24,7 +24,7 @@ use super::ending::LastRead;
 use super::error::Refusal;
 use super::expiring::Expired;
 use super::ids::{ConnId, ConsumerKey};
-use super::measuring::Measured;
+use super::measuring::{Measured, PerEntry};
 use super::ranges::RangeSet;
 use super::rates::Window;
 use super::sticky::{Selector, Unassigned, hash31};
@@ -52,6 +52,7 @@ pub(super) struct Consumer {
     pub(super) unacked: u64,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
+    pub(super) per_entry: PerEntry,
     pub(super) chunks_out: u64,
     /// Messages that it wanted to have again.
     pub(super) redelivered: u64,
@@ -130,6 +131,8 @@ pub(super) struct Subscription {
     pub(super) advanced_wall_ms: u64,
     /// What was acknowledged when its topic was loaded; `None` once it was moved since.
     began: Option<(u64, u64)>,
+    /// Somebody has consumed by it since its topic was loaded: it is of a type.
+    pub(super) used: bool,
 }
 
 impl Subscription {
@@ -171,11 +174,13 @@ impl Subscription {
             flow_wall_ms: 0,
             advanced_wall_ms: 0,
             began: Some((start, 0)),
+            used: false,
         }
     }
 
-    /// Its topic is loaded: nothing has been acknowledged since.
+    /// Its topic is loaded: nothing has been acknowledged since, and nobody has been here.
     pub(super) fn loaded(&mut self) {
+        self.used = false;
         self.began = Some(self.cursor.settled());
     }
 
@@ -260,6 +265,7 @@ impl Subscription {
             })?;
         }
         self.next_consumer += 1;
+        self.used = true;
         self.consumers.push(Consumer {
             key,
             conn: consumer.conn,
@@ -274,6 +280,7 @@ impl Subscription {
             unacked: 0,
             messages_out: 0,
             bytes_out: 0,
+            per_entry: PerEntry::default(),
             chunks_out: 0,
             redelivered: 0,
             acknowledged: 0,

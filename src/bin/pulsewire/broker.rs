@@ -348,7 +348,7 @@ impl Arguments {
 
     fn access(&self, wrong: &mut Vec<String>) -> Option<Arc<Access>> {
         let mut key = |flag: &str, text: &Option<String>, make: fn(&[u8]) -> Result<TokenKey, _>| {
-            let key = read_key(text.as_ref()?).and_then(|key| make(&key));
+            let key = read_key(text.as_ref()?, make);
             key.map_err(|error| wrong.push(format!("{flag}: {error}"))).ok()
         };
         let secret = key("--auth-token-secret-key", &self.auth_token_secret_key, TokenKey::secret);
@@ -357,7 +357,7 @@ impl Arguments {
             wrong.push("--auth-token-public-key: there is --auth-token-secret-key already".to_owned());
         }
         let passwords = self.auth_basic.as_ref().and_then(|from| {
-            let known = read_key(from).and_then(|file| Passwords::read(&file));
+            let known = read_key(from, Passwords::read);
             known.map_err(|error| wrong.push(format!("--auth-basic: {error}"))).ok()
         });
         if self.auth_tls && self.tls_ca.is_none() {

@@ -6,6 +6,7 @@ use pulsewire_proto::wire::*;
 
 use super::{close_consumer, scripts};
 use crate::common::{batch_of, id, key, producer_on, subscribe};
+use crate::side::Side;
 
 scripts! {
     fn exclusive_takes_one(s) {
@@ -178,22 +179,45 @@ scripts! {
         s.ask(a, ask(1));
     }
 
-    fn consumer_statistics(s) {
-        let topic = s.topic();
-        let a = s.client();
-        s.replace(r#"address: Some\("[^"]*"\)"#, "ADDRESS");
-        s.replace(r#"connected_since: Some\("[^"]*"\)"#, "SINCE");
-        s.replace(r"msg_rate_out: Some\([^)]*\), msg_throughput_out: Some\([^)]*\), msg_rate_redeliver: Some\([^)]*\)", "RATES");
-        s.replace(r"message_ack_rate: Some\([^)]*\)", "RATE");
-        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+    fn types_of_subscriptions_that_nobody_uses(s) {
+        s.replace(r"localhost:\d+", "HERE");
+        let (a, topic) = (s.client(), s.topic());
+        let path = format!("persistent/public/default/{}", s.unique());
+        let all = [
+            "subscriptions.s.type", "subscriptions.s.keySharedMode", "subscriptions.s.allowOutOfOrderDelivery",
+            "subscriptions.s.activeConsumerName", "subscriptions.s.consumers",
+        ];
+        s.find(a, &topic);
         s.ask(a, producer_on(1, &topic));
-        for n in 0..3 {
-            s.publish(a, 1, n, MessageMetadata::default(), "x");
+        s.order("PUT", &format!("{path}/subscription/s"), "");
+        s.look(&format!("{path}/stats"), &all);
+        for (id, kind) in [(1, SubType::SHARED), (2, SubType::FAILOVER), (3, SubType::KEY_SHARED), (4, SubType::EXCLUSIVE)] {
+            s.ask(a, subscribe(id, &topic, "s", kind));
+            s.hear_all(a);
+            s.ask(a, close_consumer(id));
+            s.look(&format!("{path}/stats"), &all);
         }
-        s.flow(a, 1, 2);
-        s.hear_all(a);
-        s.ask(a, CommandConsumerStats { consumer_id: 1, request_id: 60 });
-        s.ask(a, CommandConsumerStats { consumer_id: 7, request_id: 61 });
+        s.order("PUT", &format!("{path}/unload"), "");
+        s.pause(500);
+        let anew = s.client();
+        s.find(anew, &topic);
+        s.ask(anew, producer_on(9, &topic));
+        s.look(&format!("{path}/stats"), &all);
+    }
+
+    fn subscriptions_without_storage_that_nobody_uses(s) {
+        let a = s.client();
+        let topic = format!("non-persistent://public/default/{}", s.unique());
+        let path = format!("non-persistent/public/default/{}", s.unique());
+        s.find(a, &topic);
+        s.ask(a, producer_on(1, &topic));
+        for durable in [true, false] {
+            s.ask(a, CommandSubscribe { durable: Some(durable), ..subscribe(1, &topic, "s", SubType::SHARED) });
+            s.look(&format!("{path}/stats"), &["subscriptions.s.type", "subscriptions.s.durable"]);
+            s.ask(a, close_consumer(1));
+            s.look(&format!("{path}/stats"), &["subscriptions"]);
+            s.inquire("GET", &format!("{path}/subscriptions"), "");
+        }
     }
 
     fn sticky_ranges(s) {
@@ -502,4 +526,27 @@ scripts! {
         s.ask(a, end(3, None));
         s.ask(a, end(3, None));
     }
+}
+
+/// On sockets, because it looks at addresses.
+#[test]
+fn consumer_statistics() {
+    fn script(s: &mut Side) {
+        let topic = s.topic();
+        let a = s.client();
+        s.replace(r"/[0-9.]+:[0-9]+", "ADDRESS");
+        s.replace(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "DATE");
+        s.replace(r"msg_rate_out: Some\([^)]*\), msg_throughput_out: Some\([^)]*\), msg_rate_redeliver: Some\([^)]*\)", "RATES");
+        s.replace(r"message_ack_rate: Some\([^)]*\)", "RATE");
+        s.ask(a, subscribe(1, &topic, "s", SubType::SHARED));
+        s.ask(a, producer_on(1, &topic));
+        for n in 0..3 {
+            s.publish(a, 1, n, MessageMetadata::default(), "x");
+        }
+        s.flow(a, 1, 2);
+        s.hear_all(a);
+        s.ask(a, CommandConsumerStats { consumer_id: 1, request_id: 60 });
+        s.ask(a, CommandConsumerStats { consumer_id: 7, request_id: 61 });
+    }
+    crate::play_on_sockets("consumer_statistics", script);
 }

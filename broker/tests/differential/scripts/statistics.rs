@@ -3,7 +3,7 @@
 use pulsewire_proto::wire::*;
 
 use super::{close_consumer, scripts};
-use crate::common::{batch, connect, key, producer_on, subscribe};
+use crate::common::{batch, batch_of, connect, key, producer_on, subscribe};
 use crate::side::Side;
 
 /// Numbers that are times are some time.
@@ -350,5 +350,44 @@ scripts! {
         s.ask(anew, producer_on(2, &topic));
         s.pause(500);
         s.look(&format!("{path}/lastMessageId"), &last);
+    }
+
+    fn messages_in_an_entry(s) {
+        let unique = s.unique().to_owned();
+        let a = s.client();
+        let kinds = [SubType::EXCLUSIVE, SubType::SHARED, SubType::KEY_SHARED];
+        for (n, (domain, kind)) in [("persistent", 0), ("persistent", 1), ("persistent", 2), ("non-persistent", 1)].into_iter().enumerate() {
+            let (topic, path) = (format!("{domain}://public/default/{unique}-{n}"), format!("{domain}/public/default/{unique}-{n}/stats"));
+            let (n, average) = (n as u64, ["subscriptions.s.consumers.0.avgMessagesPerEntry"]);
+            s.find(a, &topic);
+            s.ask(a, subscribe(n, &topic, "s", kinds[kind]));
+            s.ask(a, producer_on(n, &topic));
+            s.look(&path, &average);
+            let plain = MessageMetadata::default;
+            let send = |s: &mut Side, at: u64, metadata: MessageMetadata| {
+                s.send(a, n, at, metadata, "x");
+                s.hear_in_any_order(a);
+            };
+            if domain == "persistent" {
+                // All of these are read together.
+                for at in 0..4 {
+                    s.publish(a, n, at, batch_of(10), "x");
+                }
+                s.publish(a, n, 4, plain(), "x");
+                s.flow(a, n, 1000);
+            } else {
+                s.flow(a, n, 1000);
+                s.pause(300);
+                send(s, 4, batch_of(10));
+            }
+            s.pause(500);
+            s.hear_in_any_order(a);
+            s.look(&path, &average);
+            // These one by one.
+            for at in 5..8 {
+                send(s, at, plain());
+            }
+            s.look(&path, &average);
+        }
     }
 }
