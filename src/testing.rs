@@ -203,10 +203,10 @@ impl TestBroker {
         self.shared.order_running(|harness, _| harness.fail_sends(failure))
     }
 
-    /// The connections that stand now.
+    /// The connections that stand now; none after [`stop`](Self::stop).
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.shared.lock().harness.connections()
+        self.shared.inquire(Harness::connections).unwrap_or_default()
     }
 
     /// Cuts the connections that are chosen, as a network does that breaks; answers how many. Clients
@@ -256,27 +256,27 @@ impl TestBroker {
         self.shared.order_running(|harness, now| harness.set_message_ttl(topic, seconds, now))
     }
 
-    /// Full names of all topics, in order; one with partitions is named once.
+    /// Full names of all topics, in order; one with partitions is named once. None after [`stop`](Self::stop).
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
-        self.shared.lock().harness.topics()
+        self.shared.inquire(Harness::topics).unwrap_or_default()
     }
 
     /// How many partitions a topic has; 0 when it has none.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`, `AlreadyClosed` after [`stop`](Self::stop).
     pub fn partitions(&self, topic: &str) -> Result<u32, Error> {
-        self.shared.lock().harness.partitions(topic).map_err(refused)
+        self.shared.inquire_running(|harness| harness.partitions(topic))
     }
 
     /// The messages that a topic stores, in order; of a partitioned topic, those of one partition after
     /// the other. What all subscriptions have acknowledged is stored until room is needed.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`, `AlreadyClosed` after [`stop`](Self::stop).
     pub fn messages(&self, topic: &str) -> Result<Vec<StoredMessage>, Error> {
-        let found = self.shared.lock().harness.messages(topic).map_err(refused)?;
+        let found = self.shared.inquire_running(|harness| harness.messages(topic))?;
         Ok(found.into_iter().map(StoredMessage::from).collect())
     }
 
@@ -285,14 +285,14 @@ impl TestBroker {
     /// be, or close the consumer, which sends what is left.
     ///
     /// # Errors
-    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`.
+    /// `InvalidTopicName`, `TOPIC_NOT_FOUND`, `AlreadyClosed` after [`stop`](Self::stop).
     pub fn subscriptions(&self, topic: &str) -> Result<Vec<SubscriptionInfo>, Error> {
-        self.shared.lock().harness.subscriptions(topic).map_err(refused)
+        self.shared.inquire_running(|harness| harness.subscriptions(topic))
     }
 
     /// Ends it: its clients are closed, so that what they are asked from now on fails with `AlreadyClosed`;
-    /// what was under way may fail so, too. What can fail of the broker's own fails with `AlreadyClosed`;
-    /// what it stored can be looked at until it is dropped.
+    /// what was under way may fail so, too. All of the broker's own that can fail fails with `AlreadyClosed`,
+    /// and it has neither topics nor connections any more.
     pub fn stop(&self) {
         self.shared.stop();
     }

@@ -109,6 +109,20 @@ impl Shared {
         self.order(order).map_err(refused)
     }
 
+    /// Asks what is there; there is nothing once it is stopped.
+    pub(super) fn inquire<T>(&self, inquiry: impl FnOnce(&Harness) -> T) -> Option<T> {
+        let state = self.lock();
+        (!state.stopped).then(|| inquiry(&state.harness))
+    }
+
+    /// The same of what may not be there.
+    pub(super) fn inquire_running<T>(
+        &self,
+        inquiry: impl FnOnce(&Harness) -> Result<T, TestError>,
+    ) -> Result<T, Error> {
+        self.inquire(inquiry).ok_or_else(ended)?.map_err(refused)
+    }
+
     pub(super) fn stop(&self) {
         let clients = {
             let mut state = self.lock();

@@ -175,11 +175,19 @@ export class TestBroker {
     }
   }
 
-  /** A client of this broker; `stop` closes it. */
-  client(options?: Omit<ClientOptions, "serviceUrl">): Client {
+  /**
+   * A client of this broker; `stop` closes it.
+   *
+   * @throws PulsarError with code `InvalidArgument` or, where there is a `serviceUrl`, `InvalidOption`: it is the
+   * broker's own.
+   */
+  client(options?: Omit<ClientOptions, "serviceUrl"> & { serviceUrl?: never }): Client {
     this.#check();
     if (options !== undefined && (typeof options !== "object" || options === null)) {
       throw invalidArgument("client takes an options object");
+    }
+    if (options?.serviceUrl !== undefined) {
+      throw new PulsarError("InvalidOption", "client takes no serviceUrl: it is that of the broker");
     }
     const client = new Client({ ...options, serviceUrl: this.serviceUrl });
     this.#clients.add(client);

@@ -42,6 +42,10 @@ unit("testing_a_client_of_any_kind_reaches_the_broker", async () => {
   await consumer.acknowledge(message);
   while (broker.subscriptions("orders")[0]?.backlog !== 0) await sleep(5);
   equal(broker.topics(), ["persistent://public/default/orders"]);
+  // Nobody is left; the type is the last one's.
+  await consumer.close();
+  const { type: last, consumers } = broker.subscriptions("orders")[0] ?? {};
+  equal({ last, consumers }, { last: "exclusive", consumers: [] });
 });
 
 unit("testing_the_clock_is_put_forward", async () => {
@@ -125,6 +129,11 @@ unit("testing_options_that_nobody_knows_are_refused", async () => {
   equal(
     thrown(() => broker.client(5 as unknown as object)),
     "InvalidArgument",
+  );
+  equal(
+    // @ts-expect-error: it is the broker's own, and the types say so.
+    thrown(() => broker.client({ serviceUrl: "ws://x" })),
+    "InvalidOption",
   );
   equal(broker.messages("t"), []);
   // What is known, or not set, goes on.
