@@ -265,7 +265,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/examinemessage", "A message by its place.", |ask, broker, _| {
             let from_start = ask.call.query("initialPosition") == Some("earliest");
-            let position = ask.call.number("messagePosition")?.unwrap_or(1);
+            let position = ask.call.number::<i64>("messagePosition")?.unwrap_or(1);
             Ok(message(&broker.examine(&ask.topic()?, from_start, u64::try_from(position).unwrap_or(1))?))
         })
         .asks(&[

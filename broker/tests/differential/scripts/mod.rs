@@ -10,6 +10,7 @@ mod granted;
 mod guarded;
 mod internals;
 mod limits;
+mod numbers;
 mod older;
 mod pending;
 mod places;
