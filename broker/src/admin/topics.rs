@@ -436,7 +436,12 @@ pub(super) fn message(peeked: &Peeked) -> Answer {
     }
     headers.push(("x-pulsar-publish-time", stats::time(metadata.publish_time)));
     headers.push(("x-pulsar-is-encrypted", (!metadata.encryption_keys.is_empty()).to_string()));
-    headers.push(("x-pulsar-txn-uncommitted", "false".to_owned()));
+    headers.push(("x-pulsar-txn-uncommitted", peeked.waits.to_string()));
+    if let (Some(most), Some(least)) = (metadata.txnid_most_bits, metadata.txnid_least_bits) {
+        headers.push(("x-pulsar-txnid-most-bits", (most as i64).to_string()));
+        headers.push(("x-pulsar-txnid-least-bits", (least as i64).to_string()));
+        headers.push(("x-pulsar-txn-aborted", peeked.aborted.to_string()));
+    }
     if let Some(time) = metadata.event_time.filter(|time| *time > 0) {
         headers.push(("x-pulsar-event-time", stats::time(time)));
     }
@@ -449,8 +454,9 @@ pub(super) fn message(peeked: &Peeked) -> Answer {
     }
     let texts = [
         ("x-pulsar-producer-name", Some(metadata.producer_name.clone()).filter(|name| !name.is_empty())),
-        ("x-pulsar-sequence-id", Some(metadata.sequence_id.to_string())),
+        ("x-pulsar-sequence-id", Some((metadata.sequence_id as i64).to_string())),
         ("x-pulsar-partition-key", metadata.partition_key.clone()),
+        ("x-pulsar-marker-type", metadata.marker_type.map(|kind| kind.to_string())),
         ("x-pulsar-replicated-from", metadata.replicated_from.clone()),
         ("x-pulsar-uuid", metadata.uuid.clone()),
         ("x-pulsar-null-value", metadata.null_value.map(|null| null.to_string())),

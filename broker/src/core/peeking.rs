@@ -26,6 +26,10 @@ pub struct Peeked {
     pub size: u64,
     /// As it was sent: packed, when the producer packs.
     pub payload: Bytes,
+    /// It is, or comes after, a message of a transaction that is still open: nobody reads it yet.
+    pub waits: bool,
+    /// Its transaction was aborted.
+    pub aborted: bool,
 }
 
 /// What a subscription has not acknowledged.
@@ -52,6 +56,8 @@ fn peek(topic: &Topic, offset: u64) -> Option<Peeked> {
         size: stored_size(stored).saturating_sub(stored.metadata().len() as u64),
         metadata: MessageMetadata::decode(&Bytes::copy_from_slice(stored.metadata())).ok()?,
         payload: Bytes::copy_from_slice(stored.payload()),
+        waits: offset >= topic.limit(),
+        aborted: stored.txn && topic.txns.as_ref().is_some_and(|txns| txns.is_of_aborted(stored)),
     })
 }
 

@@ -12,6 +12,7 @@ mod internals;
 mod limits;
 mod numbers;
 mod older;
+mod peeking;
 mod pending;
 mod places;
 mod plain;
