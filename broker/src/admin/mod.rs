@@ -285,8 +285,19 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
             response.headers.push(("allow", pages::allowed(&allowed).join(",")));
             response
         }
+        // Of other paths a domain that there is not is a path that there is not.
+        (None, "GET") if is_looked_up(&call.path) => pages::page(500, call),
         (None, _) => pages::page(404, call),
     }
+}
+
+/// Whether a topic is looked up by a path, whatever stands there for its domain.
+fn is_looked_up(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path[..],
+        ["lookup", "v2", "topic", _, _, _, _] | ["lookup", "v2", "topic", _, _, _, _, "bundle"]
+    )
 }
 
 /// Whoever may not hear of it only when the call can be read, as at the real broker.

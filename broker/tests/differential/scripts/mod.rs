@@ -2,6 +2,7 @@
 
 mod admin;
 mod broken;
+mod codes;
 mod consumers;
 mod cursors;
 mod ending;
