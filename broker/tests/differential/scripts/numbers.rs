@@ -61,6 +61,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         r#","allowAutoTopicCreation":true,"topicType":"partitioned""#,
     ),
     ("persistence", "bookkeeperEnsemble", ""),
+    ("persistence", "managedLedgerMaxMarkDeleteRate", ""),
     ("delayedDelivery", "tickTime", r#","active":true"#),
     ("delayedDelivery", "maxDeliveryDelayInMillis", r#","active":true"#),
     ("backlogQuota", "limitSize", r#","policy":"producer_exception""#),
