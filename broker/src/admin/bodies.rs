@@ -74,7 +74,7 @@ pub(super) fn check(route: &Route, call: &Call) -> Result<()> {
             value.as_array().is_some_and(|all| !all.iter().any(|one| one.is_object() || one.is_array()))
         },
         Shape::Number => |value| value.is_number() || value.is_string(),
-        Shape::Partitions => |_| true,
+        Shape::Object | Shape::Partitions => |_| true,
         Shape::Boolean => |value| truth(value).is_some() || value.as_str().is_some_and(str::is_empty),
         _ => return Ok(()),
     };

@@ -21,6 +21,9 @@ const WIDE_FIELDS: &[&str] = &[
     "dispatchThrottlingRateInByte",
     "limit",
     "limitSize",
+    "managedLedgerOffloadDeletionLagInMillis",
+    "managedLedgerOffloadThresholdInBytes",
+    "managedLedgerOffloadThresholdInSeconds",
     "maxDeliveryDelayInMillis",
     "offload_deletion_lag_ms",
     "offload_threshold",
@@ -40,7 +43,14 @@ const FIELDS: &[&str] = &[
     "defaultNumPartitions",
     "dispatchRateInMsgs",
     "dispatchThrottlingRateInMsg",
+    "gcsManagedLedgerOffloadMaxBlockSizeInBytes",
+    "gcsManagedLedgerOffloadReadBufferSizeInBytes",
     "limitTime",
+    "managedLedgerOffloadMaxBlockSizeInBytes",
+    "managedLedgerOffloadMaxThreads",
+    "managedLedgerOffloadPrefetchRounds",
+    "managedLedgerOffloadReadBufferSizeInBytes",
+    "managedLedgerOffloadReadThreads",
     "maxInactiveDurationSeconds",
     "max_consumers_per_subscription",
     "max_consumers_per_topic",
@@ -55,6 +65,8 @@ const FIELDS: &[&str] = &[
     "publishThrottlingRateInMsg",
     "ratePeriodInSecond",
     "retentionTimeInMinutes",
+    "s3ManagedLedgerOffloadMaxBlockSizeInBytes",
+    "s3ManagedLedgerOffloadReadBufferSizeInBytes",
     "subscribeThrottlingRatePerConsumer",
     "subscription_expiration_time_minutes",
 ];
@@ -81,14 +93,31 @@ pub(super) fn of_body(route: &Route, value: &Value) -> Result<()> {
 pub(super) fn of_fields(route: &Route, value: &Value) -> Result<()> {
     let of_topic = route.path.strip_prefix(TOPIC).is_some_and(|rest| !rest.contains('/'));
     let known = of_topic || route.path.starts_with(NAMESPACE) || route.path.contains("/resourcegroups/");
-    if known && !route.path.ends_with("/properties") { each(value) } else { Ok(()) }
+    if known && !route.path.ends_with("/properties") {
+        each(value)?;
+    }
+    // An id says where in a batch it is only where that is looked at.
+    let of_id: &[&str] = match () {
+        () if route.path.contains("/subscription/{subscription}") => &["partitionIndex", "batchIndex"],
+        () if route.path.ends_with("/backlogSize") => &["partitionIndex"],
+        () => &[],
+    };
+    let wide =
+        |name: &&&str| value.get(**name).is_some_and(|number| !is_unset(number) && !fits(number, false));
+    match of_id.iter().find(wide) {
+        Some(name) => Err(unreadable(format!("{name} is no number, or out of range"))),
+        None => Ok(()),
+    }
+}
+
+fn is_unset(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(str::is_empty)
 }
 
 fn each(value: &Value) -> Result<()> {
     for (name, value) in value.as_object().into_iter().flatten() {
-        let unset = value.is_null() || value.as_str().is_some_and(str::is_empty);
         let wide = WIDE_FIELDS.contains(&name.as_str());
-        if unset || name == "properties" {
+        if is_unset(value) || name == "properties" {
             continue;
         }
         if wide || FIELDS.contains(&name.as_str()) {

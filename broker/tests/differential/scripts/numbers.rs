@@ -68,6 +68,22 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("backlogQuota", "limitTime", r#","policy":"producer_exception""#),
 ];
 
+/// Numbers among `offloadPolicies`.
+const OFFLOADED: &[&str] = &[
+    "managedLedgerOffloadMaxThreads",
+    "managedLedgerOffloadReadThreads",
+    "managedLedgerOffloadPrefetchRounds",
+    "managedLedgerOffloadThresholdInBytes",
+    "managedLedgerOffloadThresholdInSeconds",
+    "managedLedgerOffloadDeletionLagInMillis",
+    "managedLedgerOffloadMaxBlockSizeInBytes",
+    "managedLedgerOffloadReadBufferSizeInBytes",
+    "s3ManagedLedgerOffloadMaxBlockSizeInBytes",
+    "s3ManagedLedgerOffloadReadBufferSizeInBytes",
+    "gcsManagedLedgerOffloadMaxBlockSizeInBytes",
+    "gcsManagedLedgerOffloadReadBufferSizeInBytes",
+];
+
 fn each_field(s: &mut Side, path: &str, of_topic: bool) {
     for (name, field, more) in FIELDS {
         if of_topic && *name == "autoTopicCreation" {
@@ -114,6 +130,34 @@ scripts! {
         s.inquire("PUT", &group, r#"{"publishRateInBytes":2147483648}"#);
         s.order("DELETE", &group, "");
         s.order("DELETE", &path, "");
+    }
+
+    fn numbers_too_wide_for_other_storage(s) {
+        quiet(s);
+        let path = format!("namespaces/public/{}", s.short());
+        s.order("PUT", &path, "");
+        for field in OFFLOADED {
+            for value in ["2147483648", "99999999999999999999", "true"] {
+                let body = format!(r#"{{"managedLedgerOffloadDriver":"filesystem","{field}":{value}}}"#);
+                s.inquire("POST", &format!("{path}/offloadPolicies"), &body);
+            }
+        }
+        s.order("DELETE", &path, "");
+    }
+
+    fn numbers_too_wide_for_an_id(s) {
+        quiet(s);
+        let path = format!("persistent/public/default/{}", s.unique());
+        s.order("PUT", &path, "");
+        s.order("PUT", &format!("{path}/subscription/s"), "");
+        for field in ["partitionIndex", "batchIndex"] {
+            let body = format!(r#"{{"ledgerId":1,"entryId":0,"{field}":2147483648}}"#);
+            s.inquire("PUT", &format!("{path}/backlogSize"), &body);
+            s.inquire("PUT", &format!("{path}/subscription/t"), &body);
+            s.inquire("POST", &format!("{path}/subscription/s/resetcursor"), &body);
+            s.inquire("POST", &format!("{path}/subscription/s/expireMessages"), &body);
+        }
+        s.inquire("PUT", &format!("{path}/backlogSize"), r#"{"ledgerId":99999999999999999999,"entryId":0}"#);
     }
 
     fn numbers_too_wide_for_a_topic(s) {
