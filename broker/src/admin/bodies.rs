@@ -2,12 +2,25 @@
 
 use serde_json::Value;
 
-use super::reading::{truth, whole};
-use super::route::{Route, Shape};
-use super::{AdminError, Call, Form, Result, error, unreadable};
+use super::reading::truth;
+use super::route::{PARTITIONED, Route, Shape};
+use super::{AdminError, Call, Form, Result, error, unreadable, widths};
 
 /// Where settings of namespaces are.
 const NAMESPACES: &str = "/admin/v2/namespaces/{tenant}/{namespace}/";
+
+const TOPIC: &str = "/admin/v2/{domain}/{tenant}/{namespace}/{topic}/";
+
+/// Settings of topics that are 0 or false where nothing is said of them; others are unset then.
+const OF_TOPICS: &[&str] = &[
+    "compactionThreshold",
+    "maxConsumers",
+    "maxConsumersPerSubscription",
+    "maxMessageSize",
+    "maxProducers",
+    "maxSubscriptionsPerTopic",
+    "schemaValidationEnforced",
+];
 
 /// Whether a route looks at no body, whatever it is said to take.
 pub(super) fn is_ignored(route: &Route) -> bool {
@@ -22,7 +35,9 @@ pub(super) fn is_primitive(route: &str, shape: Shape) -> bool {
     if partitions || shape == Shape::Partitions {
         return true;
     }
-    matches!(shape, Shape::Number | Shape::Boolean) && name.is_some_and(|name| !boxed.contains(&name))
+    let of_topic = route.strip_prefix(TOPIC).is_some_and(|name| OF_TOPICS.contains(&name));
+    let of_others = name.is_some_and(|name| !boxed.contains(&name));
+    matches!(shape, Shape::Number | Shape::Boolean) && (of_topic || of_others)
 }
 
 /// Whether a call is one that looks at no body.
@@ -30,10 +45,11 @@ pub(super) fn is_bare(call: &Call) -> bool {
     call.path.last().is_some_and(|name| name == "dispatcherPauseOnAckStatePersistent")
 }
 
-/// A setting's value; of a namespace's number or truth value, nothing is 0 or false.
+/// A setting's value; where it is a number or a truth value that has to be said, nothing is 0 or false.
 pub(super) fn unless_primitive(value: Value, name: &str, of_topic: bool, shape: Shape) -> Value {
+    let base = if of_topic { TOPIC } else { NAMESPACES };
     match value {
-        Value::Null if !of_topic && is_primitive(&format!("{NAMESPACES}{name}"), shape) => match shape {
+        Value::Null if is_primitive(&format!("{base}{name}"), shape) => match shape {
             Shape::Boolean => Value::Bool(false),
             _ => Value::from(0),
         },
@@ -57,14 +73,20 @@ pub(super) fn check(route: &Route, call: &Call) -> Result<()> {
         Shape::Texts => |value| {
             value.as_array().is_some_and(|all| !all.iter().any(|one| one.is_object() || one.is_array()))
         },
-        Shape::Number => |value| whole(value).is_some() || value.as_str().is_some_and(str::is_empty),
-        Shape::Partitions => |_| true,
+        Shape::Number => |value| value.is_number() || value.is_string(),
+        Shape::Object | Shape::Partitions => |_| true,
         Shape::Boolean => |value| truth(value).is_some() || value.as_str().is_some_and(str::is_empty),
         _ => return Ok(()),
     };
     let value = call.json()?;
-    match value.is_null() || fits(&value) {
-        true => Ok(()),
-        false => Err(unreadable(format!("Cannot deserialize value of type {:?} from {value}", route.body))),
+    if !value.is_null() && !fits(&value) {
+        return Err(unreadable(format!("Cannot deserialize value of type {:?} from {value}", route.body)));
+    }
+    match route.body {
+        // As [`PARTITIONED`] a number is none.
+        Shape::Partitions if call.says(PARTITIONED) => Ok(()),
+        Shape::Number | Shape::Partitions => widths::of_body(route, &value),
+        Shape::Object => widths::of_fields(route, &value),
+        _ => Ok(()),
     }
 }

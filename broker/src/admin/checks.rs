@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::reading::{kept, whole};
-use super::{Ask, Result, error};
+use super::{Ask, Result, error, unexpected};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker};
 
@@ -103,7 +103,12 @@ pub(super) fn check(name: &str, of_topic: bool, value: &Value, ask: &Ask<'_>, br
         "antiAffinity" if value.as_str().is_none_or(str::is_empty) => {
             Err(error(412, "antiAffinityGroup can't be empty"))
         }
-        "backlogQuotaMap" if value.is_object() && value.get("policy").is_none_or(Value::is_null) => {
+        "backlogQuotaMap" if !of_topic && value.is_null() => {
+            let what = "org.apache.pulsar.common.policies.data.BacklogQuota.validate()";
+            Err(unexpected(&format!("Cannot invoke \"{what}\" because \"quota\" is null")))
+        }
+        // A policy that there is not is none.
+        "backlogQuotaMap" if value.is_object() && !has_policy(value) => {
             let namespace = ask.namespace()?;
             Err(error(
                 400,
@@ -118,6 +123,11 @@ pub(super) fn check(name: &str, of_topic: bool, value: &Value, ask: &Ask<'_>, br
         "allowedClusters" => allowed(value, ask, broker),
         _ => Ok(()),
     }
+}
+
+fn has_policy(quota: &Value) -> bool {
+    const KNOWN: [&str; 3] = ["producer_request_hold", "producer_exception", "consumer_backlog_eviction"];
+    quota.get("policy").and_then(Value::as_str).is_some_and(|policy| KNOWN.contains(&policy))
 }
 
 fn persistence(value: &Value) -> Result<()> {

@@ -38,6 +38,7 @@ mod topics;
 mod transactions;
 mod typed;
 mod values;
+mod widths;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -141,10 +142,10 @@ impl Call {
         self.query(name).is_some_and(|said| said.eq_ignore_ascii_case("true"))
     }
 
-    /// A number of the query. What is none is as if the path were another.
-    fn number(&self, name: &str) -> Result<Option<i64>> {
+    /// A number of the query, as wide as it may be. What is none is as if the path were another.
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>> {
         let parse = |text: &str| text.parse().map_err(|_| no_path(format!("{name} must be a number")));
-        self.query(name).map(parse).transpose()
+        self.query(name).filter(|text| !text.is_empty()).map(parse).transpose()
     }
 
     /// One of these words of the query. Another is as if the path were another.
@@ -284,8 +285,19 @@ pub fn respond(broker: &mut Broker, call: &Call, now: Now) -> Response {
             response.headers.push(("allow", pages::allowed(&allowed).join(",")));
             response
         }
+        // Of other paths a domain that there is not is a path that there is not.
+        (None, "GET") if is_looked_up(&call.path) => pages::page(500, call),
         (None, _) => pages::page(404, call),
     }
+}
+
+/// Whether a topic is looked up by a path, whatever stands there for its domain.
+fn is_looked_up(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path[..],
+        ["lookup", "v2", "topic", _, _, _, _] | ["lookup", "v2", "topic", _, _, _, _, "bundle"]
+    )
 }
 
 /// Whoever may not hear of it only when the call can be read, as at the real broker.

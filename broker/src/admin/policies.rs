@@ -188,7 +188,7 @@ fn write(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
         _ if bodies::is_bare(ask.call) => json!(true),
         _ => {
             let mut value = ask.call.json()?;
-            if let Some(seconds) = ask.call.number("messageTTL")? {
+            if let Some(seconds) = ask.call.number::<i32>("messageTTL")? {
                 value = json!(seconds);
             }
             if let (Value::Object(fields), Some(kind)) = (&mut value, ask.call.query("backlogQuotaType")) {

@@ -13,7 +13,8 @@ pub(super) fn kept(policies: &Policies, name: &str, unset: Value) -> Value {
 pub(super) fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| {
-            let near = number.as_f64().filter(|near| near.abs() < 9e15)?;
+            const END: f64 = 9_223_372_036_854_775_808.0;
+            let near = number.as_f64().filter(|near| (-END..END).contains(near))?;
             #[allow(clippy::cast_possible_truncation)]
             Some(near.trunc() as i64)
         }),

@@ -195,7 +195,8 @@ fn fields(known: &Value, given: &Value) -> std::result::Result<Value, String> {
         let value = match (default, given.get(name)) {
             (default, None | Some(Value::Null)) => default.clone(),
             (Value::Number(number), Some(value)) if number.is_f64() => {
-                json!(value.as_f64().ok_or_else(wanted)?)
+                let text = || value.as_str()?.trim().parse().ok().filter(|number: &f64| number.is_finite());
+                json!(value.as_f64().or_else(text).ok_or_else(wanted)?)
             }
             (Value::Number(_), Some(value)) => json!(whole(value).ok_or_else(wanted)?),
             (Value::Bool(_), Some(value)) => json!(truth(value).ok_or_else(wanted)?),

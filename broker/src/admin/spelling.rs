@@ -27,6 +27,12 @@ impl Places {
 
     /// What a part says. What stands behind a `;` in it is not looked at.
     pub(super) fn read(&self, n: usize, part: &str) -> Result<String> {
+        if part.contains("%00") {
+            return Err(AdminError {
+                form: Form::Page,
+                ..error(400, format!("{part:?} cannot be in a URL"))
+            });
+        }
         let part = part.split(';').next().unwrap_or_default();
         if n == self.topic {
             return decode(&part.replace('+', " "));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::reading::{texts, whole};
 use super::route::{Route, Shape, route};
-use super::{Answer, Ask, Result, error, stats, topics, unreadable};
+use super::{Answer, Ask, Result, error, stats, topics, unexpected, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{Broker, Now, Start};
 
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         of("POST", "/skip/{messages}", "Passes over so many messages.", |ask, broker, now| {
-            let (name, count) = (ask.topic()?, ask.number::<i64>("messages")?);
+            let (name, count) = (ask.topic()?, ask.number::<i32>("messages")?);
             if broker.partitions(&name) > 0 {
                 return Err(error(405, "Skip messages on a partitioned topic is not allowed"));
             }
@@ -105,8 +105,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/position/{position}",
             "The message that comes as that, from 1. Makes the subscription if it is not there.",
             |ask, broker, now| {
-                let position = ask.number::<i64>("position")?;
-                let position = u64::try_from(position).unwrap_or(1);
+                let position = ask.number::<i32>("position")?;
                 let name = ask.topic()?;
                 if broker.partitions(&name) > 0 {
                     return Err(error(405, "Peek messages on a partitioned topic is not allowed"));
@@ -118,6 +117,8 @@ pub(super) fn routes() -> Vec<Route> {
                     let start = Start::At(MessageIdData::default());
                     broker.create_subscription(&name, sub, &start, &[], now).map_err(missing)?;
                 }
+                let position = u64::try_from(position).ok().filter(|position| *position > 0);
+                let position = position.ok_or_else(|| unexpected("null"))?;
                 Ok(super::topics::message(&broker.peek(&name, sub, position)?))
             },
         )
@@ -210,8 +211,10 @@ fn create(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
 fn reset(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
     let (name, sub) = (ask.topic()?, ask.part("subscription"));
     let id = message_id(&ask.call.json()?)?;
-    let (id, excluded) =
-        id.ok_or_else(|| unreadable("The body must be a message id: ledgerId and entryId"))?;
+    let (id, excluded) = id.ok_or_else(|| {
+        let what = "org.apache.pulsar.client.impl.ResetCursorData.getLedgerId()";
+        unexpected(&format!("Cannot invoke \"{what}\" because \"resetCursorData\" is null"))
+    })?;
     if broker.partitions(&name) > 0 {
         return Err(error(405, "Reset-cursor at position is not allowed for partitioned-topic"));
     }
@@ -221,7 +224,7 @@ fn reset(ask: &Ask<'_>, broker: &mut Broker, now: Now) -> Result<Answer> {
 
 fn expire(ask: &Ask<'_>, broker: &mut Broker, sub: &str, now: Now) -> Result<Answer> {
     let name: TopicName = ask.topic()?;
-    let seconds = u64::try_from(ask.number::<i64>("seconds")?).unwrap_or(0);
+    let seconds = u64::try_from(ask.number::<i32>("seconds")?).unwrap_or(0);
     let Some(name) = broker.expire_messages(&name, sub, seconds, now)? else {
         return Ok(Answer::Nothing);
     };

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::reading::{texts, whole};
 use super::route::{PARTITIONED, Route, Shape, route};
-use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together, unreadable};
+use super::{Answer, Ask, Result, error, namespaces, stats, subscriptions, together, unexpected, unreadable};
 use crate::core::names::TopicName;
 use crate::core::{AdminError, Broker, Form, Now, Peeked, TopicStats, iso_8601};
 
@@ -85,6 +85,7 @@ pub(super) fn routes() -> Vec<Route> {
                 return Err(error(412, "Partitioned Topic Name should not contain '-partition-'"));
             }
             let (count, properties) = partitioned(ask)?;
+            let count = u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))?;
             has_namespace(&name, broker)?;
             broker.is_name_of_topic(&name)?;
             broker.create_partitioned_topic(&name, count, now)?;
@@ -94,7 +95,12 @@ pub(super) fn routes() -> Vec<Route> {
         .takes(Shape::Partitions),
         at("POST", "/partitions", "Adds partitions to a topic.", |ask, broker, now| {
             let name = ask.topic()?;
-            broker.update_partitions(&name, partitions(&ask.call.json()?)?, now)?;
+            let (count, before) = (partitions(&ask.call.json()?)?, broker.partitions(&name));
+            if count < 0 && before > 0 {
+                let reason = format!("Desired partitions {count} can't be less than the current partitions {before}.");
+                return Err(error(422, reason));
+            }
+            broker.update_partitions(&name, u32::try_from(count).unwrap_or(0), now)?;
             Ok(Answer::Nothing)
         })
         .takes(Shape::Number),
@@ -186,7 +192,11 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Json(json!({ "status": "NOT_RUN", "lastError": "", "firstUnoffloadedMessage": id((-1, -1), -1) })))
         }),
         at("PUT", "/offload", "Moves a topic to other storage: there is none, so nothing is done.", |ask, broker, _| {
-            broker.stats(&ask.topic()?)?;
+            let name = ask.topic()?;
+            if ask.call.json()?.is_null() {
+                return Err(error(400, "messageId is null"));
+            }
+            broker.stats(&name)?;
             Ok(Answer::Nothing)
         })
         .takes(Shape::Object),
@@ -266,8 +276,9 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         at("GET", "/examinemessage", "A message by its place.", |ask, broker, _| {
             let from_start = ask.call.query("initialPosition") == Some("earliest");
-            let position = ask.call.number("messagePosition")?.unwrap_or(1);
-            Ok(message(&broker.examine(&ask.topic()?, from_start, u64::try_from(position).unwrap_or(1))?))
+            let position = ask.call.number::<i64>("messagePosition")?.unwrap_or(1);
+            let position = u64::try_from(position).unwrap_or(1);
+            broker.examine(&ask.topic()?, from_start, position).map(|found| message(&found)).map_err(as_unexpected)
         })
         .asks(&[
             ("initialPosition", Shape::Text, "Counted from: earliest, or latest."),
@@ -280,7 +291,8 @@ pub(super) fn routes() -> Vec<Route> {
             if broker.partitions(&name) > 0 {
                 return Err(error(405, "GetMessageById is not allowed on partitioned-topic"));
             }
-            Ok(message(&broker.entry(&name, ledger as u64, entry as u64)?))
+            let found = broker.entry(&name, ledger as u64, entry as u64);
+            found.map(|found| message(&found)).map_err(as_unexpected)
         })
         .gives(Shape::Bytes),
         at("GET", "/backlog", "What is stored of a topic that is closed, as a real broker estimates it: nothing.", |ask, broker, now| {
@@ -311,9 +323,8 @@ pub(super) fn routes() -> Vec<Route> {
             Ok(Answer::Nothing)
         }),
         at("POST", "/trim", "Forgets what all subscriptions have acknowledged and is not retained.", |ask, broker, now| {
-            let name = ask.topic()?;
-            broker.trim(&name, now)?;
-            Ok(if broker.partitions(&name) > 0 { Answer::Empty } else { Answer::Nothing })
+            broker.trim(&ask.topic()?, now)?;
+            Ok(Answer::Empty)
         }),
     ]
 }
@@ -400,7 +411,7 @@ fn properties(body: &Value) -> Result<BTreeMap<String, String>> {
 }
 
 /// How many partitions a topic gets, and its properties, where the body has these.
-fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
+fn partitioned(ask: &Ask<'_>) -> Result<(i32, BTreeMap<String, String>)> {
     if !ask.call.says(PARTITIONED) {
         return Ok((partitions(&ask.call.json()?)?, BTreeMap::new()));
     }
@@ -408,15 +419,26 @@ fn partitioned(ask: &Ask<'_>) -> Result<(u32, BTreeMap<String, String>)> {
     if body.is_number() {
         return Ok((partitions(&body)?, BTreeMap::new()));
     }
+    if body.is_null() {
+        return Err(unexpected("Cannot read field \"partitions\" because \"metadata\" is null"));
+    }
     let field = |name| body.get(name).cloned();
     let count = field("partitions").filter(|count| !count.is_null()).unwrap_or(json!(0));
     Ok((partitions(&count)?, properties(&field("properties").unwrap_or_default())?))
 }
 
-fn partitions(count: &Value) -> Result<u32> {
+/// Nothing is 0.
+fn partitions(count: &Value) -> Result<i32> {
+    if count.is_null() || count.as_str().is_some_and(str::is_empty) {
+        return Ok(0);
+    }
     let count = whole(count).and_then(|count| i32::try_from(count).ok());
-    let count = count.ok_or_else(|| unreadable("The body must be the number of partitions"))?;
-    u32::try_from(count).map_err(|_| error(406, "Number of partitions should be more than 0"))
+    count.ok_or_else(|| unreadable("The body must be the number of partitions"))
+}
+
+/// The real broker has no answer of its own for what its storage says.
+fn as_unexpected(why: AdminError) -> AdminError {
+    if why.status == 500 { unexpected(&why.reason) } else { why }
 }
 
 /// A message id, as JSON.
@@ -437,7 +459,12 @@ pub(super) fn message(peeked: &Peeked) -> Answer {
     }
     headers.push(("x-pulsar-publish-time", iso_8601(metadata.publish_time)));
     headers.push(("x-pulsar-is-encrypted", (!metadata.encryption_keys.is_empty()).to_string()));
-    headers.push(("x-pulsar-txn-uncommitted", "false".to_owned()));
+    headers.push(("x-pulsar-txn-uncommitted", peeked.waits.to_string()));
+    if let (Some(most), Some(least)) = (metadata.txnid_most_bits, metadata.txnid_least_bits) {
+        headers.push(("x-pulsar-txnid-most-bits", (most as i64).to_string()));
+        headers.push(("x-pulsar-txnid-least-bits", (least as i64).to_string()));
+        headers.push(("x-pulsar-txn-aborted", peeked.aborted.to_string()));
+    }
     if let Some(time) = metadata.event_time.filter(|time| *time > 0) {
         headers.push(("x-pulsar-event-time", iso_8601(time)));
     }
@@ -450,8 +477,9 @@ pub(super) fn message(peeked: &Peeked) -> Answer {
     }
     let texts = [
         ("x-pulsar-producer-name", Some(metadata.producer_name.clone()).filter(|name| !name.is_empty())),
-        ("x-pulsar-sequence-id", Some(metadata.sequence_id.to_string())),
+        ("x-pulsar-sequence-id", Some((metadata.sequence_id as i64).to_string())),
         ("x-pulsar-partition-key", metadata.partition_key.clone()),
+        ("x-pulsar-marker-type", metadata.marker_type.map(|kind| kind.to_string())),
         ("x-pulsar-replicated-from", metadata.replicated_from.clone()),
         ("x-pulsar-uuid", metadata.uuid.clone()),
         ("x-pulsar-null-value", metadata.null_value.map(|null| null.to_string())),

@@ -164,7 +164,7 @@ pub(super) fn routes() -> Vec<Route> {
                 );
                 subscribed(ask, &name, &none, "org.apache.pulsar.broker.service.persistent.PersistentTopic.getSubscription(String)", broker)?;
                 let at = (number::<i64>(ask, "ledger")?, number::<i64>(ask, "entry")?);
-                let index = ask.call.number("batchIndex")?.and_then(|index| u32::try_from(index).ok());
+                let index = ask.call.number::<i64>("batchIndex")?.and_then(|index| u32::try_from(index).ok());
                 let state = broker.in_pending_ack(&name, ask.part("subscription"), at, index)?;
                 Ok(Answer::Json(json!({ "state": state })))
             },
@@ -236,7 +236,7 @@ fn topic(ask: &Ask<'_>) -> Result<TopicName> {
 
 /// The coordinator that is asked for; `None` for all.
 fn coordinator(ask: &Ask<'_>) -> Result<Option<u64>> {
-    let wanted = ask.call.number("coordinatorId")?;
+    let wanted = ask.call.number::<i64>("coordinatorId")?;
     wanted
         .map(|id| {
             let reason = || error(404, format!("Transaction coordinator not found! coordinator id : {id}"));

@@ -26,6 +26,10 @@ pub struct Peeked {
     pub size: u64,
     /// As it was sent: packed, when the producer packs.
     pub payload: Bytes,
+    /// It is, or comes after, a message of a transaction that is still open: nobody reads it yet.
+    pub waits: bool,
+    /// Its transaction was aborted.
+    pub aborted: bool,
 }
 
 /// What a subscription has not acknowledged.
@@ -38,6 +42,9 @@ pub struct Backlog {
     /// The first and the last of them.
     pub ends: Option<((i64, i64), (i64, i64))>,
 }
+
+/// How Apache BookKeeper says it.
+const NO_SUCH_ENTRY: &str = "Incorrect parameter input error code: -14";
 
 fn place((ledger, entry): (u64, u64)) -> (i64, i64) {
     (ledger as i64, entry as i64)
@@ -52,6 +59,8 @@ fn peek(topic: &Topic, offset: u64) -> Option<Peeked> {
         size: stored_size(stored).saturating_sub(stored.metadata().len() as u64),
         metadata: MessageMetadata::decode(&Bytes::copy_from_slice(stored.metadata())).ok()?,
         payload: Bytes::copy_from_slice(stored.payload()),
+        waits: offset >= topic.limit(),
+        aborted: stored.txn && topic.txns.as_ref().is_some_and(|txns| txns.is_of_aborted(stored)),
     })
 }
 
@@ -94,7 +103,11 @@ impl Broker {
     pub fn examine(&self, name: &TopicName, from_start: bool, position: u64) -> Result<Peeked, AdminError> {
         let topic = self.single(name)?;
         let (first, end) = (topic.log.first(), topic.log.end());
-        let position = position.clamp(1, end.saturating_sub(first).max(1));
+        let count = end.saturating_sub(first);
+        if !from_start && count > 0 && position > count {
+            return Err(AdminError::new(500, NO_SUCH_ENTRY));
+        }
+        let position = position.clamp(1, count.max(1));
         let offset = if from_start { first.checked_add(position - 1) } else { end.checked_sub(position) };
         let stored = offset.filter(|offset| *offset >= first).and_then(|offset| peek(topic, offset));
         stored.ok_or_else(|| {
@@ -110,7 +123,16 @@ impl Broker {
         let topic = self.single(name)?;
         let id = MessageIdData { ledger_id: ledger, entry_id: entry, ..MessageIdData::default() };
         let stored = topic.log.offset_of(&id).and_then(|offset| peek(topic, offset));
-        stored.ok_or_else(|| AdminError::new(404, "Message id not found"))
+        let last = topic.log.id_before(topic.log.end());
+        stored.ok_or_else(|| match (entry as i64) < 0 {
+            // Only of the ledger that is written now it is known that it has not so many.
+            _ if ledger != last.ledger_id => AdminError::new(404, "Message id not found"),
+            true => AdminError::new(500, NO_SUCH_ENTRY),
+            false => {
+                let end = format!("{ledger}:{}", last.entry_id as i64);
+                AdminError::new(500, format!("LastConfirmedEntry is {end} when reading entry {entry}"))
+            }
+        })
     }
 
     /// The id of a topic's last entry.

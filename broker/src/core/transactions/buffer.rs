@@ -77,8 +77,12 @@ impl Buffer {
 
     /// Whether an entry of the log is nothing that anybody reads.
     pub(in crate::core) fn hides(&self, stored: &Stored) -> bool {
-        stored.txn
-            && (marker(stored).is_some() || id_of(stored).is_some_and(|id| self.aborted.contains_key(&id)))
+        stored.txn && (marker(stored).is_some() || self.is_of_aborted(stored))
+    }
+
+    /// Whether an entry is of a transaction that was aborted.
+    pub(in crate::core) fn is_of_aborted(&self, stored: &Stored) -> bool {
+        id_of(stored).is_some_and(|id| self.is_aborted(id))
     }
 
     /// Whether messages of a transaction are still taken.
@@ -167,6 +171,8 @@ fn marker_entry(id: TxnId, action: Action, now: Now) -> Bytes {
     let metadata = MessageMetadata {
         producer_name: "pulsar.txn.marker".to_owned(),
         publish_time: now.wall_ms,
+        // It is none of a producer's.
+        sequence_id: u64::MAX,
         marker_type: Some(if action == Action::Commit { COMMITTED } else { ABORTED }),
         txnid_most_bits: Some(id.coordinator),
         txnid_least_bits: Some(id.number),

@@ -18,7 +18,8 @@ const NAMES: &str = "HTTP/1.1 204 No Content\r\n\
     X-Pulsar-num-batch-message: -\r\nX-Pulsar-batch-size: -\r\nX-Pulsar-replicated-from: -\r\n\
     X-Pulsar-uuid: -\r\nX-Pulsar-null-value: -\r\nX-Pulsar-null-partition-key: -\r\n\
     X-Pulsar-partition-key-b64-encoded: -\r\nX-Pulsar-chunk-id: -\r\nX-Pulsar-num-chunks-from-msg: -\r\n\
-    X-Pulsar-total-chunk-msg-size: -\r\n\r\n";
+    X-Pulsar-txn-aborted: -\r\nX-Pulsar-txnid-most-bits: -\r\nX-Pulsar-txnid-least-bits: -\r\n\
+    X-Pulsar-marker-type: -\r\nX-Pulsar-total-chunk-msg-size: -\r\n\r\n";
 
 /// What hyper remembers of them; nothing, and small letters, if it does not.
 pub(super) async fn learn() -> Extensions {

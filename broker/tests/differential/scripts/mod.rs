@@ -2,6 +2,7 @@
 
 mod admin;
 mod broken;
+mod codes;
 mod consumers;
 mod cursors;
 mod ending;
@@ -10,7 +11,9 @@ mod granted;
 mod guarded;
 mod internals;
 mod limits;
+mod numbers;
 mod older;
+mod peeking;
 mod pending;
 mod places;
 mod plain;
