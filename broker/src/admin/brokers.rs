@@ -216,21 +216,18 @@ fn find(ask: &Ask<'_>, broker: &mut Broker, _: Now) -> Result<Answer> {
         let listener = listener.unwrap_or_default();
         return Err(unexpected(&format!("the broker do not have {listener} listener")));
     }
-    let listener = listener.map(str::to_owned);
     if !broker.config().limits.lookups {
         return Err(error(503, "Service Unavailable"));
     }
     let node = broker.find(&name, ask.call.broker);
-    let node = broker.config().advertised(node, listener.as_deref());
-    let (plain, tls) = match node.service_url.starts_with("pulsar+ssl:") {
-        true => (None, Some(node.service_url)),
-        false => (Some(node.service_url), node.service_url_tls),
-    };
+    let node = broker.config().advertised(node, listener);
+    let (http, https) = (node.admin_url.clone(), node.admin_url_tls.clone());
+    let (plain, tls) = node.service_urls();
     let mut told = json!({
         "brokerUrl": plain,
         "brokerUrlTls": tls,
-        "httpUrl": node.admin_url,
-        "httpUrlTls": node.admin_url_tls,
+        "httpUrl": http,
+        "httpUrlTls": https,
         "nativeUrl": plain,
         // Only clients of old ask for it, and 4.0.8 never says.
         "brokerUrlSsl": "",

@@ -132,7 +132,8 @@ fn authority(cluster: &Value) -> Result<String> {
     let url = cluster.get("serviceUrl").and_then(Value::as_str);
     let (scheme, rest) = url.and_then(|url| url.split_once("://")).ok_or_else(nowhere)?;
     let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let port = place.split_once(':').map_or("", |(_, port)| port);
+    let after_host = place.rsplit_once(']').map_or(place, |(_, rest)| rest);
+    let port = after_host.split_once(':').map_or("", |(_, port)| port);
     match port.find(|digit: char| !digit.is_ascii_digit()) {
         Some(at) => Err(unexpected(&format!("Error at index {at} in: {port:?}"))),
         None => Ok(format!("{scheme}://{place}")),
@@ -142,4 +143,18 @@ fn authority(cluster: &Value) -> Result<String> {
 /// A cluster that does not say where its services are.
 fn nowhere() -> AdminError {
     unexpected(r#"Cannot invoke "String.length()" because "spec" is null"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{authority, json};
+
+    #[test]
+    fn a_cluster_is_asked_by_the_place_of_its_service() {
+        let place = |url: &str| authority(&json!({ "serviceUrl": url })).map_err(|error| error.status);
+        assert_eq!(place("http://a:8080/admin"), Ok("http://a:8080".to_owned()));
+        assert_eq!(place("http://[::1]:8080"), Ok("http://[::1]:8080".to_owned()));
+        assert_eq!(place("http://a:1,b:2"), Err(500));
+        assert_eq!(place("a"), Err(500));
+    }
 }

@@ -15,6 +15,16 @@ pub struct Node {
     pub admin_url_tls: Option<String>,
 }
 
+impl Node {
+    /// What is told of it: an address without TLS, and one with it. A listener may have the second alone.
+    pub(crate) fn service_urls(self) -> (Option<String>, Option<String>) {
+        match self.service_url.starts_with("pulsar+ssl:") {
+            true => (None, Some(self.service_url)),
+            false => (Some(self.service_url), self.service_url_tls),
+        }
+    }
+}
+
 /// An address of the broker, for clients that name it (`listenerName`) in lookups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdvertisedListener {

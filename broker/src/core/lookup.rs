@@ -139,12 +139,7 @@ impl Broker {
                     url: node.service_url.clone(),
                     redirected: result == LookupResult::REDIRECT,
                 });
-                if node.service_url.starts_with("pulsar+ssl:") {
-                    response.broker_service_url_tls = Some(node.service_url);
-                } else {
-                    response.broker_service_url = Some(node.service_url);
-                    response.broker_service_url_tls = node.service_url_tls;
-                }
+                (response.broker_service_url, response.broker_service_url_tls) = node.service_urls();
                 response.authoritative = Some(authoritative);
                 // As a standalone Pulsar says: whatever name the client knows us by is good.
                 let alone = self.config.redirect_lookups.is_none() && self.config.brokers() == 1;

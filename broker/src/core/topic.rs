@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pulsewire_proto::wire::{KeyValue, ProducerAccessMode, ServerError};
 
-use super::compaction::{COMPACTION, Compacted, CompactionStats};
+use super::compaction::{COMPACTION, Compacted, CompactionStats, mark_of};
 use super::error::Refusal;
 use super::ids::{ConnId, SubKey};
 use super::keeping::KeptTopic;
@@ -457,11 +457,7 @@ impl Topic {
 
     /// Compaction has not seen what comes after this.
     fn compacted_below(&self) -> u64 {
-        match &self.compacted {
-            Some(compacted) => compacted.horizon().max(self.compaction_passed),
-            None if self.rules.compaction_threshold > 0 => self.compaction_passed,
-            None => u64::MAX,
-        }
+        mark_of(self).unwrap_or(u64::MAX)
     }
 
     /// Forgets ledgers that are closed and that all subscriptions have consumed, but for what is to be
